@@ -1,0 +1,157 @@
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+use crate::HistogramDelta;
+
+/// What a game server tells an operator replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// First message of a stream.
+    Hello(Hello),
+    /// Sent once a second (`Welcome::report_period_ms`), and at once when the phase changes.
+    Report(Report),
+    /// The drain with this number is complete: no player is left and no token can bring one.
+    DrainAcked {
+        /// Number of the [`OperatorMessage::Drain`] that is answered.
+        order: u64,
+    },
+}
+
+/// Who opens a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`crate::CONTRACT_VERSION`] of the sender.
+    pub contract_version: u16,
+    /// Version of the game server, such as `0.1.0`.
+    pub server_version: String,
+    /// The projected service account token; the replica learns the pod's uid from it, never from the sender.
+    pub token: String,
+    /// Namespace of the GameServer object.
+    pub namespace: String,
+    /// Name of the GameServer object.
+    pub game_server: String,
+    /// Uid of the GameServer object.
+    pub game_server_uid: String,
+    /// Start of this process, milliseconds since the Unix epoch. Tells a restarted container from a
+    /// reconnected one.
+    pub boot_unix_ms: u64,
+    /// Datagram backend in use.
+    pub backend: Backend,
+    /// Ticks a second.
+    pub tick_hz: u32,
+    /// Players that fit.
+    pub capacity: u32,
+    /// A drain order still in force, so that a new leader can confirm it or take it back.
+    #[serde(default)]
+    pub drain_order: Option<u64>,
+}
+
+/// How the server moves datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Raw io_uring: multishot receive over a provided-buffer ring.
+    Uring,
+    /// The tokio-uring runtime.
+    TokioUring,
+    /// recvmmsg and sendmmsg.
+    Mmsg,
+    /// In-process queues; tests and simulation only.
+    Memory,
+}
+
+impl Backend {
+    /// Name in columns, labels, flags and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::TokioUring => "tokio-uring",
+            Self::Mmsg => "mmsg",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Where a server stands in its life. A closed set: the server only moves forward, except that an undrain
+/// leads from `Draining` back to `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not yet able to take players: no key, or the loop is not running.
+    Starting,
+    /// Takes players.
+    Ready,
+    /// Takes only players whose token is older than the drain order.
+    Draining,
+    /// The loop has ended; the process is about to.
+    Stopped,
+}
+
+/// Live figures of one period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Counts up by one per report of this process, from 1.
+    pub seq: u64,
+    /// Current phase.
+    pub phase: Phase,
+    /// Connected players.
+    pub players: u32,
+    /// CPU time of the process over the period, in thousandths of a core.
+    pub cpu_millis: u32,
+    /// Tick work, microseconds a tick.
+    pub tick_us: HistogramDelta,
+    /// Arrival of an input to the flush of the state that acknowledges it, microseconds.
+    pub input_latency_us: HistogramDelta,
+    /// Depth of the command queue, commands a tick.
+    pub queue_depth: HistogramDelta,
+    /// Players that joined since the process started.
+    pub joins_total: u64,
+    /// Handshakes refused since the process started, by any reason.
+    pub refused_total: u64,
+    /// Players lost to a time-out since the process started.
+    pub timeouts_total: u64,
+    /// Inputs rejected by the rules since the process started.
+    pub rejects_total: u64,
+    /// Ticks that started a whole tick late or more since the process started.
+    pub late_ticks_total: u64,
+}
+
+/// What an operator replica tells a game server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorMessage {
+    /// Answer to an accepted [`Hello`].
+    Welcome(Welcome),
+    /// The stream is refused; the replica closes it after this.
+    Refused {
+        /// Why, for the server's log.
+        reason: String,
+    },
+    /// The set of replicas changed: keep one stream to each of these.
+    Replicas {
+        /// Report endpoints of all replicas, at most [`crate::MAX_REPLICAS`].
+        addresses: Vec<SocketAddr>,
+    },
+    /// Take no new players and say when empty.
+    Drain {
+        /// Number of the order, growing per server.
+        order: u64,
+    },
+    /// Take players again; the drain with this number is void.
+    Undrain {
+        /// Number of the drain order that is taken back.
+        order: u64,
+    },
+}
+
+/// Accepted: what the server needs to play.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Report endpoints of all replicas, this one included, at most [`crate::MAX_REPLICAS`].
+    pub replicas: Vec<SocketAddr>,
+    /// This server's own key, HKDF(Fleet secret, GameServer uid): it opens connect tokens and nothing else.
+    pub server_key: [u8; 32],
+    /// Milliseconds between reports.
+    pub report_period_ms: u32,
+}
