@@ -1,1 +1,12 @@
-//! operator/core
+//! Decisions of the operator, and nothing else: no Kubernetes client, no clock, no log, no I/O.
+//!
+//! Every function here takes all it needs as values and answers with a value that carries its reason; the shell
+//! carries the decision out, logs it, counts it and publishes it. Times are durations on the caller's monotonic clock.
+
+pub mod backoff;
+pub mod fleet_plan;
+pub mod host_ports;
+pub mod lease;
+pub mod region;
+pub mod scale;
+pub mod server_state;

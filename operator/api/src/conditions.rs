@@ -1,0 +1,158 @@
+//! Condition types and reasons, and how a set of conditions is brought up to date.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Condition types.
+pub mod types {
+    /// The object does what its spec asks for.
+    pub const READY: &str = "Ready";
+    /// Work is under way to get there (kstatus reads it).
+    pub const RECONCILING: &str = "Reconciling";
+    /// Work cannot go on without a person (kstatus reads it).
+    pub const STALLED: &str = "Stalled";
+    /// Another object claims the same thing and is older.
+    pub const CONFLICT: &str = "Conflict";
+    /// A container restarted and is given time to come back.
+    pub const RECOVERING: &str = "Recovering";
+    /// An AutoScaler has what it needs to decide.
+    pub const ABLE_TO_SCALE: &str = "AbleToScale";
+    /// An AutoScaler's wish is cut by `min` or `max`.
+    pub const SCALING_LIMITED: &str = "ScalingLimited";
+    /// A region has a node in each of its zones.
+    pub const ZONES_COVERED: &str = "ZonesCovered";
+}
+
+/// Reasons, CamelCase as the API conventions ask.
+pub mod reasons {
+    /// Everything asked for is there.
+    pub const AS_SPECIFIED: &str = "AsSpecified";
+    /// Servers are being created.
+    pub const CREATING: &str = "Creating";
+    /// Servers are being drained or deleted.
+    pub const DRAINING: &str = "Draining";
+    /// Fewer servers are wanted, but the rest is in use.
+    pub const WAITING_FOR_PLAYERS: &str = "WaitingForPlayers";
+    /// No host port of the range is free on any node.
+    pub const NO_FREE_PORT: &str = "NoFreePort";
+    /// The pod cannot be placed on a node.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// A pod cannot start.
+    pub const POD_FAILED: &str = "PodFailed";
+    /// The pod is gone though the server was not told to go.
+    pub const POD_LOST: &str = "PodLost";
+    /// No report came for longer than `health.silenceSeconds`.
+    pub const SILENT: &str = "Silent";
+    /// The spec contradicts something that CEL cannot see.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The server reported that it takes players.
+    pub const REPORTED: &str = "Reported";
+    /// Another scaler on the same Fleet is older.
+    pub const OLDER_SCALER: &str = "OlderScaler";
+    /// The Fleet that is named does not exist.
+    pub const FLEET_MISSING: &str = "FleetMissing";
+    /// A figure that a policy needs did not come.
+    pub const MISSING_DATA: &str = "MissingData";
+    /// Decided and nothing stands in the way.
+    pub const DECIDED: &str = "Decided";
+    /// The wish is within the bounds.
+    pub const WITHIN_BOUNDS: &str = "WithinBounds";
+    /// The wish is below `min`.
+    pub const AT_MINIMUM: &str = "AtMinimum";
+    /// The wish is above `max`.
+    pub const AT_MAXIMUM: &str = "AtMaximum";
+    /// The region that this operator runs in.
+    pub const LOCAL: &str = "Local";
+    /// Another region's object; its own operator keeps the status.
+    pub const OTHER_REGION: &str = "OtherRegion";
+    /// A zone has no node.
+    pub const ZONE_WITHOUT_NODE: &str = "ZoneWithoutNode";
+}
+
+/// A condition as decided, before it is merged with what the object carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// One of [`types`].
+    pub type_: &'static str,
+    /// True or False; a condition that is not known is not set.
+    pub status: bool,
+    /// One of [`reasons`].
+    pub reason: &'static str,
+    /// For people: what is the case and what to do about it.
+    pub message: String,
+}
+
+impl Decided {
+    /// A condition that holds, or not, with its reason.
+    pub fn new(type_: &'static str, status: bool, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { type_, status, reason, message: message.into() }
+    }
+}
+
+/// Merges decided conditions into the old set: the transition time moves only with the status, conditions of types
+/// that were not decided are dropped, and the order is the decided one, so that equal input gives equal output.
+pub fn merge_conditions(
+    now: &Time,
+    generation: Option<i64>,
+    old: &[Condition],
+    decided: Vec<Decided>,
+) -> Vec<Condition> {
+    decided
+        .into_iter()
+        .map(|condition| {
+            let status = if condition.status { "True" } else { "False" };
+            let last_transition_time = old
+                .iter()
+                .find(|old| old.type_ == condition.type_ && old.status == status)
+                .map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
+            Condition {
+                last_transition_time,
+                message: condition.message,
+                observed_generation: generation,
+                reason: condition.reason.to_owned(),
+                status: status.to_owned(),
+                type_: condition.type_.to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).unwrap())
+    }
+
+    fn ready(status: bool, message: &str) -> Vec<Decided> {
+        vec![Decided::new(types::READY, status, reasons::CREATING, message)]
+    }
+
+    #[test]
+    fn transition_time_moves_only_with_the_status() {
+        let first = merge_conditions(&at(1), Some(1), &[], ready(false, "0 of 3"));
+        let same = merge_conditions(&at(2), Some(1), &first, ready(false, "1 of 3"));
+        assert_eq!(same[0].last_transition_time, at(1));
+        assert_eq!(same[0].message, "1 of 3");
+        let turned = merge_conditions(&at(3), Some(1), &same, ready(true, "3 of 3"));
+        assert_eq!(turned[0].last_transition_time, at(3));
+    }
+
+    #[test]
+    fn a_condition_that_is_no_longer_decided_goes() {
+        let old = merge_conditions(
+            &at(1),
+            Some(1),
+            &[],
+            vec![Decided::new(types::CONFLICT, true, reasons::OLDER_SCALER, "")],
+        );
+        assert_eq!(merge_conditions(&at(2), Some(1), &old, Vec::new()), Vec::new());
+    }
+
+    #[test]
+    fn equal_decisions_give_an_equal_set_so_that_nothing_is_written() {
+        let old = merge_conditions(&at(1), Some(4), &[], ready(true, "3 of 3"));
+        assert_eq!(merge_conditions(&at(9), Some(4), &old, ready(true, "3 of 3")), old);
+    }
+}

@@ -1,0 +1,105 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::GameServerSpec;
+
+/// A number of game servers of one kind.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "cranewing.dev",
+    version = "v1alpha1",
+    kind = "Fleet",
+    namespaced,
+    status = "FleetStatus",
+    derive = "PartialEq",
+    shortname = "cwf",
+    category = "cranewing",
+    doc = "A number of game servers of one kind, each with its own address.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Current", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "In-Use", type_ = "integer", json_path = ".status.inUseReplicas"),
+    printcolumn(name = "Draining", type_ = "integer", json_path = ".status.drainingReplicas"),
+    printcolumn(name = "Players", type_ = "integer", json_path = ".status.players"),
+    printcolumn(name = "Tick-P99", type_ = "string", json_path = ".status.tickP99"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = ("size(self.metadata.name) <= 40", "metadata.name: at most 40 characters, because the names of game servers add to it")
+)]
+pub struct FleetSpec {
+    /// Game servers wanted. 0 to 10000. Leave it out when an AutoScaler or a HorizontalPodAutoscaler sets it; a new Fleet
+    /// without it has none.
+    #[schemars(range(min = 0, max = 10_000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+
+    /// What each game server looks like. A change applies to servers made from then on.
+    #[serde(default)]
+    pub template: GameServerTemplate,
+}
+
+/// What each game server of a Fleet looks like.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GameServerTemplate {
+    /// Labels and annotations for the GameServers and their Pods.
+    pub metadata: TemplateMetadata,
+    /// Spec of the GameServers.
+    pub spec: GameServerSpec,
+}
+
+/// Labels and annotations that a template hands on.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateMetadata {
+    /// Labels; names under `cranewing.dev/` are the operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = ("self.all(k, !k.startsWith('cranewing.dev/'))", "labels under cranewing.dev/ are set by the operator"))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What the operator knows of a Fleet. Live figures are rounded and written at most each five seconds.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FleetStatus {
+    /// Game servers that exist and are not being deleted.
+    pub replicas: i32,
+    /// Of these, how many take players.
+    pub ready_replicas: i32,
+    /// Of these, how many have players; they are never drained or deleted by scaling.
+    pub in_use_replicas: i32,
+    /// Of these, how many take no new players and end when empty.
+    pub draining_replicas: i32,
+    /// Connected players.
+    pub players: i64,
+    /// Players that fit on Ready servers.
+    pub capacity: i64,
+    /// 99th percentile of tick work over the last minute, such as `1.5ms`; rounded up to the bucket of the histogram.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tick_p99: Option<String>,
+    /// Label selector of the Pods, for the scale subresource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Short hash of the template that new servers are made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling, Stalled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,42 @@
+//! Labels, annotations and names of objects that the operator makes.
+
+/// Label on GameServers and Pods: name of the Fleet.
+pub const FLEET: &str = "cranewing.dev/fleet";
+/// Label on Pods: name of the GameServer.
+pub const GAME_SERVER: &str = "cranewing.dev/game-server";
+/// Label on GameServers and Pods: short hash of the Fleet's template.
+pub const REVISION: &str = "cranewing.dev/revision";
+/// Label that marks every Pod of a game server, for network policies and dashboards.
+pub const ROLE: &str = "cranewing.dev/role";
+/// Value of [`ROLE`] on game server Pods.
+pub const ROLE_GAME_SERVER: &str = "game-server";
+/// Standard label: who manages an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY`].
+pub const MANAGED_BY_OPERATOR: &str = "cranewing-operator";
+
+/// Well-known node label with the zone's name.
+pub const NODE_ZONE: &str = "topology.kubernetes.io/zone";
+
+/// ConfigMap in every namespace with game servers: the bundle by which they verify the operator.
+pub const CA_BUNDLE_CONFIG_MAP: &str = "cranewing-report-ca";
+/// Key of the bundle in [`CA_BUNDLE_CONFIG_MAP`].
+pub const CA_BUNDLE_KEY: &str = "ca.crt";
+/// Secret in the operator's namespace: certificate authority of the report endpoints.
+pub const CA_SECRET: &str = "cranewing-report-ca";
+
+/// Name of the container that runs the game server when a template names no other.
+pub const CONTAINER: &str = "gameserver";
+
+/// Key in a Fleet's Secret: 32 random bytes from which each server's key is derived.
+pub const FLEET_SECRET_KEY: &str = "secret";
+
+/// Name of the Secret that holds a Fleet's key. Pods never mount it.
+pub fn fleet_secret_name(fleet: &str) -> String {
+    format!("{fleet}-keys")
+}
+
+/// Label selector that matches the Pods of a Fleet, as the scale subresource publishes it.
+pub fn fleet_selector(fleet: &str) -> String {
+    format!("{FLEET}={fleet}")
+}

@@ -1,0 +1,152 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A region: one Kubernetes cluster with its zones and bounds.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "cranewing.dev",
+    version = "v1alpha1",
+    kind = "RegionCluster",
+    plural = "regionclusters",
+    status = "RegionClusterStatus",
+    derive = "PartialEq",
+    shortname = "cwrc",
+    category = "cranewing",
+    doc = "A region: one Kubernetes cluster with its zones and bounds.",
+    printcolumn(name = "Region", type_ = "string", json_path = ".spec.regionId"),
+    printcolumn(name = "Display-Name", type_ = "string", json_path = ".spec.displayName", priority = 1),
+    printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
+    printcolumn(name = "Players", type_ = "integer", json_path = ".status.players"),
+    printcolumn(name = "Servers", type_ = "integer", json_path = ".status.servers.total"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.servers.ready"),
+    printcolumn(name = "Latency", type_ = "string", json_path = ".status.meanInputLatency"),
+    printcolumn(name = "Zones", type_ = "string", json_path = ".status.zonesCovered"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.operatorVersion"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(validation = ("self.minGameServers <= self.maxGameServers", "minGameServers must not be above maxGameServers"))]
+#[x_kube(validation = ("!(self.regionId in self.latencyToOtherRegions)", "latencyToOtherRegions: must not name the region itself"))]
+pub struct RegionClusterSpec {
+    /// Short name of the region, such as `kr`: 1 to 8 lower case letters and digits, beginning with a letter. Immutable.
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$"))]
+    #[x_kube(validation = ("self == oldSelf", "regionId: immutable"))]
+    pub region_id: String,
+    /// Name for people, such as `Seoul`. At most 64 characters.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub display_name: String,
+    /// Availability zones, as nodes carry them in `topology.kubernetes.io/zone`. At least 3, at most 16, no repeats.
+    #[schemars(length(min = 3, max = 16), inner(length(min = 1, max = 63)))]
+    #[x_kube(validation = ("self.all(z, self.exists_one(y, y == z))", "zones must not repeat"))]
+    pub zones: Vec<String>,
+    /// Fewest game servers in the region. 0 to 100; default 3.
+    #[serde(default = "default_min_game_servers")]
+    #[schemars(range(min = 0, max = 100))]
+    pub min_game_servers: i32,
+    /// Most game servers in the region. 0 to 1000; default 100.
+    #[serde(default = "default_max_game_servers")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_game_servers: i32,
+    /// Players that a game server of the region is reckoned to take. 1 to 10000; default 1000.
+    #[serde(default = "default_players_per_server")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub players_per_server: i32,
+    /// Address range of the region's network, such as `10.10.0.0/16`. Must not overlap another region's.
+    #[schemars(length(max = 43))]
+    #[x_kube(validation = ("isCIDR(self)", "vpcCidr: must be an address range in CIDR form, such as 10.10.0.0/16"))]
+    pub vpc_cidr: String,
+    /// Declared round trip to other regions by regionId, in milliseconds. 0 to 10000 each; at most 64 regions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = ("self.all(r, self[r] >= 0 && self[r] <= 10000)", "latencyToOtherRegions: milliseconds from 0 to 10000"))]
+    pub latency_to_other_regions: BTreeMap<String, i32>,
+}
+
+const fn default_min_game_servers() -> i32 {
+    3
+}
+
+const fn default_max_game_servers() -> i32 {
+    100
+}
+
+const fn default_players_per_server() -> i32 {
+    1000
+}
+
+/// What a region's own operator knows of it. Live figures are rounded and written at most each five seconds.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegionClusterStatus {
+    /// Healthy, Degraded or Unhealthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<RegionHealth>,
+    /// Connected players.
+    pub players: i64,
+    /// Players that fit on Ready servers.
+    pub capacity: i64,
+    /// Game servers by state.
+    pub servers: ServerCounts,
+    /// Mean time from the arrival of an input to the state that acknowledges it, over the last minute, such as `8ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_input_latency: Option<String>,
+    /// Zones with at least one ready node, such as `1/3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zones_covered: Option<String>,
+    /// Each declared zone and its ready nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub zones: Vec<ZoneStatus>,
+    /// Version of the operator that leads the region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_version: Option<String>,
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, ZonesCovered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// How a region is.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegionHealth {
+    /// Every server that should take players does.
+    Healthy,
+    /// Some servers do not, or not at the pace they should.
+    Degraded,
+    /// Servers are wanted and none takes players.
+    Unhealthy,
+}
+
+/// Game servers by state.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServerCounts {
+    /// All that exist.
+    pub total: i32,
+    /// Without a report yet.
+    pub starting: i32,
+    /// Taking players.
+    pub ready: i32,
+    /// Silent or restarting.
+    pub recovering: i32,
+    /// Ending when empty.
+    pub draining: i32,
+    /// Given up.
+    pub unhealthy: i32,
+}
+
+/// A zone and its nodes.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneStatus {
+    /// Name of the zone.
+    pub name: String,
+    /// Ready nodes in it.
+    pub nodes: i32,
+}

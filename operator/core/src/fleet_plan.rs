@@ -1,0 +1,261 @@
+//! What to do so that a Fleet has as many game servers as it asks for.
+//!
+//! Rules: what is in use is never drained by scaling; what is not is drained first and deleted only after its
+//! acknowledgement; a server that nobody has heard counts as in use and as unavailable; a leader that has not heard
+//! its servers yet deletes nothing. Numbers are the lowest free ones, so that a create whose answer was lost is
+//! repeated under the same name and never doubles.
+
+use std::collections::BTreeSet;
+
+use crate::server_state::State;
+
+/// A game server of the Fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each named by the rule that reads it")]
+pub struct ServerView {
+    /// Number in its name.
+    pub number: u32,
+    /// Where it stands.
+    pub state: State,
+    /// Players, or a promise to some.
+    pub in_use: bool,
+    /// A report stream is up, so that `in_use` is known.
+    pub heard: bool,
+    /// Deletion has been asked for.
+    pub deleting: bool,
+    /// The drain that was ordered is complete.
+    pub drained: bool,
+    /// This leader ordered the drain and has not taken it back.
+    pub drain_ordered: bool,
+}
+
+/// What the Fleet asks for and has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetView<'a> {
+    /// Servers wanted.
+    pub desired: u32,
+    /// Servers that exist, in any order, those being deleted included.
+    pub servers: &'a [ServerView],
+    /// Every server that was known has been heard, or long enough was waited for it.
+    pub settled_in: bool,
+}
+
+/// Most objects that one plan creates or deletes; the rest follows at once in the next.
+pub const BATCH_MAX: usize = 64;
+
+/// What to do now. Numbers are those of the servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetPlan {
+    /// Servers to create.
+    pub create: Vec<u32>,
+    /// Servers to tell that they shall take no new players.
+    pub drain: Vec<u32>,
+    /// Servers to tell that they are wanted again.
+    pub undrain: Vec<u32>,
+    /// Servers to delete.
+    pub delete: Vec<u32>,
+    /// Servers that would go if they were not in use or unheard.
+    pub waiting: u32,
+    /// The batch limit cut the plan: plan again when it is carried out.
+    pub partial: bool,
+}
+
+/// Plans for one Fleet.
+pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
+    let mut plan = FleetPlan::default();
+    let alive = |server: &&ServerView| !server.deleting && server.state != State::Unhealthy;
+    let mut serving: Vec<&ServerView> =
+        fleet.servers.iter().filter(alive).filter(|server| !is_draining(server)).collect();
+    let mut draining: Vec<&ServerView> =
+        fleet.servers.iter().filter(alive).filter(|s| is_draining(s)).collect();
+    // Last made goes first; what has not started costs nobody anything.
+    serving.sort_by_key(|server| (server.state == State::Starting, server.number));
+    draining.sort_by_key(|server| (server.drained, server.number));
+
+    plan.delete.extend(unhealthy(fleet));
+    let wanted = usize::try_from(fleet.desired).unwrap_or(usize::MAX);
+    if serving.len() < wanted {
+        let missing = wanted - serving.len();
+        plan.undrain = draining.iter().take(missing).map(|server| server.number).collect();
+        draining.drain(..plan.undrain.len());
+        let create = missing - plan.undrain.len();
+        plan.partial |= create > BATCH_MAX;
+        plan.create = free_numbers(fleet.servers).take(create.min(BATCH_MAX)).collect();
+    } else {
+        release_surplus(&mut plan, &serving, serving.len() - wanted, fleet.settled_in);
+    }
+    for server in draining {
+        if server.drained && fleet.settled_in {
+            plan.delete.push(server.number);
+        } else if !server.drain_ordered {
+            // Ordered by an earlier leader: confirm it, so that this one hears the acknowledgement.
+            plan.drain.push(server.number);
+        }
+    }
+    if plan.delete.len() > BATCH_MAX {
+        plan.delete.truncate(BATCH_MAX);
+        plan.partial = true;
+    }
+    plan
+}
+
+fn is_draining(server: &ServerView) -> bool {
+    server.state == State::Draining || server.drain_ordered
+}
+
+fn unhealthy(fleet: &FleetView<'_>) -> Vec<u32> {
+    let given_up = |server: &&ServerView| !server.deleting && server.state == State::Unhealthy;
+    fleet.servers.iter().filter(given_up).map(|server| server.number).collect()
+}
+
+/// Lets `surplus` servers go: those that never started are deleted, those that are free are drained, the rest waits.
+fn release_surplus(plan: &mut FleetPlan, serving: &[&ServerView], surplus: usize, settled_in: bool) {
+    let mut left = surplus;
+    for server in serving.iter().rev() {
+        if left == 0 {
+            return;
+        }
+        match server.state {
+            State::Starting if !settled_in => {}
+            // Without its key, which comes over the stream, it cannot have let anybody in.
+            State::Starting if !server.heard => {
+                plan.delete.push(server.number);
+                left -= 1;
+            }
+            _ if server.heard && !server.in_use => {
+                plan.drain.push(server.number);
+                left -= 1;
+            }
+            _ => {}
+        }
+    }
+    plan.waiting = u32::try_from(left).unwrap_or(u32::MAX);
+}
+
+fn free_numbers(servers: &[ServerView]) -> impl Iterator<Item = u32> {
+    let taken: BTreeSet<u32> = servers.iter().map(|server| server.number).collect();
+    (0..).filter(move |number| !taken.contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(number: u32, state: State) -> ServerView {
+        ServerView {
+            number,
+            state,
+            in_use: false,
+            heard: state != State::Starting,
+            deleting: false,
+            drained: false,
+            drain_ordered: state == State::Draining,
+        }
+    }
+
+    fn used(number: u32) -> ServerView {
+        ServerView { in_use: true, ..server(number, State::Ready) }
+    }
+
+    fn plan(desired: u32, servers: &[ServerView]) -> FleetPlan {
+        plan_fleet(&FleetView { desired, servers, settled_in: true })
+    }
+
+    #[test]
+    fn a_settled_fleet_plans_nothing() {
+        for servers in [vec![], vec![server(0, State::Ready), used(1)], vec![server(0, State::Starting)]] {
+            let desired = u32::try_from(servers.len()).unwrap();
+            assert_eq!(plan(desired, &servers), FleetPlan::default(), "{servers:?}");
+        }
+    }
+
+    #[test]
+    fn missing_servers_get_the_lowest_free_numbers() {
+        assert_eq!(plan(3, &[]).create, [0, 1, 2]);
+        assert_eq!(plan(3, &[server(1, State::Ready)]).create, [0, 2]);
+        let deleting = ServerView { deleting: true, ..server(0, State::Ready) };
+        assert_eq!(plan(1, &[deleting]).create, [1], "a name is free only when its object is gone");
+    }
+
+    #[test]
+    fn what_is_given_up_is_deleted_and_replaced_in_one_plan() {
+        let planned = plan(2, &[server(0, State::Ready), server(1, State::Unhealthy)]);
+        assert_eq!((planned.delete, planned.create), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn a_recovering_server_is_not_replaced() {
+        assert_eq!(plan(1, &[server(0, State::Recovering)]), FleetPlan::default());
+    }
+
+    #[test]
+    fn free_servers_are_drained_last_made_first() {
+        let planned = plan(1, &[server(0, State::Ready), server(1, State::Ready), server(2, State::Ready)]);
+        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![2, 1], vec![], 0));
+    }
+
+    #[test]
+    fn servers_in_use_are_never_drained() {
+        let planned = plan(0, &[used(0), server(1, State::Ready), used(2)]);
+        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![1], vec![], 2));
+    }
+
+    #[test]
+    fn an_unheard_server_counts_as_in_use() {
+        let silent = ServerView { heard: false, ..server(0, State::Recovering) };
+        let planned = plan(0, &[silent]);
+        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![], vec![], 1));
+    }
+
+    #[test]
+    fn what_never_started_goes_first_and_at_once() {
+        let planned = plan(1, &[server(0, State::Ready), server(1, State::Starting)]);
+        assert_eq!((planned.drain, planned.delete), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn a_drained_server_is_deleted_only_after_its_acknowledgement() {
+        assert_eq!(plan(0, &[server(0, State::Draining)]), FleetPlan::default());
+        let drained = ServerView { drained: true, ..server(0, State::Draining) };
+        assert_eq!(plan(0, &[drained]).delete, [0]);
+    }
+
+    #[test]
+    fn a_draining_server_is_taken_back_before_one_is_made() {
+        let planned = plan(3, &[server(0, State::Ready), server(1, State::Draining)]);
+        assert_eq!((planned.undrain, planned.create), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn the_next_leader_confirms_a_drain_that_it_did_not_order() {
+        let inherited = ServerView { drain_ordered: false, ..server(1, State::Draining) };
+        let planned = plan(1, &[server(0, State::Ready), inherited]);
+        assert_eq!((planned.drain, planned.undrain), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn an_ordered_drain_counts_before_the_server_says_so() {
+        let ordered = ServerView { drain_ordered: true, ..server(1, State::Ready) };
+        assert_eq!(plan(1, &[server(0, State::Ready), ordered]), FleetPlan::default());
+    }
+
+    #[test]
+    fn a_fresh_leader_deletes_nothing_that_may_be_in_use() {
+        let servers = [
+            server(0, State::Starting),
+            ServerView { heard: false, ..server(1, State::Ready) },
+            ServerView { drained: true, ..server(2, State::Draining) },
+        ];
+        let planned = plan_fleet(&FleetView { desired: 0, servers: &servers, settled_in: false });
+        assert_eq!((planned.delete, planned.drain, planned.waiting), (vec![], vec![], 2));
+    }
+
+    #[test]
+    fn large_plans_are_cut_into_batches() {
+        let planned = plan(1000, &[]);
+        assert_eq!((planned.create.len(), planned.partial), (BATCH_MAX, true));
+        let many: Vec<_> = (0..100).map(|number| server(number, State::Unhealthy)).collect();
+        let planned = plan(0, &many);
+        assert_eq!((planned.delete.len(), planned.partial), (BATCH_MAX, true));
+    }
+}
