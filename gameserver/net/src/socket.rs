@@ -1,0 +1,158 @@
+//! The UDP socket under every kernel backend: bound, non-blocking, with buffers of a checked size.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Binds a UDP socket whose buffers hold a burst. `buffer_bytes` is asked for receiving and sending alike; the
+/// second value is the receive buffer that the kernel granted (it doubles what is asked, for its own
+/// bookkeeping, and caps it at `net.core.rmem_max` without the right to exceed that).
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<(UdpSocket, usize)> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    force_buffer(&socket, libc::SO_RCVBUFFORCE, buffer_bytes)
+        .or_else(|_| socket.set_recv_buffer_size(buffer_bytes))?;
+    force_buffer(&socket, libc::SO_SNDBUFFORCE, buffer_bytes)
+        .or_else(|_| socket.set_send_buffer_size(buffer_bytes))?;
+    socket.bind(&address.into())?;
+    let granted = socket.recv_buffer_size()?;
+    Ok((socket.into(), granted))
+}
+
+/// Counts what the kernel dropped because the receive buffer was full. The kernel's own counter has 32 bits;
+/// this one goes on where that wraps.
+#[derive(Debug, Default)]
+pub(crate) struct DropCounter {
+    seen: u32,
+    total: u64,
+}
+
+impl DropCounter {
+    pub(crate) fn read(&mut self, socket: &UdpSocket) -> u64 {
+        if let Ok(dropped) = kernel_drops(socket) {
+            self.advance(dropped);
+        }
+        self.total
+    }
+
+    fn advance(&mut self, dropped: u32) {
+        self.total += u64::from(dropped.wrapping_sub(self.seen));
+        self.seen = dropped;
+    }
+}
+
+/// Index of the drop count in what `SO_MEMINFO` returns (`SK_MEMINFO_DROPS`), and how many values there are.
+const MEMINFO_DROPS: usize = 8;
+const MEMINFO_VALUES: usize = 9;
+
+#[expect(unsafe_code, reason = "socket2 does not know SO_MEMINFO")]
+fn kernel_drops(socket: &UdpSocket) -> io::Result<u32> {
+    let mut values = [0_u32; MEMINFO_VALUES];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(&values)).unwrap_or(0);
+    // SAFETY: `values` and `bytes` are this function's own and outlive the call, which writes at most `bytes`
+    // bytes into `values`.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    };
+    if outcome < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(values[MEMINFO_DROPS])
+}
+
+#[expect(unsafe_code, reason = "socket2 does not know the forcing variants")]
+fn force_buffer(socket: &Socket, option: libc::c_int, bytes: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).map_err(io::Error::other)?;
+    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: `value` is this function's own and outlives the call, which only reads `length` bytes of it.
+    let outcome = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const value).cast(), length)
+    };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Which way a socket must become ready.
+#[derive(Clone, Copy)]
+pub(crate) enum Readiness {
+    Readable,
+    Writable,
+}
+
+/// Waits until the socket is ready or `wait` is over; true when ready. A signal ends the wait early.
+#[expect(unsafe_code, reason = "std has no poll with a timeout")]
+pub(crate) fn wait_ready(socket: &UdpSocket, readiness: Readiness, wait: Duration) -> io::Result<bool> {
+    let events = match readiness {
+        Readiness::Readable => libc::POLLIN,
+        Readiness::Writable => libc::POLLOUT,
+    };
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
+    let timeout = timespec(wait);
+    // SAFETY: `poll` and `timeout` are this function's own and outlive the call; one pollfd is passed as one.
+    let outcome = unsafe { libc::ppoll(&raw mut poll, 1, &raw const timeout, std::ptr::null()) };
+    if outcome >= 0 {
+        return Ok(outcome > 0);
+    }
+    match io::Error::last_os_error() {
+        interrupted if interrupted.kind() == io::ErrorKind::Interrupted => Ok(false),
+        broken => Err(broken),
+    }
+}
+
+/// Lets `pause` go by; a signal ends it early.
+#[expect(unsafe_code, reason = "a pause at the edge that a signal may end")]
+pub(crate) fn pause(pause: Duration) {
+    let timeout = timespec(pause);
+    // SAFETY: no descriptors are passed (a null pointer with count zero); `timeout` outlives the call.
+    unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const timeout, std::ptr::null()) };
+}
+
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_socket_has_at_least_the_kernel_default_buffer() {
+        let (socket, granted) = bind("127.0.0.1:0".parse().unwrap(), 1 << 20).unwrap();
+        assert_ne!(socket.local_addr().unwrap().port(), 0);
+        assert!(granted >= 128 * 1024, "{granted}");
+    }
+
+    #[test]
+    fn the_drop_count_goes_on_where_the_kernel_counter_wraps() {
+        let mut drops = DropCounter::default();
+        drops.advance(u32::MAX - 1);
+        drops.advance(3);
+        assert_eq!(drops.total, u64::from(u32::MAX) + 4);
+    }
+
+    #[test]
+    fn a_full_receive_buffer_is_counted() {
+        let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut drops = DropCounter::default();
+        assert_eq!(drops.read(&socket), 0);
+        for _ in 0..64 {
+            sender.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+        }
+        assert!(drops.read(&socket) > 0);
+    }
+}

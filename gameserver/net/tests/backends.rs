@@ -1,0 +1,244 @@
+//! What every backend promises, run over each of them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use gameserver_net::memory::{Memory, Network};
+use gameserver_net::{Choice, Config, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, bind, open};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const DEPTH: u16 = 64;
+
+/// A peer that talks to the backend under test.
+trait Peer {
+    fn address(&self) -> SocketAddr;
+    fn send(&mut self, to: SocketAddr, payload: &[u8]);
+    fn receive(&mut self) -> Option<Vec<u8>>;
+}
+
+impl Peer for UdpSocket {
+    fn address(&self) -> SocketAddr {
+        self.local_addr().unwrap()
+    }
+    fn send(&mut self, to: SocketAddr, payload: &[u8]) {
+        self.send_to(payload, to).unwrap();
+    }
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        self.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = vec![0; 2048];
+        let (len, _) = self.recv_from(&mut buffer).ok()?;
+        Some(buffer[..len].to_vec())
+    }
+}
+
+struct MemoryPeer {
+    endpoint: Memory,
+    arrived: VecDeque<Vec<u8>>,
+}
+
+impl Peer for MemoryPeer {
+    fn address(&self) -> SocketAddr {
+        self.endpoint.local_addr()
+    }
+    fn send(&mut self, to: SocketAddr, payload: &[u8]) {
+        transmit_all(&mut self.endpoint, &[(to, payload.to_vec())]);
+    }
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        if self.arrived.is_empty() {
+            let arrived = &mut self.arrived;
+            self.endpoint.receive(PATIENCE, &mut |_, payload| arrived.push_back(payload.to_vec())).unwrap();
+        }
+        self.arrived.pop_front()
+    }
+}
+
+struct Bench {
+    server: Box<dyn Datagrams>,
+    peer: Box<dyn Peer>,
+}
+
+fn over_kernel(choice: Choice) -> Bench {
+    let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 1 << 20).unwrap();
+    let config = Config { depth: DEPTH, ..Config::default() };
+    let server = open(choice, socket, config).unwrap().datagrams;
+    Bench { server, peer: Box::new(UdpSocket::bind("127.0.0.1:0").unwrap()) }
+}
+
+fn over_memory() -> Bench {
+    let network = Network::default();
+    let server = network.endpoint("10.0.0.1:1".parse().unwrap(), usize::from(DEPTH)).unwrap();
+    let peer = network.endpoint("10.0.0.2:2".parse().unwrap(), 4096).unwrap();
+    Bench {
+        server: Box::new(server),
+        peer: Box::new(MemoryPeer { endpoint: peer, arrived: VecDeque::new() }),
+    }
+}
+
+/// Receives until `count` datagrams came or patience ran out.
+fn receive_all(server: &mut dyn Datagrams, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        let got =
+            server.receive(PATIENCE, &mut |from, payload| received.push((from, payload.to_vec()))).unwrap();
+        if got == 0 {
+            break;
+        }
+    }
+    received
+}
+
+fn transmit_all(server: &mut dyn Datagrams, packets: &[(SocketAddr, Vec<u8>)]) -> usize {
+    let mut packets = packets.iter();
+    server
+        .transmit(&mut |slot| {
+            let (to, payload) = packets.next()?;
+            slot[..payload.len()].copy_from_slice(payload);
+            Some(Outgoing { to: *to, len: payload.len() })
+        })
+        .unwrap()
+}
+
+fn datagrams_arrive_whole_in_order_and_with_their_sender(mut bench: Bench) {
+    let to = bench.server.local_addr();
+    for number in 0..50_u8 {
+        bench.peer.send(to, &vec![number; usize::from(number) + 1]);
+    }
+    let received = receive_all(&mut *bench.server, 50);
+    assert_eq!(received.len(), 50);
+    for (number, (from, payload)) in (0_u8..).zip(received) {
+        assert_eq!((from, payload), (bench.peer.address(), vec![number; usize::from(number) + 1]));
+    }
+    let counters = bench.server.counters();
+    assert_eq!((counters.packets_in, counters.bytes_in), (50, (1..=50).sum()));
+}
+
+fn receive_without_wait_returns_at_once_and_empty(mut bench: Bench) {
+    assert_eq!(bench.server.receive(Duration::ZERO, &mut |_, _| panic!("nothing was sent")).unwrap(), 0);
+}
+
+fn receive_gives_up_when_the_wait_is_over(mut bench: Bench) {
+    let wait = Duration::from_millis(5);
+    assert_eq!(bench.server.receive(wait, &mut |_, _| panic!("nothing was sent")).unwrap(), 0);
+}
+
+fn more_than_all_buffers_pass_through_in_rounds(mut bench: Bench) {
+    let to = bench.server.local_addr();
+    for round in 0..40_u8 {
+        for _ in 0..DEPTH {
+            bench.peer.send(to, &[round; 100]);
+        }
+        let received = receive_all(&mut *bench.server, usize::from(DEPTH));
+        assert!(received.iter().all(|(_, payload)| payload == &[round; 100]), "round {round}");
+        assert_eq!(received.len(), usize::from(DEPTH), "round {round}");
+    }
+    assert_eq!(bench.server.counters().packets_in, 40 * u64::from(DEPTH));
+}
+
+fn a_flush_larger_than_all_slots_is_sent_in_order(mut bench: Bench) {
+    let peer = bench.peer.address();
+    for from in (0..2400_u16).step_by(60) {
+        let packets: Vec<_> = (from..from + 60).map(|number| (peer, number.to_be_bytes().to_vec())).collect();
+        assert_eq!(transmit_all(&mut *bench.server, &packets), 60);
+        for number in from..from + 60 {
+            assert_eq!(bench.peer.receive(), Some(number.to_be_bytes().to_vec()));
+        }
+    }
+    assert_eq!(bench.server.counters().packets_out, 2400);
+    // more than one submit or batch at once: all are handed over, whatever the peer's buffer holds
+    let burst = vec![(peer, vec![7; 8]); 3000];
+    assert_eq!(transmit_all(&mut *bench.server, &burst), 3000);
+}
+
+fn the_largest_datagram_passes_and_a_longer_one_is_counted(mut bench: Bench) {
+    let to = bench.server.local_addr();
+    bench.peer.send(to, &[1; MAX_DATAGRAM_BYTES]);
+    let received = receive_all(&mut *bench.server, 1);
+    assert_eq!(received[0].1, [1; MAX_DATAGRAM_BYTES]);
+    if bench.server.backend() != gameserver_net::Backend::Memory {
+        bench.peer.send(to, &[2; MAX_DATAGRAM_BYTES + 1]);
+        bench.peer.send(to, &[3; 3]);
+        let received = receive_all(&mut *bench.server, 1);
+        assert_eq!(received[0].1, [3; 3]);
+        assert_eq!(bench.server.counters().truncated, 1);
+    }
+}
+
+fn an_address_that_cannot_be_reached_costs_only_its_own_datagram(mut bench: Bench) {
+    let peer = bench.peer.address();
+    let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
+    transmit_all(&mut *bench.server, &[(nowhere, vec![1]), (peer, vec![2])]);
+    assert_eq!(bench.peer.receive(), Some(vec![2]));
+    // failed sends complete asynchronously on a ring: seen with the next receive
+    bench.server.receive(Duration::ZERO, &mut |_, _| ()).unwrap();
+    let counters = bench.server.counters();
+    assert_eq!((counters.packets_out, counters.send_errors), (1, 1));
+}
+
+fn received_bytes_may_be_changed_in_place(mut bench: Bench) {
+    let to = bench.server.local_addr();
+    bench.peer.send(to, b"abc");
+    bench.server.receive(PATIENCE, &mut |_, payload| payload.fill(0)).unwrap();
+    bench.peer.send(to, b"def");
+    assert_eq!(receive_all(&mut *bench.server, 1)[0].1, b"def");
+}
+
+macro_rules! over_every_backend {
+    ($($rule:ident),+ $(,)?) => {
+        mod uring { $(#[test] fn $rule() { super::$rule(super::over_kernel(super::Choice::Uring)); })+ }
+        mod mmsg { $(#[test] fn $rule() { super::$rule(super::over_kernel(super::Choice::Mmsg)); })+ }
+        mod memory { $(#[test] fn $rule() { super::$rule(super::over_memory()); })+ }
+    };
+}
+
+over_every_backend!(
+    datagrams_arrive_whole_in_order_and_with_their_sender,
+    receive_without_wait_returns_at_once_and_empty,
+    receive_gives_up_when_the_wait_is_over,
+    more_than_all_buffers_pass_through_in_rounds,
+    a_flush_larger_than_all_slots_is_sent_in_order,
+    the_largest_datagram_passes_and_a_longer_one_is_counted,
+    an_address_that_cannot_be_reached_costs_only_its_own_datagram,
+    received_bytes_may_be_changed_in_place,
+);
+
+#[test]
+fn a_ring_out_of_buffers_is_armed_again_and_loses_nothing_that_the_socket_holds() {
+    let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 4 << 20).unwrap();
+    let mut server =
+        open(Choice::Uring, socket, Config { depth: 16, ..Config::default() }).unwrap().datagrams;
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..200_u16 {
+        peer.send_to(&number.to_be_bytes(), server.local_addr()).unwrap();
+    }
+    let received = receive_all(&mut *server, 200);
+    let numbers: Vec<_> =
+        received.iter().map(|(_, bytes)| u16::from_be_bytes([bytes[0], bytes[1]])).collect();
+    assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+    assert!(server.counters().rearms > 0);
+}
+
+#[test]
+fn a_depth_that_is_no_power_of_two_is_refused() {
+    let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
+    assert!(open(Choice::Auto, socket, Config { depth: 100, ..Config::default() }).is_err());
+}
+
+#[test]
+fn ipv6_peers_are_served() {
+    for choice in [Choice::Uring, Choice::Mmsg] {
+        let Ok((socket, _)) = bind("[::1]:0".parse().unwrap(), 1 << 16) else {
+            return; // no IPv6 on this machine
+        };
+        let mut server =
+            open(choice, socket, Config { depth: DEPTH, ..Config::default() }).unwrap().datagrams;
+        let mut peer = UdpSocket::bind("[::1]:0").unwrap();
+        peer.send_to(b"six", server.local_addr()).unwrap();
+        let received = receive_all(&mut *server, 1);
+        assert_eq!(received[0], (peer.address(), b"six".to_vec()));
+        transmit_all(&mut *server, &received);
+        assert_eq!(Peer::receive(&mut peer), Some(b"six".to_vec()));
+    }
+}
