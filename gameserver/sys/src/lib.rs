@@ -1,1 +1,74 @@
-//! gameserver/sys
+//! What the game server asks of the machine: where its threads run and how much CPU they used.
+//!
+//! Deciding is pure ([`decide_placement`]); reading and pinning are at the edge. A thread pins only when the pod
+//! owns its CPUs, or on request: pinned to a CPU that others share, a zone would wait for them with nowhere else
+//! to go.
+
+mod cpus;
+mod placement;
+
+use std::io;
+use std::time::Duration;
+
+pub use cpus::observe_cpus;
+pub use placement::{CpuFacts, PinRequest, Placement, PlacementReason, decide_placement};
+
+/// Pins the calling thread to one CPU.
+///
+/// # Errors
+/// When the CPU is not there or not allowed.
+#[expect(unsafe_code, reason = "std has no CPU affinity")]
+pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: cpu_set_t is a plain array of bits, for which all zeroes (no CPU) is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is this function's own and `cpu` is below CPU_SETSIZE, so the bit lies within it.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: `set` outlives the call, which reads `size_of_val(&set)` bytes of it; 0 is the calling thread.
+    let outcome = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// CPU time that this process has used since it started, all threads together.
+#[expect(unsafe_code, reason = "std has no process CPU clock")]
+pub fn process_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is this function's own and outlives the call that writes it.
+    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(outcome, 0, "the process CPU clock exists on every Linux");
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_pins_to_an_allowed_cpu_and_to_no_other() {
+        let cpu = observe_cpus().unwrap().allowed[0];
+        let pinned = std::thread::spawn(move || {
+            pin_current_thread(cpu).unwrap();
+            observe_cpus().unwrap().allowed
+        });
+        assert_eq!(pinned.join().unwrap(), [cpu]);
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_an_error() {
+        assert!(pin_current_thread(1023).is_err());
+        assert!(pin_current_thread(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn cpu_time_grows_with_work() {
+        let before = process_cpu_time();
+        let mut sum = 0_u64;
+        while process_cpu_time() == before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(process_cpu_time() > before);
+    }
+}
