@@ -1,2 +1,78 @@
-//! xtask
-fn main() {}
+//! The commands of this repository: bring up regions, look at them, take them down, test everything.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its standard streams"
+)]
+
+mod archive;
+mod bots;
+mod checkout;
+mod clock;
+mod cluster;
+mod crds;
+mod deploy;
+mod down;
+mod engine;
+mod images;
+mod lock;
+mod node_image;
+mod observe;
+mod packages;
+mod process;
+mod progress;
+mod state;
+mod test;
+mod tools;
+mod up;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Fleets of game servers in three regions, on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up three regions with players in them, then show them live.
+    Up(up::Args),
+    /// Show what runs now.
+    Status(up::StatusArgs),
+    /// Remove everything that `up` made.
+    Down(down::Args),
+    /// Test everything; clusters that this needs are made and removed.
+    Test(test::Args),
+    /// Print the CRDs into crds/, or check that they are up to date.
+    Crds(crds::Args),
+    /// Build kubectl, helm, kind and the Kubernetes binaries into the cache (`up` does so by itself).
+    Tools,
+    /// Write a directory tree as an image archive.
+    #[command(hide = true)]
+    Image(archive::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
+        Command::Status(args) => up::status(&args),
+        Command::Down(args) => down::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Crds(args) => crds::run(&args),
+        Command::Tools => tools::run(),
+        Command::Image(args) => archive::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

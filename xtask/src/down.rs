@@ -1,0 +1,116 @@
+//! `down`: removes everything that `up` made, found by record, name and mark, so that it works whatever `up` died of.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::checkout::Checkout;
+use crate::clock;
+use crate::cluster::{self, REGION_IDS};
+use crate::deploy;
+use crate::engine::{Engine, INSTANCE_VARIABLE, Surroundings};
+use crate::lock::Lock;
+use crate::process;
+use crate::progress::Progress;
+use crate::state::State;
+use crate::tools::Tools;
+
+/// Programs of an instance by file name. Others that inherited the mark (a node's monitor, the network's name server) belong to the engine.
+const OURS: [&str; 7] = ["bots", "kind", "kubectl", "helm", "podman", "docker", "debootstrap"];
+
+/// `cargo xtask down`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Removes this checkout's instance.
+pub(crate) fn run(_: &Args) -> Result<()> {
+    let checkout = Checkout::locate()?;
+    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask down")?;
+    let progress = Progress::new();
+    progress.step(&format!("remove {}", checkout.instance), |step| remove(&checkout, |text| step.note(text)))
+}
+
+/// Removes an instance: processes first, so that nothing is made while it is removed.
+pub(crate) fn remove(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
+    tell("processes");
+    end_marked(&checkout.instance, &OURS);
+    let state = State::load(checkout)?;
+    let engine = state.as_ref().map_or_else(Engine::choose, |state| Ok(state.engine))?;
+    let surroundings = Surroundings::new(checkout, engine, &Tools::built(checkout)?)?;
+    let foreign: Vec<_> =
+        state.iter().flat_map(|state| &state.regions).filter(|region| region.cluster.is_none()).collect();
+    for region in foreign {
+        tell(&format!("installation in {}", region.id));
+        deploy::uninstall(checkout, &surroundings, region)?;
+    }
+    // by name, whatever the record says
+    if process::succeeds(surroundings.engine().arg("--version")) {
+        for id in REGION_IDS {
+            tell(&format!("cluster {id}"));
+            cluster::delete(checkout, &surroundings, &cluster::planned(checkout, id))?;
+        }
+        tell("network");
+        cluster::delete_network(checkout, &surroundings)?;
+    }
+    forget(checkout)
+}
+
+/// Drops the instance's directory but its logs and the lock that this run holds.
+fn forget(checkout: &Checkout) -> Result<()> {
+    let directory = checkout.state();
+    for entry in
+        fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))?
+    {
+        let entry = entry?;
+        let keep = ["lock", "logs"].iter().any(|name| entry.file_name() == *name);
+        let path = entry.path();
+        let removed = match (keep, path.is_dir()) {
+            (true, _) => Ok(()),
+            (false, true) => fs::remove_dir_all(&path),
+            (false, false) => fs::remove_file(&path),
+        };
+        removed.with_context(|| format!("failed to remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Ends every process with the instance's mark that runs one of `programs`, politely first.
+pub(crate) fn end_marked(instance: &str, programs: &[&str]) {
+    use rustix::process::{Pid, Signal};
+    for (signal, limit) in [(Signal::TERM, Duration::from_secs(5)), (Signal::KILL, Duration::from_secs(5))] {
+        for pid in marked(instance, programs).into_iter().filter_map(Pid::from_raw) {
+            // it may have ended by itself
+            let _ended = rustix::process::kill_process(pid, signal);
+        }
+        let gone = || marked(instance, programs).is_empty().then_some(());
+        if clock::poll(limit, Duration::from_millis(50), gone).is_some() {
+            return;
+        }
+    }
+}
+
+/// Processes of `programs` with the instance's mark in their environment.
+fn marked(instance: &str, programs: &[&str]) -> Vec<i32> {
+    let mark = format!("{INSTANCE_VARIABLE}={instance}");
+    let own = std::process::id().to_string();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| carries(&Path::new("/proc").join(pid), &mark, programs))
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+fn carries(process: &Path, mark: &str, programs: &[&str]) -> bool {
+    let Ok(environment) = fs::read(process.join("environ")) else { return false };
+    if !environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+        return false;
+    }
+    let Ok(program) = fs::read_link(process.join("exe")) else { return false };
+    let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    programs.contains(&name.trim_end_matches(" (deleted)"))
+}

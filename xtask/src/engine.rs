@@ -1,0 +1,103 @@
+//! The container engine that runs the nodes: docker where its daemon answers, else podman.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::checkout::Checkout;
+use crate::process;
+use crate::tools::Tools;
+
+/// Marks every process that this instance starts, so that `down` finds them.
+pub(crate) const INSTANCE_VARIABLE: &str = "CRANEWING_INSTANCE";
+
+/// What runs the nodes' containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    Docker,
+    Podman,
+}
+
+impl Engine {
+    /// `CRANEWING_ENGINE` if set; else docker if a daemon answers; else podman.
+    pub(crate) fn choose() -> Result<Self> {
+        match std::env::var("CRANEWING_ENGINE").as_deref() {
+            Ok("docker") => Ok(Self::Docker),
+            Ok("podman") => Ok(Self::Podman),
+            Ok(other) if !other.is_empty() => {
+                bail!("CRANEWING_ENGINE is {other}: docker and podman are known")
+            }
+            _ if process::succeeds(Command::new("timeout").args(["5", "docker", "info"])) => Ok(Self::Docker),
+            _ => Ok(Self::Podman),
+        }
+    }
+
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// How programs of one instance are called: which engine, which tools, which network, whose instance.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) engine: Engine,
+    variables: Vec<(&'static str, std::ffi::OsString)>,
+}
+
+impl Surroundings {
+    pub(crate) fn new(checkout: &Checkout, engine: Engine, tools: &Tools) -> Result<Self> {
+        let network = match engine {
+            Engine::Docker => "KIND_EXPERIMENTAL_DOCKER_NETWORK",
+            Engine::Podman => "KIND_EXPERIMENTAL_PODMAN_NETWORK",
+        };
+        let variables = vec![
+            ("PATH", tools.path()?),
+            (INSTANCE_VARIABLE, checkout.instance.clone().into()),
+            ("KIND_EXPERIMENTAL_PROVIDER", engine.program().into()),
+            (network, checkout.instance.clone().into()),
+            ("CONTAINERS_CONF", checkout.root.join("e2e/cluster/containers.conf").into()),
+            // nobody's own configuration is read or written
+            ("KUBECONFIG", checkout.state().join("none.kubeconfig").into()),
+            ("HELM_CACHE_HOME", checkout.state().join("helm").into()),
+            ("HELM_CONFIG_HOME", checkout.state().join("helm").into()),
+            ("HELM_DATA_HOME", checkout.state().join("helm").into()),
+        ];
+        Ok(Self { engine, variables })
+    }
+
+    /// A program with these surroundings.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let program = self.find(program).unwrap_or_else(|| PathBuf::from(program));
+        let mut command = Command::new(program);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The engine itself.
+    pub(crate) fn engine(&self) -> Command {
+        self.command(self.engine.program())
+    }
+
+    /// For programs that this one starts by other means.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &std::ffi::OsStr)> {
+        self.variables.iter().map(|(name, value)| (*name, value.as_os_str()))
+    }
+
+    /// `Command` looks a program up in the parent's `PATH`, not in the child's.
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let (_, path) = self.variables.iter().find(|(name, _)| *name == "PATH")?;
+        std::env::split_paths(path).map(|directory| directory.join(program)).find(|file| file.is_file())
+    }
+}
+
+/// kind mounts the kernel's modules; a machine without any must still have the directory.
+pub(crate) fn prepare_host() -> Result<()> {
+    fs::create_dir_all("/lib/modules").context("failed to create /lib/modules, which every node mounts")
+}

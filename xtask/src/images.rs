@@ -1,0 +1,140 @@
+//! Our two images: a static binary and the host's certificate bundle in an otherwise empty image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::archive;
+use crate::checkout::{Checkout, digest};
+use crate::process;
+use crate::progress::Progress;
+
+/// Where Debian keeps the certificates that programs trust; the same place in the image.
+const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// Archives of one image name that the cache keeps.
+const ARCHIVES_KEPT: usize = 4;
+
+/// An image as an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    /// Full name; its tag changes with its content, so that a running cluster rolls to it.
+    pub(crate) reference: String,
+    pub(crate) archive: PathBuf,
+}
+
+/// The images of this working tree.
+#[derive(Debug)]
+pub(crate) struct Images {
+    pub(crate) operator: Image,
+    pub(crate) gameserver: Image,
+}
+
+impl Images {
+    /// Compiles what changed and packs it.
+    pub(crate) fn build(checkout: &Checkout, progress: &Progress) -> Result<Self> {
+        let release = progress.step("compile operator and game server", |_| compile(checkout))?;
+        progress.step("pack our images", |_| {
+            Ok(Self {
+                operator: pack(checkout, "operator", &release.join("operator"), env!("CARGO_PKG_VERSION"))?,
+                gameserver: pack(
+                    checkout,
+                    "gameserver",
+                    &release.join("gameserver"),
+                    env!("CARGO_PKG_VERSION"),
+                )?,
+            })
+        })
+    }
+
+    /// The archives of both.
+    pub(crate) fn archives(&self) -> Vec<PathBuf> {
+        vec![self.operator.archive.clone(), self.gameserver.archive.clone()]
+    }
+}
+
+/// Where cargo puts what it builds for this working tree.
+pub(crate) fn target_directory(checkout: &Checkout) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| checkout.root.join("target"), |set| checkout.root.join(set))
+}
+
+/// cargo in this working tree.
+pub(crate) fn cargo(checkout: &Checkout) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&checkout.root);
+    cargo
+}
+
+/// Packs one static program under `cranewing/<name>:<version>-<content>`.
+pub(crate) fn pack(checkout: &Checkout, name: &str, program: &Path, version: &str) -> Result<Image> {
+    let binary = fs::read(program).with_context(|| format!("failed to read {}", program.display()))?;
+    let certificates = fs::read(Path::new("/").join(CERTIFICATES)).unwrap_or_default();
+    let key = digest([binary.as_slice(), certificates.as_slice()]);
+    let reference = format!("cranewing/{name}:{version}-{}", &key[..8]);
+    let directory = checkout.cache.join("images");
+    let archive = directory.join(format!("{name}-{version}-{}.tar", &key[..12]));
+    if !archive.exists() {
+        let tree = directory.join(format!("{name}.{}.unfinished", std::process::id()));
+        let unfinished = tree.with_extension("tar");
+        fs::create_dir_all(tree.join("tmp"))?;
+        fs::create_dir_all(tree.join("etc/ssl/certs"))?;
+        fs::copy(program, tree.join(name))
+            .with_context(|| format!("failed to copy {}", program.display()))?;
+        fs::write(tree.join(CERTIFICATES), certificates)?;
+        archive::write(&reference, &unfinished, &tree, Some(&format!("/{name}")))?;
+        fs::rename(&unfinished, &archive)
+            .with_context(|| format!("failed to complete {}", archive.display()))?;
+        fs::remove_dir_all(&tree).with_context(|| format!("failed to remove {}", tree.display()))?;
+        prune(&directory, name)?;
+    }
+    Ok(Image { reference, archive })
+}
+
+fn compile(checkout: &Checkout) -> Result<PathBuf> {
+    let triple = host_triple()?;
+    let mut cargo = cargo(checkout);
+    cargo.args([
+        "build",
+        "--locked",
+        "--release",
+        "--target",
+        &triple,
+        "--package",
+        "operator",
+        "--package",
+        "gameserver",
+    ]);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    process::run(&mut cargo, &checkout.log("compile"))?;
+    Ok(target_directory(checkout).join(triple).join("release"))
+}
+
+fn host_triple() -> Result<String> {
+    let text = process::output(Command::new("rustc").args(["--version", "--verbose"]))?;
+    match text.lines().find_map(|line| line.strip_prefix("host: ")) {
+        Some(triple) => Ok(triple.to_owned()),
+        None => bail!("rustc does not say its host"),
+    }
+}
+
+/// Removes all but the newest archives of one image.
+fn prune(directory: &Path, name: &str) -> Result<()> {
+    let prefix = format!("{name}-");
+    let mut archives = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        if file_name.to_str().is_some_and(|text| text.starts_with(&prefix) && text.ends_with(".tar")) {
+            archives.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    archives.sort();
+    let surplus = archives.len().saturating_sub(ARCHIVES_KEPT);
+    for (_, path) in archives.into_iter().take(surplus) {
+        fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What runs now, read from each region's resources and from the bots' own figures.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::bots::{self, Latency};
+use crate::checkout::Checkout;
+use crate::cluster::kubectl;
+use crate::engine::Surroundings;
+use crate::process;
+use crate::state::{Region, State};
+use crate::up::Output;
+
+/// All regions of an instance at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Overview {
+    pub(crate) instance: String,
+    pub(crate) regions: BTreeMap<String, RegionOverview>,
+}
+
+/// One region at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct RegionOverview {
+    /// Game servers that exist.
+    pub(crate) servers: usize,
+    /// Game servers that take players.
+    pub(crate) ready: usize,
+    /// Players by the game servers' own reports.
+    pub(crate) players: i64,
+    /// Scheduled send of an input to the first state that acknowledges it; none while no bot measures.
+    pub(crate) latency_ms: Option<Latency>,
+    /// Players and counts by the bots' side.
+    pub(crate) bots: Option<bots::Counts>,
+    /// Version of the operator.
+    pub(crate) version: Option<String>,
+    /// Why the region could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unreadable: Option<String>,
+}
+
+/// Just what is shown of a resource.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Resource {
+    pub(crate) kind: String,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: serde_json::Value,
+    pub(crate) status: serde_json::Value,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Metadata {
+    pub(crate) name: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Resource>,
+}
+
+impl Overview {
+    /// Whether every region has players, by the servers' reports.
+    pub(crate) fn has_players_everywhere(&self) -> bool {
+        !self.regions.is_empty() && self.regions.values().all(|region| region.players > 0)
+    }
+
+    /// `kr 2/2 servers 40 players, jp ...`
+    pub(crate) fn counts(&self) -> String {
+        let line = |(id, region): (&String, &RegionOverview)| match &region.unreadable {
+            Some(_) => format!("{id} does not answer"),
+            None => format!("{id} {}/{} servers {} players", region.ready, region.servers, region.players),
+        };
+        self.regions.iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads all regions at once. A region that does not answer is shown so, it does not hide the others.
+pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Result<Overview> {
+    let figures = bots::figures(checkout);
+    let regions = std::thread::scope(|scope| {
+        let readers: Vec<_> = state
+            .regions
+            .iter()
+            .map(|region| (region, scope.spawn(move || resources(surroundings, region))))
+            .collect();
+        readers
+            .into_iter()
+            .map(|(region, reader)| {
+                let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                (region.id.clone(), summarize(read, figures.get(&region.id)))
+            })
+            .collect()
+    });
+    Ok(Overview { instance: checkout.instance.clone(), regions })
+}
+
+/// Every resource of ours in a region.
+pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<Vec<Resource>> {
+    let query = [
+        "get",
+        "gameservers,fleets,autoscalers,regionclusters",
+        "--all-namespaces",
+        "--output=json",
+        "--request-timeout=5s",
+    ];
+    let text = process::output(kubectl(surroundings, region).args(query))?;
+    let list: List =
+        serde_json::from_str(&text).context("kubectl answered with something else than a list")?;
+    Ok(list.items)
+}
+
+/// One region's figures from its resources.
+pub(crate) fn summarize(read: Result<Vec<Resource>>, figures: Option<&bots::Figures>) -> RegionOverview {
+    let mut region = RegionOverview {
+        latency_ms: figures.map(|figures| figures.latency_ms.clone()),
+        bots: figures.map(|figures| figures.counts.clone()),
+        ..RegionOverview::default()
+    };
+    let items = match read {
+        Ok(items) => items,
+        Err(error) => {
+            region.unreadable = Some(format!("{error:#}"));
+            return region;
+        }
+    };
+    for item in &items {
+        match item.kind.as_str() {
+            "GameServer" => {
+                region.servers += 1;
+                region.ready += usize::from(item.status["state"] == "Ready");
+                region.players += item.status["players"].as_i64().unwrap_or(0);
+            }
+            "RegionCluster" => region.version = item.status["operatorVersion"].as_str().map(str::to_owned),
+            _ => {}
+        }
+    }
+    region
+}
+
+/// Prints to standard output.
+pub(crate) fn print(overview: &Overview, output: Output) -> Result<()> {
+    match output {
+        Output::Json => println!("{}", serde_json::to_string(overview)?),
+        Output::Text => print!("{}", table(overview)),
+    }
+    Ok(())
+}
+
+/// A line per region.
+pub(crate) fn table(overview: &Overview) -> String {
+    let mut text = format!(
+        "{:<8}{:>9}{:>8}{:>9}{:>12}{:>12}  {}\n",
+        "REGION", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"
+    );
+    for (id, region) in &overview.regions {
+        let time = |pick: fn(&Latency) -> f64| {
+            region
+                .latency_ms
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", pick(latency)))
+        };
+        let version = match (&region.version, &region.unreadable) {
+            (_, Some(_)) => "does not answer",
+            (Some(version), None) => version,
+            (None, None) => "-",
+        };
+        text.push_str(&format!(
+            "{id:<8}{:>9}{:>8}{:>9}{:>12}{:>12}  {version}\n",
+            region.servers,
+            region.ready,
+            region.players,
+            time(|latency| latency.p50),
+            time(|latency| latency.p99)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    fn resource(json: serde_json::Value) -> Resource {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn region(players: i64) -> RegionOverview {
+        RegionOverview { players, ..RegionOverview::default() }
+    }
+
+    fn overview(players: &[(&str, i64)]) -> Overview {
+        let regions = players.iter().map(|(id, players)| ((*id).to_owned(), region(*players))).collect();
+        Overview { instance: "cranewing-0000".to_owned(), regions }
+    }
+
+    #[test]
+    fn servers_players_and_version_are_summed_up() {
+        let items = vec![
+            resource(serde_json::json!({"kind": "GameServer", "status": {"state": "Ready", "players": 7}})),
+            resource(
+                serde_json::json!({"kind": "GameServer", "status": {"state": "Draining", "players": 2}}),
+            ),
+            resource(serde_json::json!({"kind": "GameServer"})),
+            resource(serde_json::json!({"kind": "RegionCluster", "status": {"operatorVersion": "0.1.0"}})),
+        ];
+        let summary = summarize(Ok(items), None);
+        assert_eq!((summary.servers, summary.ready, summary.players), (3, 1, 9));
+        assert_eq!(summary.version.as_deref(), Some("0.1.0"));
+    }
+
+    #[test]
+    fn a_region_that_does_not_answer_says_why() {
+        let summary = summarize(Err(anyhow!("connection refused")), None);
+        assert_eq!(summary.unreadable.as_deref(), Some("connection refused"));
+    }
+
+    #[test]
+    fn one_region_without_players_is_not_players_everywhere() {
+        assert!(overview(&[("kr", 1), ("jp", 1), ("sg", 1)]).has_players_everywhere());
+        assert!(!overview(&[("kr", 1), ("jp", 0), ("sg", 1)]).has_players_everywhere());
+        assert!(!overview(&[]).has_players_everywhere());
+    }
+}

@@ -1,0 +1,125 @@
+//! Running other programs: what they say goes to a log, and a failure carries its last lines.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Lines of a log that a failure shows.
+const TAIL_LINES: usize = 15;
+
+/// Runs to the end with both streams appended to `log`.
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
+    let file = open_log(log)?;
+    let start = file.metadata().map_or(0, |metadata| metadata.len());
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().context("failed to share the log")?)
+        .stderr(file)
+        .status()
+        .with_context(|| format!("failed to start `{}`", line(command)))?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = fs::read(log).unwrap_or_default();
+    let since = text.get(usize::try_from(start)?..).unwrap_or(&text);
+    bail!(
+        "`{}` failed ({}); its last lines:\n{}\nthe whole log: {}",
+        line(command),
+        describe(status),
+        tail(&String::from_utf8_lossy(since)),
+        log.display()
+    );
+}
+
+/// Runs to the end and gives what it wrote to standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start `{}`", line(command)))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed ({}):\n{}", line(command), describe(output.status), tail(&said));
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
+}
+
+/// Whether it runs and succeeds; what it says is dropped.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// A log file, ready to be appended to.
+pub(crate) fn open_log(path: &Path) -> Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("failed to open {}", path.display()))
+}
+
+/// The last lines of a text.
+pub(crate) fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..]
+        .iter()
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn line(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_the_code_and_the_last_words() {
+        let error =
+            output(Command::new("sh").args(["-c", "echo went wrong >&2; exit 3"])).unwrap_err().to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("exit code 3") && error.contains("| went wrong"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = format!("{:#}", output(&mut Command::new("no-such-program")).unwrap_err());
+        assert!(error.contains("no-such-program"), "{error}");
+    }
+
+    #[test]
+    fn a_tail_keeps_the_end_and_drops_blank_lines() {
+        let text = (0..40).map(|n| format!("line {n}\n\n")).collect::<String>();
+        let tail = tail(&text);
+        assert_eq!(tail.lines().count(), TAIL_LINES);
+        assert!(tail.ends_with("line 39"), "{tail}");
+    }
+}

@@ -1,0 +1,317 @@
+//! `up` and `status`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::bots;
+use crate::checkout::Checkout;
+use crate::clock;
+use crate::cluster::{self, REGION_IDS};
+use crate::deploy::{self, References};
+use crate::engine::{self, Engine, Surroundings};
+use crate::images::Images;
+use crate::lock::Lock;
+use crate::node_image;
+use crate::observe::{self, Overview};
+use crate::packages;
+use crate::process;
+use crate::progress::{Progress, seconds};
+use crate::state::{Region, State};
+use crate::tools::Tools;
+use crate::view;
+
+/// How long players may take to be in all regions after everything is installed.
+const PLAYERS_LIMIT: Duration = Duration::from_secs(180);
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// `cargo xtask up`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Install missing Debian packages without a question
+    #[arg(long)]
+    yes: bool,
+    /// Nodes a region: 1, or 3 so that each zone has one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    nodes: u8,
+    /// End once players are in all regions, instead of showing them live; everything stays up
+    #[arg(long)]
+    once: bool,
+    /// What `--once` prints
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Use this existing cluster for a region and create none: `kr=CONTEXT`, or `CONTEXT` for the next of kr, jp, sg (repeatable)
+    #[arg(long = "context", value_name = "[REGION=]CONTEXT")]
+    contexts: Vec<String>,
+    /// Operator image that clusters given by --context can pull
+    #[arg(long, requires = "contexts", value_name = "IMAGE")]
+    operator_image: Option<String>,
+    /// Game server image that clusters given by --context can pull
+    #[arg(long, requires = "contexts", value_name = "IMAGE")]
+    gameserver_image: Option<String>,
+    /// Players over all regions
+    #[arg(long, default_value_t = 600)]
+    players: u32,
+}
+
+/// `cargo xtask status`
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// Brings everything up, or what is missing of it, and shows it.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let checkout = Checkout::locate()?;
+    let (surroundings, state) = {
+        let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask up")?;
+        let progress = Progress::new();
+        let made = converge(&checkout, args, &progress)?;
+        let waited = format!("players in {}", ids(&made.1.regions));
+        let overview = progress
+            .step(&waited, |step| await_players(&checkout, &made.0, &made.1, |text| step.note(text)))?;
+        progress.say(&format!("{} after {}", waited, seconds(progress.elapsed())));
+        drop(progress);
+        if args.once {
+            observe::print(&overview, args.output)?;
+            return Ok(());
+        }
+        made
+    };
+    view::run(&checkout, &surroundings, &state)
+}
+
+/// Prints what runs now.
+pub(crate) fn status(args: &StatusArgs) -> Result<()> {
+    let checkout = Checkout::locate()?;
+    let Some(state) = State::load(&checkout)? else {
+        bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
+    };
+    let surroundings = Surroundings::new(&checkout, state.engine, &Tools::built(&checkout)?)?;
+    observe::print(&observe::overview(&checkout, &surroundings, &state)?, args.output)
+}
+
+fn converge(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
+    if args.contexts.is_empty() {
+        converge_local(checkout, args, progress)
+    } else {
+        converge_foreign(checkout, args, progress)
+    }
+}
+
+fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
+    let engine = Engine::choose()?;
+    packages::ensure(checkout, engine, args.yes || !io::stdin().is_terminal(), progress)?;
+    engine::prepare_host()?;
+    let tools = Tools::build(checkout, progress)?;
+    let surroundings = Surroundings::new(checkout, engine, &tools)?;
+    let node_image = node_image::ensure(checkout, &surroundings, progress)?;
+    let state = State {
+        engine,
+        nodes: args.nodes,
+        regions: REGION_IDS.iter().map(|id| cluster::planned(checkout, id)).collect(),
+    };
+    keep_shape(checkout, &state)?;
+    state.save(checkout)?;
+    // what compiles and what boots do not wait for each other
+    let (built, clusters) = std::thread::scope(|scope| {
+        let built = scope.spawn(|| build(checkout, progress));
+        let clusters =
+            cluster::ensure_all(checkout, &surroundings, progress, &state.regions, args.nodes, &node_image);
+        (built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), clusters)
+    });
+    clusters?;
+    let (images, bots) = built?;
+    let references = References {
+        operator: images.operator.reference.clone(),
+        gameserver: images.gameserver.reference.clone(),
+    };
+    cluster::in_parallel(&state.regions, |_, region| {
+        progress.step(&format!("install in {}", region.id), |_| {
+            cluster::load(checkout, &surroundings, region, &images.archives())?;
+            deploy::install(checkout, &surroundings, region, &references)
+        })
+    })?;
+    progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
+    start_players(checkout, &surroundings, &state, args.players, &bots, progress)?;
+    Ok((surroundings, state))
+}
+
+/// Programs of this working tree: both images and the bots.
+fn build(checkout: &Checkout, progress: &Progress) -> Result<(Images, PathBuf)> {
+    let images = Images::build(checkout, progress)?;
+    let bots = progress.step("compile the bots", |_| bots::build(checkout))?;
+    Ok((images, bots))
+}
+
+fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
+    let tools = Tools::build(checkout, progress)?;
+    let engine = Engine::choose()?;
+    let surroundings = Surroundings::new(checkout, engine, &tools)?;
+    let mut regions = Vec::new();
+    for (index, argument) in args.contexts.iter().enumerate() {
+        let (id, context) = region_of(argument, index)?;
+        let region = Region { id, kubeconfig: PathBuf::new(), cluster: None };
+        regions.push((
+            Region { kubeconfig: checkout.state().join(format!("{}.kubeconfig", region.id)), ..region },
+            context,
+        ));
+    }
+    let state =
+        State { engine, nodes: 0, regions: regions.iter().map(|(region, _)| region.clone()).collect() };
+    keep_shape(checkout, &state)?;
+    state.save(checkout)?;
+    for (region, context) in &regions {
+        write_kubeconfig(&surroundings, region, context)?;
+    }
+    let (images, bots) = build(checkout, progress)?;
+    let references = References {
+        operator: args.operator_image.clone().unwrap_or_else(|| images.operator.reference.clone()),
+        gameserver: args.gameserver_image.clone().unwrap_or_else(|| images.gameserver.reference.clone()),
+    };
+    for (region, context) in &regions {
+        progress.step(&format!("install in {}", region.id), |_| {
+            if args.operator_image.is_none() || args.gameserver_image.is_none() {
+                let Some(cluster) = context.strip_prefix("kind-") else {
+                    bail!(
+                        "{context} is no kind cluster, so images cannot be put into it: push {} and {} to a registry that it \
+                         can pull from, and name them by --operator-image and --gameserver-image",
+                        images.operator.archive.display(),
+                        images.gameserver.archive.display()
+                    );
+                };
+                let local = Region { cluster: Some(cluster.to_owned()), ..region.clone() };
+                cluster::load(checkout, &surroundings, &local, &images.archives())?;
+            }
+            deploy::install(checkout, &surroundings, region, &references)
+        })?;
+    }
+    start_players(checkout, &surroundings, &state, args.players, &bots, progress)?;
+    Ok((surroundings, state))
+}
+
+fn start_players(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    state: &State,
+    players: u32,
+    program: &Path,
+    progress: &Progress,
+) -> Result<()> {
+    progress.step("start the players", |_| bots::start(checkout, surroundings, state, players, program))?;
+    cluster::in_parallel(&state.regions, |_, region| {
+        progress.step(&format!("operator in {}", region.id), |_| {
+            deploy::await_operator(checkout, surroundings, region)
+        })
+    })
+}
+
+/// Waits until every region has players; the bots' last words are the reason if it does not come to that.
+fn await_players(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    state: &State,
+    tell: impl Fn(&str),
+) -> Result<Overview> {
+    let found = clock::poll(PLAYERS_LIMIT, Duration::from_millis(500), || {
+        let overview = observe::overview(checkout, surroundings, state).ok()?;
+        tell(&overview.counts());
+        overview.has_players_everywhere().then_some(overview)
+    });
+    match found {
+        Some(overview) => Ok(overview),
+        None => {
+            let now = observe::overview(checkout, surroundings, state).map(|overview| overview.counts());
+            bail!(
+                "after {} there are still no players in every region ({}).\nThe bots' last words:\n{}\n\
+                 To look further: cargo xtask status; logs are in {}",
+                seconds(PLAYERS_LIMIT),
+                now.unwrap_or_else(|error| format!("{error:#}")),
+                process::tail(&bots::last_words(checkout)),
+                checkout.state().join("logs").display()
+            )
+        }
+    }
+}
+
+/// An instance does not change its engine, its nodes or its kind of clusters while it is up.
+fn keep_shape(checkout: &Checkout, planned: &State) -> Result<()> {
+    match State::load(checkout)? {
+        Some(present) if present != *planned => bail!(
+            "this checkout is already up in another shape ({} nodes a region, {}); take it down first: cargo xtask down",
+            present.nodes,
+            ids(&present.regions)
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Region id and context of one `--context`.
+fn region_of(argument: &str, index: usize) -> Result<(String, String)> {
+    if let Some((id, context)) = argument.split_once('=') {
+        return Ok((id.to_owned(), context.to_owned()));
+    }
+    let id = REGION_IDS
+        .get(index)
+        .with_context(|| format!("name the region of context {argument}: REGION={argument}"))?;
+    Ok(((*id).to_owned(), argument.to_owned()))
+}
+
+/// One file with this context alone, so that everything after it treats all regions alike.
+fn write_kubeconfig(surroundings: &Surroundings, region: &Region, context: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut kubectl = surroundings.command("kubectl");
+    match std::env::var_os("KUBECONFIG") {
+        Some(own) => kubectl.env("KUBECONFIG", own),
+        None => kubectl.env_remove("KUBECONFIG"),
+    };
+    let text = process::output(kubectl.args([
+        "config",
+        "view",
+        "--minify",
+        "--flatten",
+        "--raw",
+        "--context",
+        context,
+    ]))?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&region.kubeconfig)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("failed to write {}", region.kubeconfig.display()))
+}
+
+fn ids(regions: &[Region]) -> String {
+    regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_names_its_region_or_takes_the_next() {
+        assert_eq!(region_of("eu=prod", 0).unwrap(), ("eu".to_owned(), "prod".to_owned()));
+        assert_eq!(region_of("prod", 1).unwrap(), ("jp".to_owned(), "prod".to_owned()));
+    }
+
+    #[test]
+    fn a_fourth_context_without_a_region_is_refused() {
+        assert!(region_of("prod", 3).is_err());
+    }
+}
