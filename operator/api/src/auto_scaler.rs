@@ -1,3 +1,7 @@
+//! The AutoScaler kind: sets a Fleet's replicas from what its game servers report.
+
+#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

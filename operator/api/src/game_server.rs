@@ -1,3 +1,7 @@
+//! The GameServer kind: one dedicated server, one pod.
+
+#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};

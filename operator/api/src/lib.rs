@@ -3,6 +3,11 @@
 //! What the API server can check by itself is said here, as OpenAPI bounds and CEL rules, so that a bad object is
 //! refused with the field's path and what is allowed. What crosses objects becomes a condition instead.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "kube's derive repeats printcolumn with the same json types"
+)]
+
 pub mod auto_scaler;
 pub mod conditions;
 pub mod crds;

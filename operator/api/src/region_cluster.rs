@@ -1,3 +1,7 @@
+//! The RegionCluster kind: one Kubernetes cluster with its zones and bounds.
+
+#![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

@@ -8,5 +8,6 @@ pub mod fleet_plan;
 pub mod host_ports;
 pub mod lease;
 pub mod region;
+pub mod rolling;
 pub mod scale;
 pub mod server_state;

@@ -116,7 +116,7 @@ pub fn decide_state<'a>(
         Pod::Unscheduled(None) => settled(State::Starting, Why::Scheduling),
         Pod::Placed { age, waiting } => match stream {
             Some(stream) if stream.silent_for < patience.silence => {
-                decide_reported(was_up, stream, waiting, patience)
+                decide_reported(was_up, stream.phase, waiting)
             }
             _ if was_up => decide_silent(stream.map_or(watched_for, |stream| stream.silent_for), patience),
             _ => decide_starting(age.min(watched_for), waiting, patience),
@@ -124,16 +124,16 @@ pub fn decide_state<'a>(
     }
 }
 
-fn decide_reported(was_up: bool, stream: Stream, waiting: Option<&str>, patience: Patience) -> Standing<'_> {
-    let look_again = patience.silence.checked_sub(stream.silent_for);
-    let (state, why) = match stream.phase {
+/// Nothing to look at again: whoever keeps the streams notices when one falls silent.
+fn decide_reported(was_up: bool, phase: Phase, waiting: Option<&str>) -> Standing<'_> {
+    let (state, why) = match phase {
         Phase::Ready => (State::Ready, Why::Reported(Phase::Ready)),
         Phase::Draining => (State::Draining, Why::Reported(Phase::Draining)),
         // A restarted container reports Starting before it is Ready again.
         phase if was_up => (State::Recovering, Why::Reported(phase)),
         _ => (State::Starting, Why::ContainerStarting(waiting)),
     };
-    Standing { state, why, look_again }
+    Standing { state, why, look_again: None }
 }
 
 fn decide_silent(silent_for: Duration, patience: Patience) -> Standing<'static> {
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn time_alone_is_looked_at_again_just_when_it_can_matter() {
         let ready = decide_state(Some(State::Ready), &placed(9), stream(Phase::Ready, 2), LONG, PATIENCE);
-        assert_eq!(ready.look_again, Some(Duration::from_secs(3)));
+        assert_eq!(ready.look_again, None);
         let silent = decide_state(Some(State::Ready), &placed(9), stream(Phase::Ready, 6), LONG, PATIENCE);
         assert_eq!(silent.look_again, Some(Duration::from_secs(29)));
         let starting = decide_state(None, &placed(10), None, LONG, PATIENCE);
