@@ -1,1 +1,39 @@
-//! gameserver/core
+//! A game server without sockets, clocks or threads: bytes and time in, bytes out.
+//!
+//! Whoever owns a socket and a clock drives one [`ZoneServer`] from one thread:
+//!
+//! 1. [`ZoneServer::handle_datagram`] for everything that arrived,
+//! 2. [`ZoneServer::poll_transmit`] until `None` after each batch, for answers to handshakes,
+//! 3. [`ZoneServer::step`] once a tick,
+//! 4. [`ZoneServer::poll_transmit`] until `None`, for the tick's snapshots.
+//!
+//! A datagram's way: `session` (handshake, authentication, replay) -> `pipeline` (decode, rate limit, the player's
+//! input buffer) -> `zone` (rules and world) -> `output` (snapshots).
+//!
+//! Invariants:
+//! - After warm-up neither a packet nor a tick allocates (`tests/allocations.rs`).
+//! - Everything that grows with input has a bound, and reaching it is counted, never silent.
+//! - Until an address is proven, answers are never larger than what asked for them.
+//! - The zone is deterministic: no floats, no clock, iteration by slot; the same inputs give the same
+//!   [`ZoneServer::state_hash`] in every build.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod counters;
+mod output;
+mod pipeline;
+mod random;
+mod rate;
+mod ring;
+mod server;
+mod session;
+mod slab;
+mod zone;
+
+pub use config::{ConfigError, MAX_CAPACITY, ServerConfig};
+pub use counters::{Counters, Histograms};
+pub use gameserver_protocol::{Now, RejectReason, Transmit};
+pub use server::{ServerStatus, ZoneServer};
+pub use session::Refusal;
+pub use zone::rules;

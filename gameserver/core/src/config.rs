@@ -1,0 +1,97 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Most players of one zone server. A bound for the tables, far beyond what a core can serve.
+pub const MAX_CAPACITY: usize = 20_000;
+
+/// What a zone server needs to know at its start.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Which game and version; peers of another are ignored. Usually [`gameserver_protocol::PROTOCOL_ID`].
+    pub protocol_id: u64,
+    /// Addresses by which players reach this server; a token must name one of them. Empty: any token will do.
+    pub public_addresses: Vec<SocketAddr>,
+    /// Players at most, 1 to [`MAX_CAPACITY`].
+    pub capacity: usize,
+    /// Ticks a second, 1 to 1000.
+    pub tick_hz: u32,
+    /// Silence after which a player is given up, unless the token says less.
+    pub timeout: Duration,
+    /// Start of this process, milliseconds since the Unix epoch. Must grow from boot to boot: packet sequences
+    /// start from it, so that no boot repeats a nonce of another.
+    pub boot_unix_ms: u64,
+    /// Fresh random bytes; the source of all randomness in here.
+    pub random: [u8; 32],
+    /// Commands that a tick carries out at most; the rest waits for the next.
+    pub max_commands_per_tick: usize,
+}
+
+/// Why a zone server cannot be made from a configuration.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// See [`ServerConfig::capacity`].
+    #[error("capacity must be 1 to {MAX_CAPACITY} players")]
+    Capacity,
+    /// See [`ServerConfig::tick_hz`].
+    #[error("tick rate must be 1 to 1000 a second")]
+    TickRate,
+    /// See [`ServerConfig::timeout`].
+    #[error("timeout must be more than zero")]
+    Timeout,
+    /// See [`ServerConfig::max_commands_per_tick`].
+    #[error("a tick must carry out at least one command")]
+    MaxCommands,
+}
+
+impl ServerConfig {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=MAX_CAPACITY).contains(&self.capacity) {
+            return Err(ConfigError::Capacity);
+        }
+        if !(1..=1000).contains(&self.tick_hz) {
+            return Err(ConfigError::TickRate);
+        }
+        if self.timeout.is_zero() {
+            return Err(ConfigError::Timeout);
+        }
+        if self.max_commands_per_tick == 0 {
+            return Err(ConfigError::MaxCommands);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ServerConfig {
+        ServerConfig {
+            protocol_id: 1,
+            public_addresses: Vec::new(),
+            capacity: 10,
+            tick_hz: 64,
+            timeout: Duration::from_secs(5),
+            boot_unix_ms: 0,
+            random: [0; 32],
+            max_commands_per_tick: 1000,
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        assert_eq!(config().validate(), Ok(()));
+        for (wrong, error) in [
+            (ServerConfig { capacity: 0, ..config() }, ConfigError::Capacity),
+            (ServerConfig { capacity: MAX_CAPACITY + 1, ..config() }, ConfigError::Capacity),
+            (ServerConfig { tick_hz: 0, ..config() }, ConfigError::TickRate),
+            (ServerConfig { tick_hz: 1001, ..config() }, ConfigError::TickRate),
+            (ServerConfig { timeout: Duration::ZERO, ..config() }, ConfigError::Timeout),
+            (ServerConfig { max_commands_per_tick: 0, ..config() }, ConfigError::MaxCommands),
+        ] {
+            assert_eq!(wrong.validate(), Err(error));
+        }
+    }
+}

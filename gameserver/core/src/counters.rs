@@ -1,0 +1,106 @@
+use gameserver_contract::Histogram;
+use gameserver_protocol::RejectReason;
+
+use crate::session::Refusal;
+
+/// What happened since the start. Plain numbers: whoever owns the server reads them once in a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams handed in.
+    pub packets_in: u64,
+    /// Datagrams handed out.
+    pub packets_out: u64,
+    /// Bytes handed in, UDP payload only.
+    pub bytes_in: u64,
+    /// Bytes handed out, UDP payload only.
+    pub bytes_out: u64,
+    /// Players that joined.
+    pub joins: u64,
+    /// Players that said goodbye.
+    pub leaves: u64,
+    /// Players lost to a time-out.
+    pub timeouts: u64,
+    /// Handshakes answered with a refusal because the server was full or draining.
+    pub denials: u64,
+    /// Inputs that were carried out.
+    pub inputs_applied: u64,
+    /// Inputs that arrived again; each loss costs some, so a few are normal.
+    pub inputs_repeated: u64,
+    /// Inputs put off because their player's buffer was full; the client repeats them.
+    pub inputs_deferred: u64,
+    /// Times that an input had to wait for the next tick because this one had carried out its most.
+    pub commands_deferred: u64,
+    /// Answers to handshakes given up because too many were waiting to be sent.
+    pub answers_dropped: u64,
+    refusals: [u64; Refusal::ALL.len()],
+    rejects: [u64; RejectReason::ALL.len()],
+}
+
+impl Counters {
+    /// Datagrams refused and inputs rejected, by their label; every label each time.
+    pub fn rejects(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let refusals = Refusal::ALL.iter().map(|refusal| refusal.as_str()).zip(self.refusals);
+        let rejects = RejectReason::ALL.iter().map(|reason| reason.as_str()).zip(self.rejects);
+        refusals.chain(rejects)
+    }
+
+    /// Datagrams refused for this reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal as usize]
+    }
+
+    /// Inputs rejected for this reason.
+    pub fn rejected(&self, reason: RejectReason) -> u64 {
+        self.rejects[usize::from(reason.code() - 1)]
+    }
+
+    /// Handshakes refused, by whatever reason.
+    pub fn refused_handshakes(&self) -> u64 {
+        let refused = |refusal: &&Refusal| refusal.is_of_handshake();
+        self.denials + Refusal::ALL.iter().filter(refused).map(|&refusal| self.refused(refusal)).sum::<u64>()
+    }
+
+    /// Inputs rejected, by whatever reason.
+    pub fn rejected_inputs(&self) -> u64 {
+        self.rejects.iter().sum()
+    }
+
+    pub(crate) fn record_refusal(&mut self, refusal: Refusal) {
+        self.refusals[refusal as usize] += 1;
+    }
+
+    pub(crate) fn record_reject(&mut self, reason: RejectReason) {
+        self.rejects[usize::from(reason.code() - 1)] += 1;
+    }
+}
+
+/// Distributions since they were last taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histograms {
+    /// Microseconds from an input's arrival to handing out the snapshot that acknowledges it.
+    pub input_latency_us: Histogram,
+    /// Inputs waiting at the start of a tick.
+    pub queue_depth: Histogram,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_has_a_label_of_its_own() {
+        let counters = Counters::default();
+        let labels: BTreeSet<_> = counters.rejects().map(|(label, _)| label).collect();
+        assert_eq!(labels.len(), Refusal::ALL.len() + RejectReason::ALL.len());
+    }
+
+    #[test]
+    fn a_recorded_reason_shows_under_its_own_label_only() {
+        let mut counters = Counters::default();
+        counters.record_reject(RejectReason::MoveTooFar);
+        counters.record_refusal(Refusal::Replayed);
+        let shown: Vec<_> = counters.rejects().filter(|&(_, count)| count > 0).collect();
+        assert_eq!(shown, [(Refusal::Replayed.as_str(), 1), ("move_too_far", 1)]);
+    }
+}

@@ -1,0 +1,68 @@
+/// How often something may happen: a rate with bursts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    interval_ns: u64,
+    tolerance_ns: u64,
+}
+
+impl Rate {
+    /// `per_second` in the long run, `burst` at once. Both must be positive.
+    pub(crate) const fn new(per_second: u32, burst: u32) -> Self {
+        let interval_ns = 1_000_000_000 / per_second as u64;
+        Self { interval_ns, tolerance_ns: interval_ns * (burst as u64 - 1) }
+    }
+}
+
+/// What is left of a [`Rate`], as the time at which the next event would be due if all came evenly (the generic
+/// cell rate algorithm): one number, no refilling.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bucket {
+    due_ns: u64,
+}
+
+impl Bucket {
+    /// Takes one, or says that nothing is left.
+    #[inline]
+    pub(crate) fn spend(&mut self, rate: Rate, now_ns: u64) -> bool {
+        let due = self.due_ns.max(now_ns);
+        if due - now_ns > rate.tolerance_ns {
+            return false;
+        }
+        self.due_ns = due + rate.interval_ns;
+        true
+    }
+
+    /// Gives back what the last [`Bucket::spend`] took.
+    pub(crate) fn refund(&mut self, rate: Rate) {
+        self.due_ns = self.due_ns.saturating_sub(rate.interval_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn spend_at(bucket: &mut Bucket, rate: Rate, now_ns: u64) -> usize {
+        (0..1000).take_while(|_| bucket.spend(rate, now_ns)).count()
+    }
+
+    #[test]
+    fn a_burst_is_followed_by_the_rate() {
+        let (rate, mut bucket) = (Rate::new(10, 5), Bucket::default());
+        assert_eq!(spend_at(&mut bucket, rate, 0), 5);
+        assert_eq!(spend_at(&mut bucket, rate, SECOND / 10), 1);
+        assert_eq!(spend_at(&mut bucket, rate, SECOND / 10 + 1), 0);
+        assert_eq!(spend_at(&mut bucket, rate, 10 * SECOND), 5, "rest is saved up to one burst only");
+    }
+
+    #[test]
+    fn what_is_refunded_can_be_spent_again() {
+        let (rate, mut bucket) = (Rate::new(1, 1), Bucket::default());
+        for _ in 0..100 {
+            assert!(bucket.spend(rate, 0));
+            bucket.refund(rate);
+        }
+    }
+}

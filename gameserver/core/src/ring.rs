@@ -1,0 +1,72 @@
+/// A first-in-first-out buffer of at most `N`, kept in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Ring<T, const N: usize> {
+    items: [T; N],
+    head: usize,
+    len: usize,
+}
+
+impl<T: Copy + Default, const N: usize> Default for Ring<T, N> {
+    fn default() -> Self {
+        Self { items: [T::default(); N], head: 0, len: 0 }
+    }
+}
+
+impl<T: Copy, const N: usize> Ring<T, N> {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == N
+    }
+
+    /// Adds `item` at the end, or says that there is no room.
+    pub(crate) fn push(&mut self, item: T) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        self.items[(self.head + self.len) % N] = item;
+        self.len += 1;
+        true
+    }
+
+    pub(crate) fn front(&self) -> Option<&T> {
+        (self.len > 0).then(|| &self.items[self.head])
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let item = *self.front()?;
+        self.head = (self.head + 1) % N;
+        self.len -= 1;
+        Some(item)
+    }
+
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+        (0..self.len).map(|index| &self.items[(self.head + index) % N])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_leave_in_the_order_they_came_however_often_it_wraps() {
+        let mut ring = Ring::<u32, 3>::default();
+        for round in 0..10 {
+            assert!(ring.push(round) && ring.push(round + 1));
+            assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [round, round + 1]);
+            assert_eq!((ring.pop(), ring.pop(), ring.pop()), (Some(round), Some(round + 1), None));
+        }
+    }
+
+    #[test]
+    fn a_full_ring_takes_nothing_more() {
+        let mut ring = Ring::<u32, 2>::default();
+        assert!(ring.push(1) && ring.push(2));
+        assert!(!ring.push(3));
+        assert_eq!(ring.pop(), Some(1));
+    }
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+
+/// Why an input was refused. One value is the reply to the client (its code), the metric label
+/// ([`RejectReason::as_str`]) and the sentence a player may read (its `Display`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The target lies outside the map.
+    OutOfBounds = 1,
+    /// The target is further away than one second of walking.
+    MoveTooFar = 2,
+    /// The player is dead or stunned.
+    CannotMove = 3,
+    /// The player has moved too often lately.
+    MoveOnCooldown = 4,
+    /// The player has sent too many inputs lately.
+    RateLimited = 5,
+    /// The input names a tick too far in the future.
+    TickTooFarAhead = 6,
+}
+
+impl RejectReason {
+    /// Every reason, in the order of the codes.
+    pub const ALL: [Self; 6] = [
+        Self::OutOfBounds,
+        Self::MoveTooFar,
+        Self::CannotMove,
+        Self::MoveOnCooldown,
+        Self::RateLimited,
+        Self::TickTooFarAhead,
+    ];
+
+    /// The code on the wire, from 1.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason with this code, if there is one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+
+    /// Label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfBounds => "out_of_bounds",
+            Self::MoveTooFar => "move_too_far",
+            Self::CannotMove => "cannot_move",
+            Self::MoveOnCooldown => "move_on_cooldown",
+            Self::RateLimited => "rate_limited",
+            Self::TickTooFarAhead => "tick_too_far_ahead",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::OutOfBounds => "Out of bounds",
+            Self::MoveTooFar => "Move distance too large",
+            Self::CannotMove => "Cannot move in current state",
+            Self::MoveOnCooldown => "Move on cooldown",
+            Self::RateLimited => "Too many inputs",
+            Self::TickTooFarAhead => "Input tick too far ahead",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_count_from_one_and_lead_back_to_their_reason() {
+        for (reason, code) in RejectReason::ALL.into_iter().zip(1..) {
+            assert_eq!(reason.code(), code);
+            assert_eq!(RejectReason::from_code(code), Some(reason));
+        }
+        assert_eq!(RejectReason::from_code(0), None);
+        assert_eq!(RejectReason::from_code(7), None);
+    }
+
+    /// `B3`: the texts that players see.
+    #[test]
+    fn reasons_of_the_move_rules_read_as_agreed() {
+        let texts: Vec<_> = RejectReason::ALL[..4].iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            ["Out of bounds", "Move distance too large", "Cannot move in current state", "Move on cooldown"]
+        );
+    }
+}
