@@ -258,19 +258,24 @@ fn complete_mark(checkout: &Checkout, region: &Region) -> PathBuf {
 /// The first node is the control plane; node n stands in zone n.
 fn config_text(region: &str, index: usize, nodes: u8, peers: &str) -> String {
     let (pods, services) = subnets(index);
-    let mut text = format!(
+    let node = |(number, zone): (u8, char)| {
+        let role = if number == 0 { "control-plane" } else { "worker" };
+        format!(
+            "- role: {role}\n  \
+               labels:\n    \
+                 topology.kubernetes.io/region: {region}\n    \
+                 topology.kubernetes.io/zone: {region}-{zone}\n  \
+               extraMounts:\n  \
+               - hostPath: {peers}\n    containerPath: /kind/peer-pod-cidrs\n    readOnly: true\n"
+        )
+    };
+    let nodes: Vec<String> = (0..nodes).zip('a'..).map(node).collect();
+    format!(
         "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n\
          networking:\n  podSubnet: {pods}\n  serviceSubnet: {services}\n  kubeProxyMode: nftables\n\
-         nodes:\n"
-    );
-    for (node, zone) in (0..nodes).zip('a'..) {
-        let role = if node == 0 { "control-plane" } else { "worker" };
-        text.push_str(&format!(
-            "- role: {role}\n  labels:\n    topology.kubernetes.io/region: {region}\n    topology.kubernetes.io/zone: {region}-{zone}\n  \
-             extraMounts:\n  - hostPath: {peers}\n    containerPath: /kind/peer-pod-cidrs\n    readOnly: true\n"
-        ));
-    }
-    text
+         nodes:\n{}",
+        nodes.concat()
+    )
 }
 
 #[cfg(test)]

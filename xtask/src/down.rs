@@ -29,7 +29,13 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask down")?;
     let progress = Progress::new();
-    progress.step(&format!("remove {}", checkout.instance), |step| remove(&checkout, |text| step.note(text)))
+    let tests = checkout.for_tests();
+    for checkout in std::iter::once(&checkout).chain(tests.state().exists().then_some(&tests)) {
+        progress.step(&format!("remove {}", checkout.instance), |step| {
+            remove(checkout, |text| step.note(text))
+        })?;
+    }
+    Ok(())
 }
 
 /// Removes an instance: processes first, so that nothing is made while it is removed.

@@ -127,7 +127,7 @@ fn prune(directory: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let file_name = entry.file_name();
-        if file_name.to_str().is_some_and(|text| text.starts_with(&prefix) && text.ends_with(".tar")) {
+        if file_name.to_str().and_then(|text| text.strip_prefix(&prefix)?.strip_suffix(".tar")).is_some() {
             archives.push((entry.metadata()?.modified()?, entry.path()));
         }
     }

@@ -60,16 +60,16 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Up(args) => up::run(&args),
-        Command::Status(args) => up::status(&args),
-        Command::Down(args) => down::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Crds(args) => crds::run(&args),
-        Command::Tools => tools::run(),
-        Command::Image(args) => archive::run(&args),
+        Command::Up(args) => up::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => up::status(&args).map(|()| ExitCode::SUCCESS),
+        Command::Down(args) => down::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Tools => tools::run().map(|()| ExitCode::SUCCESS),
+        Command::Image(args) => archive::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE

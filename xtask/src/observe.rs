@@ -78,7 +78,7 @@ impl Overview {
 }
 
 /// Reads all regions at once. A region that does not answer is shown so, it does not hide the others.
-pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Result<Overview> {
+pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Overview {
     let figures = bots::figures(checkout);
     let regions = std::thread::scope(|scope| {
         let readers: Vec<_> = state
@@ -94,7 +94,7 @@ pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: 
             })
             .collect()
     });
-    Ok(Overview { instance: checkout.instance.clone(), regions })
+    Overview { instance: checkout.instance.clone(), regions }
 }
 
 /// Every resource of ours in a region.
@@ -151,11 +151,11 @@ pub(crate) fn print(overview: &Overview, output: Output) -> Result<()> {
 
 /// A line per region.
 pub(crate) fn table(overview: &Overview) -> String {
-    let mut text = format!(
-        "{:<8}{:>9}{:>8}{:>9}{:>12}{:>12}  {}\n",
-        "REGION", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"
-    );
-    for (id, region) in &overview.regions {
+    let row = |cells: [&str; 7]| {
+        let [id, servers, ready, players, p50, p99, version] = cells;
+        format!("{id:<8}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
+    };
+    let region = |(id, region): (&String, &RegionOverview)| {
         let time = |pick: fn(&Latency) -> f64| {
             region
                 .latency_ms
@@ -167,16 +167,18 @@ pub(crate) fn table(overview: &Overview) -> String {
             (Some(version), None) => version,
             (None, None) => "-",
         };
-        text.push_str(&format!(
-            "{id:<8}{:>9}{:>8}{:>9}{:>12}{:>12}  {version}\n",
-            region.servers,
-            region.ready,
-            region.players,
-            time(|latency| latency.p50),
-            time(|latency| latency.p99)
-        ));
-    }
-    text
+        row([
+            id,
+            &region.servers.to_string(),
+            &region.ready.to_string(),
+            &region.players.to_string(),
+            &time(|latency| latency.p50),
+            &time(|latency| latency.p99),
+            version,
+        ])
+    };
+    let head = row(["REGION", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
+    head + &overview.regions.iter().map(region).collect::<String>()
 }
 
 #[cfg(test)]

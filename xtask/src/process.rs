@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_tail_keeps_the_end_and_drops_blank_lines() {
-        let text = (0..40).map(|n| format!("line {n}\n\n")).collect::<String>();
+        let text = (0..40).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n\n");
         let tail = tail(&text);
         assert_eq!(tail.lines().count(), TAIL_LINES);
         assert!(tail.ends_with("line 39"), "{tail}");

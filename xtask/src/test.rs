@@ -1,39 +1,284 @@
-//! `cargo xtask test`
+//! `test`: every check of this repository, one after the other, with one summary at the end.
 
-use anyhow::Result;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
+
+use crate::bots;
 use crate::checkout::Checkout;
+use crate::clock;
 use crate::cluster::{self, REGION_IDS};
+use crate::down;
 use crate::engine::{self, Engine, Surroundings};
+use crate::images::{self, Images, cargo};
+use crate::lock::Lock;
 use crate::node_image;
 use crate::packages;
+use crate::process;
 use crate::progress::Progress;
 use crate::state::State;
-use crate::tools::Tools;
+use crate::tools::{self, Tools};
+
+/// Version of the licence checker.
+const CARGO_DENY: &str = "0.20.2";
+
+/// How much the end-to-end suite does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Level {
+    /// Every behaviour once
+    Standard,
+    /// Long runs too
+    Full,
+}
 
 /// `cargo xtask test`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[arg(long)]
+    /// Leave out what needs a cluster
+    #[arg(long, conflicts_with = "level")]
     fast: bool,
+    /// How much the end-to-end suite does
+    #[arg(long, value_enum, default_value_t = Level::Standard)]
+    level: Level,
 }
 
-/// Clusters alone for now.
-pub(crate) fn run(_: &Args) -> Result<()> {
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+/// One line of the summary.
+struct Outcome {
+    stage: &'static str,
+    took: Duration,
+    counts: Counts,
+    /// Whether the counts are tests, rather than the stage itself.
+    tests: bool,
+    error: Option<String>,
+}
+
+/// Runs all stages, whatever fails, and prints the summary; fails if anything failed.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let checkout = Checkout::locate()?;
-    let progress = &Progress::new();
+    let check = |arguments: &[&str]| check(cargo(&checkout).args(arguments));
+    let mut outcomes = vec![
+        stage("format", false, || check(&["fmt", "--all", "--check"])),
+        stage("clippy", false, || {
+            check(&["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny=warnings"])
+        }),
+        stage("docs", false, || {
+            let mut doc = cargo(&checkout);
+            doc.args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+            self::check(doc.env("RUSTDOCFLAGS", "--deny=warnings"))
+        }),
+        stage("licences and bans", false, || deny(&checkout)),
+        stage("generated files", false, || check(&["xtask", "crds", "--check"])),
+        stage("unit", true, || {
+            tests(cargo(&checkout).args([
+                "test",
+                "--locked",
+                "--workspace",
+                "--exclude=e2e",
+                "--no-fail-fast",
+            ]))
+        }),
+    ];
+    if args.fast {
+        println!("\n== end to end: left out by --fast");
+    } else {
+        outcomes.push(stage("end to end", true, || end_to_end(&checkout, args.level)));
+    }
+    Ok(summarize(&outcomes, args.fast))
+}
+
+fn stage(name: &'static str, tests: bool, work: impl FnOnce() -> Result<Counts>) -> Outcome {
+    println!("\n== {name}");
+    let start = clock::now();
+    let (counts, error) = match work() {
+        Ok(counts) => (counts, None),
+        Err(error) => (Counts { passed: 0, failed: 1 }, Some(format!("{error:#}"))),
+    };
+    if let Some(error) = &error {
+        println!("{name} failed: {error}");
+    }
+    Outcome { stage: name, took: start.elapsed(), counts, tests, error }
+}
+
+/// The summary; its last line is the total, in which a stage without tests counts as one.
+fn summarize(outcomes: &[Outcome], fast: bool) -> ExitCode {
+    println!("\n{:<20}{:>8}  RESULT", "STAGE", "MINUTES");
+    for outcome in outcomes {
+        let Counts { passed, failed } = outcome.counts;
+        let result = match (outcome.tests, failed, &outcome.error) {
+            (_, _, Some(error)) => format!("FAILED  {}", error.lines().next().unwrap_or_default()),
+            (true, 0, None) => format!("ok      {passed} passed"),
+            (true, _, None) => format!("FAILED  {passed} passed, {failed} failed"),
+            (false, 0, None) => "ok".to_owned(),
+            (false, _, None) => "FAILED".to_owned(),
+        };
+        println!("{:<20}{:>8.1}  {result}", outcome.stage, outcome.took.as_secs_f64() / 60.0);
+    }
+    if fast {
+        println!("{:<20}{:>8}  left out by --fast", "end to end", "-");
+    }
+    let passed: usize = outcomes.iter().map(|outcome| outcome.counts.passed).sum();
+    let failed: usize = outcomes.iter().map(|outcome| outcome.counts.failed).sum();
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A stage that passes or not; what it says goes to the terminal.
+fn check(command: &mut Command) -> Result<Counts> {
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("failed to start {command:?}"))?;
+    if !status.success() {
+        bail!("see above");
+    }
+    Ok(Counts { passed: 1, failed: 0 })
+}
+
+/// `cargo test`, whose own words stay visible while its counts are read off them.
+fn tests(command: &mut Command) -> Result<Counts> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    let mut counts = Counts { passed: 0, failed: 0 };
+    let stdout = child.stdout.take().context("the output is piped")?;
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("failed to read what the tests say")?;
+        println!("{line}");
+        if let Some(found) = result_line(&line) {
+            counts.passed += found.passed;
+            counts.failed += found.failed;
+        }
+    }
+    let status = child.wait().context("failed to wait for the tests")?;
+    if !status.success() && counts.failed == 0 {
+        bail!("the tests did not run to their end");
+    }
+    if counts.passed + counts.failed == 0 {
+        bail!("no test ran");
+    }
+    Ok(counts)
+}
+
+/// `test result: ok. 3 passed; 0 failed; ...`
+fn result_line(line: &str) -> Option<Counts> {
+    let (_, figures) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let figure = |name: &str| {
+        figures.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse::<usize>().ok())
+    };
+    Some(Counts { passed: figure("passed")?, failed: figure("failed")? })
+}
+
+/// Licences, banned crates and sources by `deny.toml`. Advisories need a database from outside and are not asked.
+fn deny(checkout: &Checkout) -> Result<Counts> {
+    let directory = checkout.cache.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    if !directory.is_dir() {
+        let _lock = Lock::wait(&checkout.cache.join("build.lock"), "building cargo-deny", |owner| {
+            println!("waiting for {owner}");
+        })?;
+        let unfinished = directory.with_extension("unfinished");
+        let mut install = cargo(checkout);
+        install.args(["install", "--locked", "--quiet", "--root"]).arg(&unfinished);
+        process::run(install.arg(format!("cargo-deny@{CARGO_DENY}")), &checkout.log("cargo-deny"))?;
+        std::fs::rename(&unfinished, &directory).context("failed to complete cargo-deny")?;
+    }
+    let mut deny = Command::new(directory.join("bin/cargo-deny"));
+    deny.current_dir(&checkout.root).args([
+        "--workspace",
+        "--locked",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ]);
+    check(&mut deny)
+}
+
+/// The suite on clusters of its own, which are removed afterwards whatever came of it.
+fn end_to_end(checkout: &Checkout, level: Level) -> Result<Counts> {
+    let checkout = &checkout.for_tests();
+    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask test")?;
+    let counts = {
+        let progress = Progress::new();
+        clusters(checkout, &progress)
+    }
+    .and_then(|mut suite| {
+        if level == Level::Full {
+            suite.env("CRANEWING_E2E_LEVEL", "full");
+        }
+        tests(&mut suite)
+    });
+    let removed =
+        Progress::new().step("remove the clusters", |step| down::remove(checkout, |text| step.note(text)));
+    let counts = counts?;
+    removed?;
+    Ok(counts)
+}
+
+/// Makes three empty regions with our images in them, and gives the suite that is to run on them.
+fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     let engine = Engine::choose()?;
-    packages::ensure(&checkout, engine, true, progress)?;
+    packages::ensure(checkout, engine, true, progress)?;
     engine::prepare_host()?;
-    let tools = Tools::build(&checkout, progress)?;
-    let surroundings = Surroundings::new(&checkout, engine, &tools)?;
-    let image = node_image::ensure(&checkout, &surroundings, progress)?;
+    let tools = Tools::build(checkout, progress)?;
+    let surroundings = Surroundings::new(checkout, engine, &tools)?;
+    // what a run before this one left when it was cut off
+    progress.step("remove leftovers", |_| down::remove(checkout, |_| ()))?;
+    let node_image = node_image::ensure(checkout, &surroundings, progress)?;
+    let (program, version) = tools::build_metrics_server(checkout, progress)?;
+    let metrics_server = images::pack(checkout, "metrics-server", &program, version)?;
+    let built = Images::build(checkout, progress)?;
+    let bots = progress.step("compile the bots", |_| bots::build(checkout))?;
     let state = State {
         engine,
         nodes: 1,
-        regions: REGION_IDS.iter().map(|id| cluster::planned(&checkout, id)).collect(),
+        regions: REGION_IDS.iter().map(|id| cluster::planned(checkout, id)).collect(),
     };
-    state.save(&checkout)?;
-    cluster::ensure_all(&checkout, &surroundings, progress, &state.regions, 1, &image)?;
-    progress.step("routes", |_| cluster::route(&checkout, &surroundings, &state.regions))
+    state.save(checkout)?;
+    cluster::ensure_all(checkout, &surroundings, progress, &state.regions, state.nodes, &node_image)?;
+    let archives = [built.archives(), vec![metrics_server.archive]].concat();
+    cluster::in_parallel(&state.regions, |_, region| {
+        cluster::load(checkout, &surroundings, region, &archives)
+    })?;
+    progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
+
+    let mut suite = cargo(checkout);
+    suite.args(["test", "--locked", "--package=e2e", "--no-fail-fast", "--", "--test-threads=1"]);
+    suite.envs(surroundings.variables());
+    for region in &state.regions {
+        suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
+    }
+    suite
+        .env("CRANEWING_E2E_ENGINE", engine.program())
+        .env("CRANEWING_E2E_OPERATOR_IMAGE", &built.operator.reference)
+        .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
+        .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
+        .env("CRANEWING_E2E_BOTS", bots);
+    Ok(suite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_off_the_closing_line_of_cargo_test() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.02s";
+        assert_eq!(result_line(line), Some(Counts { passed: 12, failed: 3 }));
+        assert_eq!(result_line("test up::tests::a_rule ... ok"), None);
+    }
+
+    #[test]
+    fn a_suite_that_cannot_compile_is_a_failure_and_not_zero_tests() {
+        assert!(tests(Command::new("sh").args(["-c", "exit 101"])).is_err());
+        assert!(tests(Command::new("true").arg("nothing")).is_err());
+    }
 }

@@ -99,7 +99,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
         bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
     };
     let surroundings = Surroundings::new(&checkout, state.engine, &Tools::built(&checkout)?)?;
-    observe::print(&observe::overview(&checkout, &surroundings, &state)?, args.output)
+    observe::print(&observe::overview(&checkout, &surroundings, &state), args.output)
 }
 
 fn converge(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
@@ -225,24 +225,20 @@ fn await_players(
     tell: impl Fn(&str),
 ) -> Result<Overview> {
     let found = clock::poll(PLAYERS_LIMIT, Duration::from_millis(500), || {
-        let overview = observe::overview(checkout, surroundings, state).ok()?;
+        let overview = observe::overview(checkout, surroundings, state);
         tell(&overview.counts());
         overview.has_players_everywhere().then_some(overview)
     });
-    match found {
-        Some(overview) => Ok(overview),
-        None => {
-            let now = observe::overview(checkout, surroundings, state).map(|overview| overview.counts());
-            bail!(
-                "after {} there are still no players in every region ({}).\nThe bots' last words:\n{}\n\
-                 To look further: cargo xtask status; logs are in {}",
-                seconds(PLAYERS_LIMIT),
-                now.unwrap_or_else(|error| format!("{error:#}")),
-                process::tail(&bots::last_words(checkout)),
-                checkout.state().join("logs").display()
-            )
-        }
-    }
+    found.with_context(|| {
+        format!(
+            "after {} there are still no players in every region ({}).\nThe bots' last words:\n{}\n\
+             To look further: cargo xtask status; logs are in {}",
+            seconds(PLAYERS_LIMIT),
+            observe::overview(checkout, surroundings, state).counts(),
+            process::tail(&bots::last_words(checkout)),
+            checkout.state().join("logs").display()
+        )
+    })
 }
 
 /// An instance does not change its engine, its nodes or its kind of clusters while it is up.

@@ -13,7 +13,7 @@ use crate::state::State;
 /// Shows the regions until interrupted.
 pub(crate) fn run(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Result<()> {
     loop {
-        print!("{}", observe::table(&observe::overview(checkout, surroundings, state)?));
+        print!("{}", observe::table(&observe::overview(checkout, surroundings, state)));
         clock::pause(Duration::from_secs(1));
     }
 }
