@@ -1,0 +1,79 @@
+//! Lengths, words and lint tables of the tree's files.
+
+use std::path::{Path, PathBuf};
+
+/// Lines of code that a file may have: what one head can hold.
+const CODE_LINES_MAX: usize = 500;
+
+/// Words that would tie the tree to one machine or one registry. Split, so that this list is not found by itself.
+const WORDS: &[&str] = &[
+    concat!("docker", ".io"),
+    concat!("registry.", "k8s.io"),
+    concat!("k8s.", "gcr.io"),
+    concat!("quay", ".io"),
+    concat!("ghcr", ".io"),
+    concat!("proxy.", "golang.org"),
+    concat!("static.", "crates.io"),
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/ho", "me/"),
+];
+
+/// Files that tools write with the addresses of what they locked.
+const LOCKED: &[&str] = &["Cargo.lock", "go.sum", "go.mod"];
+
+fn code_lines(text: &str) -> usize {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+fn rust_files() -> Vec<PathBuf> {
+    crate::tree()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+#[test]
+fn no_source_file_is_longer_than_one_head_can_hold() {
+    let long: Vec<String> = rust_files()
+        .iter()
+        .filter_map(|path| Some((path, code_lines(&crate::text(path)?))))
+        .filter(|(_, lines)| *lines > CODE_LINES_MAX)
+        .map(|(path, lines)| format!("{}: {lines} lines of code", path.display()))
+        .collect();
+    assert_eq!(long, Vec::<String>::new(), "split by concern; at most {CODE_LINES_MAX} lines of code");
+}
+
+#[test]
+fn blank_lines_and_comments_are_no_code() {
+    assert_eq!(code_lines("//! head\n\nfn main() {\n    // why\n}\n"), 2);
+}
+
+#[test]
+fn nothing_names_a_registry_or_a_machine() {
+    let mut found = Vec::new();
+    for path in crate::tree() {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if LOCKED.contains(&name) {
+            continue;
+        }
+        let Some(text) = crate::text(&path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for word in WORDS.iter().filter(|word| line.contains(*word)) {
+                found.push(format!("{}:{}: {word}", path.display(), number + 1));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn every_package_has_the_lints_of_the_workspace() {
+    let manifests = crate::tree()
+        .into_iter()
+        .filter(|path| path.ends_with("Cargo.toml") && path != Path::new("Cargo.toml"));
+    let without: Vec<PathBuf> = manifests
+        .filter(|path| !crate::text(path).is_some_and(|text| text.contains("[lints]\nworkspace = true")))
+        .collect();
+    assert_eq!(without, Vec::<PathBuf>::new());
+}
