@@ -1,2 +1,18 @@
-//! main
-fn main() {}
+//! The game server: see `gameserver --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gameserver::{Args, run, telemetry};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    telemetry::start(args.log_format, args.report.game_server_uid.as_deref());
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the game server cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}

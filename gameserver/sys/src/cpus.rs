@@ -10,7 +10,7 @@ use crate::CpuFacts;
 pub fn observe_cpus() -> io::Result<CpuFacts> {
     let read = |path| fs::read_to_string(path).ok();
     let allowed = allowed_cpus()?;
-    let online = read("/sys/devices/system/cpu/online").and_then(|list| parse_cpu_list(&list));
+    let online = read("/sys/devices/system/cpu/online").and_then(|text| parse_cpu_list(&text));
     Ok(CpuFacts {
         online: online.map_or(allowed.len(), |cpus| cpus.len()),
         allowed,
@@ -36,9 +36,9 @@ fn allowed_cpus() -> io::Result<Vec<usize>> {
 }
 
 /// `0-3,8` is 0, 1, 2, 3 and 8.
-fn parse_cpu_list(list: &str) -> Option<Vec<usize>> {
+fn parse_cpu_list(text: &str) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
-    for range in list.trim().split(',') {
+    for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         cpus.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
     }

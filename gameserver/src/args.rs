@@ -1,0 +1,219 @@
+//! The command line: every setting, checked at the start. What the operator sets has an environment twin.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, ValueEnum};
+use gameserver_contract::env;
+use gameserver_net::Choice;
+use gameserver_sys::PinRequest;
+
+/// A server-authoritative game server over encrypted UDP.
+///
+/// Without CRANEWING_REPORT_ENDPOINT it runs standalone: it makes a key (or reads --key-file), prints how to send
+/// bots, and reports to nobody.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    /// What players reach.
+    #[command(flatten)]
+    pub game: GameArgs,
+    /// How datagrams move.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Whom the server reports to.
+    #[command(flatten)]
+    pub report: ReportArgs,
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, default_value = "0.0.0.0:9464", help_heading = "Operation")]
+    pub admin_address: SocketAddr,
+    /// How logs are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Operation")]
+    pub log_format: LogFormat,
+    /// Seconds that players are given to leave after SIGTERM; then they are disconnected. A second signal
+    /// disconnects them at once.
+    #[arg(long, default_value = "60", value_parser = parse_seconds, help_heading = "Operation")]
+    pub drain_deadline: Duration,
+}
+
+/// What players reach.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Game")]
+pub struct GameArgs {
+    /// Address to bind.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// UDP port to bind; 0 takes any.
+    #[arg(long, env = env::PORT, default_value_t = 7777)]
+    pub port: u16,
+    /// Address by which players reach this host.
+    #[arg(long, env = env::HOST_IP)]
+    pub host_ip: Option<IpAddr>,
+    /// UDP port by which players reach this host; the bound port by default.
+    #[arg(long, env = env::HOST_PORT)]
+    pub host_port: Option<u16>,
+    /// Players at most.
+    #[arg(long, env = env::CAPACITY, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub capacity: u32,
+    /// Ticks a second.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub tick_hz: u32,
+    /// Seconds of silence after which a player is given up.
+    #[arg(long, default_value = "10", value_parser = parse_seconds)]
+    pub timeout: Duration,
+    /// Inputs that one tick carries out at most; the rest waits for the next.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_commands_per_tick: u32,
+    /// Standalone only: file with the server key, 64 hexadecimal digits. A fresh key without it.
+    #[arg(long)]
+    pub key_file: Option<PathBuf>,
+}
+
+/// How datagrams move.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// Datagram backend. `auto` takes io_uring where the kernel and the sandbox allow it, else recvmmsg; the others
+    /// fail loudly when they cannot be had.
+    #[arg(long, value_enum, default_value_t = NetArg::Auto)]
+    pub net: NetArg,
+    /// Receive buffers posted at a time: a power of two from 16 to 32768.
+    #[arg(long, default_value_t = 4096)]
+    pub queue_depth: u16,
+    /// Socket buffer to ask for, in KiB; the log says what the kernel granted.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
+    pub socket_buffer_kib: u32,
+    /// Whether the zone thread stays on one CPU. `auto`: when the pod owns its CPUs.
+    #[arg(long, value_enum, default_value_t = PinArg::Auto)]
+    pub pin: PinArg,
+}
+
+/// Whom the server reports to. Set by the operator; standalone without an endpoint.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportArgs {
+    /// `IP:port` of the operator's report Service.
+    #[arg(long, env = env::REPORT_ENDPOINT, requires_all = ["report_ca_file", "report_token_file", "game_server"])]
+    pub report_endpoint: Option<SocketAddr>,
+    /// PEM bundle that signs the operator's certificates; read on every connect.
+    #[arg(long, env = env::REPORT_CA_FILE)]
+    pub report_ca_file: Option<PathBuf>,
+    /// Service account token; read on every connect.
+    #[arg(long, env = env::REPORT_TOKEN_FILE)]
+    pub report_token_file: Option<PathBuf>,
+    /// Namespace of the GameServer object.
+    #[arg(long, env = env::NAMESPACE, default_value = "default")]
+    pub namespace: String,
+    /// Name of the GameServer object.
+    #[arg(long, env = env::GAME_SERVER)]
+    pub game_server: Option<String>,
+    /// Uid of the GameServer object.
+    #[arg(long, env = env::GAME_SERVER_UID)]
+    pub game_server_uid: Option<String>,
+}
+
+impl Args {
+    /// Addresses by which players reach the server, as connect tokens must name them. Empty: any token will do.
+    pub fn public_addresses(&self, bound_port: u16) -> Vec<SocketAddr> {
+        let port = self.game.host_port.unwrap_or(bound_port);
+        self.game.host_ip.map(|ip| SocketAddr::new(ip, port)).into_iter().collect()
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Values of `--net`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetArg {
+    /// The best that is allowed.
+    Auto,
+    /// Raw io_uring.
+    Uring,
+    /// recvmmsg and sendmmsg.
+    Mmsg,
+}
+
+impl From<NetArg> for Choice {
+    fn from(arg: NetArg) -> Self {
+        match arg {
+            NetArg::Auto => Self::Auto,
+            NetArg::Uring => Self::Uring,
+            NetArg::Mmsg => Self::Mmsg,
+        }
+    }
+}
+
+/// Values of `--pin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PinArg {
+    /// When the pod owns its CPUs.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<PinArg> for PinRequest {
+    fn from(arg: PinArg) -> Self {
+        match arg {
+            PinArg::Auto => Self::Auto,
+            PinArg::Always => Self::Always,
+            PinArg::Never => Self::Never,
+        }
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("not a number of seconds: {error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["gameserver"].iter().chain(args))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_is_needed_to_play_standalone() {
+        let args = parse(&[]).unwrap();
+        assert_eq!((args.game.tick_hz, args.report.report_endpoint), (64, None));
+        assert!(args.public_addresses(7777).is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_needs_to_know_how_to_prove_itself() {
+        let refused = parse(&["--report-endpoint", "10.0.0.1:1"]).unwrap_err().to_string();
+        assert!(refused.contains("--report-token-file"), "{refused}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for wrong in [["--tick-hz", "0"], ["--capacity", "0"], ["--timeout", "-1"], ["--net", "dpdk"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn players_are_told_the_address_of_the_node() {
+        let args = parse(&["--host-ip", "192.0.2.1", "--host-port", "20000"]).unwrap();
+        assert_eq!(args.public_addresses(7777), ["192.0.2.1:20000".parse().unwrap()]);
+    }
+}

@@ -1,0 +1,254 @@
+//! The control thread: everything about a server that may wait.
+
+mod admin;
+mod drain_orders;
+mod figures;
+mod metrics;
+mod runtime;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gameserver_contract::{Backend, OperatorMessage, Phase};
+use gameserver_sys::process_cpu_time;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::clock::Clock;
+use crate::report::{DrainView, Identity, ReportClient, ReportHandle};
+use crate::zone::{Figure, Order, Zone};
+use admin::AdminState;
+use drain_orders::DrainOrders;
+use figures::{Reporter, phase};
+pub(crate) use runtime::block_on;
+
+/// How often the board is looked at: a phase change is reported at most this late.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+/// Milliseconds between reports that a replica may ask for.
+const REPORT_PERIOD_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
+
+/// What the control loop is told at its start.
+pub(crate) struct ControlConfig {
+    pub(crate) admin: std::net::TcpListener,
+    pub(crate) report: Option<(std::net::SocketAddr, Identity)>,
+    pub(crate) backend: Backend,
+    pub(crate) drain_deadline: Duration,
+    pub(crate) clock: Clock,
+}
+
+/// Runs the server until a signal and everything after it.
+pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("failed to listen for signals")?;
+    let (stop_admin, admin_stops) = watch::channel(false);
+    let (phase_shown, phase_seen) = watch::channel(Phase::Starting);
+    let (_, no_streams) = watch::channel(0);
+    let (client, report) = match config.report {
+        Some((endpoint, identity)) => {
+            let (client, handle) = ReportClient::new(endpoint, identity, config.clock);
+            (Some(tokio::task::spawn_local(client.run())), Some(handle))
+        }
+        None => (None, None),
+    };
+    let streams = report.as_ref().map_or(no_streams, |report| report.open_streams.clone());
+    let registry = Registry::new();
+    let board = Arc::clone(&zone.board);
+    let collector =
+        metrics::BoardCollector::new(Arc::clone(&board), config.backend, phase_seen.clone(), streams)?;
+    registry.register(Box::new(collector))?;
+    config.admin.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(config.admin).context("failed to serve the admin address")?;
+    let state = AdminState::new(registry, board, phase_seen, config.clock);
+    let admin = tokio::task::spawn_local(admin::serve(listener, state, admin_stops));
+
+    let mut control = Control {
+        reporter: Reporter::new(config.clock.monotonic(), process_cpu_time()),
+        zone,
+        report,
+        report_timer: every(Duration::from_secs(1)),
+        orders: DrainOrders::default(),
+        phase: phase_shown,
+        clock: config.clock,
+        drain_deadline: config.drain_deadline,
+        ends_at: None,
+    };
+    let outcome = control.until_ended(signals).await;
+    control.say_stopped();
+    let Control { zone, report, .. } = control;
+    drop(report);
+    if let Some(client) = client {
+        client.await.context("the report client panicked")?;
+    }
+    stop_admin.send_replace(true);
+    admin.await.context("the admin endpoint panicked")??;
+    zone.join().context("the zone failed")?;
+    outcome
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+struct Control {
+    zone: Zone,
+    report: Option<ReportHandle>,
+    report_timer: Interval,
+    reporter: Reporter,
+    orders: DrainOrders,
+    phase: watch::Sender<Phase>,
+    clock: Clock,
+    drain_deadline: Duration,
+    /// When whoever is still here is disconnected; set by the first signal.
+    ends_at: Option<Duration>,
+}
+
+impl Control {
+    async fn until_ended(&mut self, mut signals: Signals) -> anyhow::Result<()> {
+        let mut look = every(LOOK_PERIOD);
+        loop {
+            tokio::select! {
+                () = signals.next() => self.signalled(),
+                Some(message) = hear(self.report.as_mut()) => self.heard(message),
+                _ = self.report_timer.tick() => self.send_report(),
+                _ = look.tick() => self.look(),
+            }
+            if self.zone.is_finished() {
+                return Ok(()); // on its own: why is what `join` says
+            }
+            if self.ends_at.is_some_and(|end| self.clock.monotonic() >= end || self.is_empty_for_good()) {
+                return self.stop_zone().await;
+            }
+        }
+    }
+
+    fn signalled(&mut self) {
+        let now = self.clock.monotonic();
+        if self.ends_at.is_some() {
+            tracing::info!("second signal: stopping at once");
+            self.ends_at = Some(now);
+            return;
+        }
+        tracing::info!(players = self.zone.board.get(Figure::Players), "draining before the end");
+        self.ends_at = Some(now + self.drain_deadline);
+        let order = self.orders.terminate();
+        self.tell_zone(order);
+        self.look();
+    }
+
+    fn heard(&mut self, message: OperatorMessage) {
+        match message {
+            OperatorMessage::Welcome(welcome) => {
+                self.tell_zone(Some(Order::InstallKey(welcome.server_key)));
+                let period_ms =
+                    welcome.report_period_ms.clamp(*REPORT_PERIOD_MS.start(), *REPORT_PERIOD_MS.end());
+                let period = Duration::from_millis(period_ms.into());
+                if period != self.report_timer.period() {
+                    self.report_timer = every(period);
+                }
+            }
+            OperatorMessage::Drain { order } => {
+                tracing::info!(order, "ordered to drain");
+                let order = self.orders.drain(order);
+                self.tell_zone(order);
+                self.look();
+            }
+            OperatorMessage::Undrain { order } => {
+                tracing::info!(order, "the drain is taken back");
+                let order = self.orders.undrain(order);
+                self.tell_zone(order);
+                self.look();
+            }
+            OperatorMessage::Replicas { .. } | OperatorMessage::Refused { .. } => {}
+        }
+    }
+
+    fn tell_zone(&mut self, order: Option<Order>) {
+        if let Some(order) = order
+            && !self.zone.order(order)
+        {
+            tracing::error!(?order, "the zone does not take orders any more");
+        }
+    }
+
+    /// Publishes what changed: the phase at once, a completed drain to every stream.
+    fn look(&mut self) {
+        let phase = phase(&self.zone.board, self.orders.is_draining(), false);
+        let changed = self.phase.send_if_modified(|shown| std::mem::replace(shown, phase) != phase);
+        if changed {
+            tracing::info!(?phase, "phase");
+            self.send_report();
+        }
+        if let Some(report) = &self.report {
+            let order = self.orders.in_force();
+            let view = DrainView { order, acked: order.filter(|_| self.zone.is_drained()) };
+            report.drain.send_if_modified(|shown| std::mem::replace(shown, view) != view);
+        }
+    }
+
+    fn send_report(&mut self) {
+        let Some(report) = &self.report else { return };
+        let (now, cpu) = (self.clock.monotonic(), process_cpu_time());
+        let message = self.reporter.report(now, cpu, &self.zone.board, *self.phase.borrow());
+        // an error says that no stream is open
+        let _streams = report.reports.send(Arc::new(message));
+    }
+
+    /// Nobody is here and nobody can come: with an operator, no token is left either; without one nobody is owed
+    /// anything.
+    fn is_empty_for_good(&self) -> bool {
+        self.zone.is_drained() || (self.report.is_none() && self.zone.board.get(Figure::Players) == 0)
+    }
+
+    async fn stop_zone(&mut self) -> anyhow::Result<()> {
+        let players = self.zone.board.get(Figure::Players);
+        if players > 0 {
+            tracing::warn!(players, "the drain deadline is over: disconnecting who is left");
+        }
+        let mut retry = every(LOOK_PERIOD);
+        let mut told = false;
+        while !self.zone.is_finished() {
+            retry.tick().await;
+            told = told || self.zone.order(Order::Stop);
+        }
+        Ok(())
+    }
+
+    fn say_stopped(&mut self) {
+        self.phase.send_replace(phase(&self.zone.board, true, true));
+        self.send_report();
+        tracing::info!("stopped");
+    }
+}
+
+/// The next message of an operator; never, for a server without one.
+async fn hear(report: Option<&mut ReportHandle>) -> Option<OperatorMessage> {
+    match report {
+        Some(report) => report.inbound.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut timer = interval(period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}

@@ -1,0 +1,163 @@
+//! One stream to one operator replica: connect, prove who we are, report until it ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gameserver_contract::{Hello, OperatorMessage, Report, ServerMessage};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::frame::{FrameError, encode_frame, read_frame};
+use super::tls::{TlsError, client_config, server_name};
+
+/// For connecting, for the handshake and for each write: a replica that takes longer is as good as gone.
+const STEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Who we are, and where the proof of it lies.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// All but the token and the drain order, which are read at each connect.
+    pub(crate) hello: Hello,
+    pub(crate) ca_file: PathBuf,
+    pub(crate) token_file: PathBuf,
+}
+
+/// The newest drain order, as the streams need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DrainView {
+    /// In force.
+    pub(crate) order: Option<u64>,
+    /// Complete, to be acknowledged on every stream.
+    pub(crate) acked: Option<u64>,
+}
+
+/// What a stream hears from this side.
+pub(crate) struct Outbound {
+    pub(crate) reports: broadcast::Receiver<Arc<Report>>,
+    pub(crate) drain: watch::Receiver<DrainView>,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    #[error("failed to connect")]
+    Connect(#[source] io::Error),
+    #[error("failed to read the token")]
+    Token(#[source] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("failed the TLS handshake")]
+    Handshake(#[source] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("failed to write")]
+    Write(#[source] io::Error),
+    #[error("timed out trying to {0}")]
+    Slow(&'static str),
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("the replica did not welcome us first")]
+    NoWelcome,
+}
+
+/// Runs the stream to `peer` until it ends; `Ok` when this side had nothing more to say. What the replica says goes
+/// to `inbound`, the welcome first.
+pub(crate) async fn run_stream(
+    peer: SocketAddr,
+    identity: Identity,
+    mut outbound: Outbound,
+    inbound: mpsc::Sender<(SocketAddr, OperatorMessage)>,
+) -> Result<(), StreamError> {
+    let tls = TlsConnector::from(client_config(&identity.ca_file)?);
+    let token = std::fs::read_to_string(&identity.token_file).map_err(StreamError::Token)?;
+    let tcp = within("connect", TcpStream::connect(peer)).await?.map_err(StreamError::Connect)?;
+    keep_honest(&tcp).map_err(StreamError::Connect)?;
+    let stream =
+        within("shake hands", tls.connect(server_name(), tcp)).await?.map_err(StreamError::Handshake)?;
+    let (mut read, mut write) = tokio::io::split(stream);
+
+    let drain_order = outbound.drain.borrow_and_update().order;
+    let hello = Hello { token: token.trim().to_owned(), drain_order, ..identity.hello };
+    send(&mut write, &ServerMessage::Hello(hello)).await?;
+    match within("be welcomed", read_frame(&mut read)).await?? {
+        OperatorMessage::Refused { reason } => return Err(StreamError::Refused(reason)),
+        welcome @ OperatorMessage::Welcome(_) => hand_on(&inbound, peer, welcome).await,
+        _ => return Err(StreamError::NoWelcome),
+    }
+    tokio::select! {
+        ended = listen(peer, &mut read, &inbound) => ended,
+        ended = speak(&mut write, &mut outbound) => ended,
+    }
+}
+
+async fn listen(
+    peer: SocketAddr,
+    read: &mut (impl AsyncRead + Unpin),
+    inbound: &mpsc::Sender<(SocketAddr, OperatorMessage)>,
+) -> Result<(), StreamError> {
+    loop {
+        match read_frame(read).await? {
+            OperatorMessage::Refused { reason } => return Err(StreamError::Refused(reason)),
+            message => hand_on(inbound, peer, message).await,
+        }
+    }
+}
+
+/// Sends every report and each completed drain; ends when the server has no more reports to give.
+async fn speak(write: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -> Result<(), StreamError> {
+    let mut acked = None;
+    loop {
+        let drain = *outbound.drain.borrow_and_update();
+        if let Some(order) = drain.acked.filter(|_| drain.acked != acked) {
+            send(write, &ServerMessage::DrainAcked { order }).await?;
+        }
+        acked = drain.acked;
+        tokio::select! {
+            report = outbound.reports.recv() => match report {
+                Ok(report) => send(write, &ServerMessage::Report((*report).clone())).await?,
+                // this stream was slow; figures that were missed are a gap, not an error
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+            changed = outbound.drain.changed() => if changed.is_err() { break },
+        }
+    }
+    within("say goodbye", write.shutdown()).await?.map_err(StreamError::Write)
+}
+
+async fn hand_on(
+    inbound: &mpsc::Sender<(SocketAddr, OperatorMessage)>,
+    peer: SocketAddr,
+    message: OperatorMessage,
+) {
+    // nobody listens any more only when the server stops, and then the message does not matter
+    let _heard = inbound.send((peer, message)).await;
+}
+
+async fn send(write: &mut (impl AsyncWrite + Unpin), message: &ServerMessage) -> Result<(), StreamError> {
+    let frame = encode_frame(message)?;
+    let written = async {
+        write.write_all(&frame).await?;
+        write.flush().await
+    };
+    within("write", written).await?.map_err(StreamError::Write)
+}
+
+async fn within<T>(step: &'static str, future: impl Future<Output = T>) -> Result<T, StreamError> {
+    timeout(STEP_LIMIT, future).await.map_err(|_elapsed| StreamError::Slow(step))
+}
+
+/// A replica whose node died says nothing; the kernel finds out by what it does not acknowledge.
+fn keep_honest(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_user_timeout(Some(STEP_LIMIT))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(STEP_LIMIT).with_interval(STEP_LIMIT))
+}

@@ -1,0 +1,306 @@
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fmt, io};
+
+use gameserver_core::{ConfigError, Counters, ServerConfig, ZoneServer};
+use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
+use gameserver_protocol::micros;
+use gameserver_sys::{PinRequest, Placement, decide_placement, observe_cpus, pin_current_thread};
+
+use super::board::{Board, Distribution, Figure};
+use super::pace::Pace;
+use crate::clock::Clock;
+
+/// Orders that wait for a zone at most. Each tick takes all of them, and people and leaders give them.
+const ORDERS_MAX: usize = 64;
+
+/// What the control thread tells a zone.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// The key that opens connect tokens.
+    InstallKey([u8; 32]),
+    /// Only players with an older token from now on.
+    Drain,
+    /// Players again.
+    Undrain,
+    /// Say goodbye to everyone, then stop.
+    Stop,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::InstallKey(_) => "InstallKey", // and never the key itself
+            Self::Drain => "Drain",
+            Self::Undrain => "Undrain",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// What a zone needs.
+pub(crate) struct ZoneConfig {
+    pub(crate) server: ServerConfig,
+    pub(crate) socket: UdpSocket,
+    pub(crate) choice: Choice,
+    pub(crate) net: NetConfig,
+    pub(crate) pin: PinRequest,
+    pub(crate) clock: Clock,
+}
+
+/// Why a zone cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ZoneError {
+    #[error("invalid zone configuration")]
+    Config(#[from] ConfigError),
+    #[error("failed to open the datagram backend")]
+    Open(#[source] OpenError),
+    #[error("failed to start the zone thread")]
+    Spawn(#[source] io::Error),
+    #[error("failed to pin the zone thread to CPU {cpu}")]
+    Pin {
+        cpu: usize,
+        #[source]
+        source: io::Error,
+    },
+    #[error("failed to receive datagrams")]
+    Receive(#[source] io::Error),
+    #[error("failed to send datagrams")]
+    Transmit(#[source] io::Error),
+    #[error("the zone thread panicked")]
+    Panicked,
+}
+
+/// A running zone, as the control thread sees it.
+pub(crate) struct Zone {
+    pub(crate) board: Arc<Board>,
+    pub(crate) backend: Backend,
+    orders: SyncSender<Order>,
+    sent: u64,
+    thread: JoinHandle<Result<(), ZoneError>>,
+}
+
+impl Zone {
+    /// Starts the thread and waits until its backend is open.
+    pub(crate) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
+        let server = ZoneServer::new(config.server.clone())?;
+        let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
+        let (orders, waiting) = sync_channel(ORDERS_MAX);
+        let (opened, backend) = sync_channel(1);
+        let shared = Arc::clone(&board);
+        let span = tracing::Span::current();
+        let run = move || {
+            let _entered = span.entered();
+            let mut zone = ZoneThread::open(server, config, shared, waiting)?;
+            // nobody waits for this any more only when the control thread is gone
+            let _told = opened.send(zone.datagrams.backend());
+            zone.run()
+        };
+        let thread =
+            std::thread::Builder::new().name("zone-0".into()).spawn(run).map_err(ZoneError::Spawn)?;
+        match backend.recv() {
+            Ok(backend) => Ok(Self { board, backend, orders, sent: 0, thread }),
+            Err(_closed) => Err(thread
+                .join()
+                .map_or(ZoneError::Panicked, |outcome| outcome.err().unwrap_or(ZoneError::Panicked))),
+        }
+    }
+
+    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
+    pub(crate) fn order(&mut self, order: Order) -> bool {
+        match self.orders.try_send(order) {
+            Ok(()) => {
+                self.sent += 1;
+                true
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// Whether the drain is complete and the figure that says so is newer than every order.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.board.get(Figure::OrdersApplied) == self.sent && self.board.get(Figure::Drained) == 1
+    }
+
+    /// Whether the thread has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread to end.
+    pub(crate) fn join(self) -> Result<(), ZoneError> {
+        self.thread.join().unwrap_or(Err(ZoneError::Panicked))
+    }
+}
+
+struct ZoneThread {
+    server: ZoneServer,
+    datagrams: Box<dyn Datagrams>,
+    board: Arc<Board>,
+    orders: Receiver<Order>,
+    applied: u64,
+    late_ticks: u64,
+    pace: Pace,
+    clock: Clock,
+}
+
+impl ZoneThread {
+    /// Opens the backend on this thread, which must be the only one to use it.
+    fn open(
+        server: ZoneServer,
+        config: ZoneConfig,
+        board: Arc<Board>,
+        orders: Receiver<Order>,
+    ) -> Result<Self, ZoneError> {
+        place(config.pin)?;
+        let opened =
+            gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
+        match opened.fallback {
+            Some(OpenError::Uring { step, source }) => tracing::warn!(
+                step,
+                reason = source.to_string(),
+                "io_uring is not to be had here; recvmmsg and sendmmsg play on"
+            ),
+            Some(reason) => {
+                tracing::warn!(reason = reason.to_string(), "falling back to recvmmsg and sendmmsg");
+            }
+            None => {}
+        }
+        let pace = Pace::new(config.server.tick_hz, config.clock.monotonic());
+        let (datagrams, clock) = (opened.datagrams, config.clock);
+        Ok(Self { server, datagrams, board, orders, applied: 0, late_ticks: 0, pace, clock })
+    }
+
+    fn run(&mut self) -> Result<(), ZoneError> {
+        loop {
+            self.receive_until_due()?;
+            let stopping = self.carry_out_orders();
+            self.tick()?;
+            if stopping {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes datagrams until the next tick is due and answers handshakes on the way.
+    fn receive_until_due(&mut self) -> Result<(), ZoneError> {
+        loop {
+            let wait = self.pace.until_due(self.clock.monotonic());
+            if wait.is_zero() {
+                return Ok(());
+            }
+            if self.receive(wait)? > 0 {
+                self.transmit()?;
+            }
+        }
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<usize, ZoneError> {
+        let (server, clock) = (&mut self.server, self.clock);
+        // read once a batch: a batch spans at most the coalescing time
+        let mut arrived = None;
+        let mut deliver = |from: SocketAddr, datagram: &mut [u8]| {
+            let now = *arrived.get_or_insert_with(|| clock.now());
+            server.handle_datagram(now, from, datagram);
+        };
+        self.datagrams.receive(wait, &mut deliver).map_err(ZoneError::Receive)
+    }
+
+    fn transmit(&mut self) -> Result<usize, ZoneError> {
+        let (server, now) = (&mut self.server, self.clock.now());
+        let mut fill = |slot: &mut [u8]| {
+            server.poll_transmit(now, slot).map(|transmit| Outgoing { to: transmit.to, len: transmit.len })
+        };
+        self.datagrams.transmit(&mut fill).map_err(ZoneError::Transmit)
+    }
+
+    /// True when the zone is to stop after this tick.
+    fn carry_out_orders(&mut self) -> bool {
+        let mut stopping = false;
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::InstallKey(key) => self.server.install_key(key),
+                Order::Drain => self.server.drain(self.clock.now()),
+                Order::Undrain => self.server.undrain(),
+                Order::Stop => {
+                    self.server.disconnect_all(self.clock.now());
+                    stopping = true;
+                }
+            }
+            self.applied += 1;
+        }
+        stopping
+    }
+
+    fn tick(&mut self) -> Result<(), ZoneError> {
+        let start = self.clock.monotonic();
+        let tick = self.pace.start_tick(start);
+        self.late_ticks += u64::from(tick.skipped > 0);
+        self.server.step(self.clock.now());
+        let worked = self.clock.monotonic();
+        // what arrived during the step leaves the socket buffer before the flush, the longest stretch of the tick
+        self.receive(Duration::ZERO)?;
+        let flushing = self.clock.monotonic();
+        self.transmit()?;
+        let flushed = self.clock.monotonic();
+        self.board.record(Distribution::TickLateness, micros(tick.lateness));
+        self.board.record(Distribution::TickWork, micros(worked.saturating_sub(start)));
+        self.board.record(Distribution::TickFlush, micros(flushed.saturating_sub(flushing)));
+        self.publish();
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let status = self.server.status(self.clock.now());
+        let histograms = self.server.take_histograms();
+        let (counters, network, board) = (self.server.counters(), self.datagrams.counters(), &self.board);
+        board.add(Distribution::InputLatency, &histograms.input_latency_us);
+        board.add(Distribution::QueueDepth, &histograms.queue_depth);
+        board.set_rejects(counters.rejects().map(|(_, count)| count));
+        for (figure, value) in [
+            (Figure::PacketsIn, network.packets_in),
+            (Figure::PacketsOut, network.packets_out),
+            (Figure::BytesIn, network.bytes_in),
+            (Figure::BytesOut, network.bytes_out),
+            (Figure::SocketOverflows, network.overflows),
+            (Figure::SendErrors, network.send_errors),
+            (Figure::Players, status.players as u64),
+            (Figure::Joins, counters.joins),
+            (Figure::Timeouts, counters.timeouts),
+            (Figure::RefusedHandshakes, counters.refused_handshakes()),
+            (Figure::RejectedInputs, counters.rejected_inputs()),
+            (Figure::LateTicks, self.late_ticks),
+            (Figure::Ticks, self.server.tick()),
+            (Figure::HasKey, self.server.has_key().into()),
+            (Figure::Drained, status.drained.into()),
+            // last: who reads this value sees all of the above at least as new
+            (Figure::OrdersApplied, self.applied),
+        ] {
+            board.set(figure, value);
+        }
+    }
+}
+
+/// Pins this thread if the rules say so; says which in the log.
+fn place(request: PinRequest) -> Result<(), ZoneError> {
+    let placement = match observe_cpus() {
+        Ok(facts) => decide_placement(request, &facts, 0, 1),
+        Err(error) => {
+            tracing::warn!(error = error.to_string(), "failed to learn about CPUs; the zone thread floats");
+            return Ok(());
+        }
+    };
+    match placement {
+        Placement::Pinned { cpu, reason } => {
+            pin_current_thread(cpu).map_err(|source| ZoneError::Pin { cpu, source })?;
+            tracing::info!(cpu, reason = reason.to_string(), "the zone thread is pinned");
+        }
+        Placement::Floating { reason } => {
+            tracing::info!(reason = reason.to_string(), "the zone thread floats");
+        }
+    }
+    Ok(())
+}
