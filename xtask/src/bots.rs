@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::checkout::Checkout;
 use crate::down;
 use crate::engine::Surroundings;
-use crate::images::{cargo, target_directory};
 use crate::process;
 use crate::state::{Region, State};
 
@@ -48,14 +47,6 @@ pub(crate) struct Figures {
     pub(crate) latency_ms: Latency,
     #[serde(flatten)]
     pub(crate) counts: Counts,
-}
-
-/// Compiles the bots and gives the program.
-pub(crate) fn build(checkout: &Checkout) -> Result<PathBuf> {
-    let mut cargo = cargo(checkout);
-    cargo.args(["build", "--locked", "--release", "--package", "gameserver-bots", "--bin", "bots"]);
-    process::run(&mut cargo, &checkout.log("compile"))?;
-    Ok(target_directory(checkout).join("release/bots"))
 }
 
 /// Starts the players of every region, after those of an earlier run have left.

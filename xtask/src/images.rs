@@ -25,26 +25,25 @@ pub(crate) struct Image {
     pub(crate) archive: PathBuf,
 }
 
-/// The images of this working tree.
+/// What this working tree gives: two images, and the bots that run on this host.
 #[derive(Debug)]
 pub(crate) struct Images {
     pub(crate) operator: Image,
     pub(crate) gameserver: Image,
+    /// Program, not an image.
+    pub(crate) bots: PathBuf,
 }
 
 impl Images {
     /// Compiles what changed and packs it.
     pub(crate) fn build(checkout: &Checkout, progress: &Progress) -> Result<Self> {
-        let release = progress.step("compile operator and game server", |_| compile(checkout))?;
+        let release = progress.step("compile operator, game server and bots", |_| compile(checkout))?;
         progress.step("pack our images", |_| {
+            let image = |name: &str| pack(checkout, name, &release.join(name), env!("CARGO_PKG_VERSION"));
             Ok(Self {
-                operator: pack(checkout, "operator", &release.join("operator"), env!("CARGO_PKG_VERSION"))?,
-                gameserver: pack(
-                    checkout,
-                    "gameserver",
-                    &release.join("gameserver"),
-                    env!("CARGO_PKG_VERSION"),
-                )?,
+                operator: image("operator")?,
+                gameserver: image("gameserver")?,
+                bots: release.join("bots"),
             })
         })
     }
@@ -96,17 +95,9 @@ pub(crate) fn pack(checkout: &Checkout, name: &str, program: &Path, version: &st
 fn compile(checkout: &Checkout) -> Result<PathBuf> {
     let triple = host_triple()?;
     let mut cargo = cargo(checkout);
-    cargo.args([
-        "build",
-        "--locked",
-        "--release",
-        "--target",
-        &triple,
-        "--package",
-        "operator",
-        "--package",
-        "gameserver",
-    ]);
+    // one build for all, so that what they share is compiled once
+    cargo.args(["build", "--locked", "--release", "--target", &triple]);
+    cargo.args(["--package=operator", "--package=gameserver", "--package=gameserver-bots"]);
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     process::run(&mut cargo, &checkout.log("compile"))?;
     Ok(target_directory(checkout).join(triple).join("release"))

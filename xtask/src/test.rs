@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::bots;
 use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
@@ -236,7 +235,6 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     let (program, version) = tools::build_metrics_server(checkout, progress)?;
     let metrics_server = images::pack(checkout, "metrics-server", &program, version)?;
     let built = Images::build(checkout, progress)?;
-    let bots = progress.step("compile the bots", |_| bots::build(checkout))?;
     let state = State {
         engine,
         nodes: 1,
@@ -261,7 +259,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
         .env("CRANEWING_E2E_OPERATOR_IMAGE", &built.operator.reference)
         .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
-        .env("CRANEWING_E2E_BOTS", bots);
+        .env("CRANEWING_E2E_BOTS", &built.bots);
     Ok(suite)
 }
 

@@ -126,13 +126,13 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
     state.save(checkout)?;
     // what compiles and what boots do not wait for each other
     let (built, clusters) = std::thread::scope(|scope| {
-        let built = scope.spawn(|| build(checkout, progress));
+        let built = scope.spawn(|| Images::build(checkout, progress));
         let clusters =
             cluster::ensure_all(checkout, &surroundings, progress, &state.regions, args.nodes, &node_image);
         (built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), clusters)
     });
     clusters?;
-    let (images, bots) = built?;
+    let images = built?;
     let references = References {
         operator: images.operator.reference.clone(),
         gameserver: images.gameserver.reference.clone(),
@@ -144,15 +144,8 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
         })
     })?;
     progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
-    start_players(checkout, &surroundings, &state, args.players, &bots, progress)?;
+    start_players(checkout, &surroundings, &state, args.players, &images.bots, progress)?;
     Ok((surroundings, state))
-}
-
-/// Programs of this working tree: both images and the bots.
-fn build(checkout: &Checkout, progress: &Progress) -> Result<(Images, PathBuf)> {
-    let images = Images::build(checkout, progress)?;
-    let bots = progress.step("compile the bots", |_| bots::build(checkout))?;
-    Ok((images, bots))
 }
 
 fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
@@ -175,7 +168,7 @@ fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Re
     for (region, context) in &regions {
         write_kubeconfig(&surroundings, region, context)?;
     }
-    let (images, bots) = build(checkout, progress)?;
+    let images = Images::build(checkout, progress)?;
     let references = References {
         operator: args.operator_image.clone().unwrap_or_else(|| images.operator.reference.clone()),
         gameserver: args.gameserver_image.clone().unwrap_or_else(|| images.gameserver.reference.clone()),
@@ -197,7 +190,7 @@ fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Re
             deploy::install(checkout, &surroundings, region, &references)
         })?;
     }
-    start_players(checkout, &surroundings, &state, args.players, &bots, progress)?;
+    start_players(checkout, &surroundings, &state, args.players, &images.bots, progress)?;
     Ok((surroundings, state))
 }
 
