@@ -1,0 +1,247 @@
+//! The screen as lines; pure, so that a table of moments tests it.
+
+use serde_json::Value;
+
+use super::{Moment, RegionMoment};
+use crate::bots::Figures;
+use crate::observe::Resource;
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const RESET: &str = "\x1b[0m";
+
+/// Lines of a region's servers before the rest is only counted.
+const SERVERS_MAX: usize = 6;
+
+/// The whole screen, cut to its size.
+pub(super) fn screen(instance: &str, moment: &Moment, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = vec![paint(BOLD, &format!("Cranewing  {instance}")), String::new()];
+    for (id, region) in &moment.regions {
+        lines.extend(draw_region(id, region));
+        lines.push(String::new());
+    }
+    lines.push(paint(BOLD, "EVENTS"));
+    let mut events: Vec<_> = moment.events().collect();
+    events.sort_by(|one, other| other.time.cmp(&one.time));
+    lines.extend(events.iter().map(ToString::to_string));
+    lines.truncate(rows.saturating_sub(2));
+    lines.push(paint(DIM, "Ctrl-C leaves this view; the regions stay up until `cargo xtask down`"));
+    lines.iter().map(|line| cut(line, columns)).collect()
+}
+
+fn draw_region(id: &str, region: &RegionMoment) -> Vec<String> {
+    let resources = match &region.resources {
+        Ok(resources) => resources,
+        Err(error) => return vec![format!("{} {}", paint(BOLD, id), paint(RED, error))],
+    };
+    let of = |kind: &'static str| resources.iter().filter(move |resource| resource.kind == kind);
+    let cluster = of("RegionCluster").next();
+    let mut lines = vec![
+        [Some(paint(BOLD, id)), cluster.map(draw_cluster), region.figures.as_ref().map(draw_figures)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("  "),
+    ];
+    lines.extend(of("Fleet").map(draw_fleet));
+    lines.extend(of("AutoScaler").map(draw_scaler));
+    let servers: Vec<&Resource> = of("GameServer").collect();
+    if !servers.is_empty() {
+        lines.push(paint(
+            DIM,
+            &format!(
+                "  {:<28}{:<11}{:>11}  {:<22}{:<12}VERSION",
+                "SERVER", "STATE", "PLAYERS", "ADDRESS", "BACKEND"
+            ),
+        ));
+    }
+    lines.extend(servers.iter().take(SERVERS_MAX).map(|server| draw_server(server)));
+    if servers.len() > SERVERS_MAX {
+        lines.push(paint(DIM, &format!("  and {} more", servers.len() - SERVERS_MAX)));
+    }
+    lines
+}
+
+fn draw_cluster(cluster: &Resource) -> String {
+    let health = word(&cluster.status["health"]);
+    let color = if health == "Healthy" { GREEN } else { YELLOW };
+    let zones = word(&cluster.status["zonesCovered"]);
+    format!("{}  zones {zones}  operator {}", paint(color, &health), word(&cluster.status["operatorVersion"]))
+}
+
+fn draw_figures(figures: &Figures) -> String {
+    let Figures { latency_ms: latency, counts } = figures;
+    format!(
+        "input to state p50 {:.1} p90 {:.1} p99 {:.1} max {:.1} ms  bots {} disconnects {} refused {}",
+        latency.p50,
+        latency.p90,
+        latency.p99,
+        latency.max,
+        counts.connected,
+        counts.disconnects,
+        counts.refused
+    )
+}
+
+fn draw_fleet(fleet: &Resource) -> String {
+    format!(
+        "  Fleet {}: {} wanted, {} there, {} ready, {} in use, {} draining; {} players, tick p99 {}",
+        fleet.metadata.name,
+        word(&fleet.spec["replicas"]),
+        word(&fleet.status["replicas"]),
+        word(&fleet.status["readyReplicas"]),
+        word(&fleet.status["inUseReplicas"]),
+        word(&fleet.status["drainingReplicas"]),
+        word(&fleet.status["players"]),
+        word(&fleet.status["tickP99"])
+    )
+}
+
+fn draw_scaler(scaler: &Resource) -> String {
+    format!(
+        "  AutoScaler {}: {} to {} servers, wish {}: {}",
+        scaler.metadata.name,
+        word(&scaler.spec["min"]),
+        word(&scaler.spec["max"]),
+        word(&scaler.status["desiredReplicas"]),
+        word(&scaler.status["reason"])
+    )
+}
+
+fn draw_server(server: &Resource) -> String {
+    let state = word(&server.status["state"]);
+    let color = match state.as_str() {
+        "Ready" => GREEN,
+        "Unhealthy" => RED,
+        _ => YELLOW,
+    };
+    let players = format!("{}/{}", word(&server.status["players"]), word(&server.spec["capacity"]));
+    let address = format!("{}:{}", word(&server.status["address"]), word(&server.status["ports"][0]["port"]));
+    format!(
+        "  {:<28}{}{players:>11}  {address:<22}{:<12}{}",
+        server.metadata.name,
+        paint(color, &format!("{state:<11}")),
+        word(&server.status["backend"]),
+        word(&server.status["serverVersion"])
+    )
+}
+
+/// A value as a word; `-` while the operator has not said it yet.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn paint(color: &str, text: &str) -> String {
+    format!("{color}{text}{RESET}")
+}
+
+/// Cuts to a width in which colours count nothing.
+fn cut(line: &str, columns: usize) -> String {
+    let mut shown = 0;
+    let mut escape = false;
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character == '\x1b' {
+            escape = true;
+        }
+        if escape {
+            text.push(character);
+            escape = !character.is_ascii_alphabetic();
+        } else if shown < columns {
+            text.push(character);
+            shown += 1;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Event;
+    use super::*;
+
+    fn resources() -> Vec<Resource> {
+        let server = |name: &str, state: &str, players: u32| {
+            serde_json::json!({"kind": "GameServer", "metadata": {"name": name}, "spec": {"capacity": 200},
+                "status": {"state": state, "players": players, "address": "10.0.0.2", "ports": [{"name": "game", "port": 30001}],
+                           "backend": "uring", "serverVersion": "0.1.0"}})
+        };
+        let json = serde_json::json!([
+            {"kind": "RegionCluster", "metadata": {"name": "kr"}, "status": {"health": "Healthy", "operatorVersion": "0.1.0"}},
+            {"kind": "Fleet", "metadata": {"name": "arena"}, "spec": {"replicas": 2}, "status": {"replicas": 2, "readyReplicas": 1}},
+            {"kind": "AutoScaler", "metadata": {"name": "arena"}, "spec": {"min": 1, "max": 5}, "status": {"desiredReplicas": 2, "reason": "CoolingDown"}},
+            server("arena-1", "Ready", 150),
+            server("arena-2", "Starting", 0)
+        ]);
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn moment(resources: Result<Vec<Resource>, String>) -> Moment {
+        let event = Event {
+            region: "kr".to_owned(),
+            time: "2026-01-01T10:20:30Z".to_owned(),
+            object: "AutoScaler arena".to_owned(),
+            reason: "ScaledUp".to_owned(),
+            message: "1 to 2: 150 players on 1 server".to_owned(),
+        };
+        let region = RegionMoment { resources, figures: None, events: vec![event] };
+        Moment { regions: BTreeMap::from([("kr".to_owned(), region)]) }
+    }
+
+    fn plain(lines: &[String]) -> String {
+        let cut: Vec<String> = lines
+            .iter()
+            .map(|line| {
+                let mut parts = line.split('\x1b');
+                let first = parts.next().unwrap_or_default().to_owned();
+                parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+            })
+            .collect();
+        cut.join("\n")
+    }
+
+    #[test]
+    fn a_server_shows_state_players_address_backend_and_version() {
+        let text = plain(&screen("cranewing-0000", &moment(Ok(resources())), 200, 50));
+        let line = text.lines().find(|line| line.contains("arena-1")).unwrap();
+        for word in ["Ready", "150/200", "10.0.0.2:30001", "uring", "0.1.0"] {
+            assert!(line.contains(word), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_event_shows_time_object_and_reason() {
+        let text = plain(&screen("cranewing-0000", &moment(Ok(resources())), 200, 50));
+        assert!(text.contains("10:20:30 kr AutoScaler arena ScaledUp: 1 to 2"), "{text}");
+    }
+
+    #[test]
+    fn a_region_that_does_not_answer_is_shown_so() {
+        let text = plain(&screen("cranewing-0000", &moment(Err("does not answer".to_owned())), 200, 50));
+        assert!(text.contains("kr does not answer"), "{text}");
+    }
+
+    #[test]
+    fn the_screen_keeps_to_its_size_and_its_last_line() {
+        let lines = screen("cranewing-0000", &moment(Ok(resources())), 30, 6);
+        assert!(lines.len() <= 6);
+        assert!(plain(&lines).lines().all(|line| line.chars().count() <= 30));
+        assert!(plain(&lines).contains("Ctrl-C leaves this view"));
+    }
+
+    #[test]
+    fn many_servers_are_counted_and_not_listed() {
+        let many = (0..40).map(|_| resources().remove(3)).collect();
+        let text = plain(&screen("cranewing-0000", &moment(Ok(many)), 200, 50));
+        assert!(text.contains("and 34 more"), "{text}");
+    }
+}
