@@ -2,34 +2,333 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Network, World};
-use gameserver_client::{ClientState, Event};
+use common::raw::Bench;
+use common::{Network, World, config};
+use gameserver_client::{ClientState, DisconnectReason, Event};
+use gameserver_core::{RejectReason, ServerConfig, rules};
 
-fn all_connected(world: &World) -> bool {
-    world
-        .players
-        .iter()
-        .all(|player| player.client.state() == ClientState::Connected && player.client.snapshot().is_some())
+fn all_playing(world: &World) -> bool {
+    let is_playing = |player: &common::Player| {
+        player.client.state() == ClientState::Connected && player.client.snapshot().is_some()
+    };
+    world.players.iter().all(is_playing)
+}
+
+/// A step of 5 units towards the middle of the map, which is always allowed.
+fn inward(position: i32) -> i32 {
+    if position > rules::MAP_SIZE / 2 { position - 5000 } else { position + 5000 }
+}
+
+/// Sends a move on each of `count` ticks and lets all of them settle; returns the sequences.
+fn move_about(world: &mut World, player: usize, count: u64) -> Vec<u32> {
+    let mut sent = Vec::new();
+    let first_tick = world.ticks;
+    while world.ticks < first_tick + count {
+        let tick = world.ticks;
+        world.run_until(|world| world.ticks > tick);
+        let now = world.now();
+        let client = &mut world.players[player].client;
+        let head = client.snapshot().expect("playing").head;
+        sent.push(client.send_move(now, inward(head.x), inward(head.y)));
+    }
+    world.run_until(|world| world.players[player].client.unsettled_inputs() == 0);
+    world.step();
+    sent
 }
 
 #[test]
 fn a_player_joins_moves_and_is_confirmed() {
     let mut world = World::new(1, Network { delay_ms: 20, ..Network::default() });
     let player = world.add_player();
-    world.run_until(all_connected);
-    let start = world.players[player].client.snapshot().unwrap().head;
-    let now = world.now();
-    let (x, y) = (start.x, if start.y > 500_000 { start.y - 5000 } else { start.y + 5000 });
-    let input_seq = world.players[player].client.send_move(now, x, y);
+    world.run_until(all_playing);
+    let start = world.players[player].client.snapshot().expect("playing").head;
+    let (now, x, y) = (world.now(), start.x, inward(start.y));
+    let sequence = world.players[player].client.send_move(now, x, y);
     world.run(Duration::from_secs(1));
-    let confirmed = world.players[player]
-        .events
-        .iter()
-        .find(|event| matches!(event, Event::Confirmed { input_seq: seq, .. } if *seq == input_seq));
-    assert!(confirmed.is_some(), "{:?}", world.players[player].events);
-    let end = world.players[player].client.snapshot().unwrap().head;
+    let is_it = |event: &Event| matches!(event, Event::Confirmed { input_seq, .. } if *input_seq == sequence);
+    assert!(world.players[player].events.iter().any(is_it), "{:?}", world.players[player].events);
+    let end = world.players[player].client.snapshot().expect("playing").head;
     assert_eq!((end.x, end.y), (x, y), "half a second of walking was enough");
     assert_eq!(world.server.counters().inputs_applied, 1);
+}
+
+/// Every input is settled exactly once, whatever the network does.
+#[test]
+fn every_input_is_confirmed_once_under_loss_reorder_and_duplication() {
+    for seed in 1..=5 {
+        let network = Network { loss_percent: 5, duplicate_percent: 5, delay_ms: 20, jitter_ms: 30 };
+        let mut world = World::new(seed, network);
+        let player = world.add_player();
+        world.run_until(all_playing);
+        let sent = move_about(&mut world, player, 640);
+        let mut confirmed = BTreeSet::new();
+        for event in &world.players[player].events {
+            match event {
+                Event::Confirmed { input_seq, .. } => {
+                    assert!(confirmed.insert(*input_seq), "seed {seed}: twice");
+                }
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+        assert_eq!(confirmed.into_iter().collect::<Vec<_>>(), sent, "seed {seed}");
+        assert_eq!(world.server.counters().inputs_applied, 640, "seed {seed}");
+        assert_eq!(world.server.counters().timeouts, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_third_of_all_datagrams_lost_still_lets_players_in_and_play() {
+    let mut world = World::new(3, Network { loss_percent: 33, delay_ms: 10, ..Network::default() });
+    for _ in 0..8 {
+        world.add_player();
+    }
+    world.run_until(all_playing);
+    let sent = move_about(&mut world, 0, 64);
+    let settled = |event: &&Event| matches!(event, Event::Confirmed { .. } | Event::Rejected { .. });
+    assert_eq!(world.players[0].events.iter().filter(settled).count(), sent.len());
+}
+
+/// `B3`: the reasons, in the order in which they are checked.
+#[test]
+fn moves_against_the_rules_are_rejected_with_their_reason() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let hello = peer.moves(0, &[]);
+    bench.exchange(peer.address, &hello);
+    let head = peer.snapshot(&mut bench).head;
+    let far = inward(inward(inward(head.x)));
+    let ahead = head.tick + 100;
+    let cases = [
+        (1, 0, -1, head.y, RejectReason::OutOfBounds),
+        (2, 0, head.x, rules::MAP_SIZE + 1, RejectReason::OutOfBounds),
+        (3, 0, i32::MIN, i32::MAX, RejectReason::OutOfBounds),
+        (4, 0, far, head.y, RejectReason::MoveTooFar),
+        (5, ahead, inward(head.x), head.y, RejectReason::TickTooFarAhead),
+    ];
+    let moves: Vec<_> = cases.iter().map(|&(sequence, tick, x, y, _)| (sequence, tick, x, y)).collect();
+    let packet = peer.moves(head.tick, &moves);
+    bench.exchange(peer.address, &packet);
+    let snapshot = peer.snapshot(&mut bench);
+    for (sequence, .., reason) in cases {
+        let told = snapshot.rejected.iter().find(|rejected| rejected.sequence == sequence);
+        assert_eq!(told.map(|rejected| rejected.reason), Some(reason), "input {sequence}");
+        assert!(bench.server.counters().rejected(reason) > 0);
+    }
+    assert_eq!((snapshot.head.x, snapshot.head.y), (head.x, head.y), "nobody moved");
+    assert_eq!(bench.server.counters().inputs_applied, 0);
+}
+
+#[test]
+fn a_rejection_is_repeated_until_it_is_acknowledged() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let packet = peer.moves(0, &[(1, 0, -1, 0)]);
+    bench.exchange(peer.address, &packet);
+    let mut told = peer.snapshot(&mut bench);
+    for _ in 0..10 {
+        assert_eq!(told.rejected.len(), 1);
+        told = peer.snapshot(&mut bench);
+    }
+    let acknowledgement = peer.moves(told.head.tick, &[]);
+    bench.exchange(peer.address, &acknowledgement);
+    assert_eq!(peer.snapshot(&mut bench).rejected, []);
+}
+
+#[test]
+fn an_acknowledgement_of_a_tick_that_never_was_settles_nothing() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let packet = peer.moves(u64::MAX, &[(1, 0, -1, 0)]);
+    bench.exchange(peer.address, &packet);
+    assert_eq!(peer.snapshot(&mut bench).rejected.len(), 1);
+}
+
+/// While a client does not acknowledge, its inputs wait; no outcome is ever lost.
+#[test]
+fn inputs_wait_while_there_is_no_room_for_their_outcome() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let mut told = BTreeSet::new();
+    let mut next: u32 = 1;
+    for _ in 0..40 {
+        bench.elapsed += Duration::from_millis(100);
+        let moves: Vec<_> = (next..next + 8).map(|sequence| (sequence, 0, -1, 0)).collect();
+        let packet = peer.moves(0, &moves);
+        bench.exchange(peer.address, &packet);
+        let snapshot = peer.snapshot(&mut bench);
+        assert!(snapshot.rejected.len() <= 32);
+        told.extend(snapshot.rejected.iter().map(|rejected| rejected.sequence));
+        next = snapshot.head.last_input_sequence + 1;
+    }
+    assert_eq!(told, (1..=32).collect());
+    assert!(bench.server.counters().inputs_deferred > 0);
+}
+
+#[test]
+fn more_inputs_than_the_rate_are_rejected_and_the_rest_goes_on() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let hello = peer.moves(0, &[]);
+    bench.exchange(peer.address, &hello);
+    let head = peer.snapshot(&mut bench).head;
+    let (x, y) = (inward(head.x), inward(head.y));
+    let mut sequence = 0;
+    // four inputs a tick is twice the rate
+    for tick in 1..=200_u32 {
+        bench.elapsed = Duration::from_secs(1) * tick / common::TICK_HZ;
+        let moves: Vec<_> = (1..=4).map(|more| (sequence + more, 0, x, y)).collect();
+        sequence += 4;
+        let packet = peer.moves(head.tick + u64::from(tick) - 1, &moves);
+        bench.exchange(peer.address, &packet);
+        peer.snapshot(&mut bench);
+    }
+    let counters = bench.server.counters();
+    assert!(counters.rejected(RejectReason::RateLimited) > 300, "{:?}", bench.rejects());
+    assert!(counters.rejected(RejectReason::MoveOnCooldown) > 100, "{:?}", bench.rejects());
+    assert!(counters.inputs_applied >= 200, "one move a tick stays allowed: {}", counters.inputs_applied);
+}
+
+/// `B4`: at most so many commands a tick; whoever had to wait is first in the next.
+#[test]
+fn a_tick_carries_out_its_most_and_takes_turns() {
+    let mut bench = Bench::with_config(ServerConfig { max_commands_per_tick: 3, ..config() });
+    let mut peers: Vec<_> =
+        (0..8).map(|id| bench.peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
+    for peer in &mut peers {
+        peer.connect(&mut bench);
+        let packet = peer.moves(0, &[(1, 0, -1, 0), (2, 0, -1, 0), (3, 0, -1, 0)]);
+        bench.exchange(peer.address, &packet);
+    }
+    for tick in 1..=8 {
+        bench.tick();
+        assert_eq!(bench.server.counters().rejected_inputs(), 3 * tick);
+    }
+    bench.tick();
+    assert_eq!(bench.server.counters().rejected_inputs(), 24);
+    assert_eq!(bench.server.counters().commands_deferred, 7);
+    let depths = bench.server.take_histograms().queue_depth;
+    assert_eq!((depths.count(), depths.sum()), (9, 24 + 21 + 18 + 15 + 12 + 9 + 6 + 3));
+}
+
+#[test]
+fn an_input_for_a_later_tick_waits_for_it() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let packet = peer.moves(0, &[(1, 5, -1, 0)]);
+    bench.exchange(peer.address, &packet);
+    for _ in 1..5 {
+        assert_eq!(peer.snapshot(&mut bench).head.last_input_sequence, 0);
+    }
+    assert_eq!(peer.snapshot(&mut bench).head.last_input_sequence, 1);
+}
+
+#[test]
+fn latency_is_measured_from_arrival_to_the_snapshot_that_acknowledges() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    let packet = peer.moves(0, &[(1, 0, -1, 0), (2, 0, -1, 0)]);
+    bench.exchange(peer.address, &packet);
+    bench.elapsed += Duration::from_millis(9);
+    peer.snapshot(&mut bench);
+    peer.snapshot(&mut bench);
+    let latency = bench.server.take_histograms().input_latency_us;
+    assert_eq!((latency.count(), latency.sum()), (2, 18_000));
+    assert_eq!(bench.server.take_histograms().input_latency_us.count(), 0, "taken is taken");
+}
+
+#[test]
+fn players_see_each_other_when_they_are_near_and_not_when_far() {
+    let mut world = World::with_config(7, Network::default(), ServerConfig { capacity: 400, ..config() });
+    for _ in 0..200 {
+        world.add_player();
+    }
+    world.run_until(all_playing);
+    world.run(Duration::from_millis(100));
+    let heads: Vec<_> =
+        world.players.iter().map(|player| player.client.snapshot().expect("playing").head).collect();
+    let cell = |value: i32| value / rules::CELL_SIZE;
+    for player in &world.players {
+        let snapshot = player.client.snapshot().expect("playing");
+        let head = snapshot.head;
+        let near = heads.iter().filter(|other| {
+            other.entity_id != head.entity_id
+                && (cell(other.x) - cell(head.x)).abs() <= 1
+                && (cell(other.y) - cell(head.y)).abs() <= 1
+        });
+        let expected: BTreeSet<_> = near.map(|other| (other.entity_id, other.x, other.y)).collect();
+        let seen: BTreeSet<_> = snapshot.entities.iter().map(|seen| (seen.id, seen.x, seen.y)).collect();
+        assert!(expected.len() <= 32, "the map is not that crowded");
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn a_player_who_left_is_seen_no_more() {
+    let mut world = World::new(1, Network::default());
+    let (one, _) = (world.add_player(), world.add_player());
+    world.run_until(all_playing);
+    world.players[one].client.disconnect();
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.server.status(world.now()).players, 1);
+    assert_eq!(
+        world.players[one].client.state(),
+        ClientState::Disconnected { reason: DisconnectReason::ByClient }
+    );
+}
+
+#[test]
+fn a_client_notices_a_goodbye_a_silent_server_and_a_full_one() {
+    let mut world = World::with_config(1, Network::default(), ServerConfig { capacity: 1, ..config() });
+    let player = world.add_player();
+    world.run_until(all_playing);
+    let late = world.add_player();
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.players[late].client.state(), ClientState::Denied);
+    let now = world.now();
+    world.server.disconnect_all(now);
+    world.run(Duration::from_millis(50));
+    let by_server = ClientState::Disconnected { reason: DisconnectReason::ByServer };
+    assert_eq!(world.players[player].client.state(), by_server);
+
+    let again = world.add_player();
+    world.run_until(|world| world.players[again].client.state() == ClientState::Connected);
+    world.network.loss_percent = 100;
+    world.run(Duration::from_millis(5100));
+    let timed_out = ClientState::Disconnected { reason: DisconnectReason::TimedOut };
+    assert_eq!(world.players[again].client.state(), timed_out);
+    let unheard = world.add_player();
+    world.run(Duration::from_millis(5100));
+    let reason = DisconnectReason::RequestTimedOut;
+    assert_eq!(world.players[unheard].client.state(), ClientState::Disconnected { reason });
+}
+
+/// The same seed gives the same world on a bad network, tick for tick; another seed another one.
+#[test]
+fn the_same_seed_gives_the_same_world() {
+    let play = |seed: u64| {
+        let network = Network { loss_percent: 10, duplicate_percent: 10, delay_ms: 10, jitter_ms: 20 };
+        let mut world = World::new(seed, network);
+        let mut hashes = Vec::new();
+        for second in 0..4 {
+            world.add_player();
+            world.run(Duration::from_millis(300));
+            if second > 0 {
+                move_about(&mut world, second - 1, 30);
+            }
+            hashes.push(world.server.state_hash());
+        }
+        (hashes, world.server.counters().clone())
+    };
+    assert_eq!(play(42), play(42));
+    assert_ne!(play(42).0, play(43).0);
 }

@@ -10,7 +10,7 @@ pub enum RejectReason {
     OutOfBounds = 1,
     /// The target is further away than one second of walking.
     MoveTooFar = 2,
-    /// The player is dead or stunned.
+    /// The player is dead or stunned, or the game has no such act.
     CannotMove = 3,
     /// The player has moved too often lately.
     MoveOnCooldown = 4,

@@ -262,6 +262,17 @@ pub struct PrivateToken {
     pub user_data: UserData,
 }
 
+impl std::fmt::Debug for PrivateToken {
+    /// Without the keys, so that a token may be logged.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PrivateToken")
+            .field("client_id", &self.client_id)
+            .field("server_addresses", &self.server_addresses.as_slice())
+            .finish_non_exhaustive()
+    }
+}
+
 impl PrivateToken {
     /// Seals the token; `nonce` must be random for each.
     pub fn seal(

@@ -206,25 +206,17 @@ impl Sessions {
         }
         let body = session.open(header, datagram).map_err(refusal_of)?;
         session.replay.advance(header.sequence);
+        if header.kind == PacketKind::Disconnect {
+            self.remove(slot);
+            return Ok(Received::Left(slot));
+        }
         // only after it opened, or a stranger could spend a player's allowance
         if !session.packets.spend(self.packet_rate, nanos(now.monotonic)) {
             return Err(Refusal::TooManyPackets);
         }
         session.last_received = now.monotonic;
-        match header.kind {
-            PacketKind::Disconnect => {
-                self.remove(slot);
-                Ok(Received::Left(slot))
-            }
-            PacketKind::Payload => {
-                session.is_confirmed = true;
-                Ok(Received::Message(slot, body))
-            }
-            _ => {
-                session.is_confirmed = true;
-                Ok(Received::Nothing)
-            }
-        }
+        session.is_confirmed = true;
+        Ok(if header.kind == PacketKind::Payload { Received::Message(slot, body) } else { Received::Nothing })
     }
 
     /// Gives up whoever has been silent for too long and reminds new clients that they are connected. Players

@@ -131,3 +131,67 @@ impl Sight {
 fn cell_of(coordinate: i32) -> usize {
     usize::try_from(coordinate / CELL_SIZE).unwrap_or(0).min(CELLS_A_SIDE - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameserver_protocol::message::{Snapshot, SnapshotHead, encode_snapshot};
+    use std::collections::BTreeSet;
+
+    fn grid_of(places: &[(i32, i32)]) -> (Grid, Vec<Entity>) {
+        let entities: Vec<_> = (1..).zip(places).map(|(id, &(x, y))| Entity { id, x, y }).collect();
+        let mut grid = Grid::new(places.len());
+        grid.rebuild((0..).zip(entities.iter().copied())).expect("there is room");
+        (grid, entities)
+    }
+
+    /// What a client would make of the sight of the player in `slot`.
+    fn seen_by(grid: &Grid, slot: u32) -> Vec<Entity> {
+        let (mut buffer, sight) = ([0; 1200], grid.sight(slot));
+        let head = SnapshotHead::default();
+        let len = encode_snapshot(&mut buffer, &head, std::iter::empty(), sight.count, grid.runs(&sight));
+        let mut snapshot = Snapshot::default();
+        snapshot.decode_into(&buffer[..len.expect("there is room")]).expect("a snapshot");
+        snapshot.entities
+    }
+
+    #[test]
+    fn one_sees_the_own_cell_and_the_eight_around_it_but_not_oneself() {
+        let (grid, entities) =
+            grid_of(&[(75_000, 75_000), (99_999, 50_000), (0, 0), (149_999, 149_999), (150_000, 75_000)]);
+        assert_eq!(seen_by(&grid, 0), [entities[1], entities[2], entities[3]]);
+        assert_eq!(seen_by(&grid, 4), [entities[3]]);
+    }
+
+    #[test]
+    fn the_corners_of_the_map_have_fewer_neighbours() {
+        let (grid, entities) = grid_of(&[(0, 0), (MAP_SIZE, MAP_SIZE), (MAP_SIZE, 0), (49_999, 50_000)]);
+        assert_eq!(seen_by(&grid, 0), [entities[3]]);
+        assert_eq!(seen_by(&grid, 1), []);
+        assert_eq!(seen_by(&grid, 2), []);
+    }
+
+    #[test]
+    fn in_a_crowd_everyone_sees_the_most_and_is_seen_by_as_many() {
+        let (grid, entities) = grid_of(&[(10, 10); 1000]);
+        let mut seen = vec![0; entities.len() + 1];
+        for slot in 0..1000 {
+            let others = seen_by(&grid, slot);
+            let ids: BTreeSet<_> = others.iter().map(|other| other.id).collect();
+            assert_eq!(ids.len(), MAX_ENTITIES);
+            assert!(!ids.contains(&(slot + 1)));
+            for id in ids {
+                seen[id as usize] += 1;
+            }
+        }
+        assert!(seen[1..].iter().all(|&count| count == MAX_ENTITIES), "nobody is invisible");
+    }
+
+    #[test]
+    fn a_rebuilt_grid_has_forgotten_who_is_gone() {
+        let (mut grid, entities) = grid_of(&[(1, 1), (2, 2), (3, 3)]);
+        grid.rebuild([(0, entities[0]), (2, entities[2])].into_iter()).expect("there is room");
+        assert_eq!(seen_by(&grid, 0), [entities[2]]);
+        assert_eq!(seen_by(&grid, 2), [entities[0]]);
+    }
+}

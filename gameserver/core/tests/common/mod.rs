@@ -2,6 +2,8 @@
 //! by a seed.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod raw;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,7 +94,7 @@ impl World {
     }
 
     pub fn with_config(seed: u64, network: Network, config: ServerConfig) -> Self {
-        let mut server = ZoneServer::new(config).unwrap();
+        let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
         Self {
             server,
@@ -113,7 +115,7 @@ impl World {
 
     pub fn mint(&mut self, client_id: u64) -> ConnectToken {
         let random: [u8; TOKEN_RANDOM_BYTES] = self.random.bytes();
-        claims(client_id, self.now().unix).mint(&SERVER_KEY, &random).unwrap()
+        claims(client_id, self.now().unix).mint(&SERVER_KEY, &random).expect("valid claims")
     }
 
     /// Adds a player with a fresh token and an address of its own; it starts to connect.
@@ -125,7 +127,7 @@ impl World {
     }
 
     pub fn add_player_with(&mut self, token: ConnectToken) -> usize {
-        let number = u16::try_from(self.players.len()).unwrap();
+        let number = u16::try_from(self.players.len()).expect("few players");
         let address = SocketAddr::from(([10, 0, 0, 1], 10_000 + number));
         let client = Client::new(token, self.now(), self.random.bytes());
         self.players.push(Player { address, client, events: Vec::new(), is_on: true });
