@@ -19,12 +19,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::clock::Clock;
 use crate::report::{DrainView, Identity, ReportClient, ReportHandle};
 use crate::zone::{Figure, Order, Zone};
 use admin::AdminState;
 use drain_orders::DrainOrders;
 use figures::{Reporter, phase};
+use gameserver_sys::Clock;
 pub(crate) use runtime::block_on;
 
 /// How often the board is looked at: a phase change is reported at most this late.

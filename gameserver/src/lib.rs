@@ -23,9 +23,9 @@ use gameserver_contract::{Backend, CONTRACT_VERSION, Hello};
 use gameserver_core::ServerConfig;
 use gameserver_net::Config as NetConfig;
 use gameserver_protocol::PROTOCOL_ID;
+use gameserver_sys::Clock;
 
 pub use args::{Args, GameArgs, LogFormat, NetArg, NetworkArgs, PinArg, ReportArgs};
-pub use clock::Clock;
 pub use key::{KeyError, format_key, parse_key, random_bytes};
 pub use report::{FrameError, encode_frame, read_frame};
 
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let admin = TcpListener::bind(args.admin_address)
         .with_context(|| format!("failed to bind the admin address {}", args.admin_address))?;
-    let boot_unix_ms = u64::try_from(clock.now().unix.as_millis()).unwrap_or(u64::MAX);
+    let boot_unix_ms = u64::try_from(clock.unix().as_millis()).unwrap_or(u64::MAX);
     let config = ZoneConfig {
         server: server_config(args, local, boot_unix_ms)?,
         socket,

@@ -1,5 +1,7 @@
 //! Logs: structured, on standard error, with the server's uid on every line.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
@@ -11,7 +13,10 @@ use crate::args::LogFormat;
 /// within the span [`server_span`].
 pub fn start(format: LogFormat, game_server_uid: Option<&str>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // a second start (tests in one process) keeps the first
     let _started = match format {

@@ -14,8 +14,8 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::clock::Clock;
 use crate::zone::{Board, Figure};
+use gameserver_sys::Clock;
 
 /// Milliseconds without a tick after which the zone counts as stuck.
 const STUCK_AFTER_MS: u64 = 5000;

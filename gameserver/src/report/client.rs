@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::stream::{DrainView, Identity, Outbound, StreamError, run_stream};
 use super::stream_set::{Action, StreamSet};
-use crate::clock::Clock;
+use gameserver_sys::Clock;
 
 /// Messages from all replicas that wait for the control loop at most; then streams wait.
 const INBOUND_MAX: usize = 64;

@@ -8,11 +8,11 @@ use std::{fmt, io};
 use gameserver_core::{ConfigError, Counters, ServerConfig, ZoneServer};
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
-use gameserver_sys::{PinRequest, Placement, decide_placement, observe_cpus, pin_current_thread};
+use gameserver_sys::{Clock, PinRequest, Placement, decide_placement, observe_cpus, pin_current_thread};
 
 use super::board::{Board, Distribution, Figure};
 use super::pace::Pace;
-use crate::clock::Clock;
+use crate::clock::now;
 
 /// Orders that wait for a zone at most. Each tick takes all of them, and people and leaders give them.
 const ORDERS_MAX: usize = 64;
@@ -203,14 +203,14 @@ impl ZoneThread {
         // read once a batch: a batch spans at most the coalescing time
         let mut arrived = None;
         let mut deliver = |from: SocketAddr, datagram: &mut [u8]| {
-            let now = *arrived.get_or_insert_with(|| clock.now());
+            let now = *arrived.get_or_insert_with(|| now(&clock));
             server.handle_datagram(now, from, datagram);
         };
         self.datagrams.receive(wait, &mut deliver).map_err(ZoneError::Receive)
     }
 
     fn transmit(&mut self) -> Result<usize, ZoneError> {
-        let (server, now) = (&mut self.server, self.clock.now());
+        let (server, now) = (&mut self.server, now(&self.clock));
         let mut fill = |slot: &mut [u8]| {
             server.poll_transmit(now, slot).map(|transmit| Outgoing { to: transmit.to, len: transmit.len })
         };
@@ -223,10 +223,10 @@ impl ZoneThread {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::InstallKey(key) => self.server.install_key(key),
-                Order::Drain => self.server.drain(self.clock.now()),
+                Order::Drain => self.server.drain(now(&self.clock)),
                 Order::Undrain => self.server.undrain(),
                 Order::Stop => {
-                    self.server.disconnect_all(self.clock.now());
+                    self.server.disconnect_all(now(&self.clock));
                     stopping = true;
                 }
             }
@@ -239,7 +239,7 @@ impl ZoneThread {
         let start = self.clock.monotonic();
         let tick = self.pace.start_tick(start);
         self.late_ticks += u64::from(tick.skipped > 0);
-        self.server.step(self.clock.now());
+        self.server.step(now(&self.clock));
         let worked = self.clock.monotonic();
         // what arrived during the step leaves the socket buffer before the flush, the longest stretch of the tick
         self.receive(Duration::ZERO)?;
@@ -254,7 +254,7 @@ impl ZoneThread {
     }
 
     fn publish(&mut self) {
-        let status = self.server.status(self.clock.now());
+        let status = self.server.status(now(&self.clock));
         let histograms = self.server.take_histograms();
         let (counters, network, board) = (self.server.counters(), self.datagrams.counters(), &self.board);
         board.add(Distribution::InputLatency, &histograms.input_latency_us);

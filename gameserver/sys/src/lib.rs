@@ -1,15 +1,17 @@
-//! What the game server asks of the machine: where its threads run and how much CPU they used.
+//! What the game server and its bots ask of the machine: the time, where threads run, how much CPU they used.
 //!
 //! Deciding is pure ([`decide_placement`]); reading and pinning are at the edge. A thread pins only when the pod
 //! owns its CPUs, or on request: pinned to a CPU that others share, a zone would wait for them with nowhere else
 //! to go.
 
+mod clock;
 mod cpus;
 mod placement;
 
 use std::io;
 use std::time::Duration;
 
+pub use clock::Clock;
 pub use cpus::observe_cpus;
 pub use placement::{CpuFacts, PinRequest, Placement, PlacementReason, decide_placement};
 
@@ -42,6 +44,25 @@ pub fn process_cpu_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Raises the number of files that this process may have open to `wanted`, or to as many as it may; returns that.
+///
+/// # Errors
+/// When the limit cannot be read or set.
+#[expect(unsafe_code, reason = "std has no resource limits")]
+pub fn raise_file_limit(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is this function's own and outlives the call that writes it.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_cur.max(wanted.min(limit.rlim_max));
+    // SAFETY: `limit` is this function's own and outlives the call, which only reads it.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +81,12 @@ mod tests {
     fn a_cpu_that_is_not_there_is_an_error() {
         assert!(pin_current_thread(1023).is_err());
         assert!(pin_current_thread(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn the_file_limit_is_never_lowered() {
+        let before = raise_file_limit(0).unwrap();
+        assert!(raise_file_limit(before).unwrap() >= before);
     }
 
     #[test]
