@@ -53,10 +53,9 @@ pub(crate) fn remove(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
     }
     // by name, whatever the record says
     if process::succeeds(surroundings.engine().arg("--version")) {
-        for id in REGION_IDS {
-            tell(&format!("cluster {id}"));
-            cluster::delete(checkout, &surroundings, &cluster::planned(checkout, id))?;
-        }
+        tell("clusters");
+        let local = REGION_IDS.map(|id| cluster::planned(checkout, id));
+        cluster::in_parallel(&local, |_, region| cluster::delete(checkout, &surroundings, region))?;
         tell("network");
         cluster::delete_network(checkout, &surroundings)?;
     }

@@ -51,7 +51,7 @@ enum Command {
     Test(test::Args),
     /// Print the CRDs into crds/, or check that they are up to date.
     Crds(crds::Args),
-    /// Build kubectl, helm, kind and the Kubernetes binaries into the cache (`up` does so by itself).
+    /// Build every tool and the node image into the cache; `up` and `test` do so by themselves.
     Tools,
     /// Write a directory tree as an image archive.
     #[command(hide = true)]
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Command::Status(args) => up::status(&args).map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Tools => tools::run().map(|()| ExitCode::SUCCESS),
+        Command::Tools => up::prepare().map(|()| ExitCode::SUCCESS),
         Command::Image(args) => archive::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match outcome {

@@ -37,7 +37,19 @@ pub(crate) fn ensure(
         progress.step("build the node image", |_| build(checkout, surroundings, &programs, &directory))?;
     }
     progress.step("import the node image", |_| import(checkout, surroundings, &root_file_system, &name))?;
+    drop_older(surroundings, &name)?;
     Ok(name)
+}
+
+/// Removes node images of other recipes; those that still run stay, and all can be imported again.
+fn drop_older(surroundings: &Surroundings, name: &str) -> Result<()> {
+    let format =
+        ["images", "--filter", "reference=localhost/kindest-node", "--format", "{{.Repository}}:{{.Tag}}"];
+    let present = process::output(surroundings.engine().args(format))?;
+    for older in present.lines().filter(|present| *present != name) {
+        process::succeeds(surroundings.engine().args(["rmi", older]));
+    }
+    Ok(())
 }
 
 /// Whether `ensure` would have to build, which needs debootstrap.

@@ -10,15 +10,13 @@ use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::down;
-use crate::engine::{self, Engine, Surroundings};
 use crate::images::{self, Images, cargo};
 use crate::lock::Lock;
-use crate::node_image;
-use crate::packages;
 use crate::process;
 use crate::progress::Progress;
 use crate::state::State;
-use crate::tools::{self, Tools};
+use crate::tools;
+use crate::up;
 
 /// Version of the licence checker.
 const CARGO_DENY: &str = "0.20.2";
@@ -224,19 +222,14 @@ fn end_to_end(checkout: &Checkout, level: Level) -> Result<Counts> {
 
 /// Makes three empty regions with our images in them, and gives the suite that is to run on them.
 fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
-    let engine = Engine::choose()?;
-    packages::ensure(checkout, engine, true, progress)?;
-    engine::prepare_host()?;
-    let tools = Tools::build(checkout, progress)?;
-    let surroundings = Surroundings::new(checkout, engine, &tools)?;
+    let (surroundings, node_image) = up::ground(checkout, true, progress)?;
     // what a run before this one left when it was cut off
     progress.step("remove leftovers", |_| down::remove(checkout, |_| ()))?;
-    let node_image = node_image::ensure(checkout, &surroundings, progress)?;
     let (program, version) = tools::build_metrics_server(checkout, progress)?;
     let metrics_server = images::pack(checkout, "metrics-server", &program, version)?;
     let built = Images::build(checkout, progress)?;
     let state = State {
-        engine,
+        engine: surroundings.engine,
         nodes: 1,
         regions: REGION_IDS.iter().map(|id| cluster::planned(checkout, id)).collect(),
     };
@@ -255,7 +248,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
         suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
     }
     suite
-        .env("CRANEWING_E2E_ENGINE", engine.program())
+        .env("CRANEWING_E2E_ENGINE", surroundings.engine.program())
         .env("CRANEWING_E2E_OPERATOR_IMAGE", &built.operator.reference)
         .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)

@@ -142,16 +142,6 @@ impl Tools {
     }
 }
 
-/// `cargo xtask tools`
-pub(crate) fn run() -> Result<()> {
-    let checkout = Checkout::locate()?;
-    let progress = Progress::new();
-    Tools::build(&checkout, &progress)?;
-    build_node_programs(&checkout, &progress)?;
-    build_metrics_server(&checkout, &progress)?;
-    Ok(())
-}
-
 /// Builds everything that goes into a node and gives the directories.
 pub(crate) fn build_node_programs(checkout: &Checkout, progress: &Progress) -> Result<Vec<PathBuf>> {
     let modules: Vec<&Module> = std::iter::once(&KUBERNETES_PROGRAMS).chain(NODE_MODULES).collect();

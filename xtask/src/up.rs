@@ -1,6 +1,5 @@
 //! `up` and `status`.
 
-use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::packages;
 use crate::process;
 use crate::progress::{Progress, seconds};
 use crate::state::{Region, State};
-use crate::tools::Tools;
+use crate::tools::{self, Tools};
 use crate::view;
 
 /// How long players may take to be in all regions after everything is installed.
@@ -102,6 +101,26 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
     observe::print(&observe::overview(&checkout, &surroundings, &state), args.output)
 }
 
+/// `cargo xtask tools`: everything that is built once, also what only tests need.
+pub(crate) fn prepare() -> Result<()> {
+    let checkout = Checkout::locate()?;
+    let progress = Progress::new();
+    ground(&checkout, true, &progress)?;
+    tools::build_metrics_server(&checkout, &progress)?;
+    Ok(())
+}
+
+/// Everything that local regions stand on: packages, tools, node image.
+pub(crate) fn ground(checkout: &Checkout, yes: bool, progress: &Progress) -> Result<(Surroundings, String)> {
+    let engine = Engine::choose()?;
+    packages::ensure(checkout, engine, yes, progress)?;
+    engine::prepare_host()?;
+    let tools = Tools::build(checkout, progress)?;
+    let surroundings = Surroundings::new(checkout, engine, &tools)?;
+    let node_image = node_image::ensure(checkout, &surroundings, progress)?;
+    Ok((surroundings, node_image))
+}
+
 fn converge(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
     if args.contexts.is_empty() {
         converge_local(checkout, args, progress)
@@ -111,14 +130,9 @@ fn converge(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Su
 }
 
 fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
-    let engine = Engine::choose()?;
-    packages::ensure(checkout, engine, args.yes || !io::stdin().is_terminal(), progress)?;
-    engine::prepare_host()?;
-    let tools = Tools::build(checkout, progress)?;
-    let surroundings = Surroundings::new(checkout, engine, &tools)?;
-    let node_image = node_image::ensure(checkout, &surroundings, progress)?;
+    let (surroundings, node_image) = ground(checkout, args.yes, progress)?;
     let state = State {
-        engine,
+        engine: surroundings.engine,
         nodes: args.nodes,
         regions: REGION_IDS.iter().map(|id| cluster::planned(checkout, id)).collect(),
     };

@@ -64,7 +64,8 @@ for _ in $(seq 100); do ctr version &>/dev/null && break; sleep .1; done
 empty_tree() { rm -rf "$tree"; mkdir -p "$tree"/{usr/local/bin,tmp}; }
 import_tree() { # COMPONENT [ENTRYPOINT]: $tree becomes the image that kubeadm names for COMPONENT
   "$XTASK" image "$("$BIN/kubeadm" config images list --kubernetes-version "$VERSION" | grep "/$1:")" "$WORK/image.tar" "$tree" ${2+"$2"}
-  ctr images import --all-platforms --no-unpack --digests "$WORK/image.tar" >/dev/null
+  # unpacked here once instead of on every node
+  ctr images import --snapshotter overlayfs --digests "$WORK/image.tar" >/dev/null
   empty_tree
 }
 empty_tree
