@@ -19,6 +19,9 @@ pub(crate) const REGION_IDS: [&str; 3] = ["kr", "jp", "sg"];
 /// The label by which kind marks its containers.
 const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 
+/// How long the removal of a cluster's nodes may take.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a node that was stopped or paused may take to answer again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
@@ -165,11 +168,20 @@ pub(crate) fn delete(checkout: &Checkout, surroundings: &Surroundings, region: &
     let Some(cluster) = &region.cluster else { return Ok(()) };
     let log = checkout.log(&format!("cluster-{}", region.id));
     let _absent = fs::remove_file(complete_mark(checkout, region));
-    for (container, status) in containers(surroundings, cluster)? {
-        if status == "paused" {
-            process::output(surroundings.engine().args(["unpause", &container]))?;
+    // an engine that was cut off in the middle of a creation needs a second or two before it can undo it
+    let mut last = Ok(());
+    let gone = clock::poll(REMOVAL_LIMIT, Duration::from_millis(500), || {
+        let present = containers(surroundings, cluster).ok()?;
+        for (container, status) in &present {
+            if status == "paused" {
+                process::succeeds(surroundings.engine().args(["unpause", container]));
+            }
+            last = process::run(surroundings.engine().args(["rm", "--force", "--volumes", container]), &log);
         }
-        process::run(surroundings.engine().args(["rm", "--force", "--volumes", &container]), &log)?;
+        containers(surroundings, cluster).is_ok_and(|present| present.is_empty()).then_some(())
+    });
+    if gone.is_none() {
+        last.with_context(|| format!("failed to remove the nodes of {cluster}"))?;
     }
     // a creation that was cut off may have made a volume and no container; kind labels it with the node's name
     for node in ["control-plane", "worker", "worker2"] {

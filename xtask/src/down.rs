@@ -18,7 +18,13 @@ use crate::state::State;
 use crate::tools::Tools;
 
 /// Programs of an instance by file name. Others that inherited the mark (a node's monitor, the network's name server) belong to the engine.
-const OURS: [&str; 7] = ["bots", "kind", "kubectl", "helm", "podman", "docker", "debootstrap"];
+const OURS: [&str; 5] = ["bots", "kind", "kubectl", "helm", "debootstrap"];
+
+/// The engine's own commands end by themselves, and cut off they leave what is half made.
+const ENGINES: [&str; 2] = ["podman", "docker"];
+
+/// How long an engine's command may take to end by itself.
+const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// `cargo xtask down`
 #[derive(Debug, clap::Args)]
@@ -42,6 +48,10 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 pub(crate) fn remove(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
     tell("processes");
     end_marked(&checkout.instance, &OURS);
+    let ended = || marked(&checkout.instance, &ENGINES).is_empty().then_some(());
+    if clock::poll(ENGINE_LIMIT, Duration::from_millis(50), ended).is_none() {
+        end_marked(&checkout.instance, &ENGINES);
+    }
     let state = State::load(checkout)?;
     let engine = state.as_ref().map_or_else(Engine::choose, |state| Ok(state.engine))?;
     let surroundings = Surroundings::new(checkout, engine, &Tools::built(checkout)?)?;
