@@ -1,1 +1,26 @@
-//! operator
+//! The operator: everything that touches Kubernetes, the network and the clock. What is to be done is decided in
+//! `operator-core`; here it is observed, carried out and told.
+//!
+//! - `runtime`: watches, leadership, metrics, telemetry; knows no resource of ours.
+//! - `reports`: the endpoint that game servers report to, on every replica.
+//! - `controllers`: one room a kind; they run on the leader only.
+
+pub mod args;
+mod controllers;
+mod reports;
+mod run;
+mod runtime;
+
+pub use run::run;
+
+use anyhow::Context;
+use std::io::Write;
+
+/// Prints the CustomResourceDefinitions as YAML documents.
+pub fn print_crds(out: &mut dyn Write) -> anyhow::Result<()> {
+    for crd in operator_api::crds::all() {
+        let yaml = serde_yaml::to_string(&crd).context("failed to print a CustomResourceDefinition")?;
+        write!(out, "---\n{yaml}").context("failed to write to the output")?;
+    }
+    Ok(())
+}

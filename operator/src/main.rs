@@ -1,2 +1,11 @@
-//! main
-fn main() {}
+//! The operator's binary.
+
+use clap::Parser;
+use operator::args::{Args, Command};
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Crd => operator::print_crds(&mut std::io::stdout().lock()),
+        Command::Run(args) => operator::run(*args),
+    }
+}

@@ -36,6 +36,8 @@ pub struct FleetView<'a> {
     pub desired: u32,
     /// Servers that exist, in any order, those being deleted included.
     pub servers: &'a [ServerView],
+    /// Numbers whose names are taken by something else, such as a pod that still ends.
+    pub names_taken: &'a BTreeSet<u32>,
     /// Every server that was known has been heard, or long enough was waited for it.
     pub settled_in: bool,
 }
@@ -80,7 +82,7 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         draining.drain(..plan.undrain.len());
         let create = missing - plan.undrain.len();
         plan.partial |= create > BATCH_MAX;
-        plan.create = free_numbers(fleet.servers).take(create.min(BATCH_MAX)).collect();
+        plan.create = free_numbers(fleet).take(create.min(BATCH_MAX)).collect();
     } else {
         release_surplus(&mut plan, &serving, serving.len() - wanted, fleet.settled_in);
     }
@@ -132,8 +134,9 @@ fn release_surplus(plan: &mut FleetPlan, serving: &[&ServerView], surplus: usize
     plan.waiting = u32::try_from(left).unwrap_or(u32::MAX);
 }
 
-fn free_numbers(servers: &[ServerView]) -> impl Iterator<Item = u32> {
-    let taken: BTreeSet<u32> = servers.iter().map(|server| server.number).collect();
+fn free_numbers(fleet: &FleetView<'_>) -> impl Iterator<Item = u32> {
+    let mut taken = fleet.names_taken.clone();
+    taken.extend(fleet.servers.iter().map(|server| server.number));
     (0..).filter(move |number| !taken.contains(number))
 }
 
@@ -158,7 +161,7 @@ mod tests {
     }
 
     fn plan(desired: u32, servers: &[ServerView]) -> FleetPlan {
-        plan_fleet(&FleetView { desired, servers, settled_in: true })
+        plan_fleet(&FleetView { desired, servers, names_taken: &BTreeSet::new(), settled_in: true })
     }
 
     #[test]
@@ -175,6 +178,9 @@ mod tests {
         assert_eq!(plan(3, &[server(1, State::Ready)]).create, [0, 2]);
         let deleting = ServerView { deleting: true, ..server(0, State::Ready) };
         assert_eq!(plan(1, &[deleting]).create, [1], "a name is free only when its object is gone");
+        let names_taken = BTreeSet::from([0, 2]);
+        let fleet = FleetView { desired: 2, servers: &[], names_taken: &names_taken, settled_in: true };
+        assert_eq!(plan_fleet(&fleet).create, [1, 3], "nor while a pod of that name still ends");
     }
 
     #[test]
@@ -246,7 +252,9 @@ mod tests {
             ServerView { heard: false, ..server(1, State::Ready) },
             ServerView { drained: true, ..server(2, State::Draining) },
         ];
-        let planned = plan_fleet(&FleetView { desired: 0, servers: &servers, settled_in: false });
+        let fleet =
+            FleetView { desired: 0, servers: &servers, names_taken: &BTreeSet::new(), settled_in: false };
+        let planned = plan_fleet(&fleet);
         assert_eq!((planned.delete, planned.drain, planned.waiting), (vec![], vec![], 2));
     }
 

@@ -1,0 +1,357 @@
+//! AutoScaler: sets a Fleet's replicas from what its game servers report (A15).
+
+use gameserver_contract::Histogram;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{AutoScaler, AutoScalerStatus, Fleet, PolicyStatus, ScalingMetric, labels};
+use operator_core::scale::{Bounds, Decision, FleetFigures, Limit, Policy, decide_scale};
+use operator_core::server_state::State;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::info;
+
+use super::StepError;
+use super::context::Context;
+use super::observe::{Observed, observe_server};
+use super::pace::Turn;
+use super::pod::cpu_request_millis;
+use crate::runtime::clock::since;
+
+/// How often each AutoScaler decides.
+const DECISION_PERIOD: Duration = Duration::from_secs(2);
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to set the fleet's replicas")]
+    Scale(#[source] kube::Error),
+    #[error("failed to tell the younger HorizontalPodAutoscaler")]
+    Conflict(#[source] kube::Error),
+    #[error("failed to write the status")]
+    Status(#[source] kube::Error),
+}
+
+impl StepError for Error {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Scale(_) => "scale",
+            Self::Conflict(_) => "conflict",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// What the policies look at.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Figures {
+    player_count: Option<u64>,
+    cpu_usage: Option<u64>,
+    queue_depth: Option<u64>,
+    in_use: u32,
+}
+
+/// observe -> decide -> scale -> status.
+pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) -> Result<Action, Error> {
+    if scaler.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let namespace = scaler.namespace().unwrap_or_default();
+    let fleet = context.stores.fleets.store().get(&ObjectRef::new(&scaler.spec.fleet).within(&namespace));
+    let now = context.clock.wall();
+    let outcome = match fleet {
+        None => Outcome::FleetMissing,
+        Some(fleet) => {
+            if let Some(older) = older_scaler(&context, &scaler) {
+                Outcome::Conflict(older)
+            } else {
+                tell_younger_horizontal(&context, &scaler, &now).await?;
+                decide_and_scale(&context, &scaler, &fleet, &now).await?
+            }
+        }
+    };
+    publish(&context, &scaler, outcome, &now).await?;
+    Ok(Action::requeue(DECISION_PERIOD))
+}
+
+enum Outcome {
+    FleetMissing,
+    /// Kind and name of the older scaler.
+    Conflict(String),
+    Decided {
+        replicas: u32,
+        figures: Figures,
+        decision: Decision,
+    },
+}
+
+async fn decide_and_scale(
+    context: &Context,
+    scaler: &AutoScaler,
+    fleet: &Fleet,
+    now: &Time,
+) -> Result<Outcome, Error> {
+    // observe (no client required)
+    let figures = gather(context, fleet);
+    let replicas = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
+    let last = scaler.status.as_ref().and_then(|status| status.last_scale_time.as_ref());
+    let fleet_figures = FleetFigures {
+        replicas,
+        in_use: figures.in_use,
+        since_last_scale: last.map(|last| since(last, now)),
+    };
+    // decide (no client required)
+    let bound = |value: i32| u32::try_from(value).unwrap_or(0);
+    let bounds = Bounds { min: bound(scaler.spec.min), max: bound(scaler.spec.max) };
+    let policies: Vec<Policy> = scaler.spec.policies.iter().map(|policy| to_core(policy, &figures)).collect();
+    let decision = decide_scale(fleet_figures, bounds, &policies);
+    // apply (client required)
+    if decision.scale {
+        set_replicas(context, fleet, decision.desired).await?;
+        let direction = if decision.desired > replicas { "up" } else { "down" };
+        context.metrics.scale_changes.with_label_values(&[direction]).inc();
+        let note = format!(
+            "{} from {replicas} to {} game servers: {}",
+            fleet.name_any(),
+            decision.desired,
+            decision.reason.as_str()
+        );
+        info!(scaler = %scaler.name_any(), note, "scaled");
+        let reason = if direction == "up" { "ScaledUp" } else { "ScaledDown" };
+        context.event(&scaler.object_ref(&()), EventType::Normal, reason, note).await;
+    }
+    Ok(Outcome::Decided { replicas, figures, decision })
+}
+
+fn to_core(policy: &operator_api::ScalingPolicy, figures: &Figures) -> Policy {
+    let value = match policy.metric {
+        ScalingMetric::PlayerCount => figures.player_count,
+        ScalingMetric::CpuUsage => figures.cpu_usage,
+        ScalingMetric::QueueDepth => figures.queue_depth,
+    };
+    let threshold = |value: i64| u64::try_from(value).unwrap_or(0);
+    let step = |value: i32| u32::try_from(value).unwrap_or(1);
+    Policy {
+        value,
+        shared: policy.metric != ScalingMetric::QueueDepth,
+        up_threshold: threshold(policy.up_threshold),
+        down_threshold: threshold(policy.down_threshold),
+        cooldown: Duration::from_secs(u64::try_from(policy.cooldown_seconds).unwrap_or(0)),
+        step_up: step(policy.step_up),
+        step_down: step(policy.step_down),
+    }
+}
+
+fn gather(context: &Context, fleet: &Fleet) -> Figures {
+    let uid = fleet.uid().unwrap_or_default();
+    let servers = context.stores.game_servers.store().state();
+    let observed: Vec<Observed> = servers
+        .iter()
+        .filter(|server| {
+            server.namespace() == fleet.namespace() && server.metadata.deletion_timestamp.is_none()
+        })
+        .filter(|server| server.labels().get(labels::FLEET) == Some(&fleet.name_any()))
+        .filter(|server| server.owner_references().iter().any(|owner| owner.uid == uid))
+        .map(|server| observe_server(context, server))
+        .filter(|observed| !matches!(observed.state, State::Draining | State::Unhealthy))
+        .collect();
+    figures_of(&observed)
+}
+
+fn figures_of(servers: &[Observed]) -> Figures {
+    let in_use = u32::try_from(servers.iter().filter(|server| server.in_use()).count()).unwrap_or(u32::MAX);
+    let heard: Vec<_> = servers.iter().filter(|server| server.heard()).collect();
+    if heard.is_empty() {
+        return Figures { in_use, ..Figures::default() };
+    }
+    let players: u64 = servers.iter().map(|server| u64::from(server.players())).sum();
+    let (mut used, mut requested, mut queue) = (0, 0, Histogram::default());
+    for server in &heard {
+        if let Some(live) = &server.live {
+            queue.merge(&live.queue_depth);
+            if let Some(request) = server.pod.as_deref().and_then(cpu_request_millis) {
+                used += u64::from(live.cpu_millis);
+                requested += request;
+            }
+        }
+    }
+    let count = u64::try_from(servers.len()).unwrap_or(u64::MAX);
+    Figures {
+        player_count: Some(players.div_ceil(count)),
+        cpu_usage: (used * 100).checked_div(requested),
+        queue_depth: queue.quantile(0.95),
+        in_use,
+    }
+}
+
+async fn set_replicas(context: &Context, fleet: &Fleet, replicas: u32) -> Result<(), Error> {
+    let namespace = fleet.namespace().unwrap_or_default();
+    let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
+    let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    let params =
+        PatchParams { field_manager: Some("cranewing-autoscaler".to_owned()), ..PatchParams::default() };
+    api.patch_scale(&fleet.name_any(), &params, &patch).await.map(drop).map_err(Error::Scale)
+}
+
+/// Another scaler of the same Fleet that was there first.
+fn older_scaler(context: &Context, scaler: &AutoScaler) -> Option<String> {
+    let age = |meta: &kube::api::ObjectMeta| {
+        (meta.creation_timestamp.clone().map(|time| time.0), meta.name.clone())
+    };
+    let ours = age(&scaler.metadata);
+    let others = context.stores.auto_scalers.store().state();
+    let older = others
+        .iter()
+        .filter(|other| other.namespace() == scaler.namespace() && other.spec.fleet == scaler.spec.fleet)
+        .find(|other| other.uid() != scaler.uid() && age(&other.metadata) < ours);
+    older.map(|other| format!("AutoScaler {}", other.name_any())).or_else(|| {
+        let older = horizontals_beside(context, scaler)
+            .into_iter()
+            .find(|other| other.metadata.creation_timestamp.clone().map(|time| time.0) <= ours.0);
+        older.map(|other| format!("HorizontalPodAutoscaler {}", other.name_any()))
+    })
+}
+
+fn horizontals_beside(context: &Context, scaler: &AutoScaler) -> Vec<Arc<HorizontalPodAutoscaler>> {
+    let targets_fleet = |other: &HorizontalPodAutoscaler| {
+        let target = &other.spec.scale_target_ref;
+        let group = target.api_version.as_deref().and_then(|version| version.split('/').next());
+        target.kind == Fleet::kind(&())
+            && group == Some(operator_api::GROUP)
+            && target.name == scaler.spec.fleet
+    };
+    let all = context.stores.horizontal.store().state();
+    all.into_iter().filter(|other| other.namespace() == scaler.namespace() && targets_fleet(other)).collect()
+}
+
+/// A HorizontalPodAutoscaler that came later gets the condition; it cannot be stopped, only told.
+async fn tell_younger_horizontal(context: &Context, scaler: &AutoScaler, now: &Time) -> Result<(), Error> {
+    for other in horizontals_beside(context, scaler) {
+        let told = other.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        if told.clone().any(|condition| condition.type_ == types::CONFLICT && condition.status == "True") {
+            continue;
+        }
+        let message = format!(
+            "AutoScaler {} scales Fleet {} already; delete one of them",
+            scaler.name_any(),
+            scaler.spec.fleet
+        );
+        let condition = json!({
+            "type": types::CONFLICT, "status": "True", "reason": reasons::OLDER_SCALER, "message": message,
+            "lastTransitionTime": now,
+        });
+        let patch = json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": { "name": other.name_any(), "uid": other.uid() },
+            "status": { "conditions": [condition] },
+        });
+        let namespace = other.namespace().unwrap_or_default();
+        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(context.client.clone(), &namespace);
+        let params = PatchParams::apply("cranewing-autoscaler").force();
+        api.patch_status(&other.name_any(), &params, &Patch::Apply(patch)).await.map_err(Error::Conflict)?;
+        context.event(&other.object_ref(&()), EventType::Warning, types::CONFLICT, message).await;
+    }
+    Ok(())
+}
+
+async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: &Time) -> Result<(), Error> {
+    let old = scaler.status.clone().unwrap_or_default();
+    let new = compute_status(scaler, &old, outcome, now);
+    if new == old {
+        return Ok(());
+    }
+    let still = |status: &AutoScalerStatus| AutoScalerStatus { policies: Vec::new(), ..status.clone() };
+    let transition = still(&new) != still(&old);
+    let uid = scaler.uid().unwrap_or_default();
+    if context.pace.ask(context.clock.elapsed(), &uid, transition) != Turn::Now {
+        return Ok(());
+    }
+    match context.apply_status(scaler, &new).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        written => written.map_err(Error::Status),
+    }
+}
+
+fn compute_status(
+    scaler: &AutoScaler,
+    old: &AutoScalerStatus,
+    outcome: Outcome,
+    now: &Time,
+) -> AutoScalerStatus {
+    let generation = scaler.metadata.generation;
+    let conditions = |decided| merge_conditions(now, generation, &old.conditions, decided);
+    let base = AutoScalerStatus {
+        last_scale_time: old.last_scale_time.clone(),
+        observed_generation: generation,
+        ..AutoScalerStatus::default()
+    };
+    match outcome {
+        Outcome::FleetMissing => {
+            let message = format!("Fleet {} does not exist in this namespace", scaler.spec.fleet);
+            let reason = reasons::FLEET_MISSING;
+            let decided = vec![
+                Decided::new(types::READY, false, reason, message.clone()),
+                Decided::new(types::ABLE_TO_SCALE, false, reason, message),
+            ];
+            AutoScalerStatus { reason: Some(reason.to_owned()), conditions: conditions(decided), ..base }
+        }
+        Outcome::Conflict(older) => {
+            let message = format!("{older} scales Fleet {} already; delete one of them", scaler.spec.fleet);
+            let reason = reasons::OLDER_SCALER;
+            let decided = vec![
+                Decided::new(types::READY, false, reason, message.clone()),
+                Decided::new(types::ABLE_TO_SCALE, false, reason, message.clone()),
+                Decided::new(types::CONFLICT, true, reason, message),
+            ];
+            AutoScalerStatus {
+                reason: Some(types::CONFLICT.to_owned()),
+                conditions: conditions(decided),
+                ..base
+            }
+        }
+        Outcome::Decided { replicas, figures, decision } => AutoScalerStatus {
+            current_replicas: i32::try_from(replicas).ok(),
+            desired_replicas: i32::try_from(decision.desired).ok(),
+            last_scale_time: if decision.scale { Some(now.clone()) } else { base.last_scale_time },
+            reason: Some(decision.reason.as_str().to_owned()),
+            policies: policy_statuses(scaler, &figures, &decision),
+            observed_generation: generation,
+            conditions: conditions(decide_conditions(&decision)),
+        },
+    }
+}
+
+fn policy_statuses(scaler: &AutoScaler, figures: &Figures, decision: &Decision) -> Vec<PolicyStatus> {
+    let statuses = scaler.spec.policies.iter().zip(&decision.wishes).map(|(policy, wish)| PolicyStatus {
+        metric: policy.metric,
+        value: to_core(policy, figures).value.and_then(|value| i64::try_from(value).ok()),
+        wish: wish.replicas.and_then(|replicas| i32::try_from(replicas).ok()),
+        reason: wish.reason.as_str().to_owned(),
+    });
+    statuses.collect()
+}
+
+fn decide_conditions(decision: &Decision) -> Vec<Decided> {
+    let missing = decision.wishes.iter().any(|wish| wish.replicas.is_none());
+    let (able_reason, able_message) = if missing {
+        (reasons::MISSING_DATA, "a figure is missing; replicas are held until the game servers report it")
+    } else {
+        (reasons::DECIDED, "every figure is there")
+    };
+    let (limit_reason, limit_message) = match decision.limit {
+        Some(Limit::Minimum) => (reasons::AT_MINIMUM, "fewer game servers would do, but for min"),
+        Some(Limit::Maximum) => (reasons::AT_MAXIMUM, "more game servers are wished; raise max"),
+        None => (reasons::WITHIN_BOUNDS, "the wish is within min and max"),
+    };
+    vec![
+        Decided::new(types::READY, true, reasons::DECIDED, "decides each two seconds"),
+        Decided::new(types::ABLE_TO_SCALE, !missing, able_reason, able_message),
+        Decided::new(types::SCALING_LIMITED, decision.limit.is_some(), limit_reason, limit_message),
+    ]
+}

@@ -1,0 +1,104 @@
+//! What controllers share.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
+use kube::Client;
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Api, Resource, ResourceExt};
+use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
+
+use super::pace::Pace;
+use super::pod::{HostPortLedger, PodDefaults};
+use crate::reports::keys::FleetKeys;
+use crate::reports::live::LiveServers;
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::watch::Watched;
+
+/// Every kind that is watched.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) fleets: Watched<Fleet>,
+    pub(crate) game_servers: Watched<GameServer>,
+    pub(crate) auto_scalers: Watched<AutoScaler>,
+    pub(crate) region_clusters: Watched<RegionCluster>,
+    pub(crate) pods: Watched<Pod>,
+    pub(crate) nodes: Watched<Node>,
+    pub(crate) horizontal: Watched<HorizontalPodAutoscaler>,
+}
+
+/// What controllers share for as long as this replica leads.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) region_id: String,
+    pub(crate) stores: Stores,
+    pub(crate) live: Arc<LiveServers>,
+    pub(crate) keys: Arc<FleetKeys>,
+    pub(crate) pods: PodDefaults,
+    pub(crate) ports: HostPortLedger,
+    pub(crate) ca_bundle: String,
+    pub(crate) pace: Pace,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    /// When this replica began to lead, on its own clock.
+    pub(crate) leading_since: Duration,
+}
+
+impl Context {
+    /// Writes the status by server-side apply, with a field manager for the kind.
+    pub(crate) async fn apply_status<K>(&self, object: &K, status: &impl Serialize) -> kube::Result<()>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let namespace = object.namespace().unwrap_or_default();
+        self.apply_status_in(&Api::namespaced(self.client.clone(), &namespace), object, status).await
+    }
+
+    /// The same for a kind of any scope.
+    pub(crate) async fn apply_status_in<K>(
+        &self,
+        api: &Api<K>,
+        object: &K,
+        status: &impl Serialize,
+    ) -> kube::Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            // The uid keeps the status of a deleted object from reaching a new one of the same name.
+            "metadata": { "name": object.name_any(), "uid": object.uid() },
+            "status": status,
+        });
+        let manager = format!("cranewing-{}", K::kind(&()).to_lowercase());
+        let params = PatchParams::apply(&manager).force();
+        api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await.map(drop)
+    }
+
+    /// Publishes an Event; one that cannot be published is a warning, never a failed reconciliation.
+    pub(crate) async fn event(&self, object: &ObjectReference, type_: EventType, reason: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note),
+            action: reason.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, object).await {
+            warn!(%error, reason, "failed to publish an event");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Fleet: as many game servers as it asks for.
+
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{Fleet, FleetStatus, GameServer, labels};
+use operator_core::fleet_plan::{FleetPlan, FleetView, ServerView, plan_fleet};
+use operator_core::server_state::State;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info};
+
+use super::StepError;
+use super::context::Context;
+use super::observe::{Observed, observe_server};
+use super::pace::Turn;
+use crate::reports::keys::KeyError;
+
+/// How long a fresh leader waits for servers to be heard before it deletes any (rules 13).
+const SETTLE_IN: Duration = Duration::from_secs(30);
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to make the fleet's secret")]
+    Secret(#[source] KeyError),
+    #[error("failed to create game server {0}")]
+    Create(String, #[source] kube::Error),
+    #[error("failed to delete game server {0}")]
+    Delete(String, #[source] kube::Error),
+    #[error("failed to write the status")]
+    Status(#[source] kube::Error),
+}
+
+impl StepError for Error {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::Create(..) => "create",
+            Self::Delete(..) => "delete",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// A game server of the Fleet with what is known of it.
+struct Member {
+    object: Arc<GameServer>,
+    number: u32,
+    observed: Observed,
+}
+
+/// observe -> plan -> apply -> status.
+pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Result<Action, Error> {
+    if fleet.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // observe (no client required)
+    let members = observe_members(&context, &fleet);
+    let names_taken = names_taken_by_pods(&context, &fleet);
+    let settled_in = settled_in(&context, &members);
+    // plan (no client required)
+    let servers: Vec<ServerView> = members.iter().map(view).collect();
+    let desired = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
+    let plan = plan_fleet(&FleetView { desired, servers: &servers, names_taken: &names_taken, settled_in });
+    // apply (client required)
+    apply(&context, &fleet, &members, &plan).await?;
+    // status (client required)
+    let wait = publish(&context, &fleet, &members, &plan).await?;
+    if plan.partial {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
+    let settling = (!settled_in).then(|| {
+        SETTLE_IN.saturating_sub(context.clock.elapsed().saturating_sub(context.leading_since))
+            + Duration::from_secs(1)
+    });
+    Ok([wait, settling].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+fn observe_members(context: &Context, fleet: &Fleet) -> Vec<Member> {
+    let uid = fleet.uid().unwrap_or_default();
+    let ours = |server: &GameServer| {
+        server.namespace() == fleet.namespace()
+            && server.owner_references().iter().any(|owner| owner.uid == uid)
+    };
+    let mut members: Vec<Member> = context
+        .stores
+        .game_servers
+        .store()
+        .state()
+        .into_iter()
+        .filter(|server| ours(server))
+        .filter_map(|object| {
+            let number = number_in(&object.name_any(), &fleet.name_any())?;
+            let observed = observe_server(context, &object);
+            Some(Member { object, number, observed })
+        })
+        .collect();
+    members.sort_by_key(|member| member.number);
+    members
+}
+
+/// Numbers whose names a pod still bears after its GameServer went.
+fn names_taken_by_pods(context: &Context, fleet: &Fleet) -> BTreeSet<u32> {
+    let pods = context.stores.pods.store().state();
+    let named = pods.iter().filter(|pod| pod.namespace() == fleet.namespace());
+    named.filter_map(|pod| number_in(&pod.name_any(), &fleet.name_any())).collect()
+}
+
+fn game_server_name(fleet: &str, number: u32) -> String {
+    format!("{fleet}-{number}")
+}
+
+fn number_in(name: &str, fleet: &str) -> Option<u32> {
+    let number = name.strip_prefix(fleet)?.strip_prefix('-')?.parse().ok()?;
+    (game_server_name(fleet, number) == name).then_some(number)
+}
+
+fn settled_in(context: &Context, members: &[Member]) -> bool {
+    let leading_for = context.clock.elapsed().saturating_sub(context.leading_since);
+    let was_up =
+        |member: &&Member| member.object.status.as_ref().is_some_and(|status| status.state.is_some());
+    leading_for >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
+}
+
+fn view(member: &Member) -> ServerView {
+    let observed = &member.observed;
+    let live = observed.live.as_ref();
+    ServerView {
+        number: member.number,
+        state: observed.state,
+        in_use: observed.in_use(),
+        heard: observed.heard(),
+        deleting: member.object.metadata.deletion_timestamp.is_some(),
+        drained: live.is_some_and(|live| live.drained),
+        drain_ordered: live.is_some_and(|live| live.drain_ordered),
+    }
+}
+
+async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &FleetPlan) -> Result<(), Error> {
+    let FleetPlan { create, drain, undrain, delete, waiting: _, partial: _ } = plan;
+    let namespace = fleet.namespace().unwrap_or_default();
+    let name = fleet.name_any();
+    if members.is_empty() && !create.is_empty() {
+        let owner = fleet.controller_owner_ref(&()).unwrap_or_default();
+        let secret = labels::fleet_secret_name(&name);
+        context.keys.ensure(&namespace, &secret, owner).await.map_err(Error::Secret)?;
+    }
+    let member = |number: &u32| members.iter().find(|member| member.number == *number);
+    let order = context.clock.unix_ms();
+    for member in undrain.iter().filter_map(member) {
+        let taken = context.live.order_undrain(&member.object.uid().unwrap_or_default(), order);
+        info!(fleet = name, server = %member.object.name_any(), taken, "undrain");
+    }
+    for member in drain.iter().filter_map(member) {
+        let taken = context.live.order_drain(&member.object.uid().unwrap_or_default(), order);
+        info!(fleet = name, server = %member.object.name_any(), taken, "drain");
+    }
+    let api: Api<GameServer> = Api::namespaced(context.client.clone(), &namespace);
+    for member in delete.iter().filter_map(member) {
+        delete_server(&api, &member.object).await?;
+    }
+    for number in create {
+        create_server(&api, &build_game_server(fleet, *number)).await?;
+    }
+    Ok(())
+}
+
+async fn create_server(api: &Api<GameServer>, server: &GameServer) -> Result<(), Error> {
+    match api.create(&PostParams::default(), server).await {
+        // Under a deterministic name "already there" is the answer to a create whose first answer was lost.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            debug!(server = %server.name_any(), "is there already");
+            Ok(())
+        }
+        created => created.map(drop).map_err(|source| Error::Create(server.name_any(), source)),
+    }
+}
+
+async fn delete_server(api: &Api<GameServer>, server: &GameServer) -> Result<(), Error> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: server.uid(), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match api.delete(&server.name_any(), &params).await {
+        // Gone, or another one of the same name: what was to be deleted is no more.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        deleted => deleted.map(drop).map_err(|source| Error::Delete(server.name_any(), source)),
+    }
+}
+
+/// The GameServer with this number.
+fn build_game_server(fleet: &Fleet, number: u32) -> GameServer {
+    let template = &fleet.spec.template;
+    let mut all_labels = template.metadata.labels.clone();
+    all_labels.insert(labels::FLEET.to_owned(), fleet.name_any());
+    all_labels.insert(labels::REVISION.to_owned(), revision(fleet));
+    all_labels.insert(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_OPERATOR.to_owned());
+    GameServer {
+        metadata: ObjectMeta {
+            name: Some(game_server_name(&fleet.name_any(), number)),
+            namespace: fleet.namespace(),
+            labels: Some(all_labels),
+            annotations: Some(template.metadata.annotations.clone()).filter(|map| !map.is_empty()),
+            owner_references: fleet.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: template.spec.clone(),
+        status: None,
+    }
+}
+
+/// Short hash of the template: equal templates have equal ones.
+fn revision(fleet: &Fleet) -> String {
+    let json = serde_json::to_vec(&fleet.spec.template).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &json);
+    let first = digest.as_ref().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    format!("{first:08x}")
+}
+
+async fn publish(
+    context: &Context,
+    fleet: &Fleet,
+    members: &[Member],
+    plan: &FleetPlan,
+) -> Result<Option<Duration>, Error> {
+    let old = fleet.status.clone().unwrap_or_default();
+    let new = compute_status(context, fleet, members, plan, &old);
+    if new == old {
+        return Ok(None);
+    }
+    let still = |status: &FleetStatus| FleetStatus { players: 0, tick_p99: None, ..status.clone() };
+    let transition = still(&new) != still(&old);
+    let uid = fleet.uid().unwrap_or_default();
+    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, transition) {
+        return Ok(Some(wait));
+    }
+    match context.apply_status(fleet, &new).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(None),
+        written => written.map(|()| None).map_err(Error::Status),
+    }
+}
+
+fn compute_status(
+    context: &Context,
+    fleet: &Fleet,
+    members: &[Member],
+    plan: &FleetPlan,
+    old: &FleetStatus,
+) -> FleetStatus {
+    let alive = || {
+        members
+            .iter()
+            .filter(|member| member.object.metadata.deletion_timestamp.is_none())
+            .filter(|member| member.observed.state != State::Unhealthy)
+    };
+    let count = |wanted: &dyn Fn(&Member) -> bool| {
+        i32::try_from(alive().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
+    };
+    let ready = count(&|member| member.observed.state == State::Ready);
+    let mut tick_us = gameserver_contract::Histogram::default();
+    for live in alive().filter_map(|member| member.observed.live.as_ref()) {
+        tick_us.merge(&live.tick_us);
+    }
+    let capacity = i64::from(ready) * i64::from(fleet.spec.template.spec.capacity);
+    let generation = fleet.metadata.generation;
+    FleetStatus {
+        replicas: count(&|_| true),
+        ready_replicas: ready,
+        in_use_replicas: count(&|member| member.observed.in_use()),
+        draining_replicas: count(&|member| member.observed.state == State::Draining),
+        players: alive().map(|member| i64::from(member.observed.players())).sum(),
+        capacity,
+        tick_p99: tick_us.quantile(0.99).map(microseconds),
+        selector: Some(labels::fleet_selector(&fleet.name_any())),
+        revision: Some(revision(fleet)),
+        observed_generation: generation,
+        conditions: merge_conditions(
+            &context.clock.wall(),
+            generation,
+            &old.conditions,
+            decide_conditions(fleet, members, plan, ready),
+        ),
+    }
+}
+
+fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready: i32) -> Vec<Decided> {
+    let desired = fleet.spec.replicas.unwrap_or(0);
+    let stuck = members
+        .iter()
+        .find(|member| [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT].contains(&member.observed.reason));
+    let surplus = members.len() > usize::try_from(desired).unwrap_or(0);
+    let (reason, message) = match stuck {
+        Some(member) if ready < desired => {
+            (member.observed.reason, format!("{}: {}", member.object.name_any(), member.observed.message))
+        }
+        _ if ready < desired => (reasons::CREATING, format!("{ready} of {desired} game servers are ready")),
+        _ if plan.waiting > 0 => (
+            reasons::WAITING_FOR_PLAYERS,
+            format!("{} game servers go when their players left", plan.waiting),
+        ),
+        _ if surplus => (reasons::DRAINING, "game servers that are no longer wanted are drained".to_owned()),
+        _ => (reasons::AS_SPECIFIED, format!("{ready} of {desired} game servers are ready")),
+    };
+    let mut conditions = vec![Decided::new(types::READY, ready >= desired, reason, message.clone())];
+    if stuck.is_some() && ready < desired {
+        conditions.push(Decided::new(types::STALLED, true, reason, message));
+    } else if reason != reasons::AS_SPECIFIED {
+        conditions.push(Decided::new(types::RECONCILING, true, reason, message));
+    }
+    conditions
+}
+
+/// `850us`, `1.5ms`, `12ms`.
+pub(crate) fn microseconds(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us}us"),
+        1000..10_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
+        _ => format!("{}ms", us / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(yaml: &str) -> Fleet {
+        serde_yaml::from_str(&format!(
+            "apiVersion: cranewing.dev/v1alpha1\nkind: Fleet\nmetadata: {{name: arena, namespace: games, uid: f-1}}\n{yaml}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn numbers_are_read_only_from_names_that_the_fleet_makes() {
+        for (name, number) in [
+            ("arena-0", Some(0)),
+            ("arena-12", Some(12)),
+            ("arena-012", None),
+            ("arena-", None),
+            ("arena-x", None),
+            ("arenas-1", None),
+            ("arena-big-1", None),
+        ] {
+            assert_eq!(number_in(name, "arena"), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_game_server_is_the_template_with_the_fleets_name_and_labels() {
+        let fleet =
+            fleet("spec: {replicas: 2, template: {metadata: {labels: {tier: gold}}, spec: {capacity: 64}}}");
+        let server = build_game_server(&fleet, 3);
+        assert_eq!(server.name_any(), "arena-3");
+        assert_eq!(server.spec.capacity, 64);
+        assert_eq!(
+            (server.labels()["tier"].as_str(), server.labels()[labels::FLEET].as_str()),
+            ("gold", "arena")
+        );
+        assert_eq!(server.owner_references()[0].uid, "f-1");
+    }
+
+    #[test]
+    fn the_revision_changes_with_the_template_alone() {
+        let base = revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 64}}}"));
+        assert_eq!(base, revision(&fleet("spec: {replicas: 9, template: {spec: {capacity: 64}}}")));
+        assert_ne!(base, revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 65}}}")));
+    }
+
+    #[test]
+    fn durations_are_short_and_keep_two_digits() {
+        for (us, text) in [(0, "0us"), (850, "850us"), (1536, "1.5ms"), (12_288, "12ms")] {
+            assert_eq!(microseconds(us), text);
+        }
+    }
+}

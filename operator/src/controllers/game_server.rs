@@ -1,0 +1,251 @@
+//! GameServer: makes its pod, and publishes where it stands.
+
+use gameserver_contract::Backend;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::{Api, Resource, ResourceExt};
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{GameServer, GameServerState, GameServerStatus, PortStatus, labels};
+use operator_core::host_ports::NoFreePort;
+use operator_core::server_state::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::info;
+
+use super::StepError;
+use super::context::Context;
+use super::observe::{Observed, observe_server, to_api};
+use super::pace::Turn;
+use super::pod::{build_pod, host_ports_of};
+use crate::reports::keys::KeyError;
+use crate::runtime::clock::since;
+
+/// How long a server may be on its way before that is worth a write of its own.
+const STARTING_IS_NEWS_AFTER: Duration = Duration::from_secs(10);
+/// How soon to look again for a free port or name.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to publish the certificate bundle")]
+    Bundle(#[source] kube::Error),
+    #[error("failed to make the server's secret")]
+    Secret(#[source] KeyError),
+    #[error("failed to create the pod")]
+    CreatePod(#[source] kube::Error),
+    #[error("failed to write the status")]
+    Status(#[source] kube::Error),
+}
+
+impl StepError for Error {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "bundle",
+            Self::Secret(_) => "secret",
+            Self::CreatePod(_) => "create_pod",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// observe -> (pod) -> status.
+pub(crate) async fn reconcile(server: Arc<GameServer>, context: Arc<Context>) -> Result<Action, Error> {
+    if server.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // observe (no client required)
+    let mut observed = observe_server(&context, &server);
+    // apply (client required)
+    if observed.needs_pod && create_pod(&context, &server).await? == Creation::NoFreePort {
+        observed.reason = reasons::NO_FREE_PORT;
+        "every host port of the operator's range is in use on every node; widen --host-ports or add nodes"
+            .clone_into(&mut observed.message);
+        observed.look_again = Some(RETRY_PERIOD);
+    }
+    // status (client required)
+    let wait = publish(&context, &server, &observed).await?;
+    let waits_for_name = observed.state == State::Starting && observed.pod.is_none() && !observed.needs_pod;
+    let again = [observed.look_again, wait, waits_for_name.then_some(RETRY_PERIOD)];
+    Ok(again.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+#[derive(PartialEq, Eq)]
+enum Creation {
+    Created,
+    NoFreePort,
+}
+
+async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, Error> {
+    let namespace = server.namespace().unwrap_or_default();
+    ensure_bundle(context, &namespace).await?;
+    if !server.labels().contains_key(labels::FLEET) {
+        let owner = server.controller_owner_ref(&()).unwrap_or_default();
+        let secret = labels::fleet_secret_name(&server.name_any());
+        context.keys.ensure(&namespace, &secret, owner).await.map_err(Error::Secret)?;
+    }
+    let reserved = context.ports.reserve(
+        (&namespace, &server.name_any()),
+        context.stores.pods.store(),
+        context.stores.nodes.store(),
+        server.spec.ports.len(),
+    );
+    let ports = match reserved {
+        Ok(ports) => ports,
+        Err(NoFreePort) => return Ok(Creation::NoFreePort),
+    };
+    let pod = build_pod(server, &ports, &context.pods);
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    match api.create(&PostParams::default(), &pod).await {
+        // Under a deterministic name "already there" is the answer to a create whose first answer was lost.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Creation::Created),
+        created => created.map(|_| Creation::Created).map_err(Error::CreatePod),
+    }
+}
+
+/// Game servers verify the operator by a bundle in their own namespace.
+async fn ensure_bundle(context: &Context, namespace: &str) -> Result<(), Error> {
+    if context.ports.bundle_is_known(namespace) {
+        return Ok(());
+    }
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let data = BTreeMap::from([(labels::CA_BUNDLE_KEY.to_owned(), context.ca_bundle.clone())]);
+    let found = api.get_opt(labels::CA_BUNDLE_CONFIG_MAP).await.map_err(Error::Bundle)?;
+    if found.and_then(|found| found.data).as_ref() != Some(&data) {
+        let bundle = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(labels::CA_BUNDLE_CONFIG_MAP.to_owned()),
+                ..ObjectMeta::default()
+            },
+            data: Some(data),
+            ..ConfigMap::default()
+        };
+        let params = PatchParams::apply("cranewing-gameserver").force();
+        api.patch(labels::CA_BUNDLE_CONFIG_MAP, &params, &Patch::Apply(bundle))
+            .await
+            .map_err(Error::Bundle)?;
+    }
+    context.ports.remember_bundle(namespace);
+    Ok(())
+}
+
+/// Writes the status if it is news; answers when to look again otherwise.
+async fn publish(
+    context: &Context,
+    server: &GameServer,
+    observed: &Observed,
+) -> Result<Option<Duration>, Error> {
+    let old = server.status.clone().unwrap_or_default();
+    let now = context.clock.wall();
+    let new = compute_status(server, &old, observed, &now);
+    if new == old {
+        return Ok(None);
+    }
+    if old.state.is_none()
+        && new.state == Some(GameServerState::Starting)
+        && observed.reason == reasons::CREATING
+    {
+        // On its way as most servers are: the pod tells the rest, a write of ours would tell nothing more.
+        let age = server.creation_timestamp().map_or(Duration::ZERO, |created| since(&created, &now));
+        if let Some(left) = STARTING_IS_NEWS_AFTER.checked_sub(age).filter(|left| !left.is_zero()) {
+            return Ok(Some(left));
+        }
+    }
+    let transition = GameServerStatus { players: 0, ..new.clone() }
+        != GameServerStatus { players: 0, ..old.clone() }
+        || (new.players > 0) != (old.players > 0);
+    let uid = server.uid().unwrap_or_default();
+    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, transition) {
+        return Ok(Some(wait));
+    }
+    match context.apply_status(server, &new).await {
+        // Deleted meanwhile: nobody is left to be told.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => return Ok(None),
+        written => written.map_err(Error::Status)?,
+    }
+    if new.state != old.state {
+        announce(context, server, &new, observed, &now).await;
+    }
+    Ok(None)
+}
+
+fn compute_status(
+    server: &GameServer,
+    old: &GameServerStatus,
+    observed: &Observed,
+    now: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
+) -> GameServerStatus {
+    let pod = observed.pod.as_deref();
+    let ports = pod.map_or_else(Vec::new, |pod| {
+        let names = server.spec.ports.iter().map(|port| port.name.clone());
+        names.zip(host_ports_of(pod)).map(|(name, port)| PortStatus { name, port: i32::from(port) }).collect()
+    });
+    let facts = observed.live.as_ref().map(|live| &live.facts);
+    GameServerStatus {
+        state: Some(to_api(observed.state)),
+        address: pod.and_then(|pod| pod.status.as_ref()?.host_ip.clone()),
+        ports,
+        node_name: pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
+        players: i32::try_from(observed.players()).unwrap_or(i32::MAX),
+        backend: facts.map(|facts| facts.backend).map(Backend::as_str).map(str::to_owned),
+        server_version: facts.map(|facts| facts.version.clone()),
+        observed_generation: server.metadata.generation,
+        conditions: merge_conditions(
+            now,
+            server.metadata.generation,
+            &old.conditions,
+            decide_conditions(observed),
+        ),
+    }
+}
+
+fn decide_conditions(observed: &Observed) -> Vec<Decided> {
+    let message = || observed.message.clone();
+    let ready = Decided::new(types::READY, observed.state == State::Ready, observed.reason, message());
+    let stalled = [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT].contains(&observed.reason);
+    let mut conditions = vec![ready];
+    match observed.state {
+        State::Starting if stalled => {
+            conditions.push(Decided::new(types::STALLED, true, observed.reason, message()));
+        }
+        State::Starting | State::Draining => {
+            conditions.push(Decided::new(types::RECONCILING, true, observed.reason, message()));
+        }
+        State::Recovering => {
+            conditions.push(Decided::new(types::RECOVERING, true, observed.reason, message()));
+        }
+        State::Ready | State::Unhealthy => {}
+    }
+    conditions
+}
+
+async fn announce(
+    context: &Context,
+    server: &GameServer,
+    new: &GameServerStatus,
+    observed: &Observed,
+    now: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
+) {
+    let state = to_api(observed.state);
+    info!(server = %server.name_any(), uid = server.uid(), state = state.as_str(), reason = observed.reason, "state changed");
+    let reference = server.object_ref(&());
+    match state {
+        GameServerState::Ready => {
+            if let Some(created) = server.creation_timestamp() {
+                context.metrics.ready_seconds.observe(since(&created, now).as_secs_f64());
+            }
+            let port = new.ports.first().map_or(0, |port| port.port);
+            let address = new.address.as_deref().unwrap_or("an unknown address");
+            context
+                .event(&reference, EventType::Normal, "Ready", format!("takes players at {address}:{port}"))
+                .await;
+        }
+        GameServerState::Recovering | GameServerState::Unhealthy => {
+            context.event(&reference, EventType::Warning, state.as_str(), observed.message.clone()).await;
+        }
+        GameServerState::Starting | GameServerState::Draining => {}
+    }
+}

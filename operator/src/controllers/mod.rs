@@ -1,0 +1,217 @@
+//! One room a kind. Each reconciles by the same steps: observe (stores, live figures) -> decide (pure, in
+//! `operator-core`) -> build (pure) -> apply -> status. They run on the leader only.
+
+mod auto_scaler;
+mod context;
+mod fleet;
+mod game_server;
+mod observe;
+mod pace;
+mod pod;
+mod region_cluster;
+
+pub(crate) use context::{Context, Stores};
+pub(crate) use pace::Pace;
+pub(crate) use pod::{HostPortLedger, PodDefaults};
+
+use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::applier;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster, labels};
+use operator_core::backoff::next_backoff;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tracing::{debug, warn};
+
+/// Objects of a kind reconciled at the same time.
+const CONCURRENCY: u16 = 16;
+/// Changes of one object that come together are reconciled together.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// A step of a reconciliation that failed, with its name for metrics.
+pub(crate) trait StepError: std::error::Error + Send + Sync + 'static {
+    /// Name of the step.
+    fn step(&self) -> &'static str;
+}
+
+/// Runs all controllers until the future is dropped.
+pub(crate) async fn run(context: Arc<Context>) {
+    let stores = &context.stores;
+    let game_servers = stream::select(
+        stream::select(
+            stores.game_servers.concerning(|server: &GameServer| vec![ObjectRef::from_obj(server)]),
+            stores.pods.concerning(server_of_pod),
+        ),
+        live_changes(&context),
+    );
+    let by_live = context.stores.game_servers.store().clone();
+    let fleets = stream::select(
+        stream::select(
+            stores.fleets.concerning(|fleet: &Fleet| vec![ObjectRef::from_obj(fleet)]),
+            stores.game_servers.concerning(fleet_of),
+        ),
+        live_changes(&context)
+            .filter_map(move |server| std::future::ready(by_live.get(&server)))
+            .flat_map(|server| stream::iter(fleet_of(&server))),
+    );
+    let scaler_store = stores.auto_scalers.store().clone();
+    let auto_scalers = stream::select(
+        stores.auto_scalers.concerning(|scaler: &AutoScaler| vec![ObjectRef::from_obj(scaler)]),
+        stores
+            .horizontal
+            .concerning(move |scaler: &HorizontalPodAutoscaler| scalers_beside(&scaler_store, scaler)),
+    );
+    let regions_store = stores.region_clusters.store().clone();
+    let regions = stream::select(
+        stores.region_clusters.concerning(|region: &RegionCluster| vec![ObjectRef::from_obj(region)]),
+        stores.nodes.concerning(move |_: &Node| {
+            regions_store.state().iter().map(|r| ObjectRef::from_obj(&**r)).collect()
+        }),
+    );
+    tokio::join!(
+        control(
+            "GameServer",
+            &context,
+            context.stores.game_servers.store(),
+            game_servers,
+            game_server::reconcile
+        ),
+        control("Fleet", &context, context.stores.fleets.store(), fleets, fleet::reconcile),
+        control(
+            "AutoScaler",
+            &context,
+            context.stores.auto_scalers.store(),
+            auto_scalers,
+            auto_scaler::reconcile
+        ),
+        control(
+            "RegionCluster",
+            &context,
+            context.stores.region_clusters.store(),
+            regions,
+            region_cluster::reconcile
+        ),
+    );
+}
+
+/// Reconciles one kind whenever `triggers` says so.
+async fn control<K, Triggers, Reconcile, Reconciling, Error>(
+    kind: &'static str,
+    context: &Arc<Context>,
+    store: &Store<K>,
+    triggers: Triggers,
+    reconcile: Reconcile,
+) where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    Triggers: Stream<Item = ObjectRef<K>> + Send + 'static,
+    Reconcile: Fn(Arc<K>, Arc<Context>) -> Reconciling,
+    Reconciling: Future<Output = Result<Action, Error>> + Send + 'static,
+    Error: StepError,
+{
+    let failures: Failures<K> = Arc::default();
+    let failed = Arc::clone(&failures);
+    let metrics = context.metrics.clone();
+    let counted = |object: Arc<K>, context: Arc<Context>| {
+        let (metrics, failures) = (context.metrics.clone(), Arc::clone(&failures));
+        let reference = ObjectRef::from_obj(&*object);
+        let work = reconcile(object, context);
+        Box::pin(async move {
+            let timer = metrics.reconcile_seconds.with_label_values(&[kind]).start_timer();
+            let done = work.await;
+            timer.observe_duration();
+            let outcome = done.as_ref().map_or_else(StepError::step, |_| "ok");
+            metrics.reconciles.with_label_values(&[kind, outcome]).inc();
+            if done.is_ok() {
+                failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&reference);
+            }
+            done
+        })
+    };
+    let on_error = move |object: Arc<K>, error: &Error, _: Arc<Context>| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failed.entry(ObjectRef::from_obj(&*object)).or_insert(0);
+        *count += 1;
+        // Any spread will do; names differ where objects fail together.
+        let jitter = object.name_any().bytes().fold(0_u8, u8::wrapping_add);
+        let wait = next_backoff(*count, jitter);
+        warn!(kind, object = %object.name_any(), step = error.step(), error = chain(error), again_in = ?wait, "failed to reconcile");
+        Action::requeue(wait)
+    };
+    let queue = triggers.map(Ok::<_, std::convert::Infallible>);
+    let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    applier(counted, on_error, Arc::clone(context), store.clone(), Box::pin(queue), config)
+        .for_each(|result| {
+            if let Err(error) = result {
+                debug!(kind, %error, "an object went before it was reconciled");
+            }
+            std::future::ready(())
+        })
+        .await;
+    drop(metrics);
+}
+
+type Failures<K> = Arc<Mutex<HashMap<ObjectRef<K>, u32>>>;
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Game servers whose live figures changed; all of them after falling behind.
+fn live_changes(context: &Arc<Context>) -> impl Stream<Item = ObjectRef<GameServer>> + Send + use<> {
+    let store = context.stores.game_servers.store().clone();
+    stream::unfold((context.live.changes(), store), |(mut changes, store)| async move {
+        let concerned = match changes.recv().await {
+            Ok(server) => vec![server],
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                store.state().iter().map(|server| ObjectRef::from_obj(&**server)).collect()
+            }
+            Err(broadcast::error::RecvError::Closed) => return None,
+        };
+        Some((concerned, (changes, store)))
+    })
+    .flat_map(stream::iter)
+}
+
+fn server_of_pod(pod: &Pod) -> Vec<ObjectRef<GameServer>> {
+    let namespace = pod.namespace().unwrap_or_default();
+    pod.labels()
+        .get(labels::GAME_SERVER)
+        .map(|name| ObjectRef::new(name).within(&namespace))
+        .into_iter()
+        .collect()
+}
+
+fn fleet_of(server: &GameServer) -> Vec<ObjectRef<Fleet>> {
+    let namespace = server.namespace().unwrap_or_default();
+    server
+        .labels()
+        .get(labels::FLEET)
+        .map(|name| ObjectRef::new(name).within(&namespace))
+        .into_iter()
+        .collect()
+}
+
+fn scalers_beside(
+    scalers: &Store<AutoScaler>,
+    horizontal: &HorizontalPodAutoscaler,
+) -> Vec<ObjectRef<AutoScaler>> {
+    let namespace = horizontal.namespace();
+    scalers
+        .state()
+        .iter()
+        .filter(|scaler| scaler.namespace() == namespace)
+        .map(|scaler| ObjectRef::from_obj(&**scaler))
+        .collect()
+}

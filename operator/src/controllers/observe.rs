@@ -1,0 +1,158 @@
+//! A game server as it is: its object, its pod and its report stream put together.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use operator_api::conditions::reasons;
+use operator_api::{GameServer, GameServerState};
+use operator_core::server_state::{self, Patience, Standing, State, Why, decide_state};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Context;
+use crate::reports::live::Snapshot;
+use crate::runtime::clock::since;
+
+/// A game server as it is.
+pub(crate) struct Observed {
+    pub(crate) state: State,
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    pub(crate) look_again: Option<Duration>,
+    /// The pod must be made.
+    pub(crate) needs_pod: bool,
+    pub(crate) pod: Option<Arc<Pod>>,
+    pub(crate) live: Option<Snapshot>,
+}
+
+impl Observed {
+    /// A report stream is up.
+    pub(crate) fn heard(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.connected)
+    }
+
+    /// Players are on it, or it is not known whether some are (rules 13).
+    pub(crate) fn in_use(&self) -> bool {
+        match &self.live {
+            Some(live) if live.connected => live.players > 0,
+            _ => self.state != State::Starting,
+        }
+    }
+
+    /// Connected players.
+    pub(crate) fn players(&self) -> u32 {
+        self.live.as_ref().map_or(0, |live| live.players)
+    }
+}
+
+/// Puts together what is known of a game server. Reads stores and live figures only.
+pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed {
+    let namespace = server.namespace().unwrap_or_default();
+    let uid = server.uid().unwrap_or_default();
+    let named = context.stores.pods.store().get(&ObjectRef::new(&server.name_any()).within(&namespace));
+    let taken = named.as_ref().is_some_and(|pod| !is_owned_by(pod, &uid));
+    let pod = named.filter(|pod| is_owned_by(pod, &uid));
+    let live = context.live.get(context.clock.elapsed(), &uid);
+    let now = context.clock.wall();
+    let view = view_pod(pod.as_deref(), &now);
+    let previous = server.status.as_ref().and_then(|status| status.state).map(to_core);
+    let watched_for = context.clock.elapsed().saturating_sub(context.leading_since);
+    let stream = live.as_ref().map(|live| live.stream);
+    let standing = decide_state(previous, &view, stream, watched_for, patience(server));
+    let (reason, message) = explain(&standing, taken);
+    Observed {
+        state: standing.state,
+        reason,
+        message,
+        look_again: standing.look_again,
+        needs_pod: standing.why == Why::NoPodYet && !taken,
+        pod,
+        live,
+    }
+}
+
+pub(crate) fn is_owned_by(pod: &Pod, uid: &str) -> bool {
+    pod.owner_references().iter().any(|owner| owner.uid == uid)
+}
+
+/// State as the API spells it.
+pub(crate) const fn to_api(state: State) -> GameServerState {
+    match state {
+        State::Starting => GameServerState::Starting,
+        State::Ready => GameServerState::Ready,
+        State::Recovering => GameServerState::Recovering,
+        State::Draining => GameServerState::Draining,
+        State::Unhealthy => GameServerState::Unhealthy,
+    }
+}
+
+const fn to_core(state: GameServerState) -> State {
+    match state {
+        GameServerState::Starting => State::Starting,
+        GameServerState::Ready => State::Ready,
+        GameServerState::Recovering => State::Recovering,
+        GameServerState::Draining => State::Draining,
+        GameServerState::Unhealthy => State::Unhealthy,
+    }
+}
+
+fn patience(server: &GameServer) -> Patience {
+    let health = &server.spec.health;
+    let seconds = |seconds: i32| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Patience {
+        startup: seconds(health.startup_seconds),
+        silence: seconds(health.silence_seconds),
+        recovery: seconds(health.recovery_seconds),
+    }
+}
+
+fn view_pod<'a>(
+    pod: Option<&'a Pod>,
+    now: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
+) -> server_state::Pod<'a> {
+    let Some(pod) = pod else { return server_state::Pod::Missing };
+    let status = pod.status.as_ref();
+    if pod.metadata.deletion_timestamp.is_some() {
+        return server_state::Pod::Terminating;
+    }
+    if let Some(phase @ ("Failed" | "Succeeded")) = status.and_then(|status| status.phase.as_deref()) {
+        return server_state::Pod::Ended(status.and_then(|status| status.reason.as_deref()).unwrap_or(phase));
+    }
+    if pod.spec.as_ref().is_none_or(|spec| spec.node_name.is_none()) {
+        let refused = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+        let mut refused =
+            refused.filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+        return server_state::Pod::Unscheduled(refused.find_map(|condition| condition.message.as_deref()));
+    }
+    let waiting = status
+        .and_then(|status| status.container_statuses.as_ref())
+        .into_iter()
+        .flatten()
+        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    let age = status
+        .and_then(|status| status.start_time.as_ref())
+        .map_or(Duration::ZERO, |start| since(start, now));
+    server_state::Pod::Placed { age, waiting }
+}
+
+fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) {
+    match standing.why {
+        Why::NoPodYet if name_taken => {
+            (reasons::CREATING, "waits for an older pod of the same name to end".to_owned())
+        }
+        Why::NoPodYet => (reasons::CREATING, "its pod is being created".to_owned()),
+        Why::Unschedulable(message) => {
+            (reasons::UNSCHEDULABLE, format!("no node takes the pod: {message}; add nodes or ask for less"))
+        }
+        Why::Scheduling => (reasons::CREATING, "waits for the scheduler".to_owned()),
+        Why::ContainerStarting(None) => (reasons::CREATING, "its container is starting".to_owned()),
+        Why::ContainerStarting(Some(why)) => (reasons::CREATING, format!("its container waits: {why}")),
+        Why::Reported(phase) => (reasons::REPORTED, format!("reported as {phase:?}").to_lowercase()),
+        Why::Silent(_) => (reasons::SILENT, "no report came in time".to_owned()),
+        Why::NeverReported => {
+            (reasons::SILENT, "no report came within health.startupSeconds; see the pod's logs".to_owned())
+        }
+        Why::PodLost => (reasons::POD_LOST, "the pod was deleted or evicted".to_owned()),
+        Why::PodEnded(reason) => (reasons::POD_FAILED, format!("the pod ended: {reason}; see its logs")),
+    }
+}

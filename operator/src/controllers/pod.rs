@@ -1,0 +1,369 @@
+//! The pod of a game server, and the host ports that it gets.
+
+use gameserver_contract::{REPORT_AUDIENCE, env};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath, Node,
+    ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
+    VolumeMount, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::api::ObjectMeta;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+use operator_api::{GameServer, labels};
+use operator_core::host_ports::{NoFreePort, PortRange, choose_ports};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// User ids of game servers begin here: memlock is charged per user, so each pod on a node has its own (rules 19).
+const FIRST_USER_ID: i64 = 100_000;
+/// Where the report credentials are mounted.
+const CREDENTIALS_DIR: &str = "/var/run/cranewing";
+/// Name of their volume.
+const CREDENTIALS_VOLUME: &str = "cranewing-report";
+/// Lifetime of the projected token in seconds; the kubelet renews it at four fifths.
+const TOKEN_SECONDS: i64 = 3600;
+
+/// What every pod gets that its template does not say.
+pub(crate) struct PodDefaults {
+    /// Image of containers that name none.
+    pub(crate) image: String,
+    /// regionId.
+    pub(crate) region_id: String,
+    /// `IP:port` of the report Service.
+    pub(crate) report_endpoint: String,
+}
+
+/// Host ports given out and not yet seen on a pod, and what else is done once a namespace.
+pub(crate) struct HostPortLedger {
+    range: PortRange,
+    reserved: Mutex<HashMap<(String, String), Vec<u16>>>,
+    bundles: Mutex<HashSet<String>>,
+}
+
+impl HostPortLedger {
+    pub(crate) fn new(range: PortRange) -> Self {
+        Self { range, reserved: Mutex::default(), bundles: Mutex::default() }
+    }
+
+    /// Chooses ports for the pod of this namespace and name; the same ones if it is asked again.
+    pub(crate) fn reserve(
+        &self,
+        (namespace, name): (&str, &str),
+        pods: &Store<Pod>,
+        nodes: &Store<Node>,
+        wanted: usize,
+    ) -> Result<Vec<u16>, NoFreePort> {
+        let mut reserved = lock(&self.reserved);
+        let pods = pods.state();
+        for pod in &pods {
+            reserved.remove(&(pod.namespace().unwrap_or_default(), pod.name_any()));
+        }
+        let at = (namespace.to_owned(), name.to_owned());
+        if let Some(ports) = reserved.get(&at) {
+            return Ok(ports.clone());
+        }
+        let mut used: BTreeMap<u16, u32> = BTreeMap::new();
+        let seen = pods.iter().flat_map(|pod| host_ports_of(pod));
+        for port in seen.chain(reserved.values().flatten().copied()) {
+            *used.entry(port).or_default() += 1;
+        }
+        let schedulable = |node: &&std::sync::Arc<Node>| {
+            node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true))
+        };
+        let nodes = u32::try_from(nodes.state().iter().filter(schedulable).count()).unwrap_or(u32::MAX);
+        let ports = choose_ports(self.range, &used, nodes, wanted)?;
+        reserved.insert(at, ports.clone());
+        Ok(ports)
+    }
+
+    pub(crate) fn bundle_is_known(&self, namespace: &str) -> bool {
+        lock(&self.bundles).contains(namespace)
+    }
+
+    pub(crate) fn remember_bundle(&self, namespace: &str) {
+        lock(&self.bundles).insert(namespace.to_owned());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Host ports of a pod, in the order of its container's ports.
+pub(crate) fn host_ports_of(pod: &Pod) -> Vec<u16> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    ports.filter_map(|port| u16::try_from(port.host_port?).ok()).collect()
+}
+
+/// CPU request of a pod's game server in thousandths of a core.
+pub(crate) fn cpu_request_millis(pod: &Pod) -> Option<u64> {
+    let container = pod.spec.as_ref()?.containers.first()?;
+    let request = container.resources.as_ref()?.requests.as_ref()?.get("cpu")?;
+    parse_cpu_millis(&request.0)
+}
+
+/// Reads `100m`, `1`, `0.5`; anything finer than a thousandth is rounded down.
+fn parse_cpu_millis(text: &str) -> Option<u64> {
+    if let Some(millis) = text.strip_suffix('m') {
+        return millis.parse().ok();
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fraction: String = format!("{fraction}000").chars().take(3).collect();
+    Some(whole.parse::<u64>().ok()? * 1000 + fraction.parse::<u64>().ok()?)
+}
+
+/// The pod of `server` with these host ports, one for each of `spec.ports`.
+pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) -> Pod {
+    let template = server.spec.template.clone().unwrap_or_default();
+    let PodTemplateSpec { metadata, spec } = template;
+    let metadata = metadata.unwrap_or_default();
+    let mut spec = spec.unwrap_or_default();
+    let user = FIRST_USER_ID + host_ports.first().map_or(0, |&port| i64::from(port));
+
+    let at = game_container(&spec);
+    if at.is_none() {
+        spec.containers.insert(0, Container { name: labels::CONTAINER.to_owned(), ..Container::default() });
+    }
+    let container = &mut spec.containers[at.unwrap_or(0)];
+    complete_container(container, server, host_ports, defaults);
+
+    spec.automount_service_account_token = Some(false);
+    spec.enable_service_links = Some(false);
+    spec.termination_grace_period_seconds = Some(server.spec.drain.deadline_seconds);
+    spec.security_context = Some(pod_security(spec.security_context.take(), user));
+    spec.volumes.get_or_insert_default().push(credentials_volume());
+
+    let mut pod_labels = metadata.labels.unwrap_or_default();
+    for label in [labels::FLEET, labels::REVISION] {
+        if let Some(value) = server.labels().get(label) {
+            pod_labels.insert(label.to_owned(), value.clone());
+        }
+    }
+    pod_labels.insert(labels::GAME_SERVER.to_owned(), server.name_any());
+    pod_labels.insert(labels::ROLE.to_owned(), labels::ROLE_GAME_SERVER.to_owned());
+    pod_labels.insert(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_OPERATOR.to_owned());
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(server.name_any()),
+            namespace: server.namespace(),
+            labels: Some(pod_labels),
+            annotations: metadata.annotations,
+            owner_references: server.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(spec),
+        status: None,
+    }
+}
+
+/// The container named `gameserver`, or the only one.
+fn game_container(spec: &PodSpec) -> Option<usize> {
+    let named = spec.containers.iter().position(|container| container.name == labels::CONTAINER);
+    named.or_else(|| (!spec.containers.is_empty()).then_some(0))
+}
+
+fn complete_container(
+    container: &mut Container,
+    server: &GameServer,
+    host_ports: &[u16],
+    defaults: &PodDefaults,
+) {
+    container.image.get_or_insert_with(|| defaults.image.clone());
+    let ports = server.spec.ports.iter().zip(host_ports).map(|(port, &host_port)| ContainerPort {
+        name: Some(port.name.clone()),
+        container_port: port.container_port,
+        host_port: Some(i32::from(host_port)),
+        protocol: Some(port.protocol.as_str().to_owned()),
+        ..ContainerPort::default()
+    });
+    container.ports = Some(ports.collect());
+    container.env.get_or_insert_default().extend(environment(server, host_ports, defaults));
+    container.resources.get_or_insert_with(default_resources);
+    let security = container.security_context.get_or_insert_with(SecurityContext::default);
+    security.allow_privilege_escalation.get_or_insert(false);
+    security.read_only_root_filesystem.get_or_insert(true);
+    security.capabilities.get_or_insert_with(|| Capabilities {
+        drop: Some(vec!["ALL".to_owned()]),
+        ..Capabilities::default()
+    });
+    container.volume_mounts.get_or_insert_default().push(VolumeMount {
+        name: CREDENTIALS_VOLUME.to_owned(),
+        mount_path: CREDENTIALS_DIR.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    });
+}
+
+fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) -> Vec<EnvVar> {
+    let value =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
+    let field = |name: &str, path: &str| EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+    };
+    let container_port = server.spec.ports.first().map_or(0, |port| port.container_port);
+    vec![
+        value(env::REPORT_ENDPOINT, defaults.report_endpoint.clone()),
+        value(env::REPORT_CA_FILE, format!("{CREDENTIALS_DIR}/{}", labels::CA_BUNDLE_KEY)),
+        value(env::REPORT_TOKEN_FILE, format!("{CREDENTIALS_DIR}/token")),
+        value(env::NAMESPACE, server.namespace().unwrap_or_default()),
+        value(env::GAME_SERVER, server.name_any()),
+        value(env::GAME_SERVER_UID, server.uid().unwrap_or_default()),
+        value(env::FLEET, server.labels().get(labels::FLEET).cloned().unwrap_or_default()),
+        value(env::REGION_ID, defaults.region_id.clone()),
+        value(env::PORT, container_port.to_string()),
+        value(env::HOST_PORT, host_ports.first().copied().unwrap_or(0).to_string()),
+        value(env::CAPACITY, server.spec.capacity.to_string()),
+        field(env::HOST_IP, "status.hostIP"),
+        field(env::POD_UID, "metadata.uid"),
+    ]
+}
+
+fn default_resources() -> ResourceRequirements {
+    let quantities = |cpu: Option<&str>, memory: &str| {
+        let cpu = cpu.map(|cpu| ("cpu".to_owned(), Quantity(cpu.to_owned())));
+        cpu.into_iter().chain([("memory".to_owned(), Quantity(memory.to_owned()))]).collect()
+    };
+    ResourceRequirements {
+        requests: Some(quantities(Some("100m"), "64Mi")),
+        // No CPU limit: throttling a tick loop is worse for players than a noisy neighbour.
+        limits: Some(quantities(None, "512Mi")),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn pod_security(given: Option<PodSecurityContext>, user: i64) -> PodSecurityContext {
+    let given = given.unwrap_or_default();
+    PodSecurityContext {
+        run_as_user: Some(user),
+        run_as_group: Some(user),
+        fs_group: Some(user),
+        run_as_non_root: Some(true),
+        seccomp_profile: given.seccomp_profile.clone().or_else(|| {
+            Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() })
+        }),
+        ..given
+    }
+}
+
+fn credentials_volume() -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some(REPORT_AUDIENCE.to_owned()),
+        expiration_seconds: Some(TOKEN_SECONDS),
+        path: "token".to_owned(),
+    };
+    let bundle = ConfigMapProjection {
+        name: labels::CA_BUNDLE_CONFIG_MAP.to_owned(),
+        items: Some(vec![KeyToPath {
+            key: labels::CA_BUNDLE_KEY.to_owned(),
+            path: labels::CA_BUNDLE_KEY.to_owned(),
+            mode: None,
+        }]),
+        optional: Some(false),
+    };
+    Volume {
+        name: CREDENTIALS_VOLUME.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![
+                VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() },
+                VolumeProjection { config_map: Some(bundle), ..VolumeProjection::default() },
+            ]),
+        }),
+        ..Volume::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(yaml: &str) -> GameServer {
+        let mut server: GameServer = serde_yaml::from_str(&format!(
+            "apiVersion: cranewing.dev/v1alpha1\nkind: GameServer\nmetadata: {{name: arena-3, namespace: games, uid: u-3, labels: {{cranewing.dev/fleet: arena}}}}\n{yaml}"
+        ))
+        .unwrap();
+        server.metadata.generation = Some(1);
+        server
+    }
+
+    fn defaults() -> PodDefaults {
+        PodDefaults {
+            image: "cranewing/gameserver:1".to_owned(),
+            region_id: "kr".to_owned(),
+            report_endpoint: "10.0.0.1:8443".to_owned(),
+        }
+    }
+
+    fn container(pod: &Pod) -> &Container {
+        &pod.spec.as_ref().unwrap().containers[0]
+    }
+
+    #[test]
+    fn a_server_without_a_template_gets_a_whole_pod() {
+        let pod = build_pod(&server("spec: {}"), &[7005], &defaults());
+        let game = container(&pod);
+        assert_eq!(game.image.as_deref(), Some("cranewing/gameserver:1"));
+        assert_eq!(host_ports_of(&pod), [7005]);
+        let security = game.security_context.as_ref().unwrap();
+        assert_eq!(security.read_only_root_filesystem, Some(true));
+        assert_eq!(pod.spec.as_ref().unwrap().automount_service_account_token, Some(false));
+        assert_eq!(pod.spec.as_ref().unwrap().termination_grace_period_seconds, Some(300));
+        assert_eq!(pod.labels()[labels::FLEET], "arena");
+        assert!(is_owned(&pod, "u-3"));
+    }
+
+    fn is_owned(pod: &Pod, uid: &str) -> bool {
+        pod.owner_references().iter().any(|owner| owner.uid == uid && owner.controller == Some(true))
+    }
+
+    #[test]
+    fn each_pod_on_a_node_has_its_own_user() {
+        let user = |port| {
+            build_pod(&server("spec: {}"), &[port], &defaults())
+                .spec
+                .unwrap()
+                .security_context
+                .unwrap()
+                .run_as_user
+        };
+        assert_eq!(user(7005), Some(107_005));
+        assert_ne!(user(7005), user(7006));
+    }
+
+    #[test]
+    fn a_template_keeps_what_it_says() {
+        let pod = build_pod(
+            &server(
+                "spec: {template: {metadata: {labels: {tier: gold}}, spec: {nodeSelector: {disk: fast}, containers: [{name: log, image: log:1}, {name: gameserver, image: mine:2, env: [{name: MODE, value: duel}], resources: {requests: {cpu: '2'}}}]}}}",
+            ),
+            &[7000],
+            &defaults(),
+        );
+        let spec = pod.spec.as_ref().unwrap();
+        assert_eq!(pod.labels()["tier"], "gold");
+        assert_eq!(spec.node_selector.as_ref().unwrap()["disk"], "fast");
+        assert_eq!(spec.containers[0].ports, None, "only the game container gets ports");
+        assert_eq!(spec.containers[1].image.as_deref(), Some("mine:2"));
+        assert!(spec.containers[1].env.as_ref().unwrap().iter().any(|var| var.name == "MODE"));
+    }
+
+    #[test]
+    fn cpu_quantities_are_read() {
+        for (text, millis) in
+            [("100m", Some(100)), ("1", Some(1000)), ("0.5", Some(500)), ("1.25", Some(1250)), ("x", None)]
+        {
+            assert_eq!(parse_cpu_millis(text), millis, "{text}");
+        }
+    }
+}

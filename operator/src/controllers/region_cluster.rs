@@ -1,0 +1,174 @@
+//! RegionCluster: how the region that this operator runs in is (A2, A3).
+
+use gameserver_contract::Histogram;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{RegionCluster, RegionClusterStatus, RegionHealth, ServerCounts, ZoneStatus, labels};
+use operator_core::region::{Counts, Health, judge_health};
+use operator_core::server_state::State;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StepError;
+use super::context::Context;
+use super::fleet::microseconds;
+use super::observe::{Observed, observe_server};
+use super::pace::Turn;
+
+/// How often the region is looked at.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("failed to write the status")]
+    Status(#[source] kube::Error),
+}
+
+impl StepError for Error {
+    fn step(&self) -> &'static str {
+        "status"
+    }
+}
+
+/// observe -> judge -> status. Another region's object is left to its own operator.
+pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>) -> Result<Action, Error> {
+    if region.spec.region_id != context.region_id || region.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // observe (no client required)
+    let servers = context.stores.game_servers.store().state();
+    let alive = servers.iter().filter(|server| server.metadata.deletion_timestamp.is_none());
+    let observed: Vec<Observed> = alive.map(|server| observe_server(&context, server)).collect();
+    export(&context, &observed);
+    // status (client required)
+    let old = region.status.clone().unwrap_or_default();
+    let new = compute_status(&context, &region, &observed, &old);
+    let still = |status: &RegionClusterStatus| RegionClusterStatus {
+        players: 0,
+        mean_input_latency: None,
+        ..status.clone()
+    };
+    let uid = region.uid().unwrap_or_default();
+    let turn = |transition| context.pace.ask(context.clock.elapsed(), &uid, transition);
+    if new != old && turn(still(&new) != still(&old)) == Turn::Now {
+        let api: Api<RegionCluster> = Api::all(context.client.clone());
+        context.apply_status_in(&api, &*region, &new).await.map_err(Error::Status)?;
+    }
+    Ok(Action::requeue(PERIOD))
+}
+
+fn export(context: &Context, observed: &[Observed]) {
+    for state in [State::Starting, State::Ready, State::Recovering, State::Draining, State::Unhealthy] {
+        let name = super::observe::to_api(state).as_str();
+        context.metrics.game_servers.with_label_values(&[name]).set(i64::from(count(observed, state)));
+    }
+    let players = observed.iter().map(|server| i64::from(server.players())).sum();
+    context.metrics.players.set(players);
+}
+
+fn count(observed: &[Observed], state: State) -> i32 {
+    i32::try_from(observed.iter().filter(|server| server.state == state).count()).unwrap_or(i32::MAX)
+}
+
+fn compute_status(
+    context: &Context,
+    region: &RegionCluster,
+    observed: &[Observed],
+    old: &RegionClusterStatus,
+) -> RegionClusterStatus {
+    let servers = ServerCounts {
+        total: i32::try_from(observed.len()).unwrap_or(i32::MAX),
+        starting: count(observed, State::Starting),
+        ready: count(observed, State::Ready),
+        recovering: count(observed, State::Recovering),
+        draining: count(observed, State::Draining),
+        unhealthy: count(observed, State::Unhealthy),
+    };
+    let fleets = context.stores.fleets.store().state();
+    let wanted: i32 = fleets.iter().map(|fleet| fleet.spec.replicas.unwrap_or(0)).sum();
+    let zones = zones_of(region, &context.stores.nodes.store().state());
+    let mut latency = Histogram::default();
+    let ready = observed.iter().filter(|server| server.state == State::Ready);
+    for live in ready.clone().filter_map(|server| server.live.as_ref()) {
+        latency.merge(&live.input_latency_us);
+    }
+    let health = judge(servers, wanted);
+    let covered = zones.iter().filter(|zone| zone.nodes > 0).count();
+    let generation = region.metadata.generation;
+    RegionClusterStatus {
+        health: Some(health),
+        players: observed.iter().map(|server| i64::from(server.players())).sum(),
+        capacity: ready
+            .filter_map(|server| server.live.as_ref())
+            .map(|live| i64::from(live.facts.capacity))
+            .sum(),
+        servers,
+        mean_input_latency: latency.mean().map(microseconds),
+        zones_covered: Some(format!("{covered}/{}", zones.len())),
+        operator_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        observed_generation: generation,
+        conditions: merge_conditions(
+            &context.clock.wall(),
+            generation,
+            &old.conditions,
+            decide_conditions(health, servers, wanted, &zones),
+        ),
+        zones,
+    }
+}
+
+fn judge(servers: ServerCounts, wanted: i32) -> RegionHealth {
+    let number = |count: i32| u32::try_from(count).unwrap_or(0);
+    let counts = Counts {
+        wanted: number(wanted),
+        ready: number(servers.ready),
+        recovering: number(servers.recovering),
+        unhealthy: number(servers.unhealthy),
+    };
+    match judge_health(counts) {
+        Health::Healthy => RegionHealth::Healthy,
+        Health::Degraded => RegionHealth::Degraded,
+        Health::Unhealthy => RegionHealth::Unhealthy,
+    }
+}
+
+fn zones_of(region: &RegionCluster, nodes: &[Arc<Node>]) -> Vec<ZoneStatus> {
+    let ready = |node: &Node| {
+        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let in_zone = |zone: &String| {
+        nodes.iter().filter(|node| node.labels().get(labels::NODE_ZONE) == Some(zone) && ready(node)).count()
+    };
+    let zones = region.spec.zones.iter();
+    zones
+        .map(|zone| ZoneStatus {
+            name: zone.clone(),
+            nodes: i32::try_from(in_zone(zone)).unwrap_or(i32::MAX),
+        })
+        .collect()
+}
+
+fn decide_conditions(
+    health: RegionHealth,
+    servers: ServerCounts,
+    wanted: i32,
+    zones: &[ZoneStatus],
+) -> Vec<Decided> {
+    let message = format!("{} of {wanted} game servers take players", servers.ready);
+    let reason = if health == RegionHealth::Healthy { reasons::AS_SPECIFIED } else { reasons::CREATING };
+    let bare: Vec<&str> =
+        zones.iter().filter(|zone| zone.nodes == 0).map(|zone| zone.name.as_str()).collect();
+    let (zones_reason, zones_message) = if bare.is_empty() {
+        (reasons::AS_SPECIFIED, "every zone has a ready node".to_owned())
+    } else {
+        (reasons::ZONE_WITHOUT_NODE, format!("no ready node in {}", bare.join(", ")))
+    };
+    vec![
+        Decided::new(types::READY, health != RegionHealth::Unhealthy, reason, message),
+        Decided::new(types::ZONES_COVERED, bare.is_empty(), zones_reason, zones_message),
+    ]
+}

@@ -1,0 +1,275 @@
+//! Listens for game servers and runs one task a stream.
+
+use gameserver_contract::{CONTRACT_VERSION, Hello, OperatorMessage, ServerMessage, Welcome};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use operator_api::{GameServer, labels};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::frame::{FrameError, FrameReader, write_frame};
+use super::identity::{IdentityError, PodIdentity, Verifier};
+use super::keys::{FleetKeys, KeyError};
+use super::live::{LiveServers, ORDERS_MAX};
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+
+/// Streams at once; more are refused by not being accepted.
+const STREAMS_MAX: usize = 20_000;
+/// Time for the TLS handshake and the hello together, and for each write.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A stream that says nothing for this long is closed; reports come each second.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Period of reports that servers are asked for.
+const REPORT_PERIOD_MS: u32 = 1000;
+
+/// What the endpoint needs.
+pub(crate) struct Endpoint {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) live: Arc<LiveServers>,
+    pub(crate) verifier: Verifier,
+    pub(crate) keys: Arc<FleetKeys>,
+    pub(crate) game_servers: Store<GameServer>,
+    pub(crate) pods: Store<Pod>,
+    pub(crate) replicas: watch::Receiver<Vec<SocketAddr>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+}
+
+/// Why a stream is refused or ends.
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("the TLS handshake failed")]
+    Tls(#[source] std::io::Error),
+    #[error("no answer in time")]
+    TooSlow,
+    #[error("the stream broke")]
+    Frame(#[from] FrameError),
+    #[error("the first message must be a hello")]
+    NoHello,
+    #[error("contract version {0} is not {CONTRACT_VERSION}")]
+    Version(u16),
+    #[error("false token")]
+    Identity(#[source] IdentityError),
+    #[error("the token's pod does not run that GameServer")]
+    WrongPod,
+    #[error("the pod is not known yet")]
+    UnknownPod,
+    #[error("no key for the server")]
+    Key(#[source] KeyError),
+}
+
+impl StreamError {
+    /// Label of the metric.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Tls(_) => "tls",
+            Self::TooSlow => "too_slow",
+            Self::Frame(_) | Self::NoHello => "protocol",
+            Self::Version(_) => "version",
+            Self::Identity(_) => "token",
+            Self::WrongPod => "wrong_pod",
+            Self::UnknownPod => "unknown_pod",
+            Self::Key(_) => "no_key",
+        }
+    }
+}
+
+impl Endpoint {
+    /// Accepts streams until `stop`; ends when every stream has ended.
+    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let endpoint = Arc::new(self);
+        let places = Arc::new(Semaphore::new(STREAMS_MAX));
+        let mut streams = JoinSet::new();
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            while streams.try_join_next().is_some() {}
+            match accepted {
+                Ok((socket, from)) => {
+                    let (endpoint, stop) = (Arc::clone(&endpoint), stop.clone());
+                    streams.spawn(async move {
+                        endpoint.run_stream(socket, from, stop).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => warn!(%error, "failed to accept a report stream"),
+            }
+        }
+        while streams.join_next().await.is_some() {}
+    }
+
+    async fn run_stream(&self, socket: TcpStream, from: SocketAddr, stop: CancellationToken) {
+        let greeted = match timeout(PATIENCE, self.greet(socket)).await {
+            Ok(greeted) => greeted,
+            Err(_elapsed) => Err(StreamError::TooSlow),
+        };
+        let stream = match greeted {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.metrics.streams_refused.with_label_values(&[error.label()]).inc();
+                info!(%from, error = chain(&error), "refused a report stream");
+                return;
+            }
+        };
+        let uid = stream.uid.clone();
+        let number = stream.number;
+        self.metrics.streams.inc();
+        if let Err(error) = self.talk(stream, stop).await {
+            debug!(%uid, error = chain(&error), "a report stream ended");
+        }
+        self.metrics.streams.dec();
+        self.live.disconnect(self.clock.elapsed(), &uid, number);
+    }
+
+    /// From a socket to a welcomed server.
+    async fn greet(
+        &self,
+        socket: TcpStream,
+    ) -> Result<Greeted<impl AsyncRead + AsyncWrite + Unpin + use<>>, StreamError> {
+        socket.set_nodelay(true).map_err(StreamError::Tls)?;
+        let tls = self.acceptor.accept(socket).await.map_err(StreamError::Tls)?;
+        let (read, mut write) = split(tls);
+        let mut reader = FrameReader::new(read);
+        let ServerMessage::Hello(hello) = reader.read().await? else { return Err(StreamError::NoHello) };
+        match self.admit(&hello).await {
+            Ok((uid, server_key)) => {
+                let (orders, received) = mpsc::channel(ORDERS_MAX);
+                let welcome = Welcome {
+                    replicas: self.replicas.borrow().clone(),
+                    server_key,
+                    report_period_ms: REPORT_PERIOD_MS,
+                };
+                write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;
+                let number = self.live.connect(self.clock.elapsed(), &uid, &hello, orders);
+                Ok(Greeted { uid, number, reader, write, orders: received })
+            }
+            Err(error) => {
+                let refused = OperatorMessage::Refused { reason: error.to_string() };
+                write_frame(&mut write, &refused).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Who says hello, and their key. Nothing that the hello claims is believed but what the token proves.
+    async fn admit(&self, hello: &Hello) -> Result<(String, [u8; 32]), StreamError> {
+        if hello.contract_version != CONTRACT_VERSION {
+            return Err(StreamError::Version(hello.contract_version));
+        }
+        let identity = self.verifier.verify(&hello.token).await.map_err(StreamError::Identity)?;
+        let game_server = self.game_server_of(&identity, hello)?;
+        let uid = game_server.uid().ok_or(StreamError::UnknownPod)?;
+        let fleet = game_server.labels().get(labels::FLEET);
+        let secret = labels::fleet_secret_name(fleet.map_or(hello.game_server.as_str(), String::as_str));
+        let key = self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
+        Ok((uid, key))
+    }
+
+    fn game_server_of(&self, identity: &PodIdentity, hello: &Hello) -> Result<Arc<GameServer>, StreamError> {
+        let pod = self
+            .pods
+            .get(&ObjectRef::new(&identity.pod).within(&identity.namespace))
+            .filter(|pod| pod.uid().as_deref() == Some(&identity.pod_uid))
+            .ok_or(StreamError::UnknownPod)?;
+        let game_server = self
+            .game_servers
+            .get(&ObjectRef::new(&hello.game_server).within(&identity.namespace))
+            .ok_or(StreamError::UnknownPod)?;
+        let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == game_server.uid().as_ref());
+        if owned && hello.namespace == identity.namespace {
+            Ok(game_server)
+        } else {
+            Err(StreamError::WrongPod)
+        }
+    }
+
+    /// Takes reports and sends orders until either side ends.
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: Greeted<S>,
+        stop: CancellationToken,
+    ) -> Result<(), StreamError> {
+        let Greeted { uid, number: _, mut reader, mut write, mut orders } = stream;
+        let mut replicas = self.replicas.clone();
+        let reading = async {
+            loop {
+                match timeout(SILENCE_MAX, reader.read()).await {
+                    Ok(message) => self.take(&uid, message?),
+                    Err(_elapsed) => return Err::<(), StreamError>(StreamError::TooSlow),
+                }
+            }
+        };
+        let writing = async {
+            loop {
+                let message = tokio::select! {
+                    order = orders.recv() => match order {
+                        Some(order) => order,
+                        // A newer stream of the same server took over.
+                        None => return Ok::<(), StreamError>(()),
+                    },
+                    Ok(()) = replicas.changed() => {
+                        OperatorMessage::Replicas { addresses: replicas.borrow_and_update().clone() }
+                    }
+                };
+                match timeout(PATIENCE, write_frame(&mut write, &message)).await {
+                    Ok(written) => written?,
+                    Err(_elapsed) => return Err(StreamError::TooSlow),
+                }
+            }
+        };
+        tokio::select! {
+            ended = reading => ended,
+            ended = writing => ended,
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+
+    fn take(&self, uid: &str, message: ServerMessage) {
+        let now = self.clock.elapsed();
+        let outcome = match message {
+            ServerMessage::Report(report) => {
+                self.live.report(now, uid, &report);
+                "accepted"
+            }
+            ServerMessage::DrainAcked { order } => {
+                self.live.drained(now, uid, order);
+                "accepted"
+            }
+            ServerMessage::Hello(_) => "invalid",
+        };
+        self.metrics.reports.with_label_values(&[outcome]).inc();
+    }
+}
+
+struct Greeted<S> {
+    uid: String,
+    number: u64,
+    reader: FrameReader<tokio::io::ReadHalf<S>>,
+    write: tokio::io::WriteHalf<S>,
+    orders: mpsc::Receiver<OperatorMessage>,
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

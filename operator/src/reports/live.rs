@@ -1,0 +1,362 @@
+//! What the report streams say. One owner of every live figure; everybody else asks.
+//!
+//! Invariants:
+//! - At most one stream a server counts: the newest.
+//! - Whoever must act hears of a change: of transitions at once, of figures at most each five seconds a server.
+//! - An entry is dropped when its GameServer is gone, not when its stream breaks.
+
+use gameserver_contract::{Backend, Hello, Histogram, OperatorMessage, Phase, Report};
+use kube::runtime::reflector::ObjectRef;
+use operator_api::GameServer;
+use operator_core::rolling::Rolling;
+use operator_core::server_state::Stream;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+
+/// Changes that a listener may fall behind; one that falls further is told to look at everything.
+const BACKLOG_MAX: usize = 4096;
+/// Orders that wait for a server's stream.
+pub(crate) const ORDERS_MAX: usize = 16;
+/// How often figures alone are told of.
+const FIGURES_PERIOD: Duration = Duration::from_secs(5);
+/// A stream that is silent for longer is told of each second.
+const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(2);
+/// Half of the window of tick and latency figures.
+const FIGURES_HALF: Duration = Duration::from_secs(30);
+/// Half of the window of queue depth, which scaling must feel soon.
+const QUEUE_HALF: Duration = Duration::from_secs(5);
+
+/// Live figures of all game servers of this region.
+pub(crate) struct LiveServers {
+    servers: Mutex<HashMap<String, Live>>,
+    changes: broadcast::Sender<ObjectRef<GameServer>>,
+}
+
+struct Live {
+    object: ObjectRef<GameServer>,
+    facts: Facts,
+    stream: u64,
+    connected: bool,
+    phase: Phase,
+    players: u32,
+    cpu_millis: u32,
+    heard_at: Duration,
+    told_at: Duration,
+    tick_us: Rolling,
+    input_latency_us: Rolling,
+    queue_depth: Rolling,
+    order: Option<Order>,
+    orders: mpsc::Sender<OperatorMessage>,
+}
+
+#[derive(Clone, Copy)]
+struct Order {
+    number: u64,
+    drained: bool,
+}
+
+/// What a server says of itself once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) version: String,
+    pub(crate) backend: Backend,
+    pub(crate) boot_unix_ms: u64,
+    pub(crate) capacity: u32,
+}
+
+/// A server as it is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) facts: Facts,
+    pub(crate) stream: Stream,
+    pub(crate) connected: bool,
+    pub(crate) players: u32,
+    pub(crate) cpu_millis: u32,
+    pub(crate) tick_us: Histogram,
+    pub(crate) input_latency_us: Histogram,
+    pub(crate) queue_depth: Histogram,
+    pub(crate) drain_ordered: bool,
+    pub(crate) drained: bool,
+}
+
+impl LiveServers {
+    pub(crate) fn new() -> Self {
+        let (changes, _) = broadcast::channel(BACKLOG_MAX);
+        Self { servers: Mutex::default(), changes }
+    }
+
+    /// Game servers whose live figures change.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<ObjectRef<GameServer>> {
+        self.changes.subscribe()
+    }
+
+    /// A stream of the server with this uid begins; returns its number, which ends it too.
+    pub(crate) fn connect(
+        &self,
+        now: Duration,
+        uid: &str,
+        hello: &Hello,
+        orders: mpsc::Sender<OperatorMessage>,
+    ) -> u64 {
+        let object = ObjectRef::new(&hello.game_server).within(&hello.namespace);
+        let facts = Facts {
+            version: hello.server_version.clone(),
+            backend: hello.backend,
+            boot_unix_ms: hello.boot_unix_ms,
+            capacity: hello.capacity,
+        };
+        let mut servers = self.lock();
+        let live = servers.entry(uid.to_owned()).or_insert_with(|| Live {
+            object: object.clone(),
+            facts: facts.clone(),
+            stream: 0,
+            connected: false,
+            phase: Phase::Starting,
+            players: 0,
+            cpu_millis: 0,
+            heard_at: now,
+            told_at: now,
+            tick_us: Rolling::new(FIGURES_HALF, now),
+            input_latency_us: Rolling::new(FIGURES_HALF, now),
+            queue_depth: Rolling::new(QUEUE_HALF, now),
+            order: None,
+            orders: orders.clone(),
+        });
+        if live.facts.boot_unix_ms != facts.boot_unix_ms {
+            // Another process: it knows of no order and has no players yet.
+            (live.phase, live.players, live.order) = (Phase::Starting, 0, None);
+        }
+        live.facts = facts;
+        live.orders = orders;
+        live.stream += 1;
+        live.connected = true;
+        live.heard_at = now;
+        self.tell(live, now);
+        live.stream
+    }
+
+    /// That stream ends; nothing happens if another one has begun since.
+    pub(crate) fn disconnect(&self, now: Duration, uid: &str, stream: u64) {
+        if let Some(live) = self.lock().get_mut(uid).filter(|live| live.stream == stream) {
+            live.connected = false;
+            self.tell(live, now);
+        }
+    }
+
+    /// A report came.
+    pub(crate) fn report(&self, now: Duration, uid: &str, report: &Report) {
+        let mut servers = self.lock();
+        let Some(live) = servers.get_mut(uid) else { return };
+        let was_silent = now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
+        let turned = live.phase != report.phase || (live.players > 0) != (report.players > 0) || was_silent;
+        let moved = live.players != report.players;
+        live.phase = report.phase;
+        live.players = report.players;
+        live.cpu_millis = report.cpu_millis;
+        live.heard_at = now;
+        live.tick_us.add(now, &report.tick_us);
+        live.input_latency_us.add(now, &report.input_latency_us);
+        live.queue_depth.add(now, &report.queue_depth);
+        if turned || (moved && now.saturating_sub(live.told_at) >= FIGURES_PERIOD) {
+            self.tell(live, now);
+        }
+    }
+
+    /// The drain with this number is complete.
+    pub(crate) fn drained(&self, now: Duration, uid: &str, number: u64) {
+        if let Some(live) = self.lock().get_mut(uid)
+            && let Some(order) = live.order.as_mut().filter(|order| order.number == number)
+        {
+            order.drained = true;
+            self.tell(live, now);
+        }
+    }
+
+    /// Orders a drain. False when no stream takes the order; it is planned again then.
+    pub(crate) fn order_drain(&self, uid: &str, number: u64) -> bool {
+        let mut servers = self.lock();
+        let Some(live) = servers.get_mut(uid).filter(|live| live.connected) else { return false };
+        let taken = live.orders.try_send(OperatorMessage::Drain { order: number }).is_ok();
+        if taken {
+            live.order = Some(Order { number, drained: false });
+        }
+        taken
+    }
+
+    /// Takes a drain back.
+    pub(crate) fn order_undrain(&self, uid: &str, number: u64) -> bool {
+        let mut servers = self.lock();
+        let Some(live) = servers.get_mut(uid).filter(|live| live.connected) else { return false };
+        let order = live.order.map_or(number, |order| order.number);
+        let taken = live.orders.try_send(OperatorMessage::Undrain { order }).is_ok();
+        if taken {
+            live.order = None;
+        }
+        taken
+    }
+
+    /// The server as it is now, if it was ever heard.
+    pub(crate) fn get(&self, now: Duration, uid: &str) -> Option<Snapshot> {
+        self.lock().get(uid).map(|live| Snapshot {
+            facts: live.facts.clone(),
+            stream: Stream { phase: live.phase, silent_for: now.saturating_sub(live.heard_at) },
+            connected: live.connected,
+            players: live.players,
+            cpu_millis: live.cpu_millis,
+            tick_us: live.tick_us.recent(now),
+            input_latency_us: live.input_latency_us.recent(now),
+            queue_depth: live.queue_depth.recent(now),
+            drain_ordered: live.order.is_some(),
+            drained: live.order.is_some_and(|order| order.drained),
+        })
+    }
+
+    /// Tells of servers that are silent; call it each second.
+    pub(crate) fn tell_silent(&self, now: Duration) {
+        for live in self.lock().values_mut() {
+            if now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER {
+                self.tell(live, now);
+            }
+        }
+    }
+
+    /// Drops servers that `exists` does not know.
+    pub(crate) fn retain(&self, exists: impl Fn(&ObjectRef<GameServer>, &str) -> bool) {
+        self.lock().retain(|uid, live| live.connected || exists(&live.object, uid));
+    }
+
+    /// Nobody listening is no error: a standby has no controllers.
+    fn tell(&self, live: &mut Live, now: Duration) {
+        live.told_at = now;
+        drop(self.changes.send(live.object.clone()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Live>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameserver_contract::HistogramDelta;
+
+    fn hello(boot_unix_ms: u64) -> Hello {
+        Hello {
+            contract_version: 1,
+            server_version: "0.1.0".to_owned(),
+            token: String::new(),
+            namespace: "default".to_owned(),
+            game_server: "arena-0".to_owned(),
+            game_server_uid: "u".to_owned(),
+            boot_unix_ms,
+            backend: Backend::Mmsg,
+            tick_hz: 64,
+            capacity: 100,
+            drain_order: None,
+        }
+    }
+
+    fn report(phase: Phase, players: u32) -> Report {
+        Report {
+            seq: 1,
+            phase,
+            players,
+            cpu_millis: 5,
+            tick_us: HistogramDelta::default(),
+            input_latency_us: HistogramDelta::default(),
+            queue_depth: HistogramDelta::default(),
+            joins_total: 0,
+            refused_total: 0,
+            timeouts_total: 0,
+            rejects_total: 0,
+            late_ticks_total: 0,
+        }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn connected() -> (LiveServers, mpsc::Receiver<OperatorMessage>, u64) {
+        let live = LiveServers::new();
+        let (orders, received) = mpsc::channel(ORDERS_MAX);
+        let stream = live.connect(at(0), "u", &hello(1), orders);
+        (live, received, stream)
+    }
+
+    #[test]
+    fn an_older_stream_that_ends_does_not_disconnect_the_newer_one() {
+        let (live, _received, first) = connected();
+        let (orders, _received) = mpsc::channel(ORDERS_MAX);
+        let second = live.connect(at(1), "u", &hello(1), orders);
+        live.disconnect(at(2), "u", first);
+        assert!(live.get(at(2), "u").unwrap().connected);
+        live.disconnect(at(2), "u", second);
+        assert!(!live.get(at(2), "u").unwrap().connected);
+    }
+
+    #[test]
+    fn a_drain_is_complete_only_by_its_own_number() {
+        let (live, mut received, _) = connected();
+        assert!(live.order_drain("u", 7));
+        assert_eq!(received.try_recv().unwrap(), OperatorMessage::Drain { order: 7 });
+        live.drained(at(1), "u", 6);
+        assert!(!live.get(at(1), "u").unwrap().drained);
+        live.drained(at(1), "u", 7);
+        assert!(live.get(at(1), "u").unwrap().drained);
+    }
+
+    #[test]
+    fn a_process_that_restarted_has_no_players_and_no_order() {
+        let (live, _received, _) = connected();
+        live.report(at(1), "u", &report(Phase::Ready, 9));
+        assert!(live.order_drain("u", 7));
+        let (orders, _received) = mpsc::channel(ORDERS_MAX);
+        live.connect(at(2), "u", &hello(2), orders);
+        let snapshot = live.get(at(2), "u").unwrap();
+        assert_eq!(
+            (snapshot.players, snapshot.drain_ordered, snapshot.stream.phase),
+            (0, false, Phase::Starting)
+        );
+    }
+
+    #[test]
+    fn an_order_without_a_stream_is_not_taken() {
+        let (live, _received, stream) = connected();
+        live.disconnect(at(1), "u", stream);
+        assert!(!live.order_drain("u", 7));
+        assert!(!live.order_drain("unknown", 7));
+    }
+
+    #[test]
+    fn transitions_are_told_at_once_and_figures_each_five_seconds() {
+        let (live, _received, _) = connected();
+        let mut changes = live.changes();
+        let mut told = |now, phase, players| {
+            live.report(at(now), "u", &report(phase, players));
+            changes.try_recv().is_ok()
+        };
+        assert!(told(1, Phase::Ready, 0), "phase");
+        assert!(!told(2, Phase::Ready, 0), "nothing");
+        assert!(told(3, Phase::Ready, 1), "came into use");
+        assert!(!told(4, Phase::Ready, 2), "a figure too soon");
+        assert!(!told(5, Phase::Ready, 3), "still too soon");
+        assert!(!told(6, Phase::Ready, 3), "nothing");
+        assert!(!told(7, Phase::Ready, 3), "nothing");
+        assert!(told(8, Phase::Ready, 4), "a figure after five seconds");
+        assert!(told(10, Phase::Ready, 4), "back after silence");
+    }
+
+    #[test]
+    fn servers_that_are_gone_are_forgotten() {
+        let (live, _received, stream) = connected();
+        live.retain(|_, _| false);
+        assert!(live.get(at(1), "u").is_some(), "its stream is still up");
+        live.disconnect(at(1), "u", stream);
+        live.retain(|_, _| false);
+        assert!(live.get(at(1), "u").is_none());
+    }
+}

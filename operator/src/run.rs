@@ -1,0 +1,307 @@
+//! Puts the operator together and takes it apart again in order.
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::client::ClientBuilder;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Config as WatchConfig;
+use kube::{Api, Client, ResourceExt};
+use operator_api::{GameServer, labels};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::args::RunArgs;
+use crate::controllers::{self, Context, Stores};
+use crate::reports::endpoint::Endpoint;
+use crate::reports::identity::Verifier;
+use crate::reports::keys::FleetKeys;
+use crate::reports::live::LiveServers;
+use crate::reports::replicas::replica_addresses;
+use crate::reports::trust::{Authority, ensure_authority};
+use crate::runtime::admin::{self, Admin};
+use crate::runtime::clock::Clock;
+use crate::runtime::leadership::Candidate;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::telemetry;
+use crate::runtime::watch::Watched;
+use crate::runtime::write_account::WriteAccount;
+
+/// How often silent servers are looked for.
+const SILENCE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::start(&args.log, args.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("failed to start the runtime")?.block_on(operate(args))
+}
+
+async fn operate(args: RunArgs) -> anyhow::Result<()> {
+    let clock = Clock::start();
+    let metrics = Metrics::new().context("failed to make the metrics")?;
+    let client = connect(&metrics).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), region = args.region_id, "the operator starts");
+
+    // Listeners first: a port that is taken must be known before anything else happens.
+    let admin_listener = bind(args.admin_listen, "admin").await?;
+    let report_listener = bind(args.report_listen, "report").await?;
+    let authority = ensure_authority(client.clone(), &args.namespace).await?;
+    let acceptor = TlsAcceptor::from(authority.server_config()?);
+    let report_endpoint = report_address(&client, &args).await?;
+
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let ready = Arc::new(AtomicBool::new(false));
+    let admin = Admin { registry: metrics.registry.clone(), ready: Arc::clone(&ready) };
+    let admin_stop = CancellationToken::new();
+    let admin_task = tokio::spawn(admin::serve(admin_listener, admin, admin_stop.clone()));
+
+    let stores = watch_all(&client, &stop);
+    let live = Arc::new(LiveServers::new());
+    let keys = Arc::new(FleetKeys::new(client.clone()));
+    tasks.spawn(
+        Endpoint {
+            acceptor,
+            live: Arc::clone(&live),
+            verifier: Verifier::new(client.clone(), clock),
+            keys: Arc::clone(&keys),
+            game_servers: stores.game_servers.store().clone(),
+            pods: stores.pods.store().clone(),
+            replicas: watch_replicas(&client, &args, &stop),
+            metrics: metrics.clone(),
+            clock,
+        }
+        .serve(report_listener, stop.clone()),
+    );
+    tasks.spawn(notice_silence(Arc::clone(&live), stores.clone(), clock, stop.clone()));
+
+    let (leads, leading) = watch::channel(false);
+    let candidate = Candidate {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+        lease: args.lease.clone(),
+        identity: args.pod_name.clone(),
+        clock,
+    };
+    let first_lists = wait_for_lists(&stores);
+    if stop.run_until_cancelled(until_signal_or(first_lists)).await == Some(Waited::Signal) {
+        return Ok(());
+    }
+    ready.store(true, Ordering::Relaxed);
+    // The lease is released only after the controllers have stopped.
+    let lease_stop = CancellationToken::new();
+    let lease_task = tokio::spawn(candidate.run(leads, lease_stop.clone()));
+    let shared = Shared { args, client, stores, live, keys, authority, report_endpoint, metrics, clock };
+    let lead_task = tokio::spawn(lead(shared, leading, stop.clone()));
+
+    let signalled = until_signal_or(std::future::pending()).await;
+    info!(?signalled, "the operator stops");
+    stop.cancel();
+    lead_task.await.context("the controllers panicked")?;
+    lease_stop.cancel();
+    lease_task.await.context("the lease task panicked")?;
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a task panicked")?;
+    }
+    admin_stop.cancel();
+    admin_task.await.context("the admin task panicked")?.context("the admin endpoint failed")
+}
+
+async fn connect(metrics: &Metrics) -> anyhow::Result<Client> {
+    let config =
+        kube::Config::infer().await.context("failed to find a cluster; set KUBECONFIG or run in a pod")?;
+    let builder = ClientBuilder::try_from(config).context("failed to make a client")?;
+    Ok(builder.with_layer(&WriteAccount(metrics.api_writes.clone())).build())
+}
+
+async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("failed to bind the {what} endpoint to {address}"))
+}
+
+/// `ClusterIP:port` of the report Service: game servers reach it without cluster DNS (rules 14).
+async fn report_address(client: &Client, args: &RunArgs) -> anyhow::Result<String> {
+    let api: Api<Service> = Api::namespaced(client.clone(), &args.namespace);
+    let service = api
+        .get(&args.report_service)
+        .await
+        .with_context(|| format!("failed to read Service {}/{}", args.namespace, args.report_service))?;
+    let spec = service.spec.unwrap_or_default();
+    let address = spec.cluster_ip.filter(|address| address != "None" && !address.is_empty());
+    let port = spec.ports.unwrap_or_default().first().map(|port| port.port);
+    let (Some(address), Some(port)) = (address, port) else {
+        anyhow::bail!("Service {}/{} needs a ClusterIP and a port", args.namespace, args.report_service);
+    };
+    Ok(if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") })
+}
+
+fn watch_all(client: &Client, stop: &CancellationToken) -> Stores {
+    let all = WatchConfig::default;
+    let game_pods = all().labels(&format!("{}={}", labels::ROLE, labels::ROLE_GAME_SERVER));
+    Stores {
+        fleets: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        game_servers: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        auto_scalers: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        region_clusters: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        pods: Watched::start(Api::all(client.clone()), game_pods, stop.clone()),
+        nodes: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        horizontal: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+    }
+}
+
+/// Addresses of all replicas' report endpoints, as they change.
+fn watch_replicas(
+    client: &Client,
+    args: &RunArgs,
+    stop: &CancellationToken,
+) -> watch::Receiver<Vec<SocketAddr>> {
+    let api = Api::namespaced(client.clone(), &args.namespace);
+    let of_service =
+        WatchConfig::default().labels(&format!("kubernetes.io/service-name={}", args.report_service));
+    let slices = Watched::start(api, of_service, stop.clone());
+    let (sender, receiver) = watch::channel(Vec::new());
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        use futures::StreamExt;
+        let mut changes =
+            Box::pin(slices.concerning(|slice: &EndpointSlice| vec![ObjectRef::from_obj(slice)]));
+        while let Some(Some(_)) = stop.run_until_cancelled(changes.next()).await {
+            let state = slices.store().state();
+            let addresses = replica_addresses(state.iter().map(Arc::as_ref));
+            sender.send_if_modified(|old| {
+                let differs = *old != addresses;
+                *old = addresses;
+                differs
+            });
+        }
+    });
+    receiver
+}
+
+/// Tells of silent servers, and forgets those that are gone.
+async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, stop: CancellationToken) {
+    let mut ticks = interval(SILENCE_PERIOD);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        live.tell_silent(clock.elapsed());
+        live.retain(|object: &ObjectRef<GameServer>, uid| {
+            stores.game_servers.store().get(object).is_some_and(|server| server.uid().as_deref() == Some(uid))
+        });
+    }
+}
+
+async fn wait_for_lists(stores: &Stores) {
+    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal } = stores;
+    // An error means that the watch ended, which happens only when the operator stops.
+    let _all = tokio::join!(
+        fleets.store().wait_until_ready(),
+        game_servers.store().wait_until_ready(),
+        auto_scalers.store().wait_until_ready(),
+        region_clusters.store().wait_until_ready(),
+        pods.store().wait_until_ready(),
+        nodes.store().wait_until_ready(),
+        horizontal.store().wait_until_ready(),
+    );
+}
+
+struct Shared {
+    args: RunArgs,
+    client: Client,
+    stores: Stores,
+    live: Arc<LiveServers>,
+    keys: Arc<FleetKeys>,
+    authority: Authority,
+    report_endpoint: String,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+/// Runs the controllers while this replica leads.
+async fn lead(shared: Shared, mut leading: watch::Receiver<bool>, stop: CancellationToken) {
+    loop {
+        let began = stop.run_until_cancelled(leading.wait_for(|leads| *leads)).await;
+        if !matches!(began, Some(Ok(_))) {
+            return;
+        }
+        drop(began);
+        shared.metrics.leader.set(1);
+        let context = Arc::new(shared.context());
+        tokio::select! {
+            () = controllers::run(context) => warn!("the controllers ended"),
+            _ = leading.wait_for(|leads| !*leads) => {}
+            () = stop.cancelled() => {}
+        }
+        shared.metrics.leader.set(0);
+        if stop.is_cancelled() {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    fn context(&self) -> Context {
+        let reporter = Reporter {
+            controller: "cranewing-operator".to_owned(),
+            instance: Some(self.args.pod_name.clone()),
+        };
+        Context::new(self, reporter)
+    }
+}
+
+impl Context {
+    fn new(shared: &Shared, reporter: Reporter) -> Self {
+        Self {
+            client: shared.client.clone(),
+            region_id: shared.args.region_id.clone(),
+            stores: shared.stores.clone(),
+            live: Arc::clone(&shared.live),
+            keys: Arc::clone(&shared.keys),
+            pods: controllers::PodDefaults {
+                image: shared.args.gameserver_image.clone(),
+                region_id: shared.args.region_id.clone(),
+                report_endpoint: shared.report_endpoint.clone(),
+            },
+            ports: controllers::HostPortLedger::new(shared.args.host_ports),
+            ca_bundle: shared.authority.bundle.clone(),
+            pace: controllers::Pace::default(),
+            recorder: Recorder::new(shared.client.clone(), reporter),
+            metrics: shared.metrics.clone(),
+            clock: shared.clock,
+            leading_since: shared.clock.elapsed(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    Signal,
+    Work,
+}
+
+/// Waits for a signal to end, or for `work`, whichever comes first.
+async fn until_signal_or(work: impl Future<Output = ()>) -> Waited {
+    let signals = async {
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            }
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signals => Waited::Signal,
+        () = work => Waited::Work,
+    }
+}

@@ -1,0 +1,146 @@
+//! Keeps a Lease, and says whether this replica leads. What to do is decided in `operator_core::lease`.
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use operator_core::lease::{LEASE_DURATION, LeaseAction, RENEW_PERIOD, Seen, decide_lease, must_step_down};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::clock::Clock;
+
+/// The Lease and who wants it.
+pub(crate) struct Candidate {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) lease: String,
+    pub(crate) identity: String,
+    pub(crate) clock: Clock,
+}
+
+/// The record as last seen, with the time of its last change on our own clock.
+struct Record {
+    lease: Lease,
+    changed_at: Duration,
+}
+
+impl Candidate {
+    /// Keeps `leads` true while this replica leads; releases the Lease at `stop`.
+    pub(crate) async fn run(self, leads: watch::Sender<bool>, stop: CancellationToken) {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut record: Option<Record> = None;
+        let mut renewed_at = Duration::ZERO;
+        let mut ticks = interval(RENEW_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            // A request that hangs must not outlive the time in which we would have to step down.
+            match timeout(RENEW_PERIOD, self.turn(&api, &mut record)).await {
+                Ok(Ok(true)) => {
+                    renewed_at = self.clock.elapsed();
+                    self.set(&leads, true);
+                }
+                Ok(Ok(false)) => self.set(&leads, false),
+                Ok(Err(error)) => warn!(%error, "failed to keep the lease"),
+                Err(_elapsed) => warn!("the API server did not answer about the lease in time"),
+            }
+            if *leads.borrow() && must_step_down(self.clock.elapsed().saturating_sub(renewed_at)) {
+                self.set(&leads, false);
+            }
+        }
+        if *leads.borrow() {
+            self.release(&api, record).await;
+            self.set(&leads, false);
+        }
+    }
+
+    fn set(&self, leads: &watch::Sender<bool>, value: bool) {
+        leads.send_if_modified(|leads| {
+            let changed = *leads != value;
+            if changed {
+                info!(identity = self.identity, leads = value, "leadership changed");
+            }
+            *leads = value;
+            changed
+        });
+    }
+
+    /// Looks and acts once. True when the lease is ours afterwards.
+    async fn turn(&self, api: &Api<Lease>, record: &mut Option<Record>) -> kube::Result<bool> {
+        let found = api.get_opt(&self.lease).await?;
+        let now = self.clock.elapsed();
+        let changed_at = match (&*record, &found) {
+            (Some(old), Some(new))
+                if old.lease.metadata.resource_version == new.metadata.resource_version =>
+            {
+                old.changed_at
+            }
+            _ => now,
+        };
+        *record = found.map(|lease| Record { lease, changed_at });
+        let seen = record.as_ref().map(|record| Seen {
+            holder: record.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()),
+            unchanged_for: now.saturating_sub(record.changed_at),
+        });
+        match decide_lease(&self.identity, seen.as_ref()) {
+            LeaseAction::Wait => Ok(false),
+            LeaseAction::Take | LeaseAction::Renew => self.write(api, record, &self.identity).await,
+        }
+    }
+
+    /// Writes the record on condition that it is as it was seen. A conflict means that somebody else was faster.
+    async fn write(&self, api: &Api<Lease>, record: &mut Option<Record>, holder: &str) -> kube::Result<bool> {
+        let old = record.as_ref().map(|record| &record.lease);
+        let lease = self.next(old, holder);
+        let written = match old {
+            None => api.create(&PostParams::default(), &lease).await,
+            Some(_) => api.replace(&self.lease, &PostParams::default(), &lease).await,
+        };
+        match written {
+            Ok(lease) => {
+                *record = Some(Record { lease, changed_at: self.clock.elapsed() });
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next(&self, old: Option<&Lease>, holder: &str) -> Lease {
+        let now =
+            i64::try_from(self.clock.unix_ms()).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let now = now.map(MicroTime);
+        let spec = old.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let taken = spec.holder_identity.as_deref() != Some(holder);
+        Lease {
+            metadata: old.map_or_else(
+                || ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() },
+                |lease| lease.metadata.clone(),
+            ),
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
+                lease_transitions: Some(spec.lease_transitions.unwrap_or(0) + i32::from(taken)),
+                acquire_time: if taken { now.clone() } else { spec.acquire_time.clone() },
+                renew_time: now,
+                ..spec
+            }),
+        }
+    }
+
+    async fn release(&self, api: &Api<Lease>, mut record: Option<Record>) {
+        match timeout(RENEW_PERIOD, self.write(api, &mut record, "")).await {
+            Ok(Ok(_)) => info!("released the lease"),
+            Ok(Err(error)) => {
+                warn!(%error, "failed to release the lease; others take it when it has run out");
+            }
+            Err(_elapsed) => {
+                warn!("the API server did not answer about the lease; others take it when it has run out");
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Metrics of the operator, with their names in one place.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// Every metric. Labels are bounded: kinds, verbs, reasons and states, never names of players or servers.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// Registry that `/metrics` gathers from.
+    pub(crate) registry: Registry,
+    /// Write requests to the API server.
+    pub(crate) api_writes: IntCounterVec,
+    /// Reconciliations by kind and outcome.
+    pub(crate) reconciles: IntCounterVec,
+    /// Time of reconciliations by kind.
+    pub(crate) reconcile_seconds: HistogramVec,
+    /// 1 on the replica that leads.
+    pub(crate) leader: IntGauge,
+    /// Open report streams.
+    pub(crate) streams: IntGauge,
+    /// Refused report streams by reason.
+    pub(crate) streams_refused: IntCounterVec,
+    /// Reports received by outcome.
+    pub(crate) reports: IntCounterVec,
+    /// Game servers by state, as the leader sees them.
+    pub(crate) game_servers: IntGaugeVec,
+    /// Connected players, as the leader sees them.
+    pub(crate) players: IntGauge,
+    /// Time from the creation of a GameServer to Ready.
+    pub(crate) ready_seconds: Histogram,
+    /// Changes of replicas by AutoScalers, by direction.
+    pub(crate) scale_changes: IntCounterVec,
+}
+
+/// Names of all metrics, for dashboards and alerts to be checked against.
+pub(crate) mod names {
+    /// Counter by `resource` and `verb`.
+    pub(crate) const API_WRITES: &str = "operator_api_writes_total";
+    /// Counter by `kind` and `outcome` (ok, error).
+    pub(crate) const RECONCILES: &str = "operator_reconciles_total";
+    /// Histogram by `kind`.
+    pub(crate) const RECONCILE_SECONDS: &str = "operator_reconcile_seconds";
+    /// Gauge.
+    pub(crate) const LEADER: &str = "operator_leader";
+    /// Gauge.
+    pub(crate) const STREAMS: &str = "operator_report_streams";
+    /// Counter by `reason`.
+    pub(crate) const STREAMS_REFUSED: &str = "operator_report_streams_refused_total";
+    /// Counter by `outcome` (accepted, invalid).
+    pub(crate) const REPORTS: &str = "operator_reports_total";
+    /// Gauge by `state`.
+    pub(crate) const GAME_SERVERS: &str = "operator_game_servers";
+    /// Gauge.
+    pub(crate) const PLAYERS: &str = "operator_players";
+    /// Histogram, seconds.
+    pub(crate) const READY_SECONDS: &str = "operator_game_server_ready_seconds";
+    /// Counter by `direction` (up, down).
+    pub(crate) const SCALE_CHANGES: &str = "operator_scale_changes_total";
+    /// Gauge, always 1, by `version`.
+    pub(crate) const BUILD: &str = "operator_build_info";
+}
+
+impl Metrics {
+    /// Makes and registers all of them.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let build = register(
+            &registry,
+            IntGaugeVec::new(Opts::new(names::BUILD, "Version of the operator."), &["version"])?,
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let fast = vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let slow = vec![0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+        Ok(Self {
+            api_writes: counters(
+                names::API_WRITES,
+                "Write requests to the API server.",
+                &["resource", "verb"],
+            )?,
+            reconciles: counters(names::RECONCILES, "Reconciliations.", &["kind", "outcome"])?,
+            reconcile_seconds: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(names::RECONCILE_SECONDS, "Time of reconciliations.").buckets(fast),
+                    &["kind"],
+                )?,
+            )?,
+            leader: gauge(names::LEADER, "1 on the replica that leads.")?,
+            streams: gauge(names::STREAMS, "Open report streams.")?,
+            streams_refused: counters(names::STREAMS_REFUSED, "Refused report streams.", &["reason"])?,
+            reports: counters(names::REPORTS, "Reports received.", &["outcome"])?,
+            game_servers: register(
+                &registry,
+                IntGaugeVec::new(Opts::new(names::GAME_SERVERS, "Game servers by state."), &["state"])?,
+            )?,
+            players: gauge(names::PLAYERS, "Connected players.")?,
+            ready_seconds: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(names::READY_SECONDS, "Creation of a GameServer to Ready.")
+                        .buckets(slow),
+                )?,
+            )?,
+            scale_changes: counters(
+                names::SCALE_CHANGES,
+                "Changes of replicas by AutoScalers.",
+                &["direction"],
+            )?,
+            registry,
+        })
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

@@ -1,0 +1,9 @@
+//! What every controller stands on.
+
+pub(crate) mod admin;
+pub(crate) mod clock;
+pub(crate) mod leadership;
+pub(crate) mod metrics;
+pub(crate) mod telemetry;
+pub(crate) mod watch;
+pub(crate) mod write_account;
