@@ -1,3 +1,4 @@
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use thiserror::Error;
 pub const MAX_CAPACITY: usize = 20_000;
 
 /// What a zone server needs to know at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Which game and version; peers of another are ignored. Usually [`gameserver_protocol::PROTOCOL_ID`].
     pub protocol_id: u64,
@@ -45,6 +46,23 @@ pub enum ConfigError {
     MaxCommands,
 }
 
+impl fmt::Debug for ServerConfig {
+    /// Without the random bytes, from which keys are made.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol_id, public_addresses, capacity, tick_hz, timeout, boot_unix_ms, .. } = self;
+        formatter
+            .debug_struct("ServerConfig")
+            .field("protocol_id", protocol_id)
+            .field("public_addresses", public_addresses)
+            .field("capacity", capacity)
+            .field("tick_hz", tick_hz)
+            .field("timeout", timeout)
+            .field("boot_unix_ms", boot_unix_ms)
+            .field("max_commands_per_tick", &self.max_commands_per_tick)
+            .finish_non_exhaustive()
+    }
+}
+
 impl ServerConfig {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if !(1..=MAX_CAPACITY).contains(&self.capacity) {
@@ -78,6 +96,12 @@ mod tests {
             random: [0; 32],
             max_commands_per_tick: 1000,
         }
+    }
+
+    #[test]
+    fn what_keys_are_made_of_is_not_shown() {
+        let shown = format!("{:?}", ServerConfig { random: [77; 32], ..config() });
+        assert!(shown.contains("capacity: 10") && !shown.contains("77"), "{shown}");
     }
 
     #[test]

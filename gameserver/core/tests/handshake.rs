@@ -170,6 +170,10 @@ fn a_full_server_says_no_in_less_than_was_asked() {
     let answers = bench.exchange(late.address, &late.request());
     assert_eq!(late.open(&answers[0]), (PacketKind::Denied, Vec::new()));
     assert_eq!(bench.server.counters().denials, 1);
+    for _ in 0..3000 {
+        bench.exchange(late.address, &late.request());
+    }
+    assert_eq!(bench.server.counters().denials, 2048, "asking again and again has its limit");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Who may come in: connection requests, keys and drain.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,17 +19,26 @@ use crate::counters::Counters;
 const CLOCK_SKEW_SECONDS: u64 = 30;
 
 /// The key that opens connect tokens, and the one before it for as long as tokens under it may be about.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ServerKeys {
     current: Option<Key>,
     previous: Option<PreviousKey>,
 }
 
-#[derive(Debug)]
 struct PreviousKey {
     key: Key,
     /// Set by the first step after the change, which knows the time.
     expires: Option<Duration>,
+}
+
+impl fmt::Debug for ServerKeys {
+    /// Without the keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServerKeys")
+            .field("is_installed", &self.is_installed())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServerKeys {
@@ -91,8 +101,14 @@ impl Sessions {
         let spent = self.budget.spend(from.ip(), nanos(now.monotonic)).ok_or(Refusal::OverBudget)?;
         let expire_unix = request.expire_unix;
         let token = self.open_token(request).map_err(|_forged| Refusal::TokenForged)?;
-        self.admit(now, from, &token, tag, expire_unix, counters)?;
+        self.admit(now, from, &token, tag, expire_unix)?;
+        let Some(&Place::Pending(slot)) = self.places.get(&from) else { return Err(Refusal::NoSession) };
+        if self.connected.is_full() || self.is_minted_after_drain(expire_unix) {
+            // not given back: who keeps asking a full server is limited like who keeps guessing
+            return self.deny(slot, counters);
+        }
         self.budget.refund(spent);
+        self.answers.push(Answer::Challenge(from), counters);
         Ok(())
     }
 
@@ -108,7 +124,7 @@ impl Sessions {
         opened
     }
 
-    /// The token is authentic; may its bearer come in?
+    /// The token is authentic; if its bearer may try with it, the address is pending from now on.
     fn admit(
         &mut self,
         now: Now,
@@ -116,7 +132,6 @@ impl Sessions {
         token: &PrivateToken,
         tag: u128,
         expire_unix: u64,
-        counters: &mut Counters,
     ) -> Result<(), Refusal> {
         let names_us = |address| self.public_addresses.contains(address);
         if !self.public_addresses.is_empty() && !token.server_addresses.as_slice().iter().any(names_us) {
@@ -137,10 +152,6 @@ impl Sessions {
         let pending = Pending::new(now, from, token, tag, self.protocol_id, self.longest_timeout);
         let slot = self.pending.insert(pending).ok_or(Refusal::TooManyHandshakes)?;
         self.places.insert(from, Place::Pending(slot));
-        if self.connected.is_full() || self.is_minted_after_drain(expire_unix) {
-            return self.deny(slot, counters);
-        }
-        self.answers.push(Answer::Challenge(from), counters);
         Ok(())
     }
 

@@ -1,13 +1,21 @@
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 use crate::random::mix;
 
 /// Makes hashers for tables keyed by what strangers send: seeded, so that nobody can aim at one slot, and a few
 /// nanoseconds each. (The standard library's random state would draw from the operating system.)
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct KeyedState {
     seed: u64,
     multiplier: u64,
+}
+
+impl fmt::Debug for KeyedState {
+    /// Without the seed: who knows it can aim.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("KeyedState").finish_non_exhaustive()
+    }
 }
 
 impl KeyedState {
@@ -27,7 +35,7 @@ impl BuildHasher for KeyedState {
 }
 
 /// Folds each word into the state by a 64 x 64 -> 128 bit product whose halves are combined.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct KeyedHasher {
     state: u64,
     multiplier: u64,

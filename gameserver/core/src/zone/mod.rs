@@ -9,7 +9,7 @@ use gameserver_protocol::message::{Entity, Intent};
 use crate::pipeline::Command;
 use crate::random::{RandomStream, mix};
 pub(crate) use grid::Grid;
-use rules::{MAP_SIZE, MAX_MOVE_DISTANCE, MOVE_BURST, MOVE_COOLDOWN_TICKS, WALK_SPEED};
+use rules::{MAP_SIZE, MAX_MOVE_DISTANCE, MOVE_BURST, MOVE_COOLDOWN_QUARTERS, WALK_SPEED};
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ struct Body {
     y: i32,
     target_x: i32,
     target_y: i32,
-    /// Tick at which the next move would be due if all came evenly.
+    /// When the next move would be due if all came evenly, in quarters of a tick.
     next_move: u64,
 }
 
@@ -118,7 +118,7 @@ impl Body {
         match intent {
             Intent::Move { x, y } => {
                 self.may_move(tick, x, y)?;
-                self.next_move = self.next_move.max(tick) + MOVE_COOLDOWN_TICKS;
+                self.next_move = self.next_move.max(4 * tick) + MOVE_COOLDOWN_QUARTERS;
                 (self.target_x, self.target_y) = (x, y);
                 Ok(())
             }
@@ -136,7 +136,7 @@ impl Body {
         if distance_squared(self.x, self.y, x, y) > i64::from(MAX_MOVE_DISTANCE).pow(2) {
             return Err(RejectReason::MoveTooFar);
         }
-        if self.next_move.saturating_sub(tick) > (MOVE_BURST - 1) * MOVE_COOLDOWN_TICKS {
+        if self.next_move.saturating_sub(4 * tick) > (MOVE_BURST - 1) * MOVE_COOLDOWN_QUARTERS {
             return Err(RejectReason::MoveOnCooldown);
         }
         Ok(())
@@ -212,14 +212,17 @@ mod tests {
     }
 
     #[test]
-    fn bunched_moves_are_allowed_up_to_the_burst_and_one_a_tick_after_it() {
+    fn bunched_moves_are_allowed_up_to_the_burst_and_a_little_over_one_a_tick_after_it() {
         let mut zone = zone_at(500_000, 500_000);
-        let results = step(&mut zone, &[move_to(500_001, 500_000); 10]);
-        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 8);
-        assert_eq!(results[8], Err(RejectReason::MoveOnCooldown));
-        assert_eq!(step(&mut zone, &[move_to(500_001, 500_000); 2])[0], Ok(()));
-        (0..8).for_each(|_| drop(step(&mut zone, &[])));
-        assert!(step(&mut zone, &[move_to(500_001, 500_000); 8]).iter().all(Result::is_ok));
+        let stay = [move_to(500_000, 500_000); 10];
+        let allowed = |zone: &mut Zone| step(zone, &stay).iter().filter(|result| result.is_ok()).count();
+        assert_eq!(allowed(&mut zone), 8);
+        assert_eq!((0..300).map(|_| allowed(&mut zone)).sum::<usize>(), 400, "four in three ticks");
+        for _ in 0..6 {
+            step(&mut zone, &[]);
+        }
+        assert_eq!(allowed(&mut zone), 8);
+        assert_eq!(step(&mut zone, &stay)[9], Err(RejectReason::MoveOnCooldown));
     }
 
     #[test]
@@ -302,6 +305,6 @@ mod tests {
                 .collect();
             step(&mut zone, &commands);
         }
-        assert_eq!(zone.state_hash(), 17_924_748_763_089_542_772);
+        assert_eq!(zone.state_hash(), 696_014_735_622_140_840);
     }
 }
