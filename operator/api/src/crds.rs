@@ -18,10 +18,14 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 }
 
 /// Schema of a pod template without descriptions: with them the definition would not fit `kubectl apply`.
-/// It stays structural, so that a misspelt field is refused.
+/// It stays structural, so that a misspelt field is refused. Ephemeral containers cannot be in a template and go too.
 pub(crate) fn pod_template_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = PodTemplateSpec::json_schema(generator);
     drop_descriptions(schema.ensure_object().values_mut());
+    let spec = schema.pointer_mut("/properties/spec/properties").and_then(Value::as_object_mut);
+    if let Some(properties) = spec {
+        properties.remove("ephemeralContainers");
+    }
     schema
 }
 
@@ -36,6 +40,46 @@ fn drop_descriptions<'a>(values: impl Iterator<Item = &'a mut Value>) {
             }
             Value::Array(items) => drop_descriptions(items.iter_mut()),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_fits_kubectl_apply() {
+        for crd in all() {
+            let name = crd.metadata.name.clone().unwrap();
+            let bytes = serde_json::to_vec(&crd).unwrap().len();
+            assert!(bytes < CRD_FILE_BYTES_MAX, "{name}: {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn every_field_of_ours_is_described() {
+        for crd in all() {
+            let name = crd.metadata.name.clone().unwrap();
+            let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+            let root = &schema["openAPIV3Schema"]["properties"];
+            for part in ["spec", "status"] {
+                assert_described(&format!("{name} {part}"), &root[part]);
+            }
+        }
+    }
+
+    fn assert_described(path: &str, schema: &Value) {
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{field}");
+            assert!(property["description"].is_string(), "{path} has no description");
+            // The pod template is Kubernetes' own; its descriptions would not fit.
+            let inner = if property["items"].is_object() { &property["items"] } else { property };
+            if field != "template" || !path.contains("gameservers") && path.matches("template").count() < 2 {
+                if field != "conditions" {
+                    assert_described(&path, inner);
+                }
+            }
         }
     }
 }
