@@ -1,7 +1,8 @@
-//! The players: processes on this host that outlive the command that started them.
+//! The players: a process on this host that outlives the command that started them.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::checkout::Checkout;
+use crate::clock;
 use crate::down;
 use crate::engine::Surroundings;
 use crate::process;
@@ -18,38 +20,62 @@ use crate::state::{Region, State};
 /// The Fleet that the samples make in every region.
 const FLEET: &str = "arena";
 
-/// Time from the scheduled send of an input to the first state that acknowledges it, milliseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+/// How old a line may be before it says nothing about now.
+const AGE_MAX_MS: u64 = 10_000;
+
+/// Seconds from none to all players, at all, from all to none, and at none; then again, so that the AutoScaler acts both ways.
+const RAMP: [(&str, &str); 3] = [("--ramp-up", "60"), ("--hold", "60"), ("--ramp-down", "60")];
+
+/// Time from the scheduled send of an input to the first state that acknowledges it, milliseconds, in the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
-    pub(crate) p90: f64,
     pub(crate) p99: f64,
+    pub(crate) p999: f64,
     pub(crate) max: f64,
 }
 
-/// What the bots of a region counted since they started.
+/// What the bots of a region count.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counts {
     /// In a match now.
-    pub(crate) connected: u64,
-    /// Sessions that ended without the bot's wish.
+    pub(crate) players: u64,
+    /// That many shall be in a match now.
+    pub(crate) target: u64,
+    /// Sessions that ended without the bot's wish, since the start.
     pub(crate) disconnects: u64,
-    /// Joins that a server refused.
+    /// Joins that a server refused, since the start.
     pub(crate) refused: u64,
 }
 
-/// One second of a region, as the bots write it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
+/// One second of a region.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Figures {
     pub(crate) latency_ms: Latency,
-    #[serde(flatten)]
     pub(crate) counts: Counts,
 }
 
-/// Starts the players of every region, after those of an earlier run have left.
+/// A line of the bots' file.
+#[derive(Debug, Deserialize)]
+struct Line {
+    region: String,
+    at_unix_ms: u64,
+    latency_us: Quantiles,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Quantiles {
+    p50: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+/// Starts the players of all regions, after those of an earlier run have left.
 pub(crate) fn start(
     checkout: &Checkout,
     surroundings: &Surroundings,
@@ -58,92 +84,113 @@ pub(crate) fn start(
     program: &Path,
 ) -> Result<()> {
     down::end_marked(&checkout.instance, &["bots"]);
-    let regions = u32::try_from(state.regions.len()).unwrap_or(u32::MAX).max(1);
     // a copy, so that compiling anew does not touch what runs
     let own = checkout.state().join("bots");
     fs::copy(program, &own).with_context(|| format!("failed to copy {}", program.display()))?;
-    for region in &state.regions {
-        let log = process::open_log(&log_file(checkout, &region.id))?;
-        let mut command = Command::new(&own);
-        command.envs(surroundings.variables());
-        arguments(&mut command, checkout, region, players / regions);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // a group of its own, so that Ctrl-C in this terminal is not meant for it
-        command.process_group(0);
-        command.spawn().with_context(|| format!("failed to start the players of {}", region.id))?;
-    }
+    let _absent = fs::remove_file(stats_file(checkout));
+    let log = process::open_log(&log_file(checkout))?;
+    let mut command = Command::new(&own);
+    command.envs(surroundings.variables());
+    arguments(&mut command, checkout, &state.regions, players);
+    command.stdin(Stdio::null()).stdout(log.try_clone().context("failed to share the log")?).stderr(log);
+    // a group of its own, so that Ctrl-C in this terminal is not meant for it
+    command.process_group(0);
+    command.spawn().context("failed to start the players")?;
     Ok(())
 }
 
 /// The one place that knows the bots' flags.
-fn arguments(command: &mut Command, checkout: &Checkout, region: &Region, players: u32) {
-    command.arg("fleet").arg("--kubeconfig").arg(&region.kubeconfig);
-    command.args(["--region", &region.id, "--namespace", "default", "--fleet", FLEET]);
+fn arguments(command: &mut Command, checkout: &Checkout, regions: &[Region], players: u32) {
+    command.args(["fleet", "--namespace", "default", "--fleet", FLEET, "--cycle"]);
+    for region in regions {
+        command.arg("--region").arg(format!("{}={}", region.id, region.kubeconfig.display()));
+    }
     command.args(["--players", &players.to_string()]);
-    command.arg("--stats").arg(stats_file(checkout, &region.id));
+    command.args(RAMP.iter().flat_map(|(flag, seconds)| [flag, seconds]));
+    command.arg("--stats").arg(stats_file(checkout));
 }
 
-/// Newest figures of each region.
+/// Newest figures of each region; none of a region whose bots say nothing any more.
 pub(crate) fn figures(checkout: &Checkout) -> BTreeMap<String, Figures> {
-    let Ok(entries) = fs::read_dir(checkout.state()) else { return BTreeMap::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let region = name.strip_prefix("bots-")?.strip_suffix(".jsonl")?.to_owned();
-            Some((region, newest(&entry.path())?))
+    newest(&stats_file(checkout), clock::unix_ms())
+}
+
+/// The last whole line of each region in a file that grows.
+fn newest(path: &Path, now_unix_ms: u64) -> BTreeMap<String, Figures> {
+    let text = last_bytes(path).unwrap_or_default();
+    let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return BTreeMap::new() };
+    text[..end]
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
+        .filter(|line| now_unix_ms.saturating_sub(line.at_unix_ms) <= AGE_MAX_MS)
+        .map(|line| {
+            #[expect(clippy::cast_precision_loss, reason = "microseconds of latency are far below 2^52")]
+            let ms = |us: u64| us as f64 / 1000.0;
+            let Quantiles { p50, p99, p999, max } = line.latency_us;
+            let latency_ms = Latency { p50: ms(p50), p99: ms(p99), p999: ms(p999), max: ms(max) };
+            (line.region, Figures { latency_ms, counts: line.counts })
         })
         .collect()
 }
 
-/// The last whole line of a file that grows.
-fn newest(path: &Path) -> Option<Figures> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    const TAIL: u64 = 16 * 1024;
+fn last_bytes(path: &Path) -> Option<Vec<u8>> {
+    const TAIL: u64 = 64 * 1024;
     let mut file = fs::File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut text = Vec::new();
     file.read_to_end(&mut text).ok()?;
-    let whole = text.rsplitn(2, |byte| *byte == b'\n').last()?;
-    whole.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok())
+    Some(text)
 }
 
 /// What the bots said last.
 pub(crate) fn last_words(checkout: &Checkout) -> String {
-    crate::cluster::REGION_IDS
-        .iter()
-        .filter_map(|id| fs::read_to_string(log_file(checkout, id)).ok())
-        .flat_map(|text| text.lines().rev().take(4).map(str::to_owned).collect::<Vec<_>>())
-        .collect::<Vec<_>>()
-        .join("\n")
+    fs::read_to_string(log_file(checkout)).unwrap_or_default()
 }
 
-fn stats_file(checkout: &Checkout, region: &str) -> PathBuf {
-    checkout.state().join(format!("bots-{region}.jsonl"))
+fn stats_file(checkout: &Checkout) -> PathBuf {
+    checkout.state().join("bots.jsonl")
 }
 
-fn log_file(checkout: &Checkout, region: &str) -> PathBuf {
-    checkout.log(&format!("bots-{region}"))
+fn log_file(checkout: &Checkout) -> PathBuf {
+    checkout.log("bots")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_newest_whole_line_counts_and_a_torn_one_does_not() {
-        let path = std::env::temp_dir().join(format!("cranewing-bots-test-{}", std::process::id()));
-        fs::write(&path, "{\"connected\": 1}\n{\"connected\": 2, \"latency_ms\": {\"p99\": 9.5}}\n{\"conn")
-            .unwrap();
-        let figures = newest(&path).unwrap();
-        assert_eq!(figures.counts.connected, 2);
-        assert!((figures.latency_ms.p99 - 9.5).abs() < f64::EPSILON);
+    fn line(region: &str, at_unix_ms: u64, players: u64) -> String {
+        format!(
+            r#"{{"region":"{region}","at_unix_ms":{at_unix_ms},"players":{players},"latency_us":{{"p50":7000,"p99":9500}}}}"#
+        )
+    }
+
+    fn read(text: &str, now_unix_ms: u64) -> BTreeMap<String, Figures> {
+        let name = format!("cranewing-bots-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        let figures = newest(&path, now_unix_ms);
         fs::remove_file(path).unwrap();
+        figures
     }
 
     #[test]
-    fn no_line_is_no_figure() {
-        assert_eq!(newest(Path::new("/nowhere")), None);
+    fn the_newest_whole_line_of_each_region_counts_and_a_torn_one_does_not() {
+        let lines =
+            [line("kr", 1000, 1), line("jp", 1000, 5), line("kr", 2000, 2), "{\"region\":\"jp".to_owned()];
+        let figures = read(&lines.join("\n"), 2500);
+        assert_eq!((figures["kr"].counts.players, figures["jp"].counts.players), (2, 5));
+        assert!((figures["kr"].latency_ms.p99 - 9.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_line_of_long_ago_says_nothing_about_now() {
+        assert_eq!(read(&format!("{}\n", line("kr", 1000, 1)), 1000 + AGE_MAX_MS + 1), BTreeMap::new());
+    }
+
+    #[test]
+    fn no_file_is_no_figure() {
+        assert_eq!(newest(Path::new("/nowhere"), 0), BTreeMap::new());
     }
 }

@@ -1,11 +1,18 @@
 //! The only place that reads a clock or waits.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A point in monotonic time.
 #[expect(clippy::disallowed_methods, reason = "a command line tool is the edge")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "a command line tool is the edge")]
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits for one poll interval.

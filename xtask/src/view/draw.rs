@@ -75,12 +75,13 @@ fn draw_cluster(cluster: &Resource) -> String {
 fn draw_figures(figures: &Figures) -> String {
     let Figures { latency_ms: latency, counts } = figures;
     format!(
-        "input to state p50 {:.1} p90 {:.1} p99 {:.1} max {:.1} ms  bots {} disconnects {} refused {}",
+        "input to state p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms  bots {}/{} disconnects {} refused {}",
         latency.p50,
-        latency.p90,
         latency.p99,
+        latency.p999,
         latency.max,
-        counts.connected,
+        counts.players,
+        counts.target,
         counts.disconnects,
         counts.refused
     )

@@ -39,7 +39,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "operator",
-        uses: &["operator-api", "operator-core", "gameserver-contract"],
+        // of the protocol only how a server's key is derived, which both sides must do alike
+        uses: &["operator-api", "operator-core", "gameserver-contract", "gameserver-protocol"],
         never: &["io-uring", "tokio-uring"],
     },
     Rule { package: "gameserver-contract", uses: &[], never: OUTSIDE },
@@ -72,12 +73,11 @@ const RULES: &[Rule] = &[
         uses: &[
             "gameserver-client",
             "gameserver-contract",
-            "gameserver-core",
-            "gameserver-net",
             "gameserver-protocol",
             "gameserver-sys",
+            "operator-api",
         ],
-        never: &["kube"],
+        never: &[],
     },
     Rule {
         package: "e2e",
