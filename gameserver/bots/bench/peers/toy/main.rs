@@ -1,0 +1,69 @@
+//! A bare server to measure against: recvmmsg and sendmmsg at a fixed tick, and nothing else. No encryption, no
+//! rules, no area of interest, no limits. What a game server does beyond this is what it costs.
+//!
+//! A datagram's first four bytes are the number of an input; each tick every address that ever sent one gets a state
+//! that begins with its newest number.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use gameserver_net::{Config, Datagrams, MAX_DATAGRAM_BYTES, Mmsg, Outgoing, bind};
+use gameserver_sys::{Clock, observe_cpus, pin_current_thread};
+
+/// A bare UDP tick server.
+#[derive(Parser)]
+struct Args {
+    /// Address to bind.
+    #[arg(long, default_value = "127.0.0.1:7788")]
+    address: SocketAddr,
+    /// Ticks a second.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    tick_hz: u32,
+    /// Bytes of a state.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(4..=1200))]
+    state_bytes: u16,
+}
+
+struct Player {
+    address: SocketAddr,
+    newest: [u8; 4],
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let cpu = observe_cpus()?.allowed.first().copied().context("no CPU to run on")?;
+    pin_current_thread(cpu).context("failed to pin the thread")?;
+    let (socket, _) = bind(args.address, 4 << 20).context("failed to bind")?;
+    let mut datagrams = Mmsg::open(socket, Config::default()).context("failed to open the socket")?;
+    let state_bytes = usize::from(args.state_bytes).min(MAX_DATAGRAM_BYTES);
+    let (clock, period) = (Clock::start(), Duration::from_secs(1) / args.tick_hz);
+    let mut players: Vec<Player> = Vec::new();
+    let mut numbers: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut due = period;
+    loop {
+        loop {
+            let wait = due.saturating_sub(clock.monotonic());
+            if wait.is_zero() {
+                break;
+            }
+            datagrams.receive(wait, &mut |address, input| {
+                let Some(&newest) = input.first_chunk() else { return };
+                let number = *numbers.entry(address).or_insert_with(|| {
+                    players.push(Player { address, newest });
+                    players.len() - 1
+                });
+                players[number].newest = players[number].newest.max(newest);
+            })?;
+        }
+        let mut turn = players.iter();
+        datagrams.transmit(&mut |slot| {
+            let player = turn.next()?;
+            slot[..4].copy_from_slice(&player.newest);
+            Some(Outgoing { to: player.address, len: state_bytes })
+        })?;
+        due = (due + period).max(clock.monotonic());
+    }
+}

@@ -1,0 +1,189 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::key::ServerKey;
+
+/// Bots that join game servers, move, check every confirmation and measure the latency from input to state.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bots", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Play on one standalone server whose key is known.
+    Server(ServerArgs),
+    /// Play on the Fleets of one or several regions, filling the fullest server first.
+    Fleet(FleetArgs),
+    /// Measure one server beside a bare toy server, in turn, in the same minutes.
+    Bench(BenchArgs),
+}
+
+/// How each bot plays.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub struct PlayArgs {
+    /// Inputs a second of each bot.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub input_hz: u32,
+    /// Ticks a second of the servers, by which the speed of a bot is checked.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub tick_hz: u32,
+}
+
+/// Arguments of `bots server`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ServerArgs {
+    /// Address of the server.
+    #[arg(long)]
+    pub address: SocketAddr,
+    /// Key of the server, 64 hexadecimal digits, as it prints it.
+    #[arg(long, conflicts_with = "key_file", required_unless_present = "key_file")]
+    pub key: Option<ServerKey>,
+    /// File with the key.
+    #[arg(long)]
+    pub key_file: Option<PathBuf>,
+    /// Bots.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub players: u32,
+    /// Seconds to play; until a signal without it.
+    #[arg(long, value_parser = parse_seconds)]
+    pub duration: Option<Duration>,
+    /// Seconds over which the bots join.
+    #[arg(long, default_value = "1", value_parser = parse_seconds)]
+    pub ramp_up: Duration,
+    /// File to which one JSON object a second is appended.
+    #[arg(long)]
+    pub stats: Option<PathBuf>,
+    /// How each bot plays.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+/// Arguments of `bots fleet`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct FleetArgs {
+    /// A region by its id and the kubeconfig that leads there, such as `kr=/path/kubeconfig`; once per region. Just
+    /// an id takes --kubeconfig, or the kubeconfig that kubectl would.
+    #[arg(long = "region", required = true, value_parser = parse_region)]
+    pub regions: Vec<RegionArg>,
+    /// Kubeconfig of regions that name none.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig; its current one by default.
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Namespace of the Fleet.
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+    /// Name of the Fleet.
+    #[arg(long)]
+    pub fleet: String,
+    /// Bots over all regions together, shared out evenly.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub players: u32,
+    /// Seconds from none to all.
+    #[arg(long, default_value = "60", value_parser = parse_seconds)]
+    pub ramp_up: Duration,
+    /// Seconds at all; with --cycle also at none.
+    #[arg(long, default_value = "60", value_parser = parse_seconds)]
+    pub hold: Duration,
+    /// Seconds from all to none.
+    #[arg(long, default_value = "60", value_parser = parse_seconds)]
+    pub ramp_down: Duration,
+    /// Begin again after the ramp down, until a signal.
+    #[arg(long)]
+    pub cycle: bool,
+    /// File to which one JSON object a second and region is appended.
+    #[arg(long)]
+    pub stats: Option<PathBuf>,
+    /// How each bot plays.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+/// A region and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionArg {
+    /// Its id.
+    pub id: String,
+    /// Its kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Arguments of `bots bench`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct BenchArgs {
+    /// The game server program.
+    #[arg(long)]
+    pub gameserver: PathBuf,
+    /// The toy server program (`cargo build --release -p gameserver-bots --bin toy`).
+    #[arg(long)]
+    pub toy: PathBuf,
+    /// Bots on a server.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub players: u32,
+    /// Runs of each server, taken in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Seconds measured in a run, after everyone has joined.
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    pub duration: Duration,
+    /// File for the results, JSON; standard output without it.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// How each bot plays.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("not a number of seconds: {error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn parse_region(text: &str) -> Result<RegionArg, String> {
+    let (id, kubeconfig) = match text.split_once('=') {
+        Some((id, path)) => (id, Some(PathBuf::from(path))),
+        None => (text, None),
+    };
+    if id.is_empty() {
+        return Err("a region needs an id, such as kr=/path/kubeconfig".to_owned());
+    }
+    Ok(RegionArg { id: id.to_owned(), kubeconfig })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_region_is_an_id_with_or_without_a_kubeconfig() {
+        let kubeconfig = Some(PathBuf::from("/tmp/kr"));
+        assert_eq!(parse_region("kr=/tmp/kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig }));
+        assert_eq!(parse_region("kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig: None }));
+        assert!(parse_region("=/tmp/kr").is_err());
+    }
+
+    #[test]
+    fn a_server_needs_a_key_of_one_kind() {
+        let parse = |args: &str| Args::try_parse_from(args.split(' '));
+        assert!(parse("bots server --address 127.0.0.1:1").is_err());
+        assert!(parse("bots server --address 127.0.0.1:1 --key-file k").is_ok());
+        assert!(parse("bots server --address 127.0.0.1:1 --key abc").is_err(), "not 64 digits");
+    }
+}

@@ -1,0 +1,189 @@
+//! `bots fleet`: play on the Fleets of one or several regions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use gameserver_protocol::derive_server_key;
+use gameserver_sys::Clock;
+use tokio::sync::watch;
+
+use crate::args::FleetArgs;
+use crate::assignment::{Assignment, Occupancy, assign};
+use crate::bot::Place;
+use crate::kubernetes::{RegionView, ServerView, connect, follow};
+use crate::ramp::{Ramp, share};
+use crate::stats::LineHead;
+use crate::stats_file::StatsFile;
+use crate::stop::StopSignal;
+use crate::swarm::{Census, Swarm, Ticket};
+
+/// How often bots are sent or called back.
+const DIRECT_PERIOD: Duration = Duration::from_millis(100);
+/// Bots of a region that are sent or called back at a time: 200 a second.
+const MOVES_MAX: u32 = 20;
+const LINE_PERIOD: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: FleetArgs) -> anyhow::Result<()> {
+    let stop = StopSignal::listen().context("failed to listen for signals")?;
+    let mut file =
+        args.stats.as_deref().map(StatsFile::open).transpose().context("failed to open the stats file")?;
+    let clock = Clock::start();
+    let mut swarm =
+        Swarm::new(args.regions.len(), args.play.into(), clock).context("failed to set up polling")?;
+    let ramp = Ramp {
+        players: args.players,
+        up: args.ramp_up,
+        hold: args.hold,
+        down: args.ramp_down,
+        cycle: args.cycle,
+    };
+    let names: Vec<String> = args.regions.iter().map(|region| region.id.clone()).collect();
+    let watchers = Watchers::start(args)?;
+
+    let (mut next_direct, mut next_line) = (Duration::ZERO, LINE_PERIOD);
+    while !stop.has_come() {
+        swarm.turn().context("failed to poll sockets")?;
+        let now = clock.monotonic();
+        let Some(target) = ramp.target(now) else { break };
+        if now >= next_direct {
+            next_direct = now + DIRECT_PERIOD;
+            for (region, view) in watchers.views.iter().enumerate() {
+                direct(&mut swarm, region, share(target, region, names.len()), &view.borrow())?;
+            }
+        }
+        if now >= next_line {
+            next_line += LINE_PERIOD;
+            for (region, name) in names.iter().enumerate() {
+                let census = swarm.census(region);
+                let servers = census.into_iter().map(|(name, census)| (name, census.playing)).collect();
+                let target = share(target, region, names.len());
+                let head = LineHead { region: name, unix: clock.unix(), target, servers: &servers };
+                let line = swarm.stats[region].take_line(&head);
+                tracing::debug!("{line}");
+                if let Some(file) = &mut file {
+                    file.append(&line).context("failed to write the stats file")?;
+                }
+            }
+        }
+    }
+    swarm.leave_all();
+    watchers.stop();
+    for (name, stats) in names.iter().zip(&swarm.stats) {
+        tracing::info!(region = name, "{}", stats.summary());
+    }
+    Ok(())
+}
+
+/// Sends bots to a region's servers, or calls them back.
+fn direct(swarm: &mut Swarm, region: usize, target: u32, view: &RegionView) -> anyhow::Result<()> {
+    let Some(secret) = &view.fleet_secret else { return Ok(()) };
+    let servers = occupancies(&view.servers, swarm.census(region));
+    for assignment in assign(servers, target, MOVES_MAX) {
+        match assignment {
+            Assignment::Join(name) => {
+                let Some(server) = view.servers.iter().find(|server| server.name == name) else { continue };
+                let Some(address) = server.address else { continue };
+                let key = derive_server_key(secret, &server.uid);
+                let place = Place { region, server: Rc::from(name) };
+                swarm.join(place, address, Ticket::Key(key))?;
+            }
+            Assignment::Leave(name) => {
+                swarm.leave(&Place { region, server: Rc::from(name) });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the region shows and what our bots know, together. A server that is gone from the view may still have bots.
+fn occupancies(servers: &[ServerView], mut census: BTreeMap<String, Census>) -> Vec<Occupancy> {
+    let mut occupancies: Vec<_> = servers
+        .iter()
+        .map(|server| Occupancy {
+            server: server.name.clone(),
+            is_ready: server.is_ready && server.address.is_some(),
+            capacity: server.capacity,
+            reported: server.players,
+            bots: census.remove(&server.name).unwrap_or_default().bots,
+        })
+        .collect();
+    occupancies.extend(census.into_iter().map(|(server, census)| Occupancy {
+        server,
+        is_ready: false,
+        capacity: 0,
+        reported: 0,
+        bots: census.bots,
+    }));
+    occupancies
+}
+
+/// A thread that watches every region.
+struct Watchers {
+    views: Vec<watch::Receiver<RegionView>>,
+    thread: JoinHandle<()>,
+}
+
+impl Watchers {
+    fn start(args: FleetArgs) -> anyhow::Result<Self> {
+        // kube takes the process's default; an earlier one stays
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut clients = Vec::new();
+        for region in &args.regions {
+            let kubeconfig: Option<&Path> = region.kubeconfig.as_deref().or(args.kubeconfig.as_deref());
+            let client = runtime
+                .block_on(connect(kubeconfig, args.context.as_deref()))
+                .with_context(|| format!("failed to reach region {}", region.id))?;
+            clients.push(client);
+        }
+        let (shown, views): (Vec<_>, Vec<_>) =
+            clients.iter().map(|_| watch::channel(RegionView::default())).unzip();
+        let watch_all = async move {
+            let followed = clients.into_iter().zip(shown);
+            futures::future::join_all(
+                followed.map(|(client, view)| follow(client, &args.namespace, &args.fleet, view)),
+            )
+            .await;
+        };
+        let run = move || runtime.block_on(watch_all);
+        let thread = std::thread::Builder::new().name("watchers".into()).spawn(run)?;
+        Ok(Self { views, thread })
+    }
+
+    /// Lets go of the views, which ends the watches.
+    fn stop(self) {
+        drop(self.views);
+        if self.thread.join().is_err() {
+            tracing::error!("the watching thread panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_an_address_is_not_offered_and_one_that_is_gone_still_counts() {
+        let server = ServerView {
+            name: "a".to_owned(),
+            uid: "1".to_owned(),
+            is_ready: true,
+            address: None,
+            capacity: 10,
+            players: 4,
+        };
+        let census = BTreeMap::from([
+            ("a".to_owned(), Census { bots: 2, playing: 1 }),
+            ("gone".to_owned(), Census { bots: 3, playing: 3 }),
+        ]);
+        let occupancies = occupancies(&[server], census);
+        let seen: Vec<_> =
+            occupancies.iter().map(|o| (o.server.as_str(), o.is_ready, o.reported, o.bots)).collect();
+        assert_eq!(seen, [("a", false, 4, 2), ("gone", false, 0, 3)]);
+    }
+}

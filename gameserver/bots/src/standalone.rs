@@ -1,0 +1,74 @@
+//! `bots server`: play on one server.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context;
+use gameserver_sys::Clock;
+
+use crate::args::{PlayArgs, ServerArgs};
+use crate::bot::{Place, Play};
+use crate::key::ServerKey;
+use crate::ramp::Ramp;
+use crate::stats::LineHead;
+use crate::stats_file::StatsFile;
+use crate::stop::StopSignal;
+use crate::swarm::{Swarm, Ticket};
+
+/// How often bots are sent or called back.
+const DIRECT_PERIOD: Duration = Duration::from_millis(20);
+const LINE_PERIOD: Duration = Duration::from_secs(1);
+const REGION: &str = "local";
+
+impl From<PlayArgs> for Play {
+    fn from(args: PlayArgs) -> Self {
+        Self { input_period: Duration::from_secs(1) / args.input_hz, tick_hz: args.tick_hz }
+    }
+}
+
+pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
+    let key = match (&args.key, &args.key_file) {
+        (Some(key), _) => *key,
+        (None, Some(path)) => ServerKey::read(path)?,
+        (None, None) => anyhow::bail!("a key is needed: --key or --key-file"),
+    };
+    let stop = StopSignal::listen().context("failed to listen for signals")?;
+    let mut file =
+        args.stats.as_deref().map(StatsFile::open).transpose().context("failed to open the stats file")?;
+    let clock = Clock::start();
+    let mut swarm = Swarm::new(1, args.play.into(), clock).context("failed to set up polling")?;
+    let forever = Duration::from_secs(u64::from(u32::MAX));
+    let hold = args.duration.map_or(forever, |duration| duration.saturating_sub(args.ramp_up));
+    let ramp = Ramp { players: args.players, up: args.ramp_up, hold, down: Duration::ZERO, cycle: false };
+    let place = Place { region: 0, server: Rc::from(args.address.to_string()) };
+
+    let (mut next_direct, mut next_line) = (Duration::ZERO, LINE_PERIOD);
+    while !stop.has_come() {
+        swarm.turn().context("failed to poll sockets")?;
+        let now = clock.monotonic();
+        let Some(target) = ramp.target(now) else { break };
+        if now >= next_direct {
+            next_direct = now + DIRECT_PERIOD;
+            let bots = swarm.census(0).values().map(|census| census.bots).sum::<u32>();
+            for _ in bots..target {
+                swarm.join(place.clone(), args.address, Ticket::Key(key.0))?;
+            }
+        }
+        if now >= next_line {
+            next_line += LINE_PERIOD;
+            let census = swarm.census(0);
+            let servers: BTreeMap<_, _> =
+                census.into_iter().map(|(name, census)| (name, census.playing)).collect();
+            let head = LineHead { region: REGION, unix: clock.unix(), target, servers: &servers };
+            let line = swarm.stats[0].take_line(&head);
+            tracing::info!("{line}");
+            if let Some(file) = &mut file {
+                file.append(&line).context("failed to write the stats file")?;
+            }
+        }
+    }
+    swarm.leave_all();
+    writeln!(std::io::stdout(), "{}", swarm.stats[0].summary()).context("failed to print the summary")
+}

@@ -1,0 +1,182 @@
+//! Many bots on one thread. A turn takes what arrived, does what is due and then sleeps for at most half a
+//! millisecond: bursts are taken together, and no input is late by more.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gameserver_client::Now;
+use gameserver_protocol::Key;
+use gameserver_sys::Clock;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::bot::{Bot, Life, Place, Play};
+use crate::random::secure_bytes;
+use crate::session::Session;
+use crate::stats::Stats;
+use crate::token::mint;
+
+/// Longest sleep of a turn.
+const SLEEP_MAX: Duration = Duration::from_micros(500);
+/// Sockets that one turn takes from at most; the rest is taken by the next.
+const EVENTS_MAX: usize = 4096;
+/// The longest datagram that a server sends, and room to spare.
+const BUFFER_BYTES: usize = 2048;
+
+/// How to get onto a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Ticket {
+    /// Mint a connect token with the server's key.
+    Key(Key),
+    /// The toy takes everyone.
+    Toy,
+}
+
+/// Bots, their sockets and their figures by region.
+pub(crate) struct Swarm {
+    clock: Clock,
+    play: Play,
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    bots: Vec<Option<Bot>>,
+    /// When each place of `bots` has something to do; scanned each turn, so it is kept apart and dense.
+    due: Vec<Duration>,
+    free: Vec<usize>,
+    pub(crate) stats: Vec<Stats>,
+}
+
+impl Swarm {
+    pub(crate) fn new(regions: usize, play: Play, clock: Clock) -> io::Result<Self> {
+        Ok(Self {
+            clock,
+            play,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_MAX),
+            buffer: vec![0; BUFFER_BYTES],
+            bots: Vec::new(),
+            due: Vec::new(),
+            free: Vec::new(),
+            stats: vec![Stats::default(); regions],
+        })
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { monotonic: self.clock.monotonic(), unix: self.clock.unix() }
+    }
+
+    /// Sends a new bot to a server.
+    pub(crate) fn join(&mut self, place: Place, server: SocketAddr, ticket: Ticket) -> anyhow::Result<()> {
+        let now = self.now();
+        let session = match ticket {
+            Ticket::Key(key) => Session::game(mint(server, &key, now.unix)?, now),
+            Ticket::Toy => Session::toy(server),
+        };
+        let mut bot = Bot::new(place, session, self.play, now, u64::from_le_bytes(secure_bytes()))?;
+        let at = self.free.pop().unwrap_or(self.bots.len());
+        self.poll.registry().register(&mut bot.socket, Token(at), Interest::READABLE)?;
+        if at == self.bots.len() {
+            self.bots.push(None);
+            self.due.push(Duration::MAX);
+        }
+        self.due[at] = now.monotonic;
+        self.bots[at] = Some(bot);
+        Ok(())
+    }
+
+    /// Has one bot leave the place; false when none is there.
+    pub(crate) fn leave(&mut self, place: &Place) -> bool {
+        let is_there = |bot: &Option<Bot>| bot.as_ref().is_some_and(|bot| bot.place == *place);
+        let Some(at) = self.bots.iter().rposition(is_there) else { return false };
+        self.dismiss(at);
+        true
+    }
+
+    /// Has everyone leave.
+    pub(crate) fn leave_all(&mut self) {
+        (0..self.bots.len()).for_each(|at| self.dismiss(at));
+    }
+
+    fn dismiss(&mut self, at: usize) {
+        let now = self.now();
+        if let Some(bot) = &mut self.bots[at] {
+            bot.leave(now, &mut self.buffer);
+        }
+        self.remove(at);
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(mut bot) = self.bots[at].take() {
+            // closing the socket deregisters it too; an error here changes nothing
+            let _deregistered = self.poll.registry().deregister(&mut bot.socket);
+            self.due[at] = Duration::MAX;
+            self.free.push(at);
+        }
+    }
+
+    /// Bots of a region by server, those who are joining included, and how many of them play.
+    pub(crate) fn census(&self, region: usize) -> BTreeMap<String, Census> {
+        let mut census = BTreeMap::<String, Census>::new();
+        for bot in self.bots.iter().flatten().filter(|bot| bot.place.region == region) {
+            let server = census.entry(bot.place.server.to_string()).or_default();
+            server.bots += 1;
+            server.playing += u32::from(bot.life == Life::Playing);
+        }
+        census
+    }
+
+    /// One turn.
+    pub(crate) fn turn(&mut self) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &self.events {
+            let now = Now { monotonic: self.clock.monotonic(), unix: self.clock.unix() };
+            let at = event.token().0;
+            if let Some(Some(bot)) = self.bots.get_mut(at) {
+                bot.receive(now, &mut self.buffer, &mut self.stats[bot.place.region]);
+                self.due[at] = bot.due();
+            }
+        }
+        self.act();
+        let earliest = self.due.iter().min().copied().unwrap_or(Duration::MAX);
+        let sleep = earliest.saturating_sub(self.clock.monotonic()).min(SLEEP_MAX);
+        if !sleep.is_zero() {
+            pause(sleep);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self) {
+        let mut now = self.now();
+        for at in 0..self.bots.len() {
+            if self.due[at] > now.monotonic {
+                continue;
+            }
+            if let Some(bot) = &mut self.bots[at] {
+                now.monotonic = self.clock.monotonic();
+                bot.act(now, &mut self.buffer, &mut self.stats[bot.place.region]);
+                self.due[at] = bot.due();
+                if bot.life == Life::Gone {
+                    self.remove(at);
+                }
+            }
+        }
+    }
+}
+
+/// Bots on one server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// All.
+    pub(crate) bots: u32,
+    /// Those in the game.
+    pub(crate) playing: u32,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bounded pause between turns is what makes bots cheap")]
+fn pause(sleep: Duration) {
+    std::thread::sleep(sleep);
+}
