@@ -87,17 +87,16 @@ pub(crate) fn await_operator(
 ) -> Result<()> {
     let log = checkout.log(&format!("install-{}", region.id));
     let limit = format!("--timeout={}s", Duration::from_secs(120).as_secs());
-    let rollout = [
-        "--namespace",
-        NAMESPACE,
-        "rollout",
-        "status",
-        "deployment",
-        "--selector=app.kubernetes.io/name=cranewing",
-    ];
+    let rollout = ["--namespace", NAMESPACE, "rollout", "status", "deployment/cranewing-operator"];
     process::run(kubectl(surroundings, region).args(rollout).arg(&limit), &log).map_err(|error| {
-        let logs =
-            ["--namespace", NAMESPACE, "logs", "--selector=app.kubernetes.io/name=cranewing", "--tail=15"];
+        let logs = [
+            "--namespace",
+            NAMESPACE,
+            "logs",
+            "--selector=app.kubernetes.io/name=cranewing",
+            "--prefix",
+            "--tail=15",
+        ];
         let said = process::output(kubectl(surroundings, region).args(logs)).unwrap_or_default();
         error.context(format!(
             "the operator of {} is not available; it said:\n{}",
