@@ -147,6 +147,9 @@ fn an_acknowledgement_of_a_tick_that_never_was_settles_nothing() {
     let packet = peer.moves(u64::MAX, &[(1, 0, -1, 0)]);
     bench.exchange(peer.address, &packet);
     assert_eq!(peer.snapshot(&mut bench).rejected.len(), 1);
+    let packet = peer.moves(0, &[]);
+    bench.exchange(peer.address, &packet);
+    assert_eq!(peer.snapshot(&mut bench).rejected.len(), 1);
 }
 
 /// While a client does not acknowledge, its inputs wait; no outcome is ever lost.
@@ -159,7 +162,8 @@ fn inputs_wait_while_there_is_no_room_for_their_outcome() {
     let mut next: u32 = 1;
     for _ in 0..40 {
         bench.elapsed += Duration::from_millis(100);
-        let moves: Vec<_> = (next..next + 8).map(|sequence| (sequence, 0, -1, 0)).collect();
+        // 13 at a time do not divide the room evenly, so that the last ones must wait inside of a tick
+        let moves: Vec<_> = (next..next + 13).map(|sequence| (sequence, 0, -1, 0)).collect();
         let packet = peer.moves(0, &moves);
         bench.exchange(peer.address, &packet);
         let snapshot = peer.snapshot(&mut bench);
@@ -169,6 +173,12 @@ fn inputs_wait_while_there_is_no_room_for_their_outcome() {
     }
     assert_eq!(told, (1..=32).collect());
     assert!(bench.server.counters().inputs_deferred > 0);
+
+    let packet = peer.moves(bench.server.tick(), &[]);
+    bench.exchange(peer.address, &packet);
+    let snapshot = peer.snapshot(&mut bench);
+    assert!(snapshot.rejected.iter().all(|rejected| rejected.sequence > 32), "and goes on after it");
+    assert!(snapshot.head.last_input_sequence > 32);
 }
 
 #[test]
@@ -216,6 +226,37 @@ fn a_tick_carries_out_its_most_and_takes_turns() {
     assert_eq!(bench.server.counters().commands_deferred, 7);
     let depths = bench.server.take_histograms().queue_depth;
     assert_eq!((depths.count(), depths.sum()), (9, 24 + 21 + 18 + 15 + 12 + 9 + 6 + 3));
+}
+
+/// At several times what a tick can carry out, everyone gets the same share.
+#[test]
+fn under_overload_nobody_is_served_more_than_another() {
+    let mut bench = Bench::with_config(ServerConfig { max_commands_per_tick: 3, ..config() });
+    let mut peers: Vec<_> =
+        (0..8).map(|id| bench.peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
+    for peer in &mut peers {
+        peer.connect(&mut bench);
+    }
+    for tick in 1..=400 {
+        bench.elapsed += Duration::from_micros(15_625);
+        for peer in &mut peers {
+            let packet = peer.moves(0, &[(tick, 0, 0, 0)]);
+            bench.server.handle_datagram(bench.now(), peer.address, &mut packet.clone());
+        }
+        bench.tick();
+    }
+    bench.server.step(bench.now());
+    let mut buffer = [0; 1200];
+    let mut decided = Vec::new();
+    while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
+        let peer = peers.iter().find(|peer| peer.address == transmit.to).expect("known");
+        let mut snapshot = gameserver_client::Snapshot::default();
+        snapshot.decode_into(&peer.open(&buffer[..transmit.len]).1).expect("a snapshot");
+        decided.push(snapshot.head.last_input_sequence);
+    }
+    let (least, most) = (decided.iter().min(), decided.iter().max());
+    assert_eq!(decided.len(), 8);
+    assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 8), "{decided:?}");
 }
 
 #[test]
@@ -274,16 +315,47 @@ fn players_see_each_other_when_they_are_near_and_not_when_far() {
 
 #[test]
 fn a_player_who_left_is_seen_no_more() {
-    let mut world = World::new(1, Network::default());
-    let (one, _) = (world.add_player(), world.add_player());
+    let mut world = World::with_config(1, Network::default(), ServerConfig { capacity: 300, ..config() });
+    for _ in 0..300 {
+        world.add_player();
+    }
     world.run_until(all_playing);
-    world.players[one].client.disconnect();
+    world.run(Duration::from_millis(50));
+    let sees = |world: &World, id: u32| {
+        let snapshots = world.players.iter().filter_map(|player| player.client.snapshot());
+        snapshots.filter(|snapshot| snapshot.entities.iter().any(|entity| entity.id == id)).count()
+    };
+    let leaver = world.players[7].client.snapshot().expect("playing").head.entity_id;
+    assert!(sees(&world, leaver) > 0);
+    world.players[7].client.disconnect();
     world.run(Duration::from_millis(100));
-    assert_eq!(world.server.status(world.now()).players, 1);
-    assert_eq!(
-        world.players[one].client.state(),
-        ClientState::Disconnected { reason: DisconnectReason::ByClient }
-    );
+    assert_eq!(sees(&world, leaver), 0);
+    assert_eq!(world.server.status(world.now()).players, 299);
+    let reason = DisconnectReason::ByClient;
+    assert_eq!(world.players[7].client.state(), ClientState::Disconnected { reason });
+}
+
+#[test]
+fn whoever_gets_a_slot_finds_nothing_of_its_last_player() {
+    let mut bench = Bench::with_config(ServerConfig { capacity: 1, ..config() });
+    let mut first = bench.peer(1, 1000);
+    first.connect(&mut bench);
+    let packet = first.moves(0, &[(1, 0, -1, 0), (2, 40, -1, 0)]);
+    bench.exchange(first.address, &packet);
+    let left = first.snapshot(&mut bench);
+    assert_eq!((left.head.last_input_sequence, left.rejected.len()), (1, 1));
+    let goodbye = first.seal(gameserver_protocol::PacketKind::Disconnect, &[]);
+    bench.exchange(first.address, &goodbye);
+    let mut second = bench.peer(2, 1001);
+    second.connect(&mut bench);
+    let packet = second.moves(0, &[]);
+    bench.exchange(second.address, &packet);
+    let fresh = second.snapshot(&mut bench);
+    assert_eq!((fresh.head.last_input_sequence, fresh.rejected.len()), (0, 0));
+    assert_ne!(fresh.head.entity_id, left.head.entity_id);
+    for _ in 0..50 {
+        assert_eq!(second.snapshot(&mut bench).head.last_input_sequence, 0);
+    }
 }
 
 #[test]

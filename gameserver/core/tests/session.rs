@@ -55,6 +55,22 @@ fn a_changed_packet_does_not_authenticate_and_does_not_move_the_window() {
 }
 
 #[test]
+fn a_response_that_crossed_the_welcome_is_no_offence_and_a_servers_kinds_are() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    let challenge = bench.exchange(peer.address, &peer.request());
+    let (first, second) = (peer.response(&challenge), peer.response(&challenge));
+    assert_eq!(bench.exchange(peer.address, &first).len(), 1);
+    assert!(bench.exchange(peer.address, &second).is_empty());
+    assert_eq!(bench.rejects(), []);
+    for (kind, body) in [(PacketKind::Denied, &[][..]), (PacketKind::Challenge, &[0; 308])] {
+        let packet = peer.seal(kind, body);
+        assert!(bench.exchange(peer.address, &packet).is_empty());
+    }
+    assert_eq!(bench.rejects(), [("unexpected_packet", 2)]);
+}
+
+#[test]
 fn a_strange_address_has_no_session() {
     let (mut bench, mut peer) = connected();
     let packet = keep_alive(&mut peer);

@@ -32,6 +32,8 @@ pub use refusal::Refusal;
 
 /// How often an unconfirmed client hears that it is connected.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
+/// Between two looks for handshakes that have expired.
+const SWEEP: Duration = Duration::from_millis(250);
 
 /// What a datagram meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(crate) struct Sessions {
     slots_by_client: HashMap<u64, u32, KeyedState>,
     connected: Slab<Session>,
     pending: Slab<Pending>,
+    /// When handshakes are next looked through for those that have expired.
+    next_sweep: Duration,
     /// Sessions that the server ends: goodbyes are still to be sent.
     closing: VecDeque<u32>,
     budget: Budget,
@@ -100,6 +104,7 @@ impl Sessions {
             slots_by_client: HashMap::with_capacity_and_hasher(2 * capacity, hash),
             connected: Slab::new(capacity),
             pending: Slab::new(handshakes),
+            next_sweep: Duration::ZERO,
             closing: VecDeque::with_capacity(capacity),
             budget: Budget::new(hash),
             used_tokens: UsedTokens::new(8 * capacity + 1024, hash),
@@ -193,13 +198,12 @@ impl Sessions {
         if !session.is_open() {
             return Err(Refusal::NoSession);
         }
+        if header.kind == PacketKind::Response {
+            // it crossed our keep-alive on the way; the next keep-alive is due soon anyway
+            return session.open(header, datagram).map(|_repeated| Received::Nothing).map_err(refusal_of);
+        }
         if !header.kind.is_replay_protected() {
-            // a response that crossed our keep-alive on the way; the next keep-alive is due soon anyway
-            return if header.kind == PacketKind::Response {
-                Ok(Received::Nothing)
-            } else {
-                Err(Refusal::Unexpected)
-            };
+            return Err(Refusal::Unexpected);
         }
         if session.replay.is_replay(header.sequence) {
             return Err(Refusal::Replayed);
@@ -237,7 +241,8 @@ impl Sessions {
             self.remove(slot);
             counters.timeouts += 1;
         }
-        if self.pending.len() > 0 {
+        if self.pending.len() > 0 && now.monotonic >= self.next_sweep {
+            self.next_sweep = now.monotonic + SWEEP;
             self.expire_pending(now);
         }
     }
