@@ -73,6 +73,7 @@ const RULES: &[Rule] = &[
         uses: &[
             "gameserver-client",
             "gameserver-contract",
+            "gameserver-net",
             "gameserver-protocol",
             "gameserver-sys",
             "operator-api",
