@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::args::BenchArgs;
 use crate::bot::Place;
+use crate::key::ServerKey;
 use crate::random::secure_bytes;
 use crate::swarm::{Swarm, Ticket};
 
@@ -154,8 +155,7 @@ impl Server {
     fn start(args: &BenchArgs, contender: Contender, key: &[u8; 32]) -> anyhow::Result<Self> {
         let address = free_address()?;
         let key_file = std::env::temp_dir().join(format!("bots-bench-{}.key", std::process::id()));
-        let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        fs::write(&key_file, digits).context("failed to write the key file")?;
+        fs::write(&key_file, ServerKey(*key).digits()).context("failed to write the key file")?;
         let tick_hz = args.play.tick_hz.to_string();
         let mut command = match contender {
             Contender::Gameserver => {

@@ -16,6 +16,14 @@ impl ServerKey {
     }
 }
 
+impl ServerKey {
+    /// As it is read again.
+    pub(crate) fn digits(&self) -> String {
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
+}
+
 impl fmt::Debug for ServerKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ServerKey") // and never the key itself
@@ -49,6 +57,7 @@ mod tests {
     #[test]
     fn a_key_is_64_hexadecimal_digits() {
         assert_eq!("0f".repeat(32).parse(), Ok(ServerKey([15; 32])));
+        assert_eq!(ServerKey([15; 32]).digits(), "0f".repeat(32));
         for wrong in ["", "0f", &"0f".repeat(33), &"+f".repeat(32), &"é".repeat(32)] {
             assert_eq!(wrong.parse::<ServerKey>(), Err(KeyError), "{wrong}");
         }
