@@ -151,6 +151,29 @@ fn disconnect_all_says_goodbye_ten_times_and_frees_the_players_at_once() {
     bench.peer(1, 1000).connect(&mut bench);
 }
 
+#[test]
+fn a_player_who_was_sent_away_may_be_back_before_the_goodbyes_are_out() {
+    let (mut bench, first) = connected();
+    bench.server.disconnect_all(bench.now());
+    bench.elapsed += Duration::from_secs(1);
+    let mut again = bench.peer(1, 1001);
+    bench.server.handle_datagram(bench.now(), again.address, &mut again.request());
+    let (mut goodbyes, mut buffer) = (0, [0; 1200]);
+    while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
+        if transmit.to == first.address {
+            goodbyes += 1;
+        } else if again.open(&buffer[..transmit.len]).0 == PacketKind::Challenge {
+            // the first answer, so that the goodbyes are still to come when this arrives
+            let mut response = again.response(&[buffer[..transmit.len].to_vec()]);
+            bench.server.handle_datagram(bench.now(), again.address, &mut response);
+        }
+    }
+    assert_eq!((goodbyes, bench.players()), (10, 1));
+    let third = bench.peer(1, 1002);
+    assert!(bench.exchange(third.address, &third.request()).is_empty(), "still connected once");
+    assert_eq!(bench.rejects(), [("already_connected", 1)]);
+}
+
 /// Rule: sequences start at the milliseconds of the wall clock, shifted by 20, those outside of sessions with the
 /// top bit set, so that no boot repeats a nonce.
 #[test]
