@@ -57,23 +57,37 @@ pub(crate) fn run(args: FleetArgs) -> anyhow::Result<()> {
         }
         if now >= next_line {
             next_line += LINE_PERIOD;
-            for (region, name) in names.iter().enumerate() {
-                let census = swarm.census(region);
-                let servers = census.into_iter().map(|(name, census)| (name, census.playing)).collect();
-                let target = share(target, region, names.len());
-                let head = LineHead { region: name, unix: clock.unix(), target, servers: &servers };
-                let line = swarm.stats[region].take_line(&head);
-                tracing::debug!("{line}");
-                if let Some(file) = &mut file {
-                    file.append(&line).context("failed to write the stats file")?;
-                }
-            }
+            write_lines(&mut swarm, &names, target, clock, file.as_mut())?;
         }
     }
     swarm.leave_all();
+    // whoever reads the file sees everyone gone, and counts that are final
+    write_lines(&mut swarm, &names, 0, clock, file.as_mut())?;
     watchers.stop();
     for (name, stats) in names.iter().zip(&swarm.stats) {
         tracing::info!(region = name, "{}", stats.summary());
+    }
+    Ok(())
+}
+
+/// One line for each region.
+fn write_lines(
+    swarm: &mut Swarm,
+    names: &[String],
+    target: u32,
+    clock: Clock,
+    mut file: Option<&mut StatsFile>,
+) -> anyhow::Result<()> {
+    for (region, name) in names.iter().enumerate() {
+        let census = swarm.census(region);
+        let servers = census.into_iter().map(|(name, census)| (name, census.playing)).collect();
+        let target = share(target, region, names.len());
+        let head = LineHead { region: name, unix: clock.unix(), target, servers: &servers };
+        let line = swarm.stats[region].take_line(&head);
+        tracing::debug!("{line}");
+        if let Some(file) = &mut file {
+            file.append(&line).context("failed to write the stats file")?;
+        }
     }
     Ok(())
 }

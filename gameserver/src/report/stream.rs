@@ -120,6 +120,8 @@ async fn speak(write: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -
         }
         acked = drain.acked;
         tokio::select! {
+            // reports first: the last one is still to be read when both have closed
+            biased;
             report = outbound.reports.recv() => match report {
                 Ok(report) => send(write, &ServerMessage::Report((*report).clone())).await?,
                 // this stream was slow; figures that were missed are a gap, not an error
@@ -160,4 +162,79 @@ fn keep_honest(tcp: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_tcp_user_timeout(Some(STEP_LIMIT))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(STEP_LIMIT).with_interval(STEP_LIMIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameserver_contract::{HistogramDelta, Phase};
+    use tokio::io::DuplexStream;
+
+    fn report(seq: u64) -> Arc<Report> {
+        let (tick_us, input_latency_us, queue_depth) =
+            (HistogramDelta::default(), HistogramDelta::default(), HistogramDelta::default());
+        Arc::new(Report {
+            seq,
+            phase: Phase::Draining,
+            players: 0,
+            cpu_millis: 0,
+            tick_us,
+            input_latency_us,
+            queue_depth,
+            joins_total: 0,
+            refused_total: 0,
+            timeouts_total: 0,
+            rejects_total: 0,
+            late_ticks_total: 0,
+        })
+    }
+
+    struct Speaking {
+        reports: broadcast::Sender<Arc<Report>>,
+        drain: watch::Sender<DrainView>,
+        replica: DuplexStream,
+    }
+
+    /// Runs `script` against a stream that speaks, until both are done.
+    fn speaking(script: impl AsyncFnOnce(Speaking)) {
+        let (reports, heard) = broadcast::channel(8);
+        let (drain, drain_view) = watch::channel(DrainView::default());
+        let (mut write, replica) = tokio::io::duplex(64 * 1024);
+        let mut outbound = Outbound { reports: heard, drain: drain_view };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let speak = speak(&mut write, &mut outbound);
+            let (spoken, ()) = tokio::join!(speak, script(Speaking { reports, drain, replica }));
+            spoken.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_completed_drain_is_acknowledged_once_and_again_by_its_next_number() {
+        speaking(async |Speaking { reports, drain, mut replica }| {
+            for order in [7, 9] {
+                drain.send_replace(DrainView { order: Some(order), acked: None });
+                drain.send_replace(DrainView { order: Some(order), acked: Some(order) });
+                let heard: ServerMessage = read_frame(&mut replica).await.unwrap();
+                assert_eq!(heard, ServerMessage::DrainAcked { order });
+            }
+            reports.send(report(1)).unwrap();
+            let heard: ServerMessage = read_frame(&mut replica).await.unwrap();
+            assert_eq!(heard, ServerMessage::Report((*report(1)).clone()), "nothing is acknowledged twice");
+        });
+    }
+
+    #[test]
+    fn a_stream_sends_what_was_reported_before_the_server_stopped_and_then_ends() {
+        speaking(async |Speaking { reports, drain: _drain, mut replica }| {
+            reports.send(report(1)).unwrap();
+            reports.send(report(2)).unwrap();
+            drop(reports);
+            for seq in [1, 2] {
+                let heard: ServerMessage = read_frame(&mut replica).await.unwrap();
+                assert_eq!(heard, ServerMessage::Report((*report(seq)).clone()));
+            }
+            assert!(read_frame::<ServerMessage>(&mut replica).await.is_err(), "the end");
+        });
+    }
 }

@@ -1,0 +1,255 @@
+//! The real program as a process, and players on real sockets.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gameserver_client::{Client, ClientState, Event};
+use gameserver_protocol::{ConnectTokenClaims, Now, PROTOCOL_ID};
+use gameserver_sys::Clock;
+use serde_json::Value;
+
+/// How long anything may take before a test gives up: a hang fails, a busy machine does not.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running game server. Killed when dropped.
+pub struct Server {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
+    pub udp: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// A command for a server on free ports of the loopback address.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gameserver"));
+    command
+        .args(["--bind-address", "127.0.0.1", "--port", "0", "--admin-address", "127.0.0.1:0"])
+        .args(["--log-format", "json"])
+        .args(args)
+        .stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = command(args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut log = Vec::new();
+        let listening = loop {
+            let line = read_line(&mut lines).unwrap_or_else(|| panic!("the server ended: {log:#?}"));
+            log.push(line.clone());
+            if line["message"] == "listening" {
+                break line;
+            }
+        };
+        let address = |field: &str| listening[field].as_str().unwrap().parse().unwrap();
+        let log = Arc::new(Mutex::new(log));
+        let shared = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            while let Some(line) = read_line(&mut lines) {
+                shared.lock().unwrap().push(line);
+            }
+        });
+        Self { child, log, reader: Some(reader), udp: address("udp"), admin: address("admin") }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
+        let status = await_some("the server to end", || self.child.try_wait().unwrap());
+        self.reader.take().unwrap().join().unwrap();
+        (status, self.log())
+    }
+
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The line with this message.
+    pub fn logged(&self, message: &str) -> Value {
+        await_some(message, || self.log().into_iter().find(|line| line["message"] == message))
+    }
+
+    /// Status code and body of a path of the admin endpoint.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Value of a metric without labels, or with exactly these.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn read_line(lines: &mut BufReader<ChildStderr>) -> Option<Value> {
+    let mut line = String::new();
+    (lines.read_line(&mut line).unwrap() > 0)
+        .then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}")))
+}
+
+/// Asks until there is an answer.
+pub fn await_some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let clock = Clock::start();
+    let (_idle_sender, idle) = std::sync::mpsc::channel::<()>();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(clock.monotonic() < PATIENCE, "waited in vain for {what}");
+        let _timed_out = idle.recv_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Players that share a thread, each on a socket of its own.
+pub struct Players {
+    clock: Clock,
+    pub players: Vec<Player>,
+}
+
+pub struct Player {
+    pub client: Client,
+    socket: UdpSocket,
+    sent_at: Option<(u32, Duration)>,
+    pub latencies: Vec<Duration>,
+    pub rejected: Vec<Event>,
+}
+
+impl Players {
+    pub fn new(count: u64, server: SocketAddr, key: &[u8; 32]) -> Self {
+        let clock = Clock::start();
+        let players = (0..count).map(|number| Player::new(number + 1, server, key, now(&clock)));
+        Self { clock, players: players.collect() }
+    }
+
+    /// Everyone plays until `done`; each has one move under way at a time.
+    pub fn play_until(&mut self, what: &str, mut done: impl FnMut(&[Player]) -> bool) {
+        let end = self.clock.monotonic() + PATIENCE;
+        let (_idle_sender, idle) = std::sync::mpsc::channel::<()>();
+        while !done(&self.players) {
+            assert!(self.clock.monotonic() < end, "waited in vain for {what}");
+            let _timed_out = idle.recv_timeout(Duration::from_millis(1));
+            for player in &mut self.players {
+                player.turn(self.clock);
+            }
+        }
+    }
+
+    pub fn leave(&mut self) {
+        for player in &mut self.players {
+            player.client.disconnect();
+            player.turn(self.clock);
+        }
+    }
+}
+
+pub fn now(clock: &Clock) -> Now {
+    Now { monotonic: clock.monotonic(), unix: clock.unix() }
+}
+
+impl Player {
+    fn new(client_id: u64, server: SocketAddr, key: &[u8; 32], now: Now) -> Self {
+        let claims = ConnectTokenClaims {
+            protocol_id: PROTOCOL_ID,
+            server_addresses: &[server],
+            client_id,
+            user_data: &[0; 256],
+            now_unix: now.unix,
+            lifetime_seconds: 30,
+            timeout_seconds: 10,
+        };
+        let token = claims.mint(key, &gameserver_random()).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let client = Client::new(token, now, [7; 32]);
+        Self { client, socket, sent_at: None, latencies: Vec::new(), rejected: Vec::new() }
+    }
+
+    pub fn is_playing(&self) -> bool {
+        self.client.state() == ClientState::Connected
+    }
+
+    fn turn(&mut self, clock: Clock) {
+        let mut buffer = [0; 2048];
+        while let Ok(len) = self.socket.recv(&mut buffer) {
+            self.client.handle_datagram(now(&clock), &mut buffer[..len]);
+        }
+        let time = now(&clock);
+        self.client.update(time);
+        while let Some(event) = self.client.poll_event() {
+            match (event, self.sent_at) {
+                (Event::Confirmed { input_seq, .. }, Some((sent, at))) if sent == input_seq => {
+                    self.latencies.push(time.monotonic.saturating_sub(at));
+                    self.sent_at = None;
+                }
+                (rejected @ Event::Rejected { .. }, _) => {
+                    self.rejected.push(rejected);
+                    self.sent_at = None;
+                }
+                _ => {}
+            }
+        }
+        if self.sent_at.is_none()
+            && let Some(head) = self.client.snapshot().map(|snapshot| snapshot.head)
+        {
+            let x = if head.x > 500_000 { head.x - 1000 } else { head.x + 1000 };
+            self.sent_at = Some((self.client.send_move(time, x, head.y), time.monotonic));
+        }
+        while let Some(transmit) = self.client.poll_transmit(time, &mut buffer) {
+            self.socket.send_to(&buffer[..transmit.len], transmit.to).unwrap();
+        }
+    }
+}
+
+fn gameserver_random() -> [u8; 88] {
+    let mut bytes = [0; 88];
+    for part in bytes.chunks_mut(32) {
+        part.copy_from_slice(&gameserver::random_bytes().unwrap()[..part.len()]);
+    }
+    bytes
+}
+
+/// A file in the temporary directory, removed when dropped.
+pub struct TempFile(pub std::path::PathBuf);
+
+impl TempFile {
+    pub fn new(name: &str, content: &str) -> Self {
+        let unique = format!("gameserver-{}-{:?}-{name}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(unique.replace(['(', ')'], "-"));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _removed = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,260 @@
+//! Reports to an operator: the real program against replicas that speak the contract over TLS.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use common::{PATIENCE, Players, Server, TempFile, await_some};
+use gameserver::{encode_frame, random_bytes};
+use gameserver_contract::{
+    CONTRACT_VERSION, Hello, OperatorMessage, Phase, REPORT_TLS_NAME, Report, ServerMessage, Welcome,
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// An authority and what it signed for the replicas.
+struct Authority {
+    bundle: String,
+    config: Arc<ServerConfig>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap();
+        let issuer = Issuer::new(params, &authority_key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![REPORT_TLS_NAME.to_owned()]).unwrap();
+        let certificate: CertificateDer<'static> = params.signed_by(&key, &issuer).unwrap().der().clone();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Self { bundle: authority.pem(), config: Arc::new(config) }
+    }
+}
+
+/// An operator replica's report endpoint.
+struct Replica {
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+}
+
+impl Replica {
+    fn new(authority: &Authority) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { listener, config: Arc::clone(&authority.config) }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The next stream and its hello.
+    fn accept(&self) -> (Stream, Hello) {
+        let (tcp, _) = await_some("a stream", || self.listener.accept().ok());
+        tcp.set_nonblocking(false).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let tls = ServerConnection::new(Arc::clone(&self.config)).unwrap();
+        let mut stream = Stream(StreamOwned::new(tls, tcp));
+        match stream.read() {
+            Some(ServerMessage::Hello(hello)) => (stream, hello),
+            other => panic!("{other:?} came before the hello"),
+        }
+    }
+}
+
+struct Stream(StreamOwned<ServerConnection, TcpStream>);
+
+impl Stream {
+    fn say(&mut self, message: &OperatorMessage) {
+        self.0.write_all(&encode_frame(message).unwrap()).unwrap();
+        self.0.flush().unwrap();
+    }
+
+    fn welcome(&mut self, replicas: &[&Replica], server_key: [u8; 32]) {
+        let replicas = replicas.iter().map(|replica| replica.address()).collect();
+        self.say(&OperatorMessage::Welcome(Welcome { replicas, server_key, report_period_ms: 100 }));
+    }
+
+    /// The next message; `None` when the stream has ended.
+    fn read(&mut self) -> Option<ServerMessage> {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length).ok()?;
+        let mut body = vec![0; u32::from_be_bytes(length) as usize];
+        self.0.read_exact(&mut body).ok()?;
+        Some(rmp_serde::from_slice(&body).unwrap())
+    }
+
+    /// Reads on until a report satisfies `wanted`.
+    fn report(&mut self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
+        loop {
+            match self.read() {
+                Some(ServerMessage::Report(report)) if wanted(&report) => return report,
+                Some(_) => {}
+                None => panic!("the stream ended before {what}"),
+            }
+        }
+    }
+
+    /// Reads on until the stream ends.
+    fn until_ended(mut self) -> Vec<ServerMessage> {
+        std::iter::from_fn(|| self.read()).collect()
+    }
+}
+
+struct Files {
+    bundle: TempFile,
+    token: TempFile,
+}
+
+fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
+    let files =
+        Files { bundle: TempFile::new("ca.pem", bundle), token: TempFile::new("token", "first token\n") };
+    let server = Server::start(&[
+        "--report-endpoint",
+        &service.to_string(),
+        "--report-ca-file",
+        files.bundle.path(),
+        "--report-token-file",
+        files.token.path(),
+        "--namespace",
+        "games",
+        "--game-server",
+        "arena-1",
+        "--game-server-uid",
+        "7a3d",
+        "--capacity",
+        "50",
+    ]);
+    (server, files)
+}
+
+#[test]
+fn a_server_says_who_it_is_gets_its_key_and_reports_what_players_do() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files) = start(replica.address(), &authority.bundle);
+    assert_eq!(server.get("/readyz"), (503, "no key yet\n".to_owned()));
+    let (mut stream, hello) = replica.accept();
+    let told =
+        (hello.contract_version, hello.token.as_str(), hello.namespace.as_str(), hello.game_server.as_str());
+    assert_eq!(told, (CONTRACT_VERSION, "first token", "games", "arena-1"));
+    assert_eq!((hello.game_server_uid.as_str(), hello.capacity, hello.tick_hz), ("7a3d", 50, 64));
+    assert_eq!(hello.drain_order, None);
+
+    let key = random_bytes().unwrap();
+    stream.welcome(&[&replica], key);
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+    assert_eq!(server.get("/readyz").0, 200);
+    let mut players = Players::new(5, server.udp, &key);
+    players.play_until("moves", |players| players.iter().all(|player| player.latencies.len() >= 3));
+    let report = stream.report("players are reported", |report| report.players == 5);
+    assert_eq!(report.joins_total, 5);
+    let next = stream.report("the next report", |_| true);
+    assert_eq!(next.seq, report.seq + 1);
+    assert!(!next.tick_us.buckets.is_empty());
+
+    players.leave();
+    server.signal("-TERM");
+    stream.report("it drains", |report| report.phase == Phase::Draining);
+    server.signal("-TERM");
+    let last = stream.until_ended().pop();
+    assert!(
+        matches!(&last, Some(ServerMessage::Report(report)) if report.phase == Phase::Stopped),
+        "{last:?}"
+    );
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn streams_follow_the_replicas_and_come_back_to_the_service_when_all_are_lost() {
+    let authority = Authority::new();
+    let (service, one, two) = (Replica::new(&authority), Replica::new(&authority), Replica::new(&authority));
+    let (server, files) = start(service.address(), &authority.bundle);
+    let key = random_bytes().unwrap();
+
+    let (mut by_service, _) = service.accept();
+    by_service.welcome(&[&one], key);
+    let (mut to_one, _) = one.accept();
+    to_one.welcome(&[&one], key);
+    by_service.until_ended(); // a replica's own stream makes the Service's unneeded
+
+    to_one.say(&OperatorMessage::Replicas { addresses: vec![one.address(), two.address()] });
+    let (mut to_two, _) = two.accept();
+    to_two.welcome(&[&one, &two], key);
+    to_one.report("one hears reports", |report| report.phase == Phase::Ready);
+    to_two.report("two hears reports", |report| report.phase == Phase::Ready);
+
+    // the token is read anew at each connect
+    std::fs::write(&files.token.0, "second token").unwrap();
+    drop((one, two, to_one, to_two));
+    let (mut again, hello) = service.accept();
+    assert_eq!(hello.token, "second token");
+    again.welcome(&[], key);
+    again.report("it reports again", |report| report.phase == Phase::Ready);
+    drop(server);
+}
+
+#[test]
+fn the_newest_drain_order_of_any_replica_holds_and_is_told_to_the_next() {
+    let authority = Authority::new();
+    let (one, two) = (Replica::new(&authority), Replica::new(&authority));
+    let (server, _files) = start(one.address(), &authority.bundle);
+    let key = random_bytes().unwrap();
+    let (mut to_one, _) = one.accept();
+    to_one.welcome(&[&one, &two], key);
+    let (mut to_two, _) = two.accept();
+    to_two.welcome(&[&one, &two], key);
+
+    to_one.say(&OperatorMessage::Drain { order: 1 });
+    to_two.report("both see it drain", |report| report.phase == Phase::Draining);
+    to_two.say(&OperatorMessage::Undrain { order: 1 });
+    to_one.report("both see it play again", |report| report.phase == Phase::Ready);
+    to_two.say(&OperatorMessage::Drain { order: 2 });
+    to_one.report("it drains again", |report| report.phase == Phase::Draining);
+    to_one.say(&OperatorMessage::Undrain { order: 1 });
+
+    drop(to_two);
+    let (_, hello) = two.accept();
+    assert_eq!(hello.drain_order, Some(2), "a late undrain of an older order changes nothing");
+    assert_eq!(server.get("/readyz"), (503, "draining\n".to_owned()));
+}
+
+#[test]
+fn a_replica_that_another_authority_signed_hears_nothing() {
+    let (authority, another) = (Authority::new(), Authority::new());
+    let replica = Replica::new(&another);
+    let (server, _files) = start(replica.address(), &authority.bundle);
+    let (tcp, _) = await_some("an attempt", || replica.listener.accept().ok());
+    tcp.set_nonblocking(false).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let tls = ServerConnection::new(Arc::clone(&replica.config)).unwrap();
+    assert_eq!(Stream(StreamOwned::new(tls, tcp)).read(), None);
+    let ended = server.logged("a report stream ended");
+    assert_eq!(ended["error"], "failed the TLS handshake");
+}
+
+#[test]
+fn a_refused_server_says_why_in_its_log_and_tries_again() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files) = start(replica.address(), &authority.bundle);
+    let (mut stream, _) = replica.accept();
+    stream.say(&OperatorMessage::Refused { reason: "no such pod".to_owned() });
+    assert_eq!(server.logged("a report stream ended")["error"], "refused: no such pod");
+    let (mut stream, _) = replica.accept();
+    stream.welcome(&[&replica], random_bytes().unwrap());
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+}

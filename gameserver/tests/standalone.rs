@@ -1,0 +1,154 @@
+//! A server by itself: players come, move and are confirmed on every backend, and it ends in order.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
+
+mod common;
+#[path = "../net/tests/seccomp/mod.rs"]
+mod seccomp;
+
+use std::time::Duration;
+
+use common::{Players, Server, TempFile, command};
+use gameserver::{format_key, random_bytes};
+use gameserver_client::{ClientState, DisconnectReason};
+
+const PLAYERS: u64 = 20;
+
+fn key() -> ([u8; 32], TempFile) {
+    let key = random_bytes().unwrap();
+    (key, TempFile::new("key", &format_key(&key)))
+}
+
+/// Players join over `server`, move ten times each, and every move is confirmed.
+fn play(server: &Server, key: &[u8; 32]) -> Players {
+    let mut players = Players::new(PLAYERS, server.udp, key);
+    players.play_until("everyone's tenth move", |players| {
+        players.iter().all(|player| player.latencies.len() >= 10)
+    });
+    let rejected: Vec<_> = players.players.iter().flat_map(|player| &player.rejected).collect();
+    assert!(rejected.is_empty(), "{rejected:?}");
+    players
+}
+
+fn p99(players: &Players) -> Duration {
+    let mut latencies: Vec<_> = players.players.iter().flat_map(|player| player.latencies.clone()).collect();
+    latencies.sort();
+    latencies[latencies.len() * 99 / 100]
+}
+
+fn players_play_and_the_server_ends_with_them(net: &str) {
+    let (key, file) = key();
+    let server = Server::start(&["--net", net, "--key-file", file.path()]);
+    let mut players = play(&server, &key);
+    // two ticks are 31 ms; ten times as much on a busy machine, so that only a hang fails
+    assert!(p99(&players) < Duration::from_millis(310), "{:?}", p99(&players));
+
+    assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));
+    assert_eq!(server.get("/livez").0, 200);
+    assert!((server.metric("gameserver_players") - 20.0).abs() < f64::EPSILON);
+    assert!(
+        (server.metric(&format!("gameserver_backend_info{{backend=\"{net}\"}}")) - 1.0).abs() < f64::EPSILON
+    );
+    assert!(server.metric("gameserver_input_latency_seconds_count") >= 200.0);
+    assert!(server.metric("gameserver_packets_in_total") > 0.0);
+    assert!(server.metric("gameserver_tick_work_seconds_count") > 0.0);
+
+    server.signal("-TERM");
+    server.logged("draining before the end");
+    assert_eq!(server.get("/readyz"), (503, "draining\n".to_owned()));
+    let moves = players.players[0].latencies.len();
+    players
+        .play_until("players to play on in a draining server", |players| players[0].latencies.len() > moves);
+    players.leave();
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log:#?}");
+    assert_eq!(log.last().unwrap()["message"], "stopped");
+}
+
+#[test]
+fn players_play_over_io_uring_and_sigterm_waits_for_them() {
+    players_play_and_the_server_ends_with_them("uring");
+}
+
+#[test]
+fn players_play_over_mmsg_and_sigterm_waits_for_them() {
+    players_play_and_the_server_ends_with_them("mmsg");
+}
+
+#[test]
+fn players_who_stay_are_told_goodbye_at_the_deadline() {
+    let (key, file) = key();
+    let server = Server::start(&["--key-file", file.path(), "--drain-deadline", "0.2"]);
+    let mut players = play(&server, &key);
+    server.signal("-TERM");
+    let told = ClientState::Disconnected { reason: DisconnectReason::ByServer };
+    players.play_until("a goodbye", |players| players.iter().all(|player| player.client.state() == told));
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (key, file) = key();
+    let server = Server::start(&["--key-file", file.path(), "--drain-deadline", "3600"]);
+    let _players = play(&server, &key);
+    server.signal("-INT");
+    server.logged("draining before the end");
+    server.signal("-INT");
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn a_full_server_says_no_and_counts_it() {
+    let (key, file) = key();
+    let server = Server::start(&["--key-file", file.path(), "--capacity", "1"]);
+    let mut first = Players::new(1, server.udp, &key);
+    first.play_until("the first player", |players| players[0].is_playing());
+    let mut second = Players::new(2, server.udp, &key);
+    second.players.remove(0); // who has the id of the one who plays
+    second.play_until("a refusal", |players| players[0].client.state() == ClientState::Denied);
+}
+
+#[test]
+fn where_io_uring_is_denied_mmsg_plays_on_and_says_why() {
+    let denied = std::thread::spawn(|| {
+        seccomp::deny_io_uring_on_this_thread();
+        let (key, file) = key();
+        let server = Server::start(&["--key-file", file.path()]);
+        let reason = server.logged("io_uring is not to be had here; recvmmsg and sendmmsg play on");
+        assert_eq!(reason["step"], "set up a ring");
+        assert!(reason["reason"].as_str().unwrap().contains("Operation not permitted"), "{reason}");
+        assert_eq!(server.logged("listening")["backend"], "mmsg");
+        play(&server, &key).leave();
+        server.signal("-TERM");
+        assert!(server.wait().0.success());
+    });
+    denied.join().unwrap();
+}
+
+#[test]
+fn who_insists_on_io_uring_where_it_is_denied_gets_an_error() {
+    let denied = std::thread::spawn(|| {
+        seccomp::deny_io_uring_on_this_thread();
+        command(&["--net", "uring"]).output().unwrap()
+    });
+    let output = denied.join().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        text.contains("failed to open an io_uring") && text.contains("Operation not permitted"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_by_name() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_gameserver"))
+        .args(["--bind-address", "127.0.0.1", "--port", &port, "--admin-address", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(text.contains(&format!("failed to bind UDP 127.0.0.1:{port}")), "{text}");
+}
