@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::args::LogFormat;
 
 /// Starts logging at level `info`, or as `RUST_LOG` says. `game_server_uid` is on every line that is written
-/// within the span [`server_span`].
+/// within the span `server_span`.
 pub fn start(format: LogFormat, game_server_uid: Option<&str>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer()

@@ -1,4 +1,4 @@
-//! One zone: an OS thread that owns a socket, a backend and a [`ZoneServer`], and nothing of which it shares but a
+//! One zone: an OS thread that owns a socket, a backend and a `ZoneServer`, and nothing of which it shares but a
 //! [`Board`] of figures and a bounded queue of orders.
 //!
 //! Invariant: nothing between receiving and sending awaits, locks, allocates or logs per datagram.

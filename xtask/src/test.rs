@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }),
         stage("docs", false, || {
             let mut doc = cargo(&checkout);
-            doc.args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+            doc.args(["doc", "--locked", "--workspace", "--no-deps"]);
             self::check(doc.env("RUSTDOCFLAGS", "--deny=warnings"))
         }),
         stage("licences and bans", false, || deny(&checkout)),
