@@ -137,6 +137,8 @@ pub enum NetArg {
     Auto,
     /// Raw io_uring.
     Uring,
+    /// The tokio-uring runtime; to compare with.
+    TokioUring,
     /// recvmmsg and sendmmsg.
     Mmsg,
 }
@@ -146,6 +148,7 @@ impl From<NetArg> for Choice {
         match arg {
             NetArg::Auto => Self::Auto,
             NetArg::Uring => Self::Uring,
+            NetArg::TokioUring => Self::TokioUring,
             NetArg::Mmsg => Self::Mmsg,
         }
     }

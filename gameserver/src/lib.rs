@@ -141,6 +141,7 @@ fn on_this_host(local: SocketAddr) -> SocketAddr {
 fn backend(backend: gameserver_net::Backend) -> Backend {
     match backend {
         gameserver_net::Backend::Uring => Backend::Uring,
+        gameserver_net::Backend::TokioUring => Backend::TokioUring,
         gameserver_net::Backend::Mmsg => Backend::Mmsg,
         gameserver_net::Backend::Memory => Backend::Memory,
     }

@@ -76,6 +76,11 @@ fn players_play_over_mmsg_and_sigterm_waits_for_them() {
 }
 
 #[test]
+fn players_play_over_tokio_uring_and_sigterm_waits_for_them() {
+    players_play_and_the_server_ends_with_them("tokio-uring");
+}
+
+#[test]
 fn players_who_stay_are_told_goodbye_at_the_deadline() {
     let (key, file) = key();
     let server = Server::start(&["--key-file", file.path(), "--drain-deadline", "0.2"]);

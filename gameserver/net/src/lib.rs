@@ -1,11 +1,11 @@
 //! Datagrams in batches: bytes and addresses, and nothing of what they mean.
 //!
 //! One trait, [`Datagrams`], and a backend for each way a kernel allows: `uring` (raw io_uring, the default),
-//! `mmsg` (recvmmsg and sendmmsg, where io_uring is denied) and `memory` (in-process queues for tests and
+//! `mmsg` (recvmmsg and sendmmsg, where io_uring is denied), `tokio-uring` (to compare with) and `memory` (in-process queues for tests and
 //! simulation). All pass the same test suite in `tests/backends.rs`.
 //!
 //! Invariants:
-//! - A backend belongs to one thread and never allocates, locks or logs per datagram.
+//! - A backend belongs to one thread and never locks or logs per datagram; `uring` and `mmsg` never allocate.
 //! - Every buffer is bounded; what does not fit is dropped and counted in [`Counters`].
 //! - `unsafe` of the workspace lives here and in `gameserver-sys`; each block names the owner of the memory.
 
@@ -14,6 +14,7 @@ pub mod memory;
 mod mmsg;
 mod pages;
 mod socket;
+mod tokio_uring;
 mod uring;
 
 use std::io;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use mmsg::Mmsg;
 pub use socket::bind;
+pub use tokio_uring::TokioUring;
 pub use uring::Uring;
 
 /// Largest datagram in bytes that a backend sends or receives (UDP payload of a 1500 byte Ethernet frame over
@@ -33,6 +35,8 @@ pub const MAX_DATAGRAM_BYTES: usize = 1472;
 pub enum Backend {
     /// Raw io_uring: multishot receive over a provided-buffer ring.
     Uring,
+    /// The tokio-uring runtime.
+    TokioUring,
     /// recvmmsg and sendmmsg.
     Mmsg,
     /// In-process queues.
@@ -46,6 +50,8 @@ pub enum Choice {
     Auto,
     /// `uring` or an error.
     Uring,
+    /// `tokio-uring` or an error.
+    TokioUring,
     /// `mmsg`.
     Mmsg,
 }
@@ -166,6 +172,10 @@ pub fn open(choice: Choice, socket: UdpSocket, config: Config) -> Result<Opened,
     }
     let fallback = match choice {
         Choice::Mmsg => None,
+        Choice::TokioUring => {
+            let datagrams = Box::new(TokioUring::open(socket, config)?);
+            return Ok(Opened { datagrams, fallback: None });
+        }
         Choice::Auto | Choice::Uring => {
             let shared = socket.try_clone().map_err(OpenError::Socket)?;
             match Uring::open(shared, config) {

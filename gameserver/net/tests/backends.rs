@@ -189,6 +189,7 @@ macro_rules! over_every_backend {
     ($($rule:ident),+ $(,)?) => {
         mod uring { $(#[test] fn $rule() { super::$rule(super::over_kernel(super::Choice::Uring)); })+ }
         mod mmsg { $(#[test] fn $rule() { super::$rule(super::over_kernel(super::Choice::Mmsg)); })+ }
+        mod tokio_uring { $(#[test] fn $rule() { super::$rule(super::over_kernel(super::Choice::TokioUring)); })+ }
         mod memory { $(#[test] fn $rule() { super::$rule(super::over_memory()); })+ }
     };
 }
@@ -228,7 +229,7 @@ fn a_depth_that_is_no_power_of_two_is_refused() {
 
 #[test]
 fn ipv6_peers_are_served() {
-    for choice in [Choice::Uring, Choice::Mmsg] {
+    for choice in [Choice::Uring, Choice::Mmsg, Choice::TokioUring] {
         let Ok((socket, _)) = bind("[::1]:0".parse().unwrap(), 1 << 16) else {
             return; // no IPv6 on this machine
         };

@@ -51,7 +51,12 @@ fn auto_falls_back_to_mmsg_and_keeps_the_reason() {
 #[test]
 fn who_insists_on_uring_is_told_that_it_is_denied() {
     where_io_uring_is_denied(|| {
-        let refused = open(Choice::Uring, socket(), Config::default()).err().unwrap();
-        assert_eq!(refused.to_string(), "failed to open an io_uring: set up a ring");
+        for (choice, told) in [
+            (Choice::Uring, "failed to open an io_uring: set up a ring"),
+            (Choice::TokioUring, "failed to open an io_uring: start the tokio-uring runtime"),
+        ] {
+            let refused = open(choice, socket(), Config::default()).err().unwrap();
+            assert_eq!(refused.to_string(), told);
+        }
     });
 }
