@@ -163,7 +163,9 @@ pub(crate) fn table(overview: &Overview) -> String {
                 .map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", pick(latency)))
         };
         let version = match (&region.version, &region.unreadable) {
-            (_, Some(_)) => "does not answer",
+            (_, Some(reason)) => {
+                reason.lines().next_back().unwrap_or_default().trim_start_matches([' ', '|'])
+            }
             (Some(version), None) => version,
             (None, None) => "-",
         };

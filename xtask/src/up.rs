@@ -66,8 +66,12 @@ pub(crate) struct Args {
 /// `cargo xtask status`
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
+    /// How it is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Show it live
+    #[arg(long, conflicts_with = "output")]
+    watch: bool,
 }
 
 /// Brings everything up, or what is missing of it, and shows it.
@@ -98,6 +102,9 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
         bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
     };
     let surroundings = Surroundings::new(&checkout, state.engine, &Tools::built(&checkout)?)?;
+    if args.watch {
+        return view::run(&checkout, &surroundings, &state);
+    }
     observe::print(&observe::overview(&checkout, &surroundings, &state), args.output)
 }
 

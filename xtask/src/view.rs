@@ -40,7 +40,7 @@ pub(crate) fn run(checkout: &Checkout, surroundings: &Surroundings, state: &Stat
         }
     });
     println!(
-        "{} stays up: {}.\nLook again: cargo xtask up (or status). Stop: cargo xtask down",
+        "{} stays up: {}.\nLook again: cargo xtask status --watch. Stop: cargo xtask down",
         checkout.instance,
         state.regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
     );
