@@ -128,6 +128,9 @@ pub struct BenchArgs {
     /// The toy server program (`cargo build --release -p gameserver-bots --bin toy`).
     #[arg(long)]
     pub toy: PathBuf,
+    /// Datagram backends of the game server to measure, as its `--net` names them.
+    #[arg(long, value_delimiter = ',', default_value = "uring")]
+    pub backends: Vec<String>,
     /// Bots on a server.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub players: u32,

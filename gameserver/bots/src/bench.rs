@@ -29,19 +29,19 @@ const JOINS_A_TURN: u32 = 10;
 const SUMMARIZED: [&str; 5] =
     ["/latency_us/p50", "/latency_us/p99", "/latency_us/p999", "/server_cpu_percent", "/lateness_us_p99"];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Contender {
-    Gameserver,
+    /// Our server over a datagram backend, by its name on the command line.
+    Gameserver(String),
     Toy,
 }
 
 impl Contender {
-    const ALL: [Self; 2] = [Self::Gameserver, Self::Toy];
-
-    fn name(self) -> &'static str {
+    fn name(&self) -> String {
         match self {
-            Self::Gameserver => "gameserver",
-            Self::Toy => "toy",
+            Self::Gameserver(backend) => format!("gameserver-{backend}"),
+            Self::Toy => "toy".to_owned(),
         }
     }
 }
@@ -49,13 +49,15 @@ impl Contender {
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let cpus = observe_cpus()?;
     ensure!(cpus.allowed.len() >= 2, "a bench needs a CPU for the server and one for the bots");
+    let mut contenders: Vec<_> = args.backends.iter().cloned().map(Contender::Gameserver).collect();
+    contenders.push(Contender::Toy);
     let mut runs = Vec::new();
     for run in 0..args.runs {
-        for contender in Contender::ALL {
+        for contender in &contenders {
             let figures = one_run(args, contender, cpus.allowed[1])
                 .with_context(|| format!("run {run} of {} failed", contender.name()))?;
-            tracing::info!(run, server = contender.name(), "{figures}");
-            runs.push((contender, figures));
+            tracing::info!(run, "{figures}");
+            runs.push(figures);
         }
     }
     let results = json!({
@@ -65,8 +67,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "duration_seconds": args.duration.as_secs_f64(),
         "cpus": cpus.online,
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
-        "runs": runs.iter().map(|(_, figures)| figures).collect::<Vec<_>>(),
-        "summary": Contender::ALL.map(|contender| summary(contender, &runs)),
+        "runs": runs,
+        "summary": contenders.iter().map(|contender| summary(&contender.name(), &runs)).collect::<Vec<_>>(),
     });
     let text = serde_json::to_string_pretty(&results)? + "\n";
     match &args.out {
@@ -76,13 +78,13 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 /// Minimum, median and maximum of each figure over the runs of one server that are not void.
-fn summary(contender: Contender, runs: &[(Contender, Value)]) -> Value {
-    let valid: Vec<_> =
-        runs.iter().filter(|(who, figures)| *who == contender && figures["void"] == json!(false)).collect();
-    let mut summary = json!({ "server": contender.name(), "valid_runs": valid.len() });
+fn summary(server: &str, runs: &[Value]) -> Value {
+    let is_valid = |figures: &&Value| figures["server"] == server && figures["void"] == json!(false);
+    let valid: Vec<_> = runs.iter().filter(is_valid).collect();
+    let mut summary = json!({ "server": server, "valid_runs": valid.len() });
     for path in SUMMARIZED {
         let mut values: Vec<f64> =
-            valid.iter().filter_map(|(_, figures)| figures.pointer(path)?.as_f64()).collect();
+            valid.iter().filter_map(|figures| figures.pointer(path)?.as_f64()).collect();
         values.sort_by(f64::total_cmp);
         if let (Some(min), Some(max)) = (values.first(), values.last()) {
             summary[&path[1..]] = json!({ "min": min, "median": values[values.len() / 2], "max": max });
@@ -91,11 +93,11 @@ fn summary(contender: Contender, runs: &[(Contender, Value)]) -> Value {
     summary
 }
 
-fn one_run(args: &BenchArgs, contender: Contender, bots_cpu: usize) -> anyhow::Result<Value> {
+fn one_run(args: &BenchArgs, contender: &Contender, bots_cpu: usize) -> anyhow::Result<Value> {
     let key = secure_bytes::<32>();
     let server = Server::start(args, contender, &key)?;
     let ticket = match contender {
-        Contender::Gameserver => Ticket::Key(key),
+        Contender::Gameserver(_) => Ticket::Key(key),
         Contender::Toy => Ticket::Toy,
     };
     // a thread of its own, because a server inherits the CPUs of whoever starts it
@@ -108,7 +110,7 @@ fn one_run(args: &BenchArgs, contender: Contender, bots_cpu: usize) -> anyhow::R
     })
 }
 
-fn play(args: &BenchArgs, contender: Contender, server: &Server, ticket: Ticket) -> anyhow::Result<Value> {
+fn play(args: &BenchArgs, contender: &Contender, server: &Server, ticket: Ticket) -> anyhow::Result<Value> {
     let clock = Clock::start();
     let mut swarm = Swarm::new(1, args.play.into(), clock)?;
     let place = Place { region: 0, server: Rc::from(contender.name()) };
@@ -152,17 +154,18 @@ struct Server {
 }
 
 impl Server {
-    fn start(args: &BenchArgs, contender: Contender, key: &[u8; 32]) -> anyhow::Result<Self> {
+    fn start(args: &BenchArgs, contender: &Contender, key: &[u8; 32]) -> anyhow::Result<Self> {
         let address = free_address()?;
         let key_file = std::env::temp_dir().join(format!("bots-bench-{}.key", std::process::id()));
         fs::write(&key_file, ServerKey(*key).digits()).context("failed to write the key file")?;
         let tick_hz = args.play.tick_hz.to_string();
         let mut command = match contender {
-            Contender::Gameserver => {
+            Contender::Gameserver(backend) => {
                 let mut command = Command::new(&args.gameserver);
                 command
                     .args(["--bind-address", "127.0.0.1", "--port", &address.port().to_string()])
                     .args(["--admin-address", "127.0.0.1:0", "--pin", "always", "--tick-hz", &tick_hz])
+                    .args(["--net", backend])
                     .args(["--capacity", &args.players.to_string()])
                     .arg("--key-file")
                     .arg(&key_file);
@@ -227,9 +230,9 @@ mod tests {
 
     #[test]
     fn a_summary_leaves_void_runs_out() {
-        let run = |p99, void| (Contender::Toy, json!({ "latency_us": { "p99": p99 }, "void": void }));
+        let run = |p99, void| json!({ "server": "toy", "latency_us": { "p99": p99 }, "void": void });
         let runs = [run(30, false), run(10, false), run(20, false), run(999, true)];
-        let summary = summary(Contender::Toy, &runs);
+        let summary = summary("toy", &runs);
         assert_eq!(summary["valid_runs"], json!(3));
         assert_eq!(summary["latency_us/p99"], json!({ "min": 10.0, "median": 20.0, "max": 30.0 }));
     }

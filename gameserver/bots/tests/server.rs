@@ -3,83 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+mod common;
 
 use clap::Parser;
+use common::Server;
 use gameserver_bots::{Args, run};
-use gameserver_core::{Now, ServerConfig, ZoneServer};
-use gameserver_net::{Config, Datagrams, Mmsg, Outgoing, bind};
-use gameserver_protocol::PROTOCOL_ID;
-use gameserver_sys::Clock;
 use serde_json::{Value, json};
 
 const KEY: [u8; 32] = [0xab; 32];
-const TICK: Duration = Duration::from_micros(15_625);
-
-/// The core at 64 Hz on a thread, until dropped.
-struct Server {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(capacity: usize) -> Self {
-        let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 1 << 20).unwrap();
-        let address = socket.local_addr().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut datagrams = Mmsg::open(socket, Config::default()).unwrap();
-            let mut zone = zone(capacity);
-            let clock = Clock::start();
-            let now = || Now { monotonic: clock.monotonic(), unix: clock.unix() };
-            let mut due = TICK;
-            while !stopped.load(Ordering::Relaxed) {
-                let wait = due.saturating_sub(clock.monotonic());
-                datagrams.receive(wait, &mut |from, bytes| zone.handle_datagram(now(), from, bytes)).unwrap();
-                if clock.monotonic() >= due {
-                    zone.step(now());
-                    due = (due + TICK).max(clock.monotonic());
-                }
-                let time = now();
-                let mut fill = |slot: &mut [u8]| {
-                    let transmit = zone.poll_transmit(time, slot)?;
-                    Some(Outgoing { to: transmit.to, len: transmit.len })
-                };
-                datagrams.transmit(&mut fill).unwrap();
-            }
-        });
-        Self { address, stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _joined = self.thread.take().unwrap().join();
-    }
-}
-
-fn zone(capacity: usize) -> ZoneServer {
-    let mut zone = ZoneServer::new(ServerConfig {
-        protocol_id: PROTOCOL_ID,
-        public_addresses: Vec::new(),
-        capacity,
-        tick_hz: 64,
-        timeout: Duration::from_secs(5),
-        boot_unix_ms: u64::try_from(Clock::start().unix().as_millis()).unwrap(),
-        random: [3; 32],
-        max_commands_per_tick: 1000,
-    })
-    .unwrap();
-    zone.install_key(KEY);
-    zone
-}
 
 /// Runs `bots server` for three seconds and returns its last line of statistics with everyone in the game.
 fn play(name: &str, server: &Server, key: &str, players: u32) -> Value {
@@ -97,7 +28,7 @@ fn play(name: &str, server: &Server, key: &str, players: u32) -> Value {
 
 #[test]
 fn every_bot_plays_and_every_confirmation_keeps_the_rules() {
-    let server = Server::start(100);
+    let server = Server::start(100, KEY);
     let line = play("plays", &server, &"ab".repeat(32), 30);
     assert_eq!((&line["players"], &line["joins"]), (&json!(30), &json!(30)), "{line}");
     assert_eq!(line["servers"][server.address.to_string()], json!(30));
@@ -115,7 +46,7 @@ fn every_bot_plays_and_every_confirmation_keeps_the_rules() {
 
 #[test]
 fn bots_that_a_full_server_refuses_are_counted() {
-    let server = Server::start(5);
+    let server = Server::start(5, KEY);
     let line = play("refused", &server, &"ab".repeat(32), 8);
     assert_eq!((&line["players"], &line["joins"]), (&json!(5), &json!(5)), "{line}");
     assert!(line["refused"].as_u64().unwrap() >= 3, "{line}");
@@ -123,7 +54,7 @@ fn bots_that_a_full_server_refuses_are_counted() {
 
 #[test]
 fn bots_with_the_wrong_key_do_not_get_in() {
-    let server = Server::start(5);
+    let server = Server::start(5, KEY);
     let line = play("wrong-key", &server, &"cd".repeat(32), 2);
     assert_eq!((&line["players"], &line["joins"]), (&json!(0), &json!(0)), "{line}");
 }
