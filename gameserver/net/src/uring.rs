@@ -32,6 +32,9 @@ const COMPLETIONS_MAX: u32 = 8192;
 /// Completions that a waiting receive asks for before the coalescing time is over.
 const GATHER: usize = 32;
 
+/// System calls within which the kernel must have taken all submissions. One is the rule.
+const SUBMIT_ATTEMPTS: u32 = 64;
+
 const BUFFER_GROUP: u16 = 0;
 const SOCKET: Fixed = Fixed(0);
 const RECEIVE: u64 = u64::MAX;
@@ -203,16 +206,15 @@ impl Uring {
         self.submit_all()
     }
 
+    /// Hands the whole submission queue to the kernel. A kernel that is short of memory may take it in parts.
     fn submit_all(&mut self) -> io::Result<()> {
-        while !self.ring.submission().is_empty() {
-            match self.ring.submit() {
-                Ok(_) => {}
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {}
-                Err(broken) => return Err(broken),
+        for _ in 0..SUBMIT_ATTEMPTS {
+            if self.ring.submission().is_empty() {
+                return Ok(());
             }
+            tolerate(self.ring.submit())?;
         }
-        Ok(())
+        Err(io::Error::other("the kernel does not take submissions"))
     }
 }
 
