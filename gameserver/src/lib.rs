@@ -5,8 +5,9 @@
 //! a bounded queue of orders the other.
 //!
 //! Invariants:
-//! - The zone thread never waits for the control thread (`tests/standalone.rs`).
-//! - Every thread and task has an end and is joined; SIGTERM ends them in order, players first.
+//! - The zone thread never waits for the control thread: orders are polled once a tick, figures are atomics.
+//! - Every thread and task has an end and is joined; SIGTERM ends them in order, players first
+//!   (`tests/standalone.rs`, `tests/report.rs`).
 
 mod args;
 mod clock;
