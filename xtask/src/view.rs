@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::checkout::Checkout;
 use crate::clock;
@@ -29,7 +30,7 @@ const PLAIN_PERIOD: u32 = 5;
 /// Shows the regions until the first Ctrl-C; they stay.
 pub(crate) fn run(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("failed to hear of Ctrl-C")?;
     }
     let outcome = source::Source::open(checkout, surroundings, state).and_then(|mut source| {
