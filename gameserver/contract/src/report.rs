@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::SocketAddr;
 
 use crate::HistogramDelta;
@@ -18,8 +19,8 @@ pub enum ServerMessage {
     },
 }
 
-/// Who opens a stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Who opens a stream. Its debug form leaves the token out, so that no log can carry it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`crate::CONTRACT_VERSION`] of the sender.
     pub contract_version: u16,
@@ -145,8 +146,8 @@ pub enum OperatorMessage {
     },
 }
 
-/// Accepted: what the server needs to play.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Accepted: what the server needs to play. Its debug form leaves the key out, so that no log can carry it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
     /// Report endpoints of all replicas, this one included, at most [`crate::MAX_REPLICAS`].
     pub replicas: Vec<SocketAddr>,
@@ -154,4 +155,54 @@ pub struct Welcome {
     pub server_key: [u8; 32],
     /// Milliseconds between reports.
     pub report_period_ms: u32,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Hello")
+            .field("contract_version", &self.contract_version)
+            .field("server_version", &self.server_version)
+            .field("namespace", &self.namespace)
+            .field("game_server", &self.game_server)
+            .field("game_server_uid", &self.game_server_uid)
+            .field("boot_unix_ms", &self.boot_unix_ms)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Welcome")
+            .field("replicas", &self.replicas)
+            .field("report_period_ms", &self.report_period_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_in_a_debug_form() {
+        let welcome = Welcome { replicas: Vec::new(), server_key: [0xAB; 32], report_period_ms: 1000 };
+        assert!(!format!("{welcome:?}").contains("171"), "{welcome:?}");
+        let hello = Hello {
+            contract_version: 1,
+            server_version: "0.1.0".to_owned(),
+            token: "secret-token".to_owned(),
+            namespace: "default".to_owned(),
+            game_server: "arena-0".to_owned(),
+            game_server_uid: "uid".to_owned(),
+            boot_unix_ms: 1,
+            backend: Backend::Mmsg,
+            tick_hz: 64,
+            capacity: 100,
+            drain_order: None,
+        };
+        assert!(!format!("{hello:?}").contains("secret-token"), "{hello:?}");
+    }
 }
