@@ -97,7 +97,22 @@ impl Surroundings {
     }
 }
 
-/// kind mounts the kernel's modules; a machine without any must still have the directory.
+/// Kernel limits that the clusters of `up` and those of the tests need together; all count for one user.
+const LIMITS: [(&str, u64); 2] =
+    [("/proc/sys/fs/inotify/max_user_instances", 1024), ("/proc/sys/fs/inotify/max_user_watches", 524_288)];
+
+/// What every node needs of the machine: the modules' directory, which it mounts even where it is empty, and enough inotify
+/// instances, without which kube-proxy and kubelet stop with "too many open files".
 pub(crate) fn prepare_host() -> Result<()> {
-    fs::create_dir_all("/lib/modules").context("failed to create /lib/modules, which every node mounts")
+    fs::create_dir_all("/lib/modules").context("failed to create /lib/modules, which every node mounts")?;
+    for (file, needed) in LIMITS {
+        let text = fs::read_to_string(file).with_context(|| format!("failed to read {file}"))?;
+        let present: u64 = text.trim().parse().with_context(|| format!("{file} is no number"))?;
+        if present < needed {
+            fs::write(file, needed.to_string()).with_context(|| {
+                format!("failed to raise {file} from {present} to {needed}, without which nodes stop with \"too many open files\"")
+            })?;
+        }
+    }
+    Ok(())
 }
