@@ -1,5 +1,6 @@
 //! A game server as it is: its object, its pod and its report stream put together.
 
+use gameserver_contract::Phase;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -55,7 +56,8 @@ pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed
     let live = context.live.get(context.clock.elapsed(), &uid);
     let now = context.clock.wall();
     let view = view_pod(pod.as_deref(), &now);
-    let previous = server.status.as_ref().and_then(|status| status.state).map(to_core);
+    let published = server.status.as_ref().and_then(|status| status.state).map(to_core);
+    let previous = last_known(published, live.as_ref());
     let watched_for = context.clock.elapsed().saturating_sub(context.leading_since);
     let stream = live.as_ref().map(|live| live.stream);
     let standing = decide_state(previous, &view, stream, watched_for, patience(server));
@@ -73,6 +75,16 @@ pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed
 
 pub(crate) fn is_owned_by(pod: &Pod, uid: &str) -> bool {
     pod.owner_references().iter().any(|owner| owner.uid == uid)
+}
+
+/// The last state that is known: what was published, or the server's own word where our write of it has not come back
+/// to us yet. Without this a pod that dies in that moment would be made again as if nobody had ever played on it.
+fn last_known(published: Option<State>, live: Option<&Snapshot>) -> Option<State> {
+    let took_players = live.is_some_and(|live| matches!(live.stream.phase, Phase::Ready | Phase::Draining));
+    match published {
+        None | Some(State::Starting) if took_players => Some(State::Ready),
+        published => published,
+    }
 }
 
 /// State as the API spells it.
@@ -154,5 +166,41 @@ fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) 
         }
         Why::PodLost => (reasons::POD_LOST, "the pod was deleted or evicted".to_owned()),
         Why::PodEnded(reason) => (reasons::POD_FAILED, format!("the pod ended: {reason}; see its logs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reports::live::Facts;
+    use gameserver_contract::{Backend, Histogram};
+    use operator_core::server_state::Stream;
+
+    fn heard(phase: Phase) -> Snapshot {
+        Snapshot {
+            facts: Facts {
+                version: "0.1.0".to_owned(),
+                backend: Backend::Mmsg,
+                boot_unix_ms: 1,
+                capacity: 1,
+            },
+            stream: Stream { phase, silent_for: Duration::ZERO },
+            connected: true,
+            players: 0,
+            cpu_millis: 0,
+            tick_us: Histogram::default(),
+            input_latency_us: Histogram::default(),
+            queue_depth: Histogram::default(),
+            drain_ordered: false,
+            drained: false,
+        }
+    }
+
+    #[test]
+    fn a_servers_own_word_counts_before_our_write_of_it_comes_back() {
+        assert_eq!(last_known(None, None), None);
+        assert_eq!(last_known(None, Some(&heard(Phase::Starting))), None);
+        assert_eq!(last_known(Some(State::Starting), Some(&heard(Phase::Ready))), Some(State::Ready));
+        assert_eq!(last_known(Some(State::Recovering), Some(&heard(Phase::Ready))), Some(State::Recovering));
     }
 }
