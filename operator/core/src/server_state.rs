@@ -83,6 +83,8 @@ pub enum Why<'a> {
     PodLost,
     /// The pod ended, with the kubelet's reason.
     PodEnded(&'a str),
+    /// It was given up before; nothing brings it back.
+    GivenUp,
 }
 
 /// A state with its reason and the time after which to look again even if nothing happens.
@@ -106,6 +108,9 @@ pub fn decide_state<'a>(
     patience: Patience,
 ) -> Standing<'a> {
     let settled = |state, why| Standing { state, why, look_again: None };
+    if previous == Some(State::Unhealthy) {
+        return settled(State::Unhealthy, Why::GivenUp);
+    }
     let was_up = matches!(previous, Some(State::Ready | State::Recovering | State::Draining));
     match *pod {
         Pod::Missing if was_up => settled(State::Unhealthy, Why::PodLost),
@@ -224,6 +229,14 @@ mod tests {
             ("draining by its own word", Some(Ready), placed(99), stream(Phase::Draining, 1), Draining),
             ("undrained", Some(Draining), placed(99), stream(Phase::Ready, 1), Ready),
             ("an evicted pod", Some(Ready), Pod::Terminating, stream(Phase::Draining, 0), Unhealthy),
+            (
+                "given up stays given up, or its pod would be made again",
+                Some(Unhealthy),
+                Pod::Missing,
+                None,
+                Unhealthy,
+            ),
+            ("given up, heard again", Some(Unhealthy), placed(99), stream(Phase::Ready, 0), Unhealthy),
             ("a pod that ended", Some(Ready), Pod::Ended("OOMKilled"), None, Unhealthy),
         ] {
             assert_eq!(decide_state(previous, &pod, stream, LONG, PATIENCE).state, expected, "{name}");

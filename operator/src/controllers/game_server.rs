@@ -54,7 +54,10 @@ impl StepError for Error {
 
 /// observe -> (pod) -> status.
 pub(crate) async fn reconcile(server: Arc<GameServer>, context: Arc<Context>) -> Result<Action, Error> {
-    if server.metadata.deletion_timestamp.is_some() {
+    let given_up =
+        server.status.as_ref().is_some_and(|status| status.state == Some(GameServerState::Unhealthy));
+    // What was given up keeps the status that says why, until it is deleted.
+    if server.metadata.deletion_timestamp.is_some() || given_up {
         return Ok(Action::await_change());
     }
     // observe (no client required)

@@ -164,6 +164,7 @@ fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) 
         Why::NeverReported => {
             (reasons::SILENT, "no report came within health.startupSeconds; see the pod's logs".to_owned())
         }
+        Why::GivenUp => (reasons::POD_LOST, "it was given up and waits to be deleted".to_owned()),
         Why::PodLost => (reasons::POD_LOST, "the pod was deleted or evicted".to_owned()),
         Why::PodEnded(reason) => (reasons::POD_FAILED, format!("the pod ended: {reason}; see its logs")),
     }
