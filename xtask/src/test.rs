@@ -1,5 +1,6 @@
 //! `test`: every check of this repository, one after the other, with one summary at the end.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -61,6 +62,7 @@ struct Outcome {
 /// Runs all stages, whatever fails, and prints the summary; fails if anything failed.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let checkout = Checkout::locate()?;
+    images::bound_target_directory(&checkout)?;
     let check = |arguments: &[&str]| check(cargo(&checkout).args(arguments));
     let mut outcomes = vec![
         stage("format", false, || check(&["fmt", "--all", "--check"])),
@@ -75,13 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         stage("licences and bans", false, || deny(&checkout)),
         stage("generated files", false, || check(&["xtask", "crds", "--check"])),
         stage("unit", true, || {
-            tests(cargo(&checkout).args([
-                "test",
-                "--locked",
-                "--workspace",
-                "--exclude=e2e",
-                "--no-fail-fast",
-            ]))
+            tests(cargo(&checkout).args(["test", "--locked", "--workspace", "--no-fail-fast"]))
         }),
     ];
     if args.fast {
@@ -185,7 +181,7 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
         let mut install = cargo(checkout);
         install.args(["install", "--locked", "--quiet", "--root"]).arg(&unfinished);
         process::run(install.arg(format!("cargo-deny@{CARGO_DENY}")), &checkout.log("cargo-deny"))?;
-        std::fs::rename(&unfinished, &directory).context("failed to complete cargo-deny")?;
+        fs::rename(&unfinished, &directory).context("failed to complete cargo-deny")?;
     }
     let mut deny = Command::new(directory.join("bin/cargo-deny"));
     deny.current_dir(&checkout.root).args([
@@ -242,7 +238,10 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
 
     let mut suite = cargo(checkout);
-    suite.args(["test", "--locked", "--package=e2e", "--no-fail-fast", "--", "--test-threads=1"]);
+    // with the whole workspace, so that every dependency has the features it was already compiled with
+    suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    suite.args(suite_files(checkout)?.iter().map(|file| format!("--test={file}")));
+    suite.args(["--", "--test-threads=1"]);
     suite.envs(surroundings.variables());
     for region in &state.regions {
         suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
@@ -254,6 +253,22 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
         .env("CRANEWING_E2E_BOTS", &built.bots);
     Ok(suite)
+}
+
+/// Names of the test files that need clusters, which a plain `cargo test` leaves out.
+fn suite_files(checkout: &Checkout) -> Result<Vec<String>> {
+    let directory = checkout.root.join("e2e/tests");
+    let mut files = Vec::new();
+    for entry in
+        fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))?
+    {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            files.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]
