@@ -1,14 +1,16 @@
 //! kind clusters as regions: made in parallel, on a network of the instance's own, with pod networks that reach each other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::checkout::Checkout;
 use crate::clock;
-use crate::engine::Surroundings;
+use crate::engine::{Engine, Surroundings};
 use crate::process;
 use crate::progress::Progress;
 use crate::state::Region;
@@ -170,18 +172,25 @@ pub(crate) fn delete(checkout: &Checkout, surroundings: &Surroundings, region: &
     let _absent = fs::remove_file(complete_mark(checkout, region));
     // an engine that was cut off in the middle of a creation needs a second or two before it can undo it
     let mut last = Ok(());
+    let mut namespaces = BTreeSet::new();
     let gone = clock::poll(REMOVAL_LIMIT, Duration::from_millis(500), || {
         let present = containers(surroundings, cluster).ok()?;
         for (container, status) in &present {
             if status == "paused" {
                 process::succeeds(surroundings.engine().args(["unpause", container]));
             }
+            namespaces.extend(network_namespace(surroundings, container));
             last = process::run(surroundings.engine().args(["rm", "--force", "--volumes", container]), &log);
         }
         containers(surroundings, cluster).is_ok_and(|present| present.is_empty()).then_some(())
     });
     if gone.is_none() {
         last.with_context(|| format!("failed to remove the nodes of {cluster}"))?;
+    }
+    for namespace in namespaces.iter().filter(|namespace| namespace.exists()) {
+        // the engine forgets it when the node's monitor was killed
+        process::run(Command::new("umount").arg(namespace), &log)?;
+        fs::remove_file(namespace).with_context(|| format!("failed to remove {}", namespace.display()))?;
     }
     // a creation that was cut off may have made a volume and no container; kind labels it with the node's name
     for node in ["control-plane", "worker", "worker2"] {
@@ -205,7 +214,7 @@ pub(crate) fn delete_network(checkout: &Checkout, surroundings: &Surroundings) -
 }
 
 /// kubectl for one region.
-pub(crate) fn kubectl(surroundings: &Surroundings, region: &Region) -> std::process::Command {
+pub(crate) fn kubectl(surroundings: &Surroundings, region: &Region) -> Command {
     let mut kubectl = surroundings.command("kubectl");
     kubectl.arg("--kubeconfig").arg(&region.kubeconfig);
     kubectl
@@ -261,6 +270,13 @@ pub(crate) fn containers(surroundings: &Surroundings, cluster: &str) -> Result<V
             line.split_once(' ').map(|(name, state)| (name.to_owned(), state.trim().to_lowercase()))
         })
         .collect())
+}
+
+/// Where the engine keeps a container's network namespace, if it has one.
+fn network_namespace(surroundings: &Surroundings, container: &str) -> Option<PathBuf> {
+    let format = ["inspect", "--format", "{{.NetworkSettings.SandboxKey}}", container];
+    let path = PathBuf::from(process::output(surroundings.engine().args(format)).ok()?.trim());
+    (surroundings.engine == Engine::Podman && path.starts_with("/run/netns")).then_some(path)
 }
 
 fn complete_mark(checkout: &Checkout, region: &Region) -> PathBuf {

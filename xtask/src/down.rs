@@ -35,13 +35,20 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask down")?;
     let progress = Progress::new();
+    progress
+        .step(&format!("remove {}", checkout.instance), |step| remove(&checkout, |text| step.note(text)))?;
     let tests = checkout.for_tests();
-    for checkout in std::iter::once(&checkout).chain(tests.state().exists().then_some(&tests)) {
-        progress.step(&format!("remove {}", checkout.instance), |step| {
-            remove(checkout, |text| step.note(text))
-        })?;
+    if !tests.state().exists() {
+        return Ok(());
     }
-    Ok(())
+    match Lock::try_take(&tests.state().join("lock"), "cargo xtask down")? {
+        Ok(_lock) => progress
+            .step(&format!("remove {}", tests.instance), |step| remove(&tests, |text| step.note(text))),
+        Err(owner) => {
+            progress.say(&format!("{} stays: {owner} is at work with it", tests.instance));
+            Ok(())
+        }
+    }
 }
 
 /// Removes an instance: processes first, so that nothing is made while it is removed.

@@ -18,12 +18,18 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock, or fails at once and names its owner.
     pub(crate) fn take(path: &Path, purpose: &str) -> Result<Self> {
+        match Self::try_take(path, purpose)? {
+            Ok(lock) => Ok(lock),
+            Err(owner) => bail!("another run is at work here: {owner} (lock {})", path.display()),
+        }
+    }
+
+    /// Takes the lock if it is free; gives its owner if it is not.
+    pub(crate) fn try_take(path: &Path, purpose: &str) -> Result<std::result::Result<Self, String>> {
         let file = open(path)?;
         match file.try_lock() {
-            Ok(()) => own(file, purpose),
-            Err(TryLockError::WouldBlock) => {
-                bail!("another run is at work here: {} (lock {})", owner(path), path.display())
-            }
+            Ok(()) => own(file, purpose).map(Ok),
+            Err(TryLockError::WouldBlock) => Ok(Err(owner(path))),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("failed to lock {}", path.display()))
             }
@@ -32,20 +38,15 @@ impl Lock {
 
     /// Waits for the lock; `tell` hears once whom it waits for.
     pub(crate) fn wait(path: &Path, purpose: &str, tell: impl Fn(&str)) -> Result<Self> {
-        let file = open(path)?;
         let mut told = false;
         loop {
-            match file.try_lock() {
-                Ok(()) => return own(file, purpose),
-                Err(TryLockError::WouldBlock) => {
-                    if !std::mem::replace(&mut told, true) {
-                        tell(&owner(path));
-                    }
-                    clock::pause(Duration::from_millis(200));
+            match Self::try_take(path, purpose)? {
+                Ok(lock) => return Ok(lock),
+                Err(owner) if !told => {
+                    told = true;
+                    tell(&owner);
                 }
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("failed to lock {}", path.display()));
-                }
+                Err(_) => clock::pause(Duration::from_millis(200)),
             }
         }
     }

@@ -55,36 +55,84 @@ fn missing(checkout: &Checkout, engine: Engine) -> Result<Vec<&'static str>> {
     Ok(needed.into_iter().filter(absent).map(|package| package.name).collect())
 }
 
-/// Makes sure that local regions can be made; installs what is missing after one question, or without one where nobody can answer.
-pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &Progress) -> Result<()> {
-    if !cfg!(target_os = "linux") {
-        bail!("local regions need Linux; `--context NAME` uses clusters that exist");
+/// What this machine and its caller are like.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
+struct Facts<'a> {
+    linux: bool,
+    root: bool,
+    go: bool,
+    apt: bool,
+    /// Debian packages that are not there.
+    missing: &'a [&'static str],
+    /// Whether somebody can answer a question.
+    terminal: bool,
+    yes: bool,
+}
+
+/// What is to be done about it.
+#[derive(Debug, PartialEq, Eq)]
+enum Action {
+    Nothing,
+    Install,
+    Ask,
+}
+
+/// Decides from the facts; the error names everything that is missing at once, with the command that installs it.
+fn decide(facts: Facts<'_>) -> Result<Action> {
+    if !facts.linux {
+        bail!("local regions need Linux; `cargo xtask up --context NAME` uses clusters that exist");
     }
-    if !rustix::process::geteuid().is_root() {
+    if !facts.root {
         bail!(
             "local regions need root, because their nodes are containers with networks of their own.\n\
              Either run `sudo -E env PATH=\"$PATH\" cargo xtask up`, or use clusters that exist: `cargo xtask up --context NAME`"
         );
     }
-    if Command::new("go").arg("version").output().is_err() {
+    let packages = (!facts.missing.is_empty()).then(|| install_command(facts.missing));
+    if !facts.go {
+        let and = packages.map_or_else(String::new, |command| format!("\nMissing too: {command}"));
         bail!(
-            "Go 1.26 or newer is missing: kind, kubectl and Helm are built with it. See go.dev/doc/install"
+            "Go 1.26 or newer is missing: kind, kubectl and Helm are built with it. See go.dev/doc/install{and}"
         );
     }
+    match packages {
+        None => Ok(Action::Nothing),
+        Some(command) if !facts.apt => {
+            bail!("missing: {}. On Debian: {command}", facts.missing.join(", "))
+        }
+        Some(_) if facts.terminal && !facts.yes => Ok(Action::Ask),
+        Some(_) => Ok(Action::Install),
+    }
+}
+
+fn install_command(packages: &[&str]) -> String {
+    format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
+}
+
+/// Makes sure that local regions can be made; installs what is missing after one question, or without one where nobody can answer.
+pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &Progress) -> Result<()> {
     let missing = missing(checkout, engine)?;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let install = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
-    if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("missing: {}. On Debian: {install}", missing.join(", "));
-    }
-    if !yes && io::stdin().is_terminal() {
-        progress.say(&format!("Missing: {}.\nInstall with `{install}`? [Y/n]", missing.join(", ")));
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).context("failed to read the answer")?;
-        if !matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") {
-            bail!("missing: {}. Install with: {install}", missing.join(", "));
+    let facts = Facts {
+        linux: cfg!(target_os = "linux"),
+        root: rustix::process::geteuid().is_root(),
+        go: process::succeeds(Command::new("go").arg("version")),
+        apt: Path::new("/usr/bin/apt-get").exists(),
+        missing: &missing,
+        terminal: io::stdin().is_terminal(),
+        yes,
+    };
+    match decide(facts)? {
+        Action::Nothing => return Ok(()),
+        Action::Install => {}
+        Action::Ask => {
+            let command = install_command(&missing);
+            progress.say(&format!("Missing: {}.\nInstall with `{command}`? [Y/n]", missing.join(", ")));
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer).context("failed to read the answer")?;
+            if !matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") {
+                bail!("missing: {}. Install with: {command}", missing.join(", "));
+            }
         }
     }
     progress.step(&format!("install {}", missing.join(", ")), |_| {
@@ -97,4 +145,46 @@ pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &
         process::run(apt().arg("update"), &log)?;
         process::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(&missing), &log)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBIAN: Facts<'_> =
+        Facts { linux: true, root: true, go: true, apt: true, missing: &[], terminal: true, yes: false };
+
+    fn refusal(facts: Facts<'_>) -> String {
+        decide(facts).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn one_question_is_asked_and_none_where_nobody_answers_or_all_was_agreed() {
+        let bare = Facts { missing: &["podman", "runc"], ..DEBIAN };
+        assert_eq!(decide(DEBIAN).unwrap(), Action::Nothing);
+        assert_eq!(decide(bare).unwrap(), Action::Ask);
+        assert_eq!(decide(Facts { yes: true, ..bare }).unwrap(), Action::Install);
+        assert_eq!(decide(Facts { terminal: false, ..bare }).unwrap(), Action::Install);
+    }
+
+    #[test]
+    fn who_is_not_root_or_not_on_linux_is_shown_the_other_way_at_once() {
+        for facts in [Facts { root: false, ..DEBIAN }, Facts { linux: false, ..DEBIAN }] {
+            assert!(refusal(facts).contains("--context"), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once_with_its_command() {
+        let nothing = Facts { go: false, missing: &["podman", "runc"], ..DEBIAN };
+        let said = refusal(nothing);
+        assert!(
+            said.contains("Go 1.26") && said.contains("apt-get install") && said.contains("podman runc"),
+            "{said}"
+        );
+        assert!(
+            refusal(Facts { apt: false, missing: &["runc"], ..DEBIAN })
+                .contains("On Debian: apt-get install")
+        );
+    }
 }
