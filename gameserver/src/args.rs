@@ -31,9 +31,9 @@ pub struct Args {
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Operation")]
     pub log_format: LogFormat,
-    /// Seconds that players are given to leave after SIGTERM; then they are disconnected. Less than the pod's
-    /// termination grace period (300 by default), so that they are told. A second signal tells them at once.
-    #[arg(long, default_value = "290", value_parser = parse_seconds, help_heading = "Operation")]
+    /// Seconds that players are given to leave after SIGTERM; then they are told and disconnected. Less than the pod's
+    /// termination grace period: the operator derives it from that. A second signal tells them at once.
+    #[arg(long, env = env::DRAIN_DEADLINE, default_value = "290", value_parser = parse_seconds, help_heading = "Operation")]
     pub drain_deadline: Duration,
 }
 

@@ -148,7 +148,7 @@ impl Control {
             return;
         }
         tracing::info!(players = self.zone.board.get(Figure::Players), "draining before the end");
-        self.ends_at = Some(now + self.drain_deadline);
+        self.ends_at = Some(now.saturating_add(self.drain_deadline));
         let order = self.orders.terminate();
         self.tell_zone(order);
         self.look();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{Players, Server, TempFile, command};
 use gameserver::{format_key, random_bytes};
 use gameserver_client::{ClientState, DisconnectReason};
+use gameserver_contract::env;
 
 const PLAYERS: u64 = 20;
 
@@ -83,11 +84,29 @@ fn players_play_over_tokio_uring_and_sigterm_waits_for_them() {
 #[test]
 fn players_who_stay_are_told_goodbye_at_the_deadline() {
     let (key, file) = key();
-    let server = Server::start(&["--key-file", file.path(), "--drain-deadline", "0.2"]);
+    let mut command = command(&["--key-file", file.path()]);
+    // as the operator says it in a pod whose grace period is one second
+    command.env(env::DRAIN_DEADLINE, "0.5");
+    let server = Server::spawn(command);
     let mut players = play(&server, &key);
     server.signal("-TERM");
     let told = ClientState::Disconnected { reason: DisconnectReason::ByServer };
     players.play_until("a goodbye", |players| players.iter().all(|player| player.client.state() == told));
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log:#?}");
+    assert_eq!(log.last().unwrap()["message"], "stopped");
+}
+
+#[test]
+fn an_endless_deadline_waits_for_the_players_and_for_nothing_else() {
+    let (key, file) = key();
+    let mut command = command(&["--key-file", file.path()]);
+    command.env(env::DRAIN_DEADLINE, "1e19");
+    let server = Server::spawn(command);
+    let mut players = play(&server, &key);
+    server.signal("-TERM");
+    server.logged("draining before the end");
+    players.leave();
     assert!(server.wait().0.success());
 }
 

@@ -25,5 +25,8 @@ pub const PORT: &str = "CRANEWING_PORT";
 pub const HOST_IP: &str = "CRANEWING_HOST_IP";
 /// UDP port on the node that leads to [`PORT`]; connect tokens name `HOST_IP:HOST_PORT`.
 pub const HOST_PORT: &str = "CRANEWING_HOST_PORT";
+/// Seconds, with a fraction, that players are given to leave after SIGTERM. Less than the pod's termination grace
+/// period, so that whoever stays is told before the kubelet kills the process.
+pub const DRAIN_DEADLINE: &str = "CRANEWING_DRAIN_DEADLINE_SECONDS";
 /// Players that the server takes at most.
 pub const CAPACITY: &str = "CRANEWING_CAPACITY";

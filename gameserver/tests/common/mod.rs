@@ -38,7 +38,11 @@ pub fn command(args: &[&str]) -> Command {
 
 impl Server {
     pub fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
+        Self::spawn(command(args))
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut log = Vec::new();
         let listening = loop {

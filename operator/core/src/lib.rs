@@ -4,6 +4,7 @@
 //! carries the decision out, logs it, counts it and publishes it. Times are durations on the caller's monotonic clock.
 
 pub mod backoff;
+pub mod drain;
 pub mod fleet_plan;
 pub mod host_ports;
 pub mod lease;

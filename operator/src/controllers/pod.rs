@@ -12,9 +12,11 @@ use kube::api::ObjectMeta;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use operator_api::{GameServer, labels};
+use operator_core::drain::decide_drain_deadline;
 use operator_core::host_ports::{NoFreePort, PortRange, choose_ports};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// User ids of game servers begin here: memlock is charged per user, so each pod on a node has its own (rules 19).
 const FIRST_USER_ID: i64 = 100_000;
@@ -223,10 +225,17 @@ fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) 
         value(env::REGION_ID, defaults.region_id.clone()),
         value(env::PORT, container_port.to_string()),
         value(env::HOST_PORT, host_ports.first().copied().unwrap_or(0).to_string()),
+        value(env::DRAIN_DEADLINE, drain_deadline(server).as_secs_f64().to_string()),
         value(env::CAPACITY, server.spec.capacity.to_string()),
         field(env::HOST_IP, "status.hostIP"),
         field(env::POD_UID, "metadata.uid"),
     ]
+}
+
+/// How long the server waits for its players, of the pod's whole grace period.
+fn drain_deadline(server: &GameServer) -> Duration {
+    let grace = u64::try_from(server.spec.drain.deadline_seconds).unwrap_or(0);
+    decide_drain_deadline(Duration::from_secs(grace))
 }
 
 fn default_resources() -> ResourceRequirements {
@@ -325,6 +334,25 @@ mod tests {
 
     fn is_owned(pod: &Pod, uid: &str) -> bool {
         pod.owner_references().iter().any(|owner| owner.uid == uid && owner.controller == Some(true))
+    }
+
+    #[test]
+    fn a_server_is_told_a_deadline_before_its_pods_grace_period_ends() {
+        for (deadline, told) in [(1, "0.5"), (30, "27"), (300, "290"), (86_400, "86390")] {
+            let pod = build_pod(
+                &server(&format!("spec: {{drain: {{deadlineSeconds: {deadline}}}}}")),
+                &[7000],
+                &defaults(),
+            );
+            assert_eq!(pod.spec.as_ref().unwrap().termination_grace_period_seconds, Some(deadline));
+            assert_eq!(env_of(&pod, env::DRAIN_DEADLINE).as_deref(), Some(told), "{deadline}");
+        }
+    }
+
+    /// The last one of a name counts, as for the kubelet.
+    fn env_of(pod: &Pod, name: &str) -> Option<String> {
+        let variables = container(pod).env.iter().flatten();
+        variables.filter(|variable| variable.name == name).last()?.value.clone()
     }
 
     #[test]
