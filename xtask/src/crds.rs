@@ -1,5 +1,8 @@
-//! `crds/` is what `operator crd` prints, file by file.
+//! `crds/` is what `operator crd` prints, file by file, and `docs/crds.md` the same for people.
 
+mod reference;
+
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,35 +19,38 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Writes or checks the CRD files.
+/// Writes or checks the CRD files and the page that describes them.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let text =
         process::output(cargo(&checkout).args(["run", "--quiet", "--package", "operator", "--", "crd"]))?;
+    let documents: Vec<&str> = text.split("---\n").filter(|document| !document.trim().is_empty()).collect();
     let directory = checkout.root.join("crds");
-    let mut differing = Vec::new();
-    let mut expected = Vec::new();
-    for document in text.split("---\n").filter(|document| !document.trim().is_empty()) {
+    fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;
+    let mut expected = BTreeMap::from([(checkout.root.join("docs/crds.md"), reference::page(&documents)?)]);
+    for document in documents {
         let name = file_name(document).context("a CRD has no name")?;
-        let path = directory.join(&name);
-        if fs::read_to_string(&path).ok().as_deref() != Some(document) {
-            differing.push(name.clone());
-            if !args.check {
-                fs::create_dir_all(&directory)?;
-                fs::write(&path, document).with_context(|| format!("failed to write {}", path.display()))?;
-            }
-        }
-        expected.push(name);
+        expected.insert(directory.join(name), document.to_owned());
     }
-    let present = fs::read_dir(&directory)
-        .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>());
-    for stray in present.unwrap_or_default() {
-        if stray.to_str().is_none_or(|name| !expected.iter().any(|known| known == name)) {
-            bail!("crds/{} is not printed by `operator crd`", stray.display());
+    for entry in
+        fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))?
+    {
+        let stray = entry?.path();
+        if !expected.contains_key(&stray) {
+            bail!("{} is not printed by `operator crd`", stray.display());
+        }
+    }
+    let mut differing = Vec::new();
+    for (path, text) in &expected {
+        if fs::read_to_string(path).ok().as_ref() != Some(text) {
+            differing.push(path.strip_prefix(&checkout.root)?.display().to_string());
+            if !args.check {
+                fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))?;
+            }
         }
     }
     if args.check && !differing.is_empty() {
-        bail!("crds/ differs from the types: {}. Run `cargo xtask crds`", differing.join(", "));
+        bail!("these files differ from the types: {}. Run `cargo xtask crds`", differing.join(", "));
     }
     Ok(())
 }
