@@ -13,6 +13,8 @@ pub(crate) struct Checkout {
     pub(crate) root: PathBuf,
     /// Everything that is built once and kept: `$CRANEWING_CACHE`, `$XDG_CACHE_HOME/cranewing` or `~/.cache/cranewing`.
     pub(crate) cache: PathBuf,
+    /// Short name of the path of this working tree.
+    pub(crate) tree: String,
     /// Prefix of every cluster, network and process of this working tree.
     pub(crate) instance: String,
 }
@@ -25,8 +27,8 @@ impl Checkout {
         let root = root
             .canonicalize()
             .with_context(|| format!("failed to find the working tree {}", root.display()))?;
-        let instance = instance_name(&root);
-        Ok(Self { root, cache: cache_directory()?, instance })
+        let tree = instance_name(&root);
+        Ok(Self { root, cache: cache_directory()?, instance: tree.clone(), tree })
     }
 
     /// The same tree under another name, so that its clusters do not meet those of `up`.

@@ -8,8 +8,8 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 
 use crate::checkout::Checkout;
-use crate::images::cargo;
 use crate::process;
+use crate::target::cargo;
 
 /// `cargo xtask crds`
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let text =
-        process::output(cargo(&checkout).args(["run", "--quiet", "--package", "operator", "--", "crd"]))?;
+        process::output(cargo(&checkout)?.args(["run", "--quiet", "--package", "operator", "--", "crd"]))?;
     let documents: Vec<&str> = text.split("---\n").filter(|document| !document.trim().is_empty()).collect();
     let directory = checkout.root.join("crds");
     fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;

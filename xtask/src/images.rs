@@ -8,18 +8,15 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::archive;
 use crate::checkout::{Checkout, digest};
-use crate::lock::Lock;
 use crate::process;
 use crate::progress::Progress;
+use crate::target::{self, cargo};
 
 /// Where Debian keeps the certificates that programs trust; the same place in the image.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// Files of one name that the cache keeps.
 const KEPT: usize = 4;
-
-/// Size of compiled code in the cache from which on it is dropped and made anew; a full build is about 9.
-const TARGET_GIGABYTES_MAX: u64 = 30;
 
 /// An image as an archive.
 #[derive(Debug, Clone)]
@@ -41,9 +38,6 @@ pub(crate) struct Images {
 impl Images {
     /// Compiles what changed and packs it.
     pub(crate) fn build(checkout: &Checkout, progress: &Progress) -> Result<Self> {
-        // what is compiled lies in one directory for all checkouts, so none may compile before this one has packed
-        let lock = checkout.cache.join("compile.lock");
-        let _lock = Lock::wait(&lock, "compiling", |owner| progress.say(&format!("waiting for {owner}")))?;
         let release = progress.step("compile operator, game server and bots", |_| compile(checkout))?;
         progress.step("pack our images", |_| {
             let image = |name: &str| pack(checkout, name, &release.join(name), env!("CARGO_PKG_VERSION"));
@@ -59,37 +53,6 @@ impl Images {
     pub(crate) fn archives(&self) -> Vec<PathBuf> {
         vec![self.operator.archive.clone(), self.gameserver.archive.clone()]
     }
-}
-
-/// Where cargo puts what it builds: the cache, so that a fresh clone finds what an earlier one compiled; or where the caller wants it.
-fn target_directory(checkout: &Checkout) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| checkout.cache.join("target"), |set| checkout.root.join(set))
-}
-
-/// cargo in this working tree.
-pub(crate) fn cargo(checkout: &Checkout) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&checkout.root).env("CARGO_TARGET_DIR", target_directory(checkout));
-    // increments are of use to one checkout only, and would triple what the cache holds
-    cargo.env("CARGO_INCREMENTAL", "0");
-    cargo
-}
-
-/// Drops what earlier checkouts compiled once it is more than the cache shall hold.
-pub(crate) fn bound_target_directory(checkout: &Checkout) -> Result<()> {
-    let directory = checkout.cache.join("target");
-    if !directory.is_dir() {
-        return Ok(());
-    }
-    let _lock = Lock::wait(&checkout.cache.join("compile.lock"), "measuring the cache", |_| ())?;
-    let text = process::output(Command::new("du").args(["--summarize", "--block-size=1G"]).arg(&directory))?;
-    let gigabytes: u64 = text.split_whitespace().next().unwrap_or_default().parse().unwrap_or(0);
-    if gigabytes >= TARGET_GIGABYTES_MAX {
-        fs::remove_dir_all(&directory)
-            .with_context(|| format!("failed to remove {}", directory.display()))?;
-    }
-    Ok(())
 }
 
 /// Packs one static program under `cranewing/<name>:<version>-<content>`.
@@ -133,13 +96,13 @@ fn keep(checkout: &Checkout, name: &str, program: &Path) -> Result<PathBuf> {
 
 fn compile(checkout: &Checkout) -> Result<PathBuf> {
     let triple = host_triple()?;
-    let mut cargo = cargo(checkout);
+    let mut cargo = cargo(checkout)?;
     // one build for all, so that what they share is compiled once
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
     cargo.args(["--package=operator", "--package=gameserver", "--package=gameserver-bots"]);
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     process::run(&mut cargo, &checkout.log("compile"))?;
-    Ok(target_directory(checkout).join(triple).join("release"))
+    Ok(target::directory(checkout).join(triple).join("release"))
 }
 
 fn host_triple() -> Result<String> {

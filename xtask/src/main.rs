@@ -22,6 +22,7 @@ mod packages;
 mod process;
 mod progress;
 mod state;
+mod target;
 mod test;
 mod tools;
 mod up;

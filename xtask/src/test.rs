@@ -11,11 +11,12 @@ use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::down;
-use crate::images::{self, Images, cargo};
+use crate::images::{self, Images};
 use crate::lock::Lock;
 use crate::process;
 use crate::progress::Progress;
 use crate::state::State;
+use crate::target::cargo;
 use crate::tools;
 use crate::up;
 
@@ -62,22 +63,21 @@ struct Outcome {
 /// Runs all stages, whatever fails, and prints the summary; fails if anything failed.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let checkout = Checkout::locate()?;
-    images::bound_target_directory(&checkout)?;
-    let check = |arguments: &[&str]| check(cargo(&checkout).args(arguments));
+    let check = |arguments: &[&str]| check(cargo(&checkout)?.args(arguments));
     let mut outcomes = vec![
         stage("format", false, || check(&["fmt", "--all", "--check"])),
         stage("clippy", false, || {
             check(&["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny=warnings"])
         }),
         stage("docs", false, || {
-            let mut doc = cargo(&checkout);
+            let mut doc = cargo(&checkout)?;
             doc.args(["doc", "--locked", "--workspace", "--no-deps"]);
             self::check(doc.env("RUSTDOCFLAGS", "--deny=warnings"))
         }),
         stage("licences and bans", false, || deny(&checkout)),
         stage("generated files", false, || check(&["xtask", "crds", "--check"])),
         stage("unit", true, || {
-            tests(cargo(&checkout).args(["test", "--locked", "--workspace", "--no-fail-fast"]))
+            tests(cargo(&checkout)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
         }),
     ];
     if args.fast {
@@ -178,7 +178,7 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
             println!("waiting for {owner}");
         })?;
         let unfinished = directory.with_extension("unfinished");
-        let mut install = cargo(checkout);
+        let mut install = cargo(checkout)?;
         install.args(["install", "--locked", "--quiet", "--root"]).arg(&unfinished);
         process::run(install.arg(format!("cargo-deny@{CARGO_DENY}")), &checkout.log("cargo-deny"))?;
         fs::rename(&unfinished, &directory).context("failed to complete cargo-deny")?;
@@ -237,7 +237,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     })?;
     progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
 
-    let mut suite = cargo(checkout);
+    let mut suite = cargo(checkout)?;
     // with the whole workspace, so that every dependency has the features it was already compiled with
     suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     suite.args(suite_files(checkout)?.iter().map(|file| format!("--test={file}")));
