@@ -352,7 +352,7 @@ mod tests {
     /// The last one of a name counts, as for the kubelet.
     fn env_of(pod: &Pod, name: &str) -> Option<String> {
         let variables = container(pod).env.iter().flatten();
-        variables.filter(|variable| variable.name == name).last()?.value.clone()
+        variables.filter(|variable| variable.name == name).next_back()?.value.clone()
     }
 
     #[test]
