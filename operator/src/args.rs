@@ -1,8 +1,10 @@
 //! Command line of the operator; every flag has an environment variable beside it.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use operator_core::host_ports::PortRange;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Runs fleets of dedicated game servers in one region's cluster.
 #[derive(Debug, Parser)]
@@ -18,8 +20,21 @@ pub struct Args {
 pub enum Command {
     /// Print the CustomResourceDefinitions as YAML.
     Crd,
+    /// Print the seccomp profile of game servers, or keep it on a node.
+    Seccomp(SeccompArgs),
     /// Run the controllers and the report endpoint.
     Run(Box<RunArgs>),
+}
+
+/// Settings of `operator seccomp`.
+#[derive(Clone, Debug, Parser)]
+pub struct SeccompArgs {
+    /// Write the profile as `gameserver.json` into this directory, and keep it there until SIGTERM. The file stays.
+    #[arg(long, value_name = "DIR")]
+    pub install: Option<PathBuf>,
+    /// Form of the logs.
+    #[arg(long, env = "CRANEWING_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Settings of `operator run`.
@@ -44,6 +59,10 @@ pub struct RunArgs {
     /// Host ports to give out, both ends included.
     #[arg(long, env = "CRANEWING_HOST_PORTS", default_value = "7000-7999", value_parser = parse_port_range, help_heading = "Game servers")]
     pub host_ports: PortRange,
+    /// Seccomp profile of game servers whose template names none: a file below the kubelet's directory of profiles,
+    /// such as `cranewing/gameserver.json`. Without it they get the container runtime's own, which denies io_uring.
+    #[arg(long, env = "CRANEWING_SECCOMP_PROFILE", value_parser = NonEmptyStringValueParser::new(), help_heading = "Game servers")]
+    pub seccomp_profile: Option<String>,
 
     /// Name of the Service of the report endpoint, in the operator's namespace.
     #[arg(

@@ -4,12 +4,14 @@
 //! - `runtime`: watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
 //! - `controllers`: one room a kind; they run on the leader only.
+//! - `seccomp`: the profile of game servers and its way onto the nodes.
 
 pub mod args;
 mod controllers;
 mod reports;
 mod run;
 mod runtime;
+pub mod seccomp;
 
 pub use run::run;
 

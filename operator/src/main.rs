@@ -6,6 +6,7 @@ use operator::args::{Args, Command};
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Crd => operator::print_crds(&mut std::io::stdout().lock()),
+        Command::Seccomp(args) => operator::seccomp::run(&args, &mut std::io::stdout().lock()),
         Command::Run(args) => operator::run(*args),
     }
 }

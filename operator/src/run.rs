@@ -272,6 +272,7 @@ impl Context {
                 image: shared.args.gameserver_image.clone(),
                 region_id: shared.args.region_id.clone(),
                 report_endpoint: shared.report_endpoint.clone(),
+                seccomp_profile: shared.args.seccomp_profile.clone(),
             },
             ports: controllers::HostPortLedger::new(shared.args.host_ports),
             ca_bundle: shared.authority.bundle.clone(),

@@ -33,13 +33,22 @@ pub enum Pod<'a> {
     Placed {
         /// Time since the kubelet took the pod.
         age: Duration,
-        /// Why the container waits, such as `ImagePullBackOff`.
-        waiting: Option<&'a str>,
+        /// Why the container waits.
+        waiting: Option<Waiting<'a>>,
     },
     /// Deleted or evicted, still within its grace period.
     Terminating,
     /// Ended for good, with the kubelet's reason.
     Ended(&'a str),
+}
+
+/// Why the kubelet does not run a container yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting<'a> {
+    /// Such as `ImagePullBackOff`.
+    pub reason: &'a str,
+    /// The cause in the runtime's words; empty if it gives none.
+    pub message: &'a str,
 }
 
 /// The report stream as this replica sees it.
@@ -72,13 +81,13 @@ pub enum Why<'a> {
     /// The scheduler has not looked at the pod yet.
     Scheduling,
     /// The container is starting; why it waits, if the kubelet says.
-    ContainerStarting(Option<&'a str>),
+    ContainerStarting(Option<Waiting<'a>>),
     /// The server's own word.
     Reported(Phase),
     /// No report for this long.
     Silent(Duration),
-    /// Never reported within `health.startupSeconds`.
-    NeverReported,
+    /// Never reported within `health.startupSeconds`; why the container waits, if it does.
+    NeverReported(Option<Waiting<'a>>),
     /// The pod is gone or going though the server was not told to go.
     PodLost,
     /// The pod ended, with the kubelet's reason.
@@ -130,7 +139,7 @@ pub fn decide_state<'a>(
 }
 
 /// Nothing to look at again: whoever keeps the streams notices when one falls silent.
-fn decide_reported(was_up: bool, phase: Phase, waiting: Option<&str>) -> Standing<'_> {
+fn decide_reported(was_up: bool, phase: Phase, waiting: Option<Waiting<'_>>) -> Standing<'_> {
     let (state, why) = match phase {
         Phase::Ready => (State::Ready, Why::Reported(Phase::Ready)),
         Phase::Draining => (State::Draining, Why::Reported(Phase::Draining)),
@@ -150,12 +159,12 @@ fn decide_silent(silent_for: Duration, patience: Patience) -> Standing<'static> 
     }
 }
 
-fn decide_starting(age: Duration, waiting: Option<&str>, patience: Patience) -> Standing<'_> {
+fn decide_starting(age: Duration, waiting: Option<Waiting<'_>>, patience: Patience) -> Standing<'_> {
     match patience.startup.checked_sub(age) {
         Some(left) if !left.is_zero() => {
             Standing { state: State::Starting, why: Why::ContainerStarting(waiting), look_again: Some(left) }
         }
-        _ => Standing { state: State::Unhealthy, why: Why::NeverReported, look_again: None },
+        _ => Standing { state: State::Unhealthy, why: Why::NeverReported(waiting), look_again: None },
     }
 }
 
@@ -241,6 +250,21 @@ mod tests {
         ] {
             assert_eq!(decide_state(previous, &pod, stream, LONG, PATIENCE).state, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_container_that_its_node_cannot_make_yet_is_waited_for_and_then_replaced() {
+        let waiting =
+            Some(Waiting { reason: "CreateContainerError", message: "cannot load seccomp profile" });
+        let after = |seconds| {
+            let pod = Pod::Placed { age: Duration::from_secs(seconds), waiting };
+            decide_state(Some(State::Starting), &pod, None, LONG, PATIENCE)
+        };
+        let (early, late) = (after(59), after(60));
+        assert_eq!((early.state, early.why), (State::Starting, Why::ContainerStarting(waiting)));
+        assert_eq!(early.look_again, Some(Duration::from_secs(1)));
+        // What is given up here is replaced by its Fleet: the next pod may get a node that can make it.
+        assert_eq!((late.state, late.why), (State::Unhealthy, Why::NeverReported(waiting)));
     }
 
     #[test]

@@ -6,13 +6,16 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use operator_api::conditions::reasons;
 use operator_api::{GameServer, GameServerState};
-use operator_core::server_state::{self, Patience, Standing, State, Why, decide_state};
+use operator_core::server_state::{self, Patience, Standing, State, Waiting, Why, decide_state};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
 use crate::reports::live::Snapshot;
 use crate::runtime::clock::since;
+
+/// Characters of the runtime's words that go into a status.
+const RUNTIME_WORDS_MAX: usize = 256;
 
 /// A game server as it is.
 pub(crate) struct Observed {
@@ -136,11 +139,14 @@ fn view_pod<'a>(
             refused.filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
         return server_state::Pod::Unscheduled(refused.find_map(|condition| condition.message.as_deref()));
     }
-    let waiting = status
-        .and_then(|status| status.container_statuses.as_ref())
-        .into_iter()
-        .flatten()
-        .find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    let waiting =
+        status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten().find_map(
+            |container| {
+                let waiting = container.state.as_ref()?.waiting.as_ref()?;
+                let message = waiting.message.as_deref().unwrap_or_default();
+                Some(Waiting { reason: waiting.reason.as_deref()?, message })
+            },
+        );
     let age = status
         .and_then(|status| status.start_time.as_ref())
         .map_or(Duration::ZERO, |start| since(start, now));
@@ -158,16 +164,25 @@ fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) 
         }
         Why::Scheduling => (reasons::CREATING, "waits for the scheduler".to_owned()),
         Why::ContainerStarting(None) => (reasons::CREATING, "its container is starting".to_owned()),
-        Why::ContainerStarting(Some(why)) => (reasons::CREATING, format!("its container waits: {why}")),
+        Why::ContainerStarting(Some(waiting)) => (reasons::CREATING, why_it_waits(waiting)),
         Why::Reported(phase) => (reasons::REPORTED, format!("reported as {phase:?}").to_lowercase()),
         Why::Silent(_) => (reasons::SILENT, "no report came in time".to_owned()),
-        Why::NeverReported => {
+        Why::NeverReported(Some(waiting)) => (reasons::POD_FAILED, why_it_waits(waiting)),
+        Why::NeverReported(None) => {
             (reasons::SILENT, "no report came within health.startupSeconds; see the pod's logs".to_owned())
         }
         Why::GivenUp => (reasons::POD_LOST, "it was given up and waits to be deleted".to_owned()),
         Why::PodLost => (reasons::POD_LOST, "the pod was deleted or evicted".to_owned()),
         Why::PodEnded(reason) => (reasons::POD_FAILED, format!("the pod ended: {reason}; see its logs")),
     }
+}
+
+/// The runtime's words are cut: a status is no place for a whole log.
+fn why_it_waits(waiting: Waiting<'_>) -> String {
+    let Waiting { reason, message } = waiting;
+    let message: String = message.chars().take(RUNTIME_WORDS_MAX).collect();
+    let colon = if message.is_empty() { "" } else { ": " };
+    format!("its container waits: {reason}{colon}{message}")
 }
 
 #[cfg(test)]
@@ -195,6 +210,17 @@ mod tests {
             drain_ordered: false,
             drained: false,
         }
+    }
+
+    #[test]
+    fn a_container_that_waits_says_why_and_not_more_than_fits() {
+        let waits = |message: &str| why_it_waits(Waiting { reason: "CreateContainerError", message });
+        assert_eq!(waits(""), "its container waits: CreateContainerError");
+        assert_eq!(
+            waits("cannot load seccomp profile"),
+            "its container waits: CreateContainerError: cannot load seccomp profile"
+        );
+        assert!(waits(&"x".repeat(5000)).len() < 400);
     }
 
     #[test]

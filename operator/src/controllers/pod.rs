@@ -35,6 +35,8 @@ pub(crate) struct PodDefaults {
     pub(crate) region_id: String,
     /// `IP:port` of the report Service.
     pub(crate) report_endpoint: String,
+    /// Seccomp profile on every node; the runtime's own without it.
+    pub(crate) seccomp_profile: Option<String>,
 }
 
 /// Host ports given out and not yet seen on a pod, and what else is done once a namespace.
@@ -135,7 +137,7 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
     spec.automount_service_account_token = Some(false);
     spec.enable_service_links = Some(false);
     spec.termination_grace_period_seconds = Some(server.spec.drain.deadline_seconds);
-    spec.security_context = Some(pod_security(spec.security_context.take(), user));
+    spec.security_context = Some(pod_security(spec.security_context.take(), user, defaults));
     spec.volumes.get_or_insert_default().push(credentials_volume());
 
     let mut pod_labels = metadata.labels.unwrap_or_default();
@@ -251,18 +253,21 @@ fn default_resources() -> ResourceRequirements {
     }
 }
 
-fn pod_security(given: Option<PodSecurityContext>, user: i64) -> PodSecurityContext {
+fn pod_security(given: Option<PodSecurityContext>, user: i64, defaults: &PodDefaults) -> PodSecurityContext {
     let given = given.unwrap_or_default();
     PodSecurityContext {
         run_as_user: Some(user),
         run_as_group: Some(user),
         fs_group: Some(user),
         run_as_non_root: Some(true),
-        seccomp_profile: given.seccomp_profile.clone().or_else(|| {
-            Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() })
-        }),
+        seccomp_profile: given.seccomp_profile.clone().or_else(|| Some(default_seccomp_profile(defaults))),
         ..given
     }
+}
+
+fn default_seccomp_profile(defaults: &PodDefaults) -> SeccompProfile {
+    let type_ = if defaults.seccomp_profile.is_some() { "Localhost" } else { "RuntimeDefault" };
+    SeccompProfile { type_: type_.to_owned(), localhost_profile: defaults.seccomp_profile.clone() }
 }
 
 fn credentials_volume() -> Volume {
@@ -311,6 +316,7 @@ mod tests {
             image: "cranewing/gameserver:1".to_owned(),
             region_id: "kr".to_owned(),
             report_endpoint: "10.0.0.1:8443".to_owned(),
+            seccomp_profile: None,
         }
     }
 
@@ -351,8 +357,8 @@ mod tests {
 
     /// The last one of a name counts, as for the kubelet.
     fn env_of(pod: &Pod, name: &str) -> Option<String> {
-        let variables = container(pod).env.iter().flatten();
-        variables.filter(|variable| variable.name == name).next_back()?.value.clone()
+        let mut variables = container(pod).env.iter().flatten();
+        variables.rfind(|variable| variable.name == name)?.value.clone()
     }
 
     #[test]
@@ -384,6 +390,22 @@ mod tests {
         assert_eq!(spec.containers[0].ports, None, "only the game container gets ports");
         assert_eq!(spec.containers[1].image.as_deref(), Some("mine:2"));
         assert!(spec.containers[1].env.as_ref().unwrap().iter().any(|var| var.name == "MODE"));
+    }
+
+    #[test]
+    fn the_configured_seccomp_profile_is_for_pods_that_name_none() {
+        let profile_of = |spec: &str, configured: Option<&str>| {
+            let seccomp_profile = configured.map(str::to_owned);
+            let pod = build_pod(&server(spec), &[7000], &PodDefaults { seccomp_profile, ..defaults() });
+            let profile = pod.spec.unwrap().security_context.unwrap().seccomp_profile.unwrap();
+            (profile.type_, profile.localhost_profile)
+        };
+        let named = |type_: &str, file: Option<&str>| (type_.to_owned(), file.map(str::to_owned));
+        let ours = Some("cranewing/gameserver.json");
+        assert_eq!(profile_of("spec: {}", None), named("RuntimeDefault", None));
+        assert_eq!(profile_of("spec: {}", ours), named("Localhost", ours));
+        let own = "spec: {template: {spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}}}}";
+        assert_eq!(profile_of(own, ours), named("RuntimeDefault", None));
     }
 
     #[test]
