@@ -31,9 +31,9 @@ impl Checkout {
         Ok(Self { root, cache: cache_directory()?, instance: tree.clone(), tree })
     }
 
-    /// The same tree under another name, so that its clusters do not meet those of `up`.
-    pub(crate) fn for_tests(&self) -> Self {
-        Self { instance: format!("{}-test", self.instance), ..self.clone() }
+    /// The same tree with an instance of another name, so that its clusters do not meet those of `up`.
+    pub(crate) fn named(&self, purpose: &str) -> Self {
+        Self { instance: format!("{}-{purpose}", self.tree), ..self.clone() }
     }
 
     /// Kubeconfigs, logs and the record of what was begun.
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_instance_name_leaves_room_for_the_nodes_host_name() {
-        let longest = format!("{}-test-kr-control-plane", instance_name(Path::new("/a")));
+        let longest = format!("{}-bench-kr-control-plane", instance_name(Path::new("/a")));
         assert!(longest.len() <= 63, "{longest}");
     }
 

@@ -37,18 +37,17 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     let progress = Progress::new();
     progress
         .step(&format!("remove {}", checkout.instance), |step| remove(&checkout, |text| step.note(text)))?;
-    let tests = checkout.for_tests();
-    if !tests.state().exists() {
-        return Ok(());
-    }
-    match Lock::try_take(&tests.state().join("lock"), "cargo xtask down")? {
-        Ok(_lock) => progress
-            .step(&format!("remove {}", tests.instance), |step| remove(&tests, |text| step.note(text))),
-        Err(owner) => {
-            progress.say(&format!("{} stays: {owner} is at work with it", tests.instance));
-            Ok(())
+    for other in ["test", "bench"].map(|purpose| checkout.named(purpose)) {
+        if !other.state().exists() {
+            continue;
+        }
+        match Lock::try_take(&other.state().join("lock"), "cargo xtask down")? {
+            Ok(_lock) => progress
+                .step(&format!("remove {}", other.instance), |step| remove(&other, |text| step.note(text)))?,
+            Err(owner) => progress.say(&format!("{} stays: {owner} is at work with it", other.instance)),
         }
     }
+    Ok(())
 }
 
 /// Removes an instance: processes first, so that nothing is made while it is removed.

@@ -6,6 +6,7 @@
 )]
 
 mod archive;
+mod bench;
 mod bots;
 mod checkout;
 mod clock;
@@ -50,6 +51,8 @@ enum Command {
     Down(down::Args),
     /// Test everything; clusters that this needs are made and removed.
     Test(test::Args),
+    /// Measure what the pages under docs/benchmarks say, and write them.
+    Bench(bench::Args),
     /// Print the CRDs into crds/, or check that they are up to date.
     Crds(crds::Args),
     /// Build every tool and the node image into the cache; `up` and `test` do so by themselves.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => up::status(&args).map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Tools => up::prepare().map(|()| ExitCode::SUCCESS),
         Command::Image(args) => archive::run(&args).map(|()| ExitCode::SUCCESS),

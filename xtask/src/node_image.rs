@@ -52,6 +52,17 @@ fn drop_older(surroundings: &Surroundings, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Drops every node image from the engine, as on a machine that never had one.
+pub(crate) fn forget(engine: Engine) -> Result<()> {
+    let mut images = Command::new(engine.program());
+    images.args(["images", "--quiet", "--filter", "reference=localhost/kindest-node"]);
+    for image in process::output(&mut images)?.lines() {
+        process::output(Command::new(engine.program()).args(["rmi", image]))
+            .context("a node image is in use: take down what runs")?;
+    }
+    Ok(())
+}
+
 /// Whether `ensure` would have to build, which needs debootstrap.
 pub(crate) fn must_build(checkout: &Checkout, engine: Engine) -> Result<bool> {
     let recipe = recipe(checkout)?;

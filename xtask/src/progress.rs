@@ -24,6 +24,16 @@ struct Shared {
     stop: AtomicBool,
     start: Instant,
     running: Mutex<Vec<Running>>,
+    finished: Mutex<Vec<Finished>>,
+}
+
+/// A step that succeeded.
+#[derive(Debug, Clone)]
+pub(crate) struct Finished {
+    pub(crate) name: String,
+    pub(crate) took: Duration,
+    /// Since the first step began.
+    pub(crate) ended: Duration,
 }
 
 struct Running {
@@ -47,6 +57,7 @@ impl Progress {
             stop: AtomicBool::new(false),
             start: clock::now(),
             running: Mutex::default(),
+            finished: Mutex::default(),
         });
         let ticker = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -66,15 +77,25 @@ impl Progress {
         let start = clock::now();
         let outcome = work(&step);
         let mark = if outcome.is_ok() { "done" } else { "FAILED" };
-        self.shared.end(step.id, &format!("{mark:>6} {:>7}  {name}", seconds(start.elapsed())));
+        let took = start.elapsed();
+        self.shared.end(step.id, &format!("{mark:>6} {:>7}  {name}", seconds(took)));
+        if outcome.is_ok() {
+            let finished = Finished { name: name.to_owned(), took, ended: self.elapsed() };
+            lock(&self.shared.finished).push(finished);
+        }
         outcome.with_context(|| format!("{name} failed"))
     }
 
     /// Says one line between the steps.
     pub(crate) fn say(&self, text: &str) {
-        let running = self.shared.lock();
+        let running = lock(&self.shared.running);
         self.shared.line(text);
         drop(running);
+    }
+
+    /// What succeeded so far, in the order of its ends.
+    pub(crate) fn finished(&self) -> Vec<Finished> {
+        lock(&self.shared.finished).clone()
     }
 
     /// Time since the first step.
@@ -98,7 +119,7 @@ impl Drop for Progress {
 impl Step<'_> {
     /// Replaces the note behind the step's name.
     pub(crate) fn note(&self, note: &str) {
-        let mut running = self.shared.lock();
+        let mut running = lock(&self.shared.running);
         if let Some(step) = running.iter_mut().find(|step| step.id == self.id) {
             note.clone_into(&mut step.note);
         }
@@ -106,12 +127,8 @@ impl Step<'_> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn begin(&self, name: &str) -> Step<'_> {
-        let mut running = self.lock();
+        let mut running = lock(&self.running);
         let id = running.iter().map(|step| step.id).max().unwrap_or(0) + 1;
         let now = clock::now();
         running.push(Running { id, name: name.to_owned(), note: String::new(), start: now, told: now });
@@ -122,7 +139,7 @@ impl Shared {
     }
 
     fn end(&self, id: usize, text: &str) {
-        let mut running = self.lock();
+        let mut running = lock(&self.running);
         running.retain(|step| step.id != id);
         self.line(text);
     }
@@ -132,7 +149,7 @@ impl Shared {
     }
 
     fn draw(&self) {
-        let mut running = self.lock();
+        let mut running = lock(&self.running);
         if running.is_empty() {
             return;
         }
@@ -152,6 +169,10 @@ impl Shared {
             self.line(&format!("  still {}", describe(step)));
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Columns of the terminal behind standard error.

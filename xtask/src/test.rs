@@ -67,7 +67,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut outcomes = vec![
         stage("format", false, || check(&["fmt", "--all", "--check"])),
         stage("clippy", false, || {
-            check(&["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny=warnings"])
+            let lint = |targets: &[String]| {
+                let mut clippy = cargo(&checkout)?;
+                clippy.args(["clippy", "--locked", "--workspace"]).args(targets);
+                self::check(clippy.args(["--", "--deny=warnings"]))
+            };
+            lint(&["--all-targets".to_owned()])?;
+            // what needs clusters is no part of all targets
+            lint(&suite(&checkout)?.chain(["--test=readme".to_owned()]).collect::<Vec<_>>())
         }),
         stage("docs", false, || {
             let mut doc = cargo(&checkout)?;
@@ -81,9 +88,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }),
     ];
     if args.fast {
-        println!("\n== end to end: left out by --fast");
+        println!("\n== end to end, first path of README: left out by --fast");
     } else {
         outcomes.push(stage("end to end", true, || end_to_end(&checkout, args.level)));
+        outcomes.push(stage("first path of README", true, || {
+            let mut readme = cargo(&checkout)?;
+            readme.args(["test", "--locked", "--workspace", "--test=readme", "--", "--nocapture"]);
+            tests(&mut readme)
+        }));
     }
     Ok(summarize(&outcomes, args.fast))
 }
@@ -116,7 +128,7 @@ fn summarize(outcomes: &[Outcome], fast: bool) -> ExitCode {
         println!("{:<20}{:>8.1}  {result}", outcome.stage, outcome.took.as_secs_f64() / 60.0);
     }
     if fast {
-        println!("{:<20}{:>8}  left out by --fast", "end to end", "-");
+        println!("{:<20}{:>8}  with the first path of the README left out by --fast", "end to end", "-");
     }
     let passed: usize = outcomes.iter().map(|outcome| outcome.counts.passed).sum();
     let failed: usize = outcomes.iter().map(|outcome| outcome.counts.failed).sum();
@@ -197,7 +209,7 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
 
 /// The suite on clusters of its own, which are removed afterwards whatever came of it.
 fn end_to_end(checkout: &Checkout, level: Level) -> Result<Counts> {
-    let checkout = &checkout.for_tests();
+    let checkout = &checkout.named("test");
     let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask test")?;
     let counts = {
         let progress = Progress::new();
@@ -240,7 +252,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     let mut suite = cargo(checkout)?;
     // with the whole workspace, so that every dependency has the features it was already compiled with
     suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-    suite.args(suite_files(checkout)?.iter().map(|file| format!("--test={file}")));
+    suite.args(self::suite(checkout)?);
     suite.args(["--", "--test-threads=1"]);
     suite.envs(surroundings.variables());
     for region in &state.regions {
@@ -255,8 +267,8 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     Ok(suite)
 }
 
-/// Names of the test files that need clusters, which a plain `cargo test` leaves out.
-fn suite_files(checkout: &Checkout) -> Result<Vec<String>> {
+/// `--test=` for each file of the suite, which a plain `cargo test` leaves out because it needs clusters.
+fn suite(checkout: &Checkout) -> Result<impl Iterator<Item = String> + use<>> {
     let directory = checkout.root.join("e2e/tests");
     let mut files = Vec::new();
     for entry in
@@ -268,7 +280,7 @@ fn suite_files(checkout: &Checkout) -> Result<Vec<String>> {
         }
     }
     files.sort();
-    Ok(files)
+    Ok(files.into_iter().map(|file| format!("--test={file}")))
 }
 
 #[cfg(test)]

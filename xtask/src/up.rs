@@ -25,6 +25,9 @@ use crate::view;
 /// How long players may take to be in all regions after everything is installed.
 const PLAYERS_LIMIT: Duration = Duration::from_secs(180);
 
+/// Players over all regions, if nobody says otherwise.
+const PLAYERS: u32 = 600;
+
 /// How something is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Output {
@@ -59,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "contexts", value_name = "IMAGE")]
     gameserver_image: Option<String>,
     /// Players over all regions
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = PLAYERS)]
     players: u32,
 }
 
@@ -74,25 +77,53 @@ pub(crate) struct StatusArgs {
     watch: bool,
 }
 
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            yes: true,
+            nodes: 1,
+            once: true,
+            output: Output::Text,
+            contexts: Vec::new(),
+            operator_image: None,
+            gameserver_image: None,
+            players: PLAYERS,
+        }
+    }
+}
+
 /// Brings everything up, or what is missing of it, and shows it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let (surroundings, state) = {
         let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask up")?;
         let progress = Progress::new();
-        let made = converge(&checkout, args, &progress)?;
-        let waited = format!("players in {}", ids(&made.1.regions));
-        let overview = progress
-            .step(&waited, |step| await_players(&checkout, &made.0, &made.1, |text| step.note(text)))?;
-        progress.say(&format!("{} after {}", waited, seconds(progress.elapsed())));
+        let (surroundings, state, overview) = bring_up(&checkout, args, &progress)?;
+        progress.say(&format!("players in {} after {}", ids(&state.regions), seconds(progress.elapsed())));
         drop(progress);
         if args.once {
-            observe::print(&overview, args.output)?;
-            return Ok(());
+            return observe::print(&overview, args.output);
         }
-        made
+        (surroundings, state)
     };
     view::run(&checkout, &surroundings, &state)
+}
+
+/// Makes what is missing and waits until there are players in every region.
+pub(crate) fn bring_up(
+    checkout: &Checkout,
+    args: &Args,
+    progress: &Progress,
+) -> Result<(Surroundings, State, Overview)> {
+    let (surroundings, state) = if args.contexts.is_empty() {
+        converge_local(checkout, args, progress)
+    } else {
+        converge_foreign(checkout, args, progress)
+    }?;
+    let waited = format!("players in {}", ids(&state.regions));
+    let overview = progress
+        .step(&waited, |step| await_players(checkout, &surroundings, &state, |text| step.note(text)))?;
+    Ok((surroundings, state, overview))
 }
 
 /// Prints what runs now.
@@ -126,14 +157,6 @@ pub(crate) fn ground(checkout: &Checkout, yes: bool, progress: &Progress) -> Res
     let surroundings = Surroundings::new(checkout, engine, &tools)?;
     let node_image = node_image::ensure(checkout, &surroundings, progress)?;
     Ok((surroundings, node_image))
-}
-
-fn converge(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
-    if args.contexts.is_empty() {
-        converge_local(checkout, args, progress)
-    } else {
-        converge_foreign(checkout, args, progress)
-    }
 }
 
 fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {

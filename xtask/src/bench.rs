@@ -1,0 +1,60 @@
+//! `bench`: measures what the pages under `docs/benchmarks` say, and writes them.
+
+mod fleet;
+mod input;
+mod page;
+mod up;
+
+use anyhow::Result;
+
+use crate::checkout::Checkout;
+use crate::down;
+use crate::lock::Lock;
+use crate::progress::Progress;
+
+/// What there is to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// From nothing to players in three regions, step by step
+    Up,
+    /// The same with an empty cache: every tool, image and dependency is downloaded and built
+    UpCold,
+    /// A Fleet of twenty from apply to all Ready, its writes, and what everything takes in memory
+    Fleet,
+    /// Input to state with a thousand bots on one server, beside a bare toy
+    Input,
+}
+
+/// `cargo xtask bench`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; several are separated by commas
+    #[arg(value_enum, value_delimiter = ',', default_values = ["up", "fleet", "input"])]
+    subjects: Vec<Subject>,
+    /// Runs of each; one of `up-cold`
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    runs: u8,
+}
+
+/// Measures on an instance of its own, which is removed afterwards.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let checkout = Checkout::locate()?.named("bench");
+    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask bench")?;
+    for subject in &args.subjects {
+        let measured = match subject {
+            Subject::Up => up::warm(&checkout, args.runs),
+            Subject::UpCold if up::is_cold() => up::cold(&checkout),
+            Subject::UpCold => {
+                up::cold_process(&checkout)?;
+                continue;
+            }
+            Subject::Fleet => fleet::measure(&checkout, args.runs),
+            Subject::Input => input::measure(&checkout, args.runs),
+        };
+        let removed = Progress::new()
+            .step("remove what was measured", |step| down::remove(&checkout, |text| step.note(text)));
+        page::write(&checkout, &measured?)?;
+        removed?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Input to state with a thousand bots on one server, beside a bare toy of the same minutes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::page::Page;
+use crate::checkout::Checkout;
+use crate::process;
+use crate::progress::Progress;
+use crate::target::{self, cargo};
+
+/// What the page shows of each run, with the unit.
+const FIGURES: [(&str, &str, f64); 4] = [
+    ("latency_us/p50", "input to state, median, ms", 1e3),
+    ("latency_us/p99", "input to state, p99, ms", 1e3),
+    ("latency_us/p999", "input to state, p99.9, ms", 1e3),
+    ("server_cpu_percent", "CPU of the server, % of a core", 1.0),
+];
+
+pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
+    let progress = Progress::new();
+    progress.step("compile game server, bots and toy", |_| {
+        let mut build = cargo(checkout)?;
+        build.args(["build", "--locked", "--release", "--package=gameserver", "--package=gameserver-bots"]);
+        process::run(&mut build, &checkout.log("compile"))
+    })?;
+    let programs = target::directory(checkout).join("release");
+    let out = checkout.state().join("input.json");
+    progress.step("1000 bots on each in turn", |_| {
+        let mut bench = Command::new(programs.join("bots"));
+        bench.args([
+            "bench",
+            "--backends",
+            "uring,mmsg,tokio-uring",
+            "--runs",
+            &runs.to_string(),
+            "--gameserver",
+        ]);
+        bench.arg(programs.join("gameserver")).arg("--toy").arg(programs.join("toy")).arg("--out").arg(&out);
+        process::run(&mut bench, &checkout.log("input"))
+    })?;
+    let text = fs::read_to_string(&out).with_context(|| format!("failed to read {}", out.display()))?;
+    let results: Value = serde_json::from_str(&text).context("the bots' results are not understood")?;
+    Ok(Page {
+        name: "input",
+        title: "Input to state with 1000 players on one server",
+        arguments: format!("input --runs {runs}"),
+        body: body(&results),
+    })
+}
+
+fn body(results: &Value) -> String {
+    let mut text = format!(
+        "{} bots at {} inputs a second each on one server at {} Hz, open loop: from the time at which an input was due to the first state that \
+         acknowledges it, over loopback, {} s measured a run. The server has a core, the bots the other. The toy is `gameserver/bots/bench/peers/toy`: \
+         recvmmsg and sendmmsg, no session, no encryption, no rules; it shows what the machine gives at best. Its runs and ours take turns, so \
+         that they share the same minutes. A run in which the bots themselves were late does not count.\n",
+        results["players"], results["input_hz"], results["tick_hz"], results["duration_seconds"]
+    );
+    let summaries: Vec<&Value> = results["summary"].as_array().into_iter().flatten().collect();
+    let toy = summaries.iter().find(|summary| summary["server"] == "toy").copied().unwrap_or(&Value::Null);
+    for (path, name, divisor) in FIGURES {
+        let figure = |summary: &Value, of: &str| summary[path][of].as_f64().map(|value| value / divisor);
+        let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let _infallible = writeln!(
+            text,
+            "\n| {name} | runs | min | median | max | median against toy |\n|---|--:|--:|--:|--:|--:|"
+        );
+        for summary in &summaries {
+            let ratio = figure(summary, "median").zip(figure(toy, "median")).map(|(ours, toys)| ours / toys);
+            let _infallible = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} |",
+                summary["server"].as_str().unwrap_or_default(),
+                summary["valid_runs"],
+                cell(figure(summary, "min")),
+                cell(figure(summary, "median")),
+                cell(figure(summary, "max")),
+                cell(ratio)
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_stands_beside_the_toy() {
+        let spread = |median: f64| serde_json::json!({"min": 1.0, "median": median, "max": 9.0});
+        let summary = |server: &str, median: f64| serde_json::json!({"server": server, "valid_runs": 5, "server_cpu_percent": spread(median)});
+        let results = serde_json::json!({"players": 10, "summary": [summary("gameserver-uring", 30.0), summary("toy", 20.0)]});
+        let body = body(&results);
+        assert!(body.contains("| gameserver-uring | 5 | 1.00 | 30.00 | 9.00 | 1.50 |"), "{body}");
+        assert!(body.contains("| toy | 5 | 1.00 | 20.00 | 9.00 | 1.00 |"), "{body}");
+    }
+}

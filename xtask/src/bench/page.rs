@@ -1,0 +1,116 @@
+//! A page of figures: what was measured, on what, and how to repeat it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::checkout::Checkout;
+use crate::process;
+
+/// A finished page.
+pub(super) struct Page {
+    /// File name without its ending.
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// What `cargo xtask bench` was told.
+    pub(super) arguments: String,
+    /// Markdown: what it means and the tables.
+    pub(super) body: String,
+}
+
+/// Minimum, median and maximum of one figure over the runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
+}
+
+impl Spread {
+    /// None without a value.
+    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        Some(Self { min, median: values[values.len() / 2], max })
+    }
+
+    /// Of durations, in seconds.
+    pub(super) fn seconds(values: impl IntoIterator<Item = Duration>) -> Option<Self> {
+        Self::of(values.into_iter().map(|value| value.as_secs_f64()))
+    }
+}
+
+/// A table of spreads; `digits` behind the point.
+pub(super) fn table(head: &str, digits: usize, rows: &[(String, Option<Spread>)]) -> String {
+    let mut text = format!("| {head} | min | median | max |\n|---|--:|--:|--:|\n");
+    for (name, spread) in rows {
+        let _infallible = match spread {
+            Some(Spread { min, median, max }) => {
+                writeln!(text, "| {name} | {min:.digits$} | {median:.digits$} | {max:.digits$} |")
+            }
+            None => writeln!(text, "| {name} | - | - | - |"),
+        };
+    }
+    text
+}
+
+/// Writes it to `docs/benchmarks`.
+pub(super) fn write(checkout: &Checkout, page: &Page) -> Result<()> {
+    let directory = checkout.root.join("docs/benchmarks");
+    fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;
+    let commit = process::output(Command::new("git").current_dir(&checkout.root).args([
+        "log",
+        "-1",
+        "--format=%h of %cs",
+    ]))?;
+    let text = format!(
+        "# {}\n\nMeasured on commit {}, {}. Again: `cargo xtask bench {}`.\n\n{}",
+        page.title,
+        commit.trim(),
+        machine(),
+        page.arguments,
+        page.body
+    );
+    let path = directory.join(format!("{}.md", page.name));
+    fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// `Linux 6.1.0, 2 cores of Some CPU, 24 GB`
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    let memory = read("/proc/meminfo");
+    let kilobytes = memory.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    format!(
+        "Linux {}, {cores} cores of {}, {} GB of memory",
+        read("/proc/sys/kernel/osrelease").trim(),
+        model.trim_start_matches([' ', '\t', ':']),
+        (kilobytes + 500_000) / 1_000_000
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_least_middle_and_most_and_nothing_has_none() {
+        let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_figure_that_is_missing_is_a_dash_and_not_zero() {
+        let rows = [("a".to_owned(), Spread::of([1.0])), ("b".to_owned(), None)];
+        assert!(table("step, s", 1, &rows).ends_with("| a | 1.0 | 1.0 | 1.0 |\n| b | - | - | - |\n"));
+    }
+}

@@ -1,0 +1,207 @@
+//! The first path of the README, followed as a newcomer does: a fresh clone, then every fenced command of "Watch it live".
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+#![expect(clippy::disallowed_methods, reason = "a test waits for other programs")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Players in all regions from a fresh clone, its own code compiled first.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The section that is followed.
+const SECTION: &str = "## Watch it live";
+
+/// A clone of the commit that is tested, always in the same place, so that what it compiles is kept once.
+struct Clone {
+    root: PathBuf,
+}
+
+impl Clone {
+    fn fresh() -> Self {
+        let cache = std::env::var("CRANEWING_CACHE")
+            .unwrap_or_else(|_| format!("{}/.cache/cranewing", std::env::var("HOME").unwrap()));
+        let clone = Self { root: Path::new(&cache).join("readme/cranewing") };
+        if clone.root.exists() {
+            // what a run before this one left when it was cut off
+            drop(clone.run("cargo xtask down"));
+            fs::remove_dir_all(&clone.root).unwrap();
+        }
+        fs::create_dir_all(clone.root.parent().unwrap()).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let cloned = Command::new("git").args(["clone", "--quiet"]).arg(source).arg(&clone.root).status();
+        assert!(cloned.unwrap().success(), "git clone of {} failed", source.display());
+        clone
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).env_remove("CARGO_TARGET_DIR");
+        command
+    }
+
+    /// Runs one line of the README to its end.
+    fn run(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        self.command(words.next().unwrap()).args(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same; it must succeed. Gives what it printed.
+    fn succeed(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.run(line);
+        assert!(status.success(), "`{line}` failed:\n{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// Runs it in a terminal until players are in all regions, then presses Ctrl-C. Gives what the terminal showed.
+    fn watch(&self, line: &str) -> String {
+        let mut terminal = Terminal::open(self, line);
+        let start = Instant::now();
+        while !self.players_everywhere() {
+            let reason = match (terminal.ended(), start.elapsed() > PATIENCE) {
+                (true, _) => Some("it ended before there were players in every region"),
+                (_, true) => Some("there are no players in every region"),
+                _ => None,
+            };
+            if let Some(reason) = reason {
+                panic!("`{line}`: {reason}:\n{}", terminal.close());
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+        terminal.press_until_end("\x03");
+        terminal.close()
+    }
+
+    fn players_everywhere(&self) -> bool {
+        let Output { status, stdout, .. } = self.run("cargo xtask status --output json");
+        status.success()
+            && regions(&String::from_utf8_lossy(&stdout)).is_some_and(|players| players.len() == 3)
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        drop(self.run("cargo xtask down"));
+    }
+}
+
+/// A program in a terminal of its own.
+struct Terminal {
+    script: Child,
+    shown: thread::JoinHandle<String>,
+}
+
+impl Terminal {
+    fn open(clone: &Clone, line: &str) -> Self {
+        let mut script = clone
+            .command("script")
+            .args(["--quiet", "--return", "--flush", "--command", line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start script (Debian package bsdutils): {error}"));
+        let mut output = script.stdout.take().unwrap();
+        let shown = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            output.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Self { script, shown }
+    }
+
+    fn ended(&mut self) -> bool {
+        self.script.try_wait().unwrap().is_some()
+    }
+
+    /// Presses a key each second until the program ends; before the view is there a key means something else.
+    fn press_until_end(&mut self, key: &str) {
+        let start = Instant::now();
+        while !self.ended() && start.elapsed() < Duration::from_secs(60) {
+            self.script.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn close(mut self) -> String {
+        if !self.ended() {
+            self.script.kill().unwrap();
+        }
+        let status = self.script.wait().unwrap();
+        let shown = self.shown.join().unwrap();
+        assert!(status.success(), "it ended badly ({status}):\n{shown}");
+        shown
+    }
+}
+
+/// Players of each region that has any, if this is what `--output json` prints.
+fn regions(text: &str) -> Option<Vec<u64>> {
+    let overview: Value = serde_json::from_str(text).ok()?;
+    let regions = overview["regions"].as_object()?;
+    Some(
+        regions
+            .values()
+            .filter_map(|region| region["players"].as_u64())
+            .filter(|players| *players > 0)
+            .collect(),
+    )
+}
+
+/// Lines of the fenced blocks of one section, their comments left out.
+fn commands(readme: &str, section: &str) -> Vec<String> {
+    let lines = readme.lines().skip_while(|line| *line != section).skip(1);
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in lines.take_while(|line| !line.starts_with("## ")) {
+        if line.starts_with("```") {
+            fenced = line == "```sh";
+        } else if fenced {
+            found.extend(line.split('#').next().map(|command| command.trim().to_owned()));
+        }
+    }
+    found.retain(|command| !command.is_empty());
+    found
+}
+
+#[test]
+fn the_first_path_of_the_readme_does_what_it_says() {
+    let clone = Clone::fresh();
+    let readme = fs::read_to_string(clone.root.join("README.md")).unwrap();
+    let commands = commands(&readme, SECTION);
+    assert_eq!(commands.first().map(String::as_str), Some("cargo xtask up"), "{commands:?}");
+    assert_eq!(commands.last().map(String::as_str), Some("cargo xtask down"), "{commands:?}");
+    for command in &commands {
+        let start = Instant::now();
+        if command == "cargo xtask up" {
+            let shown = clone.watch(command);
+            assert!(shown.contains("stays up: kr, jp, sg"), "the regions stay, and it says so:\n{shown}");
+        } else {
+            let printed = clone.succeed(command);
+            if command.contains("--output json") {
+                assert_eq!(regions(&printed).map(|players| players.len()), Some(3), "{printed}");
+                let overview: Value = serde_json::from_str(&printed).unwrap();
+                for (id, region) in overview["regions"].as_object().unwrap() {
+                    assert!(region["servers"].as_u64() > Some(0), "{id}: {region}");
+                    assert!(region["latency_ms"]["p99"].as_f64() > Some(0.0), "{id}: {region}");
+                    assert_eq!(region["bots"]["refused"], 0, "{id}: {region}");
+                    assert_eq!(region["bots"]["disconnects"], 0, "{id}: {region}");
+                }
+            }
+        }
+        println!("{:>6.1} s  {command}", start.elapsed().as_secs_f64());
+    }
+    let status = clone.run("cargo xtask status");
+    assert!(!status.status.success(), "nothing is up after `down`");
+    let said = String::from_utf8_lossy(&status.stderr).into_owned();
+    assert!(said.contains("`cargo xtask up` starts it"), "{said}");
+}
+
+#[test]
+fn commands_are_the_fenced_lines_of_one_section_without_comments() {
+    let readme = "# A\n```sh\nno\n```\n## B\ntext\n```sh\none --x  # why\n\n```\n```yaml\nkey: 1\n```\n## C\n```sh\nno\n```\n";
+    assert_eq!(commands(readme, "## B"), ["one --x"]);
+}
