@@ -53,6 +53,12 @@ pub(crate) fn cargo(checkout: &Checkout) -> Result<Command> {
 fn plain_cargo(checkout: &Checkout) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&checkout.root);
+    // `cargo run` describes xtask to us; build scripts that read it would run again in every working tree
+    let about_xtask =
+        |name: &str| ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(about_xtask)) {
+        cargo.env_remove(name);
+    }
     cargo
 }
 
