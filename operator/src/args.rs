@@ -1,10 +1,13 @@
 //! Command line of the operator; every flag has an environment variable beside it.
 
+use anyhow::anyhow;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use operator_core::authority::{Terms, TermsError};
 use operator_core::host_ports::PortRange;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Runs fleets of dedicated game servers in one region's cluster.
 #[derive(Debug, Parser)]
@@ -75,6 +78,17 @@ pub struct RunArgs {
     /// Address of the report endpoint.
     #[arg(long, env = "CRANEWING_REPORT_LISTEN", default_value = "0.0.0.0:8443", help_heading = "Reports")]
     pub report_listen: SocketAddr,
+    /// Life of the certificate authority by which game servers trust the report endpoint: a number with d, h, m or s.
+    /// At least nine overlaps.
+    #[arg(long, env = "CRANEWING_REPORT_CA_LIFETIME", default_value = "365d", value_parser = parse_duration, help_heading = "Reports")]
+    pub report_ca_lifetime: Duration,
+    /// Time that game servers get to learn of a new authority before it is used, and as long again before the old one
+    /// leaves the bundle. At least 5m.
+    #[arg(long, env = "CRANEWING_REPORT_CA_OVERLAP", default_value = "1h", value_parser = parse_duration, help_heading = "Reports")]
+    pub report_ca_overlap: Duration,
+    /// Life of each replica's certificate, which is renewed when two thirds of it are over. At least 5m.
+    #[arg(long, env = "CRANEWING_REPORT_CERTIFICATE_LIFETIME", default_value = "24h", value_parser = parse_duration, help_heading = "Reports")]
+    pub report_certificate_lifetime: Duration,
 
     /// Address of `/metrics`, `/livez` and `/readyz`.
     #[arg(long, env = "CRANEWING_ADMIN_LISTEN", default_value = "0.0.0.0:8080", help_heading = "Telemetry")]
@@ -87,6 +101,29 @@ pub struct RunArgs {
     pub log: String,
 }
 
+impl RunArgs {
+    /// How long the report endpoint's authorities and certificates last.
+    ///
+    /// # Errors
+    /// When game servers could be left without an authority that they know.
+    pub fn report_terms(&self) -> anyhow::Result<Terms> {
+        let terms = Terms {
+            lifetime: self.report_ca_lifetime,
+            overlap: self.report_ca_overlap,
+            certificate_lifetime: self.report_certificate_lifetime,
+        };
+        terms.check().map_err(|error| match error {
+            TermsError::OverlapTooShort => anyhow!("--report-ca-overlap must be at least 5m"),
+            TermsError::LifetimeTooShort => {
+                anyhow!("--report-ca-lifetime must be at least nine times --report-ca-overlap")
+            }
+            TermsError::CertificateLifetime => {
+                anyhow!("--report-certificate-lifetime must be at least 5m and at most --report-ca-lifetime")
+            }
+        })
+    }
+}
+
 /// Form of the logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -94,6 +131,21 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Reads `365d`, `24h`, `90m`, `300s`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a number with d, h, m or s, such as 24h");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'd' => 86_400,
+        'h' => 3600,
+        'm' => 60,
+        's' => 1,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_not_a_number| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// Reads `7000-7999`.
@@ -119,6 +171,36 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_bad_ones_say_what_is_meant() {
+        for (text, seconds) in [("365d", 31_536_000), ("24h", 86_400), ("90m", 5400), ("300s", 300)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "5", "m", "-1h", "1.5h", "1w", "1dd", "999999999999999999d", "5µ"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn terms_that_leave_a_gap_are_refused_by_the_flags_name() {
+        let terms = |more: &[&str]| {
+            let needed = ["operator", "run", "--region-id", "kr", "--namespace", "n", "--pod-name", "p"];
+            let image = ["--gameserver-image", "i"];
+            let args = Args::try_parse_from(needed.iter().chain(&image).chain(more)).unwrap();
+            let Command::Run(args) = args.command else { panic!("it is `run`") };
+            args.report_terms().map_err(|error| error.to_string())
+        };
+        assert!(terms(&[]).is_ok(), "the defaults");
+        for (flag, value) in [
+            ("--report-ca-overlap", "4m"),
+            ("--report-ca-lifetime", "8h"),
+            ("--report-certificate-lifetime", "366d"),
+        ] {
+            let refused = terms(&[flag, value]).unwrap_err();
+            assert!(refused.starts_with(flag), "{refused}");
+        }
     }
 
     #[test]

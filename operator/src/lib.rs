@@ -8,6 +8,8 @@
 
 pub mod args;
 mod controllers;
+#[cfg(test)]
+mod mock_api;
 mod reports;
 mod run;
 mod runtime;

@@ -1,7 +1,7 @@
 //! Puts the operator together and takes it apart again in order.
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
@@ -29,7 +29,7 @@ use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
 use crate::reports::replicas::replica_addresses;
-use crate::reports::trust::{Authority, ensure_authority};
+use crate::reports::trust::{Bundles, Rotation, Trust};
 use crate::runtime::admin::{self, Admin};
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Candidate;
@@ -57,8 +57,9 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     // Listeners first: a port that is taken must be known before anything else happens.
     let admin_listener = bind(args.admin_listen, "admin").await?;
     let report_listener = bind(args.report_listen, "report").await?;
-    let authority = ensure_authority(client.clone(), &args.namespace).await?;
-    let acceptor = TlsAcceptor::from(authority.server_config()?);
+    let when = (args.report_terms()?, clock.unix());
+    let trust = Arc::new(Trust::open(client.clone(), &args.namespace, when, metrics.clone()).await?);
+    let acceptor = TlsAcceptor::from(trust.server_config()?);
     let report_endpoint = report_address(&client, &args).await?;
 
     let stop = CancellationToken::new();
@@ -85,6 +86,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         }
         .serve(report_listener, stop.clone()),
     );
+    let authorities = watch_authorities(&client, &args, &stop);
+    tasks.spawn(Arc::clone(&trust).follow(authorities, clock, stop.clone()));
     tasks.spawn(notice_silence(Arc::clone(&live), stores.clone(), clock, stop.clone()));
 
     let (leads, leading) = watch::channel(false);
@@ -103,7 +106,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     // The lease is released only after the controllers have stopped.
     let lease_stop = CancellationToken::new();
     let lease_task = tokio::spawn(candidate.run(leads, lease_stop.clone()));
-    let shared = Shared { args, client, stores, live, keys, authority, report_endpoint, metrics, clock };
+    let shared = Shared { args, client, stores, live, keys, trust, report_endpoint, metrics, clock };
     let lead_task = tokio::spawn(lead(shared, leading, stop.clone()));
 
     let signalled = until_signal_or(std::future::pending()).await;
@@ -160,6 +163,12 @@ fn watch_all(client: &Client, stop: &CancellationToken) -> Stores {
         nodes: Watched::start(Api::all(client.clone()), all(), stop.clone()),
         horizontal: Watched::start(Api::all(client.clone()), all(), stop.clone()),
     }
+}
+
+/// The Secret of the report endpoint's authorities.
+fn watch_authorities(client: &Client, args: &RunArgs, stop: &CancellationToken) -> Watched<Secret> {
+    let this_one = WatchConfig::default().fields(&format!("metadata.name={}", labels::CA_SECRET));
+    Watched::start(Api::namespaced(client.clone(), &args.namespace), this_one, stop.clone())
 }
 
 /// Addresses of all replicas' report endpoints, as they change.
@@ -222,7 +231,7 @@ struct Shared {
     stores: Stores,
     live: Arc<LiveServers>,
     keys: Arc<FleetKeys>,
-    authority: Authority,
+    trust: Arc<Trust>,
     report_endpoint: String,
     metrics: Metrics,
     clock: Clock,
@@ -262,6 +271,10 @@ impl Shared {
 
 impl Context {
     fn new(shared: &Shared, reporter: Reporter) -> Self {
+        let (client, trust) = (&shared.client, &shared.trust);
+        let bundles = Arc::new(Bundles::new(client.clone(), Arc::clone(trust)));
+        let rotation =
+            Rotation::new(client.clone(), &shared.args.namespace, Arc::clone(trust), Arc::clone(&bundles));
         Self {
             client: shared.client.clone(),
             region_id: shared.args.region_id.clone(),
@@ -275,7 +288,8 @@ impl Context {
                 seccomp_profile: shared.args.seccomp_profile.clone(),
             },
             ports: controllers::HostPortLedger::new(shared.args.host_ports),
-            ca_bundle: shared.authority.bundle.clone(),
+            bundles,
+            rotation,
             pace: controllers::Pace::default(),
             recorder: Recorder::new(shared.client.clone(), reporter),
             metrics: shared.metrics.clone(),

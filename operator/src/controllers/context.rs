@@ -19,6 +19,7 @@ use super::pace::Pace;
 use super::pod::{HostPortLedger, PodDefaults};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
+use crate::reports::trust::{Bundles, Rotation};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::watch::Watched;
@@ -44,7 +45,8 @@ pub(crate) struct Context {
     pub(crate) keys: Arc<FleetKeys>,
     pub(crate) pods: PodDefaults,
     pub(crate) ports: HostPortLedger,
-    pub(crate) ca_bundle: String,
+    pub(crate) bundles: Arc<Bundles>,
+    pub(crate) rotation: Rotation,
     pub(crate) pace: Pace,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,

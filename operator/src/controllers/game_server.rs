@@ -1,8 +1,8 @@
 //! GameServer: makes its pod, and publishes where it stands.
 
 use gameserver_contract::Backend;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
@@ -10,7 +10,6 @@ use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{GameServer, GameServerState, GameServerStatus, PortStatus, labels};
 use operator_core::host_ports::NoFreePort;
 use operator_core::server_state::State;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::info;
@@ -84,7 +83,7 @@ enum Creation {
 
 async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, Error> {
     let namespace = server.namespace().unwrap_or_default();
-    ensure_bundle(context, &namespace).await?;
+    context.bundles.ensure(&namespace).await.map_err(Error::Bundle)?;
     if !server.labels().contains_key(labels::FLEET) {
         let owner = server.controller_owner_ref(&()).unwrap_or_default();
         let secret = labels::fleet_secret_name(&server.name_any());
@@ -107,32 +106,6 @@ async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, 
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Creation::Created),
         created => created.map(|_| Creation::Created).map_err(Error::CreatePod),
     }
-}
-
-/// Game servers verify the operator by a bundle in their own namespace.
-async fn ensure_bundle(context: &Context, namespace: &str) -> Result<(), Error> {
-    if context.ports.bundle_is_known(namespace) {
-        return Ok(());
-    }
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let data = BTreeMap::from([(labels::CA_BUNDLE_KEY.to_owned(), context.ca_bundle.clone())]);
-    let found = api.get_opt(labels::CA_BUNDLE_CONFIG_MAP).await.map_err(Error::Bundle)?;
-    if found.and_then(|found| found.data).as_ref() != Some(&data) {
-        let bundle = ConfigMap {
-            metadata: ObjectMeta {
-                name: Some(labels::CA_BUNDLE_CONFIG_MAP.to_owned()),
-                ..ObjectMeta::default()
-            },
-            data: Some(data),
-            ..ConfigMap::default()
-        };
-        let params = PatchParams::apply("cranewing-gameserver").force();
-        api.patch(labels::CA_BUNDLE_CONFIG_MAP, &params, &Patch::Apply(bundle))
-            .await
-            .map_err(Error::Bundle)?;
-    }
-    context.ports.remember_bundle(namespace);
-    Ok(())
 }
 
 /// Writes the status if it is news; answers when to look again otherwise.

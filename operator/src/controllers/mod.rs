@@ -1,6 +1,8 @@
 //! One room a kind. Each reconciles by the same steps: observe (stores, live figures) -> decide (pure, in
-//! `operator-core`) -> build (pure) -> apply -> status. They run on the leader only.
+//! `operator-core`) -> build (pure) -> apply -> status. They run on the leader only, and so does the turnover of the
+//! report endpoint's certificate authorities.
 
+mod authority;
 mod auto_scaler;
 mod context;
 mod fleet;
@@ -28,6 +30,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tracing::{debug, warn};
+
+use crate::runtime::telemetry::chain;
 
 /// Objects of a kind reconciled at the same time.
 const CONCURRENCY: u16 = 16;
@@ -75,6 +79,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         }),
     );
     tokio::join!(
+        authority::run(&context),
         control(
             "GameServer",
             &context,
@@ -157,16 +162,6 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
 }
 
 type Failures<K> = Arc<Mutex<HashMap<ObjectRef<K>, u32>>>;
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
 
 /// Game servers whose live figures changed; all of them after falling behind.
 fn live_changes(context: &Arc<Context>) -> impl Stream<Item = ObjectRef<GameServer>> + Send + use<> {

@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use operator_api::{GameServer, labels};
 use operator_core::drain::decide_drain_deadline;
 use operator_core::host_ports::{NoFreePort, PortRange, choose_ports};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,16 +39,15 @@ pub(crate) struct PodDefaults {
     pub(crate) seccomp_profile: Option<String>,
 }
 
-/// Host ports given out and not yet seen on a pod, and what else is done once a namespace.
+/// Host ports given out and not yet seen on a pod.
 pub(crate) struct HostPortLedger {
     range: PortRange,
     reserved: Mutex<HashMap<(String, String), Vec<u16>>>,
-    bundles: Mutex<HashSet<String>>,
 }
 
 impl HostPortLedger {
     pub(crate) fn new(range: PortRange) -> Self {
-        Self { range, reserved: Mutex::default(), bundles: Mutex::default() }
+        Self { range, reserved: Mutex::default() }
     }
 
     /// Chooses ports for the pod of this namespace and name; the same ones if it is asked again.
@@ -80,14 +79,6 @@ impl HostPortLedger {
         let ports = choose_ports(self.range, &used, nodes, wanted)?;
         reserved.insert(at, ports.clone());
         Ok(ports)
-    }
-
-    pub(crate) fn bundle_is_known(&self, namespace: &str) -> bool {
-        lock(&self.bundles).contains(namespace)
-    }
-
-    pub(crate) fn remember_bundle(&self, namespace: &str) {
-        lock(&self.bundles).insert(namespace.to_owned());
     }
 }
 

@@ -23,6 +23,7 @@ use super::keys::{FleetKeys, KeyError};
 use super::live::{LiveServers, ORDERS_MAX};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::telemetry::chain;
 
 /// Streams at once; more are refused by not being accepted.
 const STREAMS_MAX: usize = 20_000;
@@ -261,15 +262,4 @@ struct Greeted<S> {
     reader: FrameReader<tokio::io::ReadHalf<S>>,
     write: tokio::io::WriteHalf<S>,
     orders: mpsc::Receiver<OperatorMessage>,
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

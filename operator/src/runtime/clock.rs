@@ -28,6 +28,11 @@ impl Clock {
         Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
     }
 
+    /// Wall clock as time since the Unix epoch, for certificates.
+    pub(crate) fn unix(self) -> Duration {
+        Duration::from_millis(self.unix_ms())
+    }
+
     /// Wall clock in milliseconds since the Unix epoch.
     pub(crate) fn unix_ms(self) -> u64 {
         u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)

@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Every metric. Labels are bounded: kinds, verbs, reasons and states, never names of players or servers.
@@ -24,6 +24,10 @@ pub(crate) struct Metrics {
     pub(crate) streams_refused: IntCounterVec,
     /// Reports received by outcome.
     pub(crate) reports: IntCounterVec,
+    /// When the authority that issues report certificates ends.
+    pub(crate) authority_expiry: Gauge,
+    /// When this replica's report certificate ends.
+    pub(crate) certificate_expiry: Gauge,
     /// Game servers by state, as the leader sees them.
     pub(crate) game_servers: IntGaugeVec,
     /// Connected players, as the leader sees them.
@@ -50,6 +54,10 @@ pub(crate) mod names {
     pub(crate) const STREAMS_REFUSED: &str = "operator_report_streams_refused_total";
     /// Counter by `outcome` (accepted, invalid).
     pub(crate) const REPORTS: &str = "operator_reports_total";
+    /// Gauge, seconds since the Unix epoch.
+    pub(crate) const AUTHORITY_EXPIRY: &str = "operator_report_authority_expiry_timestamp_seconds";
+    /// Gauge, seconds since the Unix epoch.
+    pub(crate) const CERTIFICATE_EXPIRY: &str = "operator_report_certificate_expiry_timestamp_seconds";
     /// Gauge by `state`.
     pub(crate) const GAME_SERVERS: &str = "operator_game_servers";
     /// Gauge.
@@ -70,6 +78,7 @@ impl Metrics {
             register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let seconds = |name: &str, help: &str| register(&registry, Gauge::new(name, help)?);
         let build = register(
             &registry,
             IntGaugeVec::new(Opts::new(names::BUILD, "Version of the operator."), &["version"])?,
@@ -95,6 +104,11 @@ impl Metrics {
             streams: gauge(names::STREAMS, "Open report streams.")?,
             streams_refused: counters(names::STREAMS_REFUSED, "Refused report streams.", &["reason"])?,
             reports: counters(names::REPORTS, "Reports received.", &["outcome"])?,
+            authority_expiry: seconds(names::AUTHORITY_EXPIRY, "End of the report endpoint's authority.")?,
+            certificate_expiry: seconds(
+                names::CERTIFICATE_EXPIRY,
+                "End of this replica's report certificate.",
+            )?,
             game_servers: register(
                 &registry,
                 IntGaugeVec::new(Opts::new(names::GAME_SERVERS, "Game servers by state."), &["state"])?,

@@ -15,3 +15,14 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     };
     started.map_err(|error| anyhow!("failed to start logging: {error}"))
 }
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! An API server for tests: a table of objects behind a client's tower service, with every request on record.
+//!
+//! It knows what controllers rely on (names are taken once, versions change with each write, a write with an old version
+//! is refused) and nothing else: no validation, no watches. Answers can be replaced to see what a failure does.
+
+use http::{Method, Request, Response, StatusCode};
+use k8s_openapi::ByteString;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A request as the API server got it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Value,
+}
+
+impl Seen {
+    /// `PATCH fleets/arena/status`: what is written to where, without group, version and namespace.
+    pub(crate) fn brief(&self) -> String {
+        let path = self.path.split_once("/namespaces/games/").map_or(self.path.as_str(), |(_, rest)| rest);
+        format!("{} {path}", self.method)
+    }
+}
+
+/// Answers instead of the table if it likes to.
+type Fault = Box<dyn FnMut(&Seen) -> Option<u16> + Send>;
+
+#[derive(Default)]
+struct Table {
+    objects: BTreeMap<String, Value>,
+    version: u64,
+    seen: Vec<Seen>,
+    fault: Option<Fault>,
+}
+
+/// The API server.
+#[derive(Clone, Default)]
+pub(crate) struct MockApi(Arc<Mutex<Table>>);
+
+impl MockApi {
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                let seen = Seen { method: parts.method, path: parts.uri.path().to_owned(), body };
+                let (code, answer) = api.answer(&seen);
+                let response = Response::builder().status(code).header("content-type", "application/json");
+                Ok::<_, Infallible>(response.body(Body::from(answer.to_string().into_bytes())).unwrap())
+            }
+        });
+        Client::new(service, "games")
+    }
+
+    /// Asked before each request; a status code from it is the answer.
+    pub(crate) fn fail(&self, fault: impl FnMut(&Seen) -> Option<u16> + Send + 'static) {
+        self.lock().fault = Some(Box::new(fault));
+    }
+
+    /// Answers from the table again.
+    pub(crate) fn heal(&self) {
+        self.lock().fault = None;
+    }
+
+    /// Puts an object there as if somebody else had.
+    pub(crate) fn put(&self, path: &str, object: Value) {
+        let mut table = self.lock();
+        table.store(path, object);
+    }
+
+    /// Takes an object away as if somebody else had.
+    pub(crate) fn remove(&self, path: &str) {
+        self.lock().objects.remove(path);
+    }
+
+    /// The object at this path.
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.lock().objects.get(path).cloned()
+    }
+
+    /// Takes the record of requests.
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.lock().seen)
+    }
+
+    /// Takes the record, in brief, events left out.
+    pub(crate) fn take_briefs(&self) -> Vec<String> {
+        let seen = self.take_seen();
+        seen.iter().filter(|seen| !seen.path.ends_with("/events")).map(Seen::brief).collect()
+    }
+
+    fn answer(&self, seen: &Seen) -> (StatusCode, Value) {
+        let mut table = self.lock();
+        table.seen.push(seen.clone());
+        let fault = table.fault.as_mut().and_then(|fault| fault(seen));
+        let (code, object) = fault.map_or_else(|| table.apply(seen), |code| (code, Value::Null));
+        let code = StatusCode::from_u16(code).unwrap();
+        if code.is_success() { (code, object) } else { (code, failure(code)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Table {
+    fn apply(&mut self, seen: &Seen) -> (u16, Value) {
+        let Seen { method, path, body } = seen;
+        let found = self.objects.get(path);
+        match method.as_str() {
+            "GET" => found.map_or((404, Value::Null), |found| (200, found.clone())),
+            "POST" => {
+                let name = body["metadata"]["name"].as_str().unwrap_or("generated");
+                let path = format!("{path}/{name}");
+                if self.objects.contains_key(&path) {
+                    return (409, Value::Null);
+                }
+                (201, self.store(&path, body.clone()))
+            }
+            "PUT" => match found {
+                None => (404, Value::Null),
+                Some(found)
+                    if found["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] =>
+                {
+                    (409, Value::Null)
+                }
+                Some(_) => (200, self.store(path, body.clone())),
+            },
+            "PATCH" => {
+                let of =
+                    ["/status", "/scale"].iter().find_map(|part| path.strip_suffix(part)).unwrap_or(path);
+                let mut object = self.objects.get(of).cloned().unwrap_or_else(|| json!({}));
+                merge(&mut object, body);
+                (200, self.store(of, object))
+            }
+            "DELETE" => self.objects.remove(path).map_or((404, Value::Null), |gone| (200, gone)),
+            _ => (405, Value::Null),
+        }
+    }
+
+    fn store(&mut self, path: &str, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+}
+
+fn merge(into: &mut Value, patch: &Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, patch) => *into = patch.clone(),
+    }
+}
+
+fn failure(code: StatusCode) -> Value {
+    let reason = match code.as_u16() {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code.as_u16(),
+        "message": format!("the API server answered {code}"),
+    })
+}
+
+/// Text of an entry of a Secret.
+pub(crate) fn secret_entry(secret: &Value, entry: &str) -> String {
+    let bytes: ByteString = serde_json::from_value(secret["data"][entry].clone()).unwrap();
+    String::from_utf8(bytes.0).unwrap()
+}
