@@ -74,7 +74,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             };
             lint(&["--all-targets".to_owned()])?;
             // what needs clusters is no part of all targets
-            lint(&suite(&checkout)?.chain(["--test=readme".to_owned()]).collect::<Vec<_>>())
+            lint(
+                &suite(&checkout)?
+                    .chain(["--test=readme".to_owned(), "--test=cut_off".to_owned()])
+                    .collect::<Vec<_>>(),
+            )
         }),
         stage("docs", false, || {
             let mut doc = cargo(&checkout)?;
@@ -92,10 +96,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         outcomes.push(stage("end to end", true, || end_to_end(&checkout, args.level)));
         outcomes.push(stage("first path of README", true, || {
-            let mut readme = cargo(&checkout)?;
-            readme.args(["test", "--locked", "--workspace", "--test=readme", "--", "--nocapture"]);
-            tests(&mut readme)
+            tests(cargo(&checkout)?.args([
+                "test",
+                "--locked",
+                "--workspace",
+                "--test=readme",
+                "--",
+                "--nocapture",
+            ]))
         }));
+        if args.level == Level::Full {
+            outcomes.push(stage("up cut off", true, || {
+                tests(cargo(&checkout)?.args([
+                    "test",
+                    "--locked",
+                    "--workspace",
+                    "--test=cut_off",
+                    "--",
+                    "--nocapture",
+                ]))
+            }));
+        }
     }
     Ok(summarize(&outcomes, args.fast))
 }

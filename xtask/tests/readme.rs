@@ -2,13 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 #![expect(clippy::disallowed_methods, reason = "a test waits for other programs")]
 
+mod fresh;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fresh::Clone;
 use serde_json::Value;
 
 /// Players in all regions from a fresh clone, its own code compiled first.
@@ -17,83 +20,38 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// The section that is followed.
 const SECTION: &str = "## Watch it live";
 
-/// A clone of the commit that is tested, always in the same place, so that what it compiles is kept once.
-struct Clone {
-    root: PathBuf,
+/// How a program takes the whole screen of a terminal, as the live view does.
+const FULL_SCREEN: &str = "\x1b[?1049h";
+
+/// Runs a line in a terminal until players are in all regions, then presses Ctrl-C. Gives what the terminal showed.
+fn watch(clone: &Clone, line: &str) -> String {
+    let mut terminal = Terminal::open(clone, line);
+    let start = Instant::now();
+    while !(terminal.shows(FULL_SCREEN) && players_everywhere(clone)) {
+        let reason = match (terminal.ended(), start.elapsed() > PATIENCE) {
+            (true, _) => Some("it ended before there were players in every region"),
+            (_, true) => Some("there are no players in every region"),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            panic!("`{line}`: {reason}:\n{}", terminal.close());
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    terminal.press("\x03");
+    terminal.close()
 }
 
-impl Clone {
-    fn fresh() -> Self {
-        let cache = std::env::var("CRANEWING_CACHE")
-            .unwrap_or_else(|_| format!("{}/.cache/cranewing", std::env::var("HOME").unwrap()));
-        let clone = Self { root: Path::new(&cache).join("readme/cranewing") };
-        if clone.root.exists() {
-            // what a run before this one left when it was cut off
-            drop(clone.run("cargo xtask down"));
-            fs::remove_dir_all(&clone.root).unwrap();
-        }
-        fs::create_dir_all(clone.root.parent().unwrap()).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let cloned = Command::new("git").args(["clone", "--quiet"]).arg(source).arg(&clone.root).status();
-        assert!(cloned.unwrap().success(), "git clone of {} failed", source.display());
-        clone
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(&self.root).env_remove("CARGO_TARGET_DIR");
-        command
-    }
-
-    /// Runs one line of the README to its end.
-    fn run(&self, line: &str) -> Output {
-        let mut words = line.split_whitespace();
-        self.command(words.next().unwrap()).args(words).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// The same; it must succeed. Gives what it printed.
-    fn succeed(&self, line: &str) -> String {
-        let Output { status, stdout, stderr } = self.run(line);
-        assert!(status.success(), "`{line}` failed:\n{}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).unwrap()
-    }
-
-    /// Runs it in a terminal until players are in all regions, then presses Ctrl-C. Gives what the terminal showed.
-    fn watch(&self, line: &str) -> String {
-        let mut terminal = Terminal::open(self, line);
-        let start = Instant::now();
-        while !self.players_everywhere() {
-            let reason = match (terminal.ended(), start.elapsed() > PATIENCE) {
-                (true, _) => Some("it ended before there were players in every region"),
-                (_, true) => Some("there are no players in every region"),
-                _ => None,
-            };
-            if let Some(reason) = reason {
-                panic!("`{line}`: {reason}:\n{}", terminal.close());
-            }
-            thread::sleep(Duration::from_secs(1));
-        }
-        terminal.press_until_end("\x03");
-        terminal.close()
-    }
-
-    fn players_everywhere(&self) -> bool {
-        let Output { status, stdout, .. } = self.run("cargo xtask status --output json");
-        status.success()
-            && regions(&String::from_utf8_lossy(&stdout)).is_some_and(|players| players.len() == 3)
-    }
-}
-
-impl Drop for Clone {
-    fn drop(&mut self) {
-        drop(self.run("cargo xtask down"));
-    }
+fn players_everywhere(clone: &Clone) -> bool {
+    let Output { status, stdout, .. } = clone.run("cargo xtask status --output json");
+    status.success() && regions(&String::from_utf8_lossy(&stdout)).is_some_and(|players| players.len() == 3)
 }
 
 /// A program in a terminal of its own.
 struct Terminal {
     script: Child,
-    shown: thread::JoinHandle<String>,
+    shown: Arc<Mutex<Vec<u8>>>,
+    reader: thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -106,33 +64,43 @@ impl Terminal {
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start script (Debian package bsdutils): {error}"));
         let mut output = script.stdout.take().unwrap();
-        let shown = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            output.read_to_end(&mut bytes).unwrap();
-            String::from_utf8_lossy(&bytes).into_owned()
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let reader = thread::spawn({
+            let shown = Arc::clone(&shown);
+            move || {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = output.read(&mut bytes) {
+                    shown.lock().unwrap().extend_from_slice(&bytes[..length]);
+                }
+            }
         });
-        Self { script, shown }
+        Self { script, shown, reader }
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        self.shown.lock().unwrap().windows(text.len()).any(|window| window == text.as_bytes())
     }
 
     fn ended(&mut self) -> bool {
         self.script.try_wait().unwrap().is_some()
     }
 
-    /// Presses a key each second until the program ends; before the view is there a key means something else.
-    fn press_until_end(&mut self, key: &str) {
-        let start = Instant::now();
-        while !self.ended() && start.elapsed() < Duration::from_secs(60) {
-            self.script.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
-            thread::sleep(Duration::from_secs(1));
-        }
+    fn press(&mut self, key: &str) {
+        self.script.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
     }
 
+    /// Waits for the end, for which a minute is enough, and gives all that it showed.
     fn close(mut self) -> String {
+        let start = Instant::now();
+        while !self.ended() && start.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(100));
+        }
         if !self.ended() {
             self.script.kill().unwrap();
         }
         let status = self.script.wait().unwrap();
-        let shown = self.shown.join().unwrap();
+        self.reader.join().unwrap();
+        let shown = String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned();
         assert!(status.success(), "it ended badly ({status}):\n{shown}");
         shown
     }
@@ -169,7 +137,7 @@ fn commands(readme: &str, section: &str) -> Vec<String> {
 
 #[test]
 fn the_first_path_of_the_readme_does_what_it_says() {
-    let clone = Clone::fresh();
+    let clone = Clone::fresh("readme");
     let readme = fs::read_to_string(clone.root.join("README.md")).unwrap();
     let commands = commands(&readme, SECTION);
     assert_eq!(commands.first().map(String::as_str), Some("cargo xtask up"), "{commands:?}");
@@ -177,7 +145,7 @@ fn the_first_path_of_the_readme_does_what_it_says() {
     for command in &commands {
         let start = Instant::now();
         if command == "cargo xtask up" {
-            let shown = clone.watch(command);
+            let shown = watch(&clone, command);
             assert!(shown.contains("stays up: kr, jp, sg"), "the regions stay, and it says so:\n{shown}");
         } else {
             let printed = clone.succeed(command);

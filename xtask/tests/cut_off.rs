@@ -1,0 +1,78 @@
+//! `down` after an `up` that died by SIGKILL, at moments over its whole run.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+#![expect(clippy::disallowed_methods, reason = "a test measures")]
+
+mod fresh;
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use fresh::Clone;
+
+/// Seconds after which `up` is killed: while clusters are made, while the operator is installed, while players join, and when all runs.
+const MOMENTS: [u64; 8] = [2, 8, 15, 22, 29, 34, 38, 60];
+
+/// What an instance may leave on this machine.
+fn leftovers(clone: &Clone, instance: &str) -> Vec<String> {
+    let engine = ["docker", "podman"].into_iter().find(|engine| {
+        clone
+            .command(engine)
+            .arg("info")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success())
+    });
+    let engine = engine.expect("an engine answers");
+    let mut found = Vec::new();
+    for list in [
+        ["ps", "--all", "--format={{.Names}}"].as_slice(),
+        &["network", "ls", "--format={{.Name}}"],
+        &["volume", "ls", "--format={{.Labels}}"],
+    ] {
+        let output = clone.command(engine).args(list).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        found.extend(text.lines().filter(|line| line.contains(instance)).map(str::to_owned));
+    }
+    let mark = format!("CRANEWING_INSTANCE={instance}");
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+    }
+    found
+}
+
+fn network_namespaces() -> usize {
+    fs::read_dir("/run/netns").map_or(0, Iterator::count)
+}
+
+#[test]
+fn down_removes_everything_whenever_up_was_killed() {
+    let clone = Clone::fresh("cut-off");
+    // so that the moments fall into the making of clusters and not into the compiling
+    clone.succeed("cargo xtask up --once");
+    let overview: serde_json::Value =
+        serde_json::from_str(&clone.succeed("cargo xtask status --output json")).unwrap();
+    let instance = overview["instance"].as_str().unwrap().to_owned();
+    clone.succeed("cargo xtask down");
+    assert_eq!(leftovers(&clone, &instance), Vec::<String>::new());
+    let namespaces = network_namespaces();
+    for moment in MOMENTS {
+        let mut up =
+            clone.command("cargo").args(["xtask", "up", "--once"]).stdout(Stdio::null()).spawn().unwrap();
+        let start = Instant::now();
+        while up.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(moment) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        up.kill().unwrap();
+        let _killed = up.wait().unwrap();
+        clone.succeed("cargo xtask down");
+        println!("killed after {moment} s: down took {:.1} s in all", start.elapsed().as_secs_f64());
+        assert_eq!(leftovers(&clone, &instance), Vec::<String>::new(), "killed after {moment} s");
+        assert_eq!(network_namespaces(), namespaces, "network namespaces, killed after {moment} s");
+    }
+}

@@ -1,0 +1,56 @@
+//! A fresh clone of the commit that is tested, with a name and clusters of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A clone of the commit that is tested, always in the same place, so that what it compiles is kept once.
+pub(crate) struct Clone {
+    /// Its working tree.
+    pub(crate) root: PathBuf,
+}
+
+impl Clone {
+    /// Clones into `name` in the cache.
+    pub(crate) fn fresh(name: &str) -> Self {
+        let cache = std::env::var("CRANEWING_CACHE")
+            .unwrap_or_else(|_| format!("{}/.cache/cranewing", std::env::var("HOME").unwrap()));
+        let clone = Self { root: Path::new(&cache).join("clones").join(name) };
+        if clone.root.exists() {
+            // what a run before this one left when it was cut off
+            drop(clone.run("cargo xtask down"));
+            fs::remove_dir_all(&clone.root).unwrap();
+        }
+        fs::create_dir_all(clone.root.parent().unwrap()).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let cloned = Command::new("git").args(["clone", "--quiet"]).arg(source).arg(&clone.root).status();
+        assert!(cloned.unwrap().success(), "git clone of {} failed", source.display());
+        clone
+    }
+
+    /// A program in the clone, which compiles where a newcomer's would.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).env_remove("CARGO_TARGET_DIR");
+        command
+    }
+
+    /// Runs one line of the README to its end.
+    pub(crate) fn run(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        self.command(words.next().unwrap()).args(words).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same; it must succeed. Gives what it printed.
+    pub(crate) fn succeed(&self, line: &str) -> String {
+        let Output { status, stdout, stderr } = self.run(line);
+        assert!(status.success(), "`{line}` failed:\n{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+}
+
+impl Drop for Clone {
+    fn drop(&mut self) {
+        drop(self.run("cargo xtask down"));
+    }
+}
