@@ -7,6 +7,7 @@ use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::ByteString;
 use kube::Client;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -88,6 +89,14 @@ impl MockApi {
         self.lock().objects.get(path).cloned()
     }
 
+    /// Every object of a kind, by its plural.
+    pub(crate) fn all<K: DeserializeOwned>(&self, plural: &str) -> Vec<K> {
+        let of_kind = |path: &&String| path.rsplit('/').nth(1) == Some(plural);
+        let table = self.lock();
+        let objects = table.objects.iter().filter(|(path, _)| of_kind(path));
+        objects.map(|(_, object)| serde_json::from_value(object.clone()).unwrap()).collect()
+    }
+
     /// Takes the record of requests.
     pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.lock().seen)
@@ -136,21 +145,45 @@ impl Table {
                 }
                 Some(_) => (200, self.store(path, body.clone())),
             },
-            "PATCH" => {
-                let of =
-                    ["/status", "/scale"].iter().find_map(|part| path.strip_suffix(part)).unwrap_or(path);
-                let mut object = self.objects.get(of).cloned().unwrap_or_else(|| json!({}));
-                merge(&mut object, body);
-                (200, self.store(of, object))
-            }
+            "PATCH" => self.patch(path, body),
             "DELETE" => self.objects.remove(path).map_or((404, Value::Null), |gone| (200, gone)),
             _ => (405, Value::Null),
         }
     }
 
+    /// A status is replaced, as its only manager's apply does; anything else is merged.
+    fn patch(&mut self, path: &str, body: &Value) -> (u16, Value) {
+        let part = ["/status", "/scale"].into_iter().find(|part| path.ends_with(part));
+        let of = part.map_or(path, |part| &path[..path.len() - part.len()]);
+        let mut object = match self.objects.get(of) {
+            Some(found) => found.clone(),
+            None if part.is_some() => return (404, Value::Null),
+            None => json!({}),
+        };
+        let version = &body["metadata"]["resourceVersion"];
+        let uid = &body["metadata"]["uid"];
+        let differs = |given: &Value, field| !given.is_null() && *given != object["metadata"][field];
+        if differs(version, "resourceVersion") || differs(uid, "uid") {
+            return (409, Value::Null);
+        }
+        if part == Some("/status") {
+            object["status"] = body["status"].clone();
+        } else {
+            merge(&mut object, body);
+        }
+        let mut answer = self.store(of, object);
+        if part == Some("/scale") {
+            (answer["apiVersion"], answer["kind"]) = (json!("autoscaling/v1"), json!("Scale"));
+        }
+        (200, answer)
+    }
+
     fn store(&mut self, path: &str, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = json!(format!("uid-{}", self.version));
+        }
         self.objects.insert(path.to_owned(), object.clone());
         object
     }

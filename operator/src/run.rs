@@ -34,6 +34,7 @@ use crate::runtime::admin::{self, Admin};
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Candidate;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::patience::answer_in_time;
 use crate::runtime::telemetry;
 use crate::runtime::watch::Watched;
 use crate::runtime::write_account::WriteAccount;
@@ -126,7 +127,8 @@ async fn connect(metrics: &Metrics) -> anyhow::Result<Client> {
     let config =
         kube::Config::infer().await.context("failed to find a cluster; set KUBECONFIG or run in a pod")?;
     let builder = ClientBuilder::try_from(config).context("failed to make a client")?;
-    Ok(builder.with_layer(&WriteAccount(metrics.api_writes.clone())).build())
+    // The wait is outermost: a request counts as a write even if its answer never comes.
+    Ok(builder.with_layer(&WriteAccount(metrics.api_writes.clone())).with_layer(&answer_in_time()).build())
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {

@@ -38,6 +38,8 @@ pub mod reasons {
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// A pod cannot start.
     pub const POD_FAILED: &str = "PodFailed";
+    /// The API server does not take what must be created; the message has its words.
+    pub const CREATE_FAILED: &str = "CreateFailed";
     /// The pod is gone though the server was not told to go.
     pub const POD_LOST: &str = "PodLost";
     /// No report came for longer than `health.silenceSeconds`.

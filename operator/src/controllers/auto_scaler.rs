@@ -15,7 +15,7 @@ use operator_core::server_state::State;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::StepError;
 use super::context::Context;
@@ -23,17 +23,19 @@ use super::observe::{Observed, observe_server};
 use super::pace::Turn;
 use super::pod::cpu_request_millis;
 use crate::runtime::clock::since;
+use crate::runtime::telemetry::chain;
 
 /// How often each AutoScaler decides.
 const DECISION_PERIOD: Duration = Duration::from_secs(2);
+
+/// How soon to decide again when the Fleet changed under a decision: by then its watch has brought the change.
+const STALE_PERIOD: Duration = Duration::from_millis(200);
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("failed to set the fleet's replicas")]
     Scale(#[source] kube::Error),
-    #[error("failed to tell the younger HorizontalPodAutoscaler")]
-    Conflict(#[source] kube::Error),
     #[error("failed to write the status")]
     Status(#[source] kube::Error),
 }
@@ -42,7 +44,6 @@ impl StepError for Error {
     fn step(&self) -> &'static str {
         match self {
             Self::Scale(_) => "scale",
-            Self::Conflict(_) => "conflict",
             Self::Status(_) => "status",
         }
     }
@@ -71,8 +72,11 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
             if let Some(older) = older_scaler(&context, &scaler) {
                 Outcome::Conflict(older)
             } else {
-                tell_younger_horizontal(&context, &scaler, &now).await?;
-                decide_and_scale(&context, &scaler, &fleet, &now).await?
+                tell_younger_horizontals(&context, &scaler, &now).await;
+                match decide_and_scale(&context, &scaler, &fleet, &now).await? {
+                    Some(outcome) => outcome,
+                    None => return Ok(Action::requeue(STALE_PERIOD)),
+                }
             }
         }
     };
@@ -88,15 +92,18 @@ enum Outcome {
         replicas: u32,
         figures: Figures,
         decision: Decision,
+        /// A HorizontalPodAutoscaler that came later and scales the Fleet too.
+        younger: Option<String>,
     },
 }
 
+/// None: the Fleet changed under the decision, which is void.
 async fn decide_and_scale(
     context: &Context,
     scaler: &AutoScaler,
     fleet: &Fleet,
     now: &Time,
-) -> Result<Outcome, Error> {
+) -> Result<Option<Outcome>, Error> {
     // observe (no client required)
     let figures = gather(context, fleet);
     let replicas = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
@@ -113,7 +120,9 @@ async fn decide_and_scale(
     let decision = decide_scale(fleet_figures, bounds, &policies);
     // apply (client required)
     if decision.scale {
-        set_replicas(context, fleet, decision.desired).await?;
+        if !set_replicas(context, fleet, decision.desired).await? {
+            return Ok(None);
+        }
         let direction = if decision.desired > replicas { "up" } else { "down" };
         context.metrics.scale_changes.with_label_values(&[direction]).inc();
         let note = format!(
@@ -126,7 +135,8 @@ async fn decide_and_scale(
         let reason = if direction == "up" { "ScaledUp" } else { "ScaledDown" };
         context.event(&scaler.object_ref(&()), EventType::Normal, reason, note).await;
     }
-    Ok(Outcome::Decided { replicas, figures, decision })
+    let younger = horizontals_beside(context, scaler).first().map(|younger| younger.name_any());
+    Ok(Some(Outcome::Decided { replicas, figures, decision, younger }))
 }
 
 fn to_core(policy: &operator_api::ScalingPolicy, figures: &Figures) -> Policy {
@@ -190,13 +200,21 @@ fn figures_of(servers: &[Observed]) -> Figures {
     }
 }
 
-async fn set_replicas(context: &Context, fleet: &Fleet, replicas: u32) -> Result<(), Error> {
+/// Sets replicas of the Fleet as it was seen; false if it is another by now, so that nobody's change is lost.
+async fn set_replicas(context: &Context, fleet: &Fleet, replicas: u32) -> Result<bool, Error> {
     let namespace = fleet.namespace().unwrap_or_default();
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
-    let patch = Patch::Merge(json!({ "spec": { "replicas": replicas } }));
+    let patch = Patch::Merge(json!({
+        "metadata": { "resourceVersion": fleet.resource_version() },
+        "spec": { "replicas": replicas },
+    }));
     let params =
         PatchParams { field_manager: Some("cranewing-autoscaler".to_owned()), ..PatchParams::default() };
-    api.patch_scale(&fleet.name_any(), &params, &patch).await.map(drop).map_err(Error::Scale)
+    match api.patch_scale(&fleet.name_any(), &params, &patch).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(Error::Scale(error)),
+    }
 }
 
 /// Another scaler of the same Fleet that was there first.
@@ -230,8 +248,9 @@ fn horizontals_beside(context: &Context, scaler: &AutoScaler) -> Vec<Arc<Horizon
     all.into_iter().filter(|other| other.namespace() == scaler.namespace() && targets_fleet(other)).collect()
 }
 
-/// A HorizontalPodAutoscaler that came later gets the condition; it cannot be stopped, only told.
-async fn tell_younger_horizontal(context: &Context, scaler: &AutoScaler, now: &Time) -> Result<(), Error> {
+/// A HorizontalPodAutoscaler that came later gets the condition; it cannot be stopped, only told. What keeps it from
+/// being told must not keep this one from scaling.
+async fn tell_younger_horizontals(context: &Context, scaler: &AutoScaler, now: &Time) {
     for other in horizontals_beside(context, scaler) {
         let told = other.status.iter().flat_map(|status| status.conditions.iter().flatten());
         if told.clone().any(|condition| condition.type_ == types::CONFLICT && condition.status == "True") {
@@ -242,22 +261,41 @@ async fn tell_younger_horizontal(context: &Context, scaler: &AutoScaler, now: &T
             scaler.name_any(),
             scaler.spec.fleet
         );
-        let condition = json!({
-            "type": types::CONFLICT, "status": "True", "reason": reasons::OLDER_SCALER, "message": message,
-            "lastTransitionTime": now,
-        });
-        let patch = json!({
-            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-            "metadata": { "name": other.name_any(), "uid": other.uid() },
-            "status": { "conditions": [condition] },
-        });
-        let namespace = other.namespace().unwrap_or_default();
-        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(context.client.clone(), &namespace);
-        let params = PatchParams::apply("cranewing-autoscaler").force();
-        api.patch_status(&other.name_any(), &params, &Patch::Apply(patch)).await.map_err(Error::Conflict)?;
-        context.event(&other.object_ref(&()), EventType::Warning, types::CONFLICT, message).await;
+        match tell_horizontal(context, &other, &message, now).await {
+            Ok(()) => {
+                context.event(&other.object_ref(&()), EventType::Warning, types::CONFLICT, message).await;
+            }
+            Err(error) => {
+                let name = other.name_any();
+                warn!(
+                    horizontal = name,
+                    error = chain(&error),
+                    "failed to tell a younger HorizontalPodAutoscaler"
+                );
+            }
+        }
     }
-    Ok(())
+}
+
+async fn tell_horizontal(
+    context: &Context,
+    other: &HorizontalPodAutoscaler,
+    message: &str,
+    now: &Time,
+) -> kube::Result<()> {
+    let condition = json!({
+        "type": types::CONFLICT, "status": "True", "reason": reasons::OLDER_SCALER, "message": message,
+        "lastTransitionTime": now,
+    });
+    let patch = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": { "name": other.name_any(), "uid": other.uid() },
+        "status": { "conditions": [condition] },
+    });
+    let namespace = other.namespace().unwrap_or_default();
+    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(context.client.clone(), &namespace);
+    let params = PatchParams::apply("cranewing-autoscaler").force();
+    api.patch_status(&other.name_any(), &params, &Patch::Apply(patch)).await.map(drop)
 }
 
 async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: &Time) -> Result<(), Error> {
@@ -315,14 +353,14 @@ fn compute_status(
                 ..base
             }
         }
-        Outcome::Decided { replicas, figures, decision } => AutoScalerStatus {
+        Outcome::Decided { replicas, figures, decision, younger } => AutoScalerStatus {
             current_replicas: i32::try_from(replicas).ok(),
             desired_replicas: i32::try_from(decision.desired).ok(),
             last_scale_time: if decision.scale { Some(now.clone()) } else { base.last_scale_time },
             reason: Some(decision.reason.as_str().to_owned()),
             policies: policy_statuses(scaler, &figures, &decision),
             observed_generation: generation,
-            conditions: conditions(decide_conditions(&decision)),
+            conditions: conditions(decide_conditions(&decision, younger.as_deref())),
         },
     }
 }
@@ -337,7 +375,7 @@ fn policy_statuses(scaler: &AutoScaler, figures: &Figures, decision: &Decision) 
     statuses.collect()
 }
 
-fn decide_conditions(decision: &Decision) -> Vec<Decided> {
+fn decide_conditions(decision: &Decision, younger: Option<&str>) -> Vec<Decided> {
     let missing = decision.wishes.iter().any(|wish| wish.replicas.is_none());
     let (able_reason, able_message) = if missing {
         (reasons::MISSING_DATA, "a figure is missing; replicas are held until the game servers report it")
@@ -349,8 +387,14 @@ fn decide_conditions(decision: &Decision) -> Vec<Decided> {
         Some(Limit::Maximum) => (reasons::AT_MAXIMUM, "more game servers are wished; raise max"),
         None => (reasons::WITHIN_BOUNDS, "the wish is within min and max"),
     };
+    let ready = younger.map_or_else(
+        || "decides each two seconds".to_owned(),
+        |name| {
+            format!("decides each two seconds, against HorizontalPodAutoscaler {name}, which came later; delete one")
+        },
+    );
     vec![
-        Decided::new(types::READY, true, reasons::DECIDED, "decides each two seconds"),
+        Decided::new(types::READY, true, reasons::DECIDED, ready),
         Decided::new(types::ABLE_TO_SCALE, !missing, able_reason, able_message),
         Decided::new(types::SCALING_LIMITED, decision.limit.is_some(), limit_reason, limit_message),
     ]

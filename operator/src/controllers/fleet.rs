@@ -14,9 +14,11 @@ use tracing::{debug, info};
 
 use super::StepError;
 use super::context::Context;
+use super::game_server::STALLING;
 use super::observe::{Observed, observe_server};
 use super::pace::Turn;
 use crate::reports::keys::KeyError;
+use crate::runtime::telemetry::chain;
 
 /// How long a fresh leader waits for servers to be heard before it deletes any (rules 13).
 const SETTLE_IN: Duration = Duration::from_secs(30);
@@ -66,9 +68,13 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
     let desired = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
     let plan = plan_fleet(&FleetView { desired, servers: &servers, names_taken: &names_taken, settled_in });
     // apply (client required)
-    apply(&context, &fleet, &members, &plan).await?;
+    let applied = apply(&context, &fleet, &members, &plan).await;
     // status (client required)
-    let wait = publish(&context, &fleet, &members, &plan).await?;
+    let failure = applied.as_ref().err().map(|error| chain(error));
+    let published = publish(&context, &fleet, &members, &plan, failure).await;
+    // What could not be done is the cause of whatever else went wrong.
+    applied?;
+    let wait = published?;
     if plan.partial {
         return Ok(Action::requeue(Duration::ZERO));
     }
@@ -225,9 +231,15 @@ async fn publish(
     fleet: &Fleet,
     members: &[Member],
     plan: &FleetPlan,
+    failure: Option<String>,
 ) -> Result<Option<Duration>, Error> {
     let old = fleet.status.clone().unwrap_or_default();
-    let new = compute_status(context, fleet, members, plan, &old);
+    let mut new = compute_status(context, fleet, members, plan, &old);
+    if let Some(failure) = failure {
+        let decided = decide_failed(failure);
+        new.conditions =
+            merge_conditions(&context.clock.wall(), fleet.metadata.generation, &old.conditions, decided);
+    }
     if new == old {
         return Ok(None);
     }
@@ -288,13 +300,11 @@ fn compute_status(
 
 fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready: i32) -> Vec<Decided> {
     let desired = fleet.spec.replicas.unwrap_or(0);
-    let stuck = members
-        .iter()
-        .find(|member| [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT].contains(&member.observed.reason));
+    let stuck = members.iter().find_map(|member| Some((member, stuck(member)?)));
     let surplus = members.len() > usize::try_from(desired).unwrap_or(0);
     let (reason, message) = match stuck {
-        Some(member) if ready < desired => {
-            (member.observed.reason, format!("{}: {}", member.object.name_any(), member.observed.message))
+        Some((member, (reason, message))) if ready < desired => {
+            (reason, format!("{}: {message}", member.object.name_any()))
         }
         _ if ready < desired => (reasons::CREATING, format!("{ready} of {desired} game servers are ready")),
         _ if plan.waiting > 0 => (
@@ -311,6 +321,25 @@ fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready:
         conditions.push(Decided::new(types::RECONCILING, true, reason, message));
     }
     conditions
+}
+
+/// Why a server does not come up unless somebody does something: seen now, or by its own controller when it last tried.
+fn stuck(member: &Member) -> Option<(&'static str, &str)> {
+    let Member { object, observed, .. } = member;
+    if STALLING.contains(&observed.reason) {
+        return Some((observed.reason, &observed.message));
+    }
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let mut refused = conditions.filter(|condition| condition.reason == reasons::CREATE_FAILED);
+    refused.find(|_| observed.needs_pod).map(|condition| (reasons::CREATE_FAILED, condition.message.as_str()))
+}
+
+/// What must be done cannot be done, for this reason.
+fn decide_failed(failure: String) -> Vec<Decided> {
+    vec![
+        Decided::new(types::READY, false, reasons::CREATE_FAILED, failure.clone()),
+        Decided::new(types::STALLED, true, reasons::CREATE_FAILED, failure),
+    ]
 }
 
 /// `850us`, `1.5ms`, `12ms`.

@@ -21,11 +21,16 @@ use super::pace::Turn;
 use super::pod::{build_pod, host_ports_of};
 use crate::reports::keys::KeyError;
 use crate::runtime::clock::since;
+use crate::runtime::telemetry::chain;
 
 /// How long a server may be on its way before that is worth a write of its own.
 const STARTING_IS_NEWS_AFTER: Duration = Duration::from_secs(10);
 /// How soon to look again for a free port or name.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// Reasons for which a server does not come up unless somebody does something.
+pub(super) const STALLING: [&str; 3] =
+    [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT, reasons::CREATE_FAILED];
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +67,26 @@ pub(crate) async fn reconcile(server: Arc<GameServer>, context: Arc<Context>) ->
     // observe (no client required)
     let mut observed = observe_server(&context, &server);
     // apply (client required)
-    if observed.needs_pod && create_pod(&context, &server).await? == Creation::NoFreePort {
-        observed.reason = reasons::NO_FREE_PORT;
-        "every host port of the operator's range is in use on every node; widen --host-ports or add nodes"
-            .clone_into(&mut observed.message);
-        observed.look_again = Some(RETRY_PERIOD);
+    let created =
+        if observed.needs_pod { create_pod(&context, &server).await } else { Ok(Creation::Created) };
+    match &created {
+        Ok(Creation::Created) => {}
+        Ok(Creation::NoFreePort) => {
+            observed.reason = reasons::NO_FREE_PORT;
+            "every host port of the operator's range is in use on every node; widen --host-ports or add nodes"
+                .clone_into(&mut observed.message);
+            observed.look_again = Some(RETRY_PERIOD);
+        }
+        Err(error) => {
+            observed.reason = reasons::CREATE_FAILED;
+            observed.message = chain(error);
+        }
     }
     // status (client required)
-    let wait = publish(&context, &server, &observed).await?;
+    let published = publish(&context, &server, &observed).await;
+    // What could not be done is the cause of whatever else went wrong.
+    created?;
+    let wait = published?;
     let waits_for_name = observed.state == State::Starting && observed.pod.is_none() && !observed.needs_pod;
     let again = [observed.look_again, wait, waits_for_name.then_some(RETRY_PERIOD)];
     Ok(again.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
@@ -181,7 +198,7 @@ fn compute_status(
 fn decide_conditions(observed: &Observed) -> Vec<Decided> {
     let message = || observed.message.clone();
     let ready = Decided::new(types::READY, observed.state == State::Ready, observed.reason, message());
-    let stalled = [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT].contains(&observed.reason);
+    let stalled = STALLING.contains(&observed.reason);
     let mut conditions = vec![ready];
     match observed.state {
         State::Starting if stalled => {

@@ -11,6 +11,8 @@ mod observe;
 mod pace;
 mod pod;
 mod region_cluster;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use context::{Context, Stores};
 pub(crate) use pace::Pace;

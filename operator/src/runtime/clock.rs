@@ -17,6 +17,12 @@ impl Clock {
         Self { began: Instant::now() }
     }
 
+    /// A clock of a process that has run for a while.
+    #[cfg(test)]
+    pub(crate) fn started_ago(ago: Duration) -> Self {
+        Self { began: Instant::now().checked_sub(ago).unwrap() }
+    }
+
     /// Time since the process began to run.
     pub(crate) fn elapsed(self) -> Duration {
         self.began.elapsed()

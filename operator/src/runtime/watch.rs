@@ -85,6 +85,16 @@ impl<K: Watchable> Watched<K> {
     }
 }
 
+#[cfg(test)]
+impl<K: Watchable> Watched<K> {
+    /// A kind whose watch brings what a test says.
+    pub(crate) fn fed() -> (Self, Writer<K>) {
+        let (reader, writer) = store();
+        let (changes, _) = broadcast::channel(BACKLOG_MAX);
+        (Self { store: reader, changes }, writer)
+    }
+}
+
 async fn keep<K: Watchable>(
     api: Api<DeserializeGuard<K>>,
     config: Config,

@@ -1,0 +1,156 @@
+//! AutoScaler.
+
+use super::{World, ours};
+use crate::controllers::{StepError, auto_scaler};
+use gameserver_contract::Phase;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+use std::sync::Arc;
+
+const HORIZONTAL: &str = "/apis/autoscaling/v2/namespaces/games/horizontalpodautoscalers/web";
+
+impl World {
+    /// A scaler of `arena` that adds a server above five players each, made at this second.
+    fn put_scaler(&mut self, second: u32) {
+        let scaler = json!({
+            "apiVersion": "cranewing.dev/v1alpha1", "kind": "AutoScaler",
+            "metadata": {
+                "name": "arena", "namespace": "games", "uid": "s-1", "generation": 1,
+                "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+            },
+            "spec": {
+                "fleet": "arena", "min": 1, "max": 5,
+                "policies": [{ "metric": "player_count", "upThreshold": 5, "downThreshold": 1 }],
+            },
+        });
+        self.put(&ours("autoscalers", "arena"), &scaler);
+    }
+
+    fn put_horizontal(&mut self, second: u32) {
+        let horizontal = json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {
+                "name": "web", "namespace": "games", "uid": "h-1",
+                "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+            },
+            "spec": {
+                "maxReplicas": 9,
+                "scaleTargetRef": { "apiVersion": "cranewing.dev/v1alpha1", "kind": "Fleet", "name": "arena" },
+            },
+        });
+        self.put(HORIZONTAL, &horizontal);
+    }
+
+    async fn reconcile_scaler(&mut self) -> Result<(), auto_scaler::Error> {
+        let scalers = self.context.stores.auto_scalers.store();
+        let scaler = scalers.get(&ObjectRef::new("arena").within("games")).unwrap();
+        let done = auto_scaler::reconcile(scaler, Arc::clone(&self.context)).await;
+        self.bring();
+        done.map(drop)
+    }
+
+    fn scaler_condition(&self, type_: &str) -> Option<(String, String, String)> {
+        self.condition(&ours("autoscalers", "arena"), type_)
+    }
+
+    fn replicas(&self) -> i64 {
+        self.api.get(&ours("fleets", "arena")).unwrap()["spec"]["replicas"].as_i64().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_settled_scaler_makes_no_request() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    world.report("arena-0", Phase::Ready, 3);
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.api.take_briefs(), ["PATCH autoscalers/arena/status"]);
+    for _ in 0..3 {
+        world.reconcile_scaler().await.unwrap();
+    }
+    assert_eq!(world.api.take_seen(), []);
+}
+
+#[tokio::test]
+async fn replicas_are_set_on_the_fleet_as_it_was_seen() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    world.report("arena-0", Phase::Ready, 8);
+    world.reconcile_scaler().await.unwrap();
+    let seen = world.api.take_seen();
+    let scale = seen.iter().find(|seen| seen.path.ends_with("/scale")).unwrap();
+    assert_eq!(scale.body["spec"]["replicas"], 2);
+    assert!(scale.body["metadata"]["resourceVersion"].is_string(), "on condition that it is unchanged");
+    assert_eq!(world.replicas(), 2);
+}
+
+#[tokio::test]
+async fn somebody_elses_change_of_replicas_is_never_lost_to_a_decision_before_it() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    world.report("arena-0", Phase::Ready, 8);
+    // Somebody sets four, and the watch has not brought it yet.
+    let mut fleet = world.api.get(&ours("fleets", "arena")).unwrap();
+    fleet["spec"]["replicas"] = json!(4);
+    world.api.put(&ours("fleets", "arena"), fleet);
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.replicas(), 4, "the decision for two is void");
+    assert_eq!(world.scaler_condition("Ready"), None, "and nothing is claimed");
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.replicas(), 5, "decided anew, from what is there now");
+}
+
+#[tokio::test]
+async fn a_failure_to_scale_is_not_told_as_scaled() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    world.report("arena-0", Phase::Ready, 8);
+    world.api.fail(|seen| seen.path.ends_with("/scale").then_some(500));
+    assert_eq!(world.reconcile_scaler().await.unwrap_err().step(), "scale");
+    let scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+    assert!(scaler["status"]["lastScaleTime"].is_null());
+    assert!(!world.api.take_seen().iter().any(|seen| seen.path.ends_with("/events")));
+}
+
+#[tokio::test]
+async fn beside_an_older_horizontal_pod_autoscaler_ours_gets_conflict_and_holds() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_horizontal(1);
+    world.put_scaler(2);
+    world.report("arena-0", Phase::Ready, 8);
+    world.reconcile_scaler().await.unwrap();
+    let (status, _, message) = world.scaler_condition("Conflict").unwrap();
+    assert_eq!(status, "True");
+    assert!(message.contains("HorizontalPodAutoscaler web"), "{message}");
+    assert_eq!(world.scaler_condition("Ready").unwrap().0, "False");
+    assert_eq!(world.replicas(), 1, "it does not scale");
+}
+
+#[tokio::test]
+async fn a_younger_horizontal_pod_autoscaler_is_told_once_and_ours_goes_on() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(1);
+    world.put_horizontal(2);
+    world.report("arena-0", Phase::Ready, 3);
+    world.reconcile_scaler().await.unwrap();
+    let (status, _, message) = world.scaler_condition("Ready").unwrap();
+    assert_eq!(status, "True");
+    assert!(message.contains("HorizontalPodAutoscaler web, which came later"), "{message}");
+    assert_eq!(world.scaler_condition("Conflict"), None);
+    assert_eq!(world.condition(HORIZONTAL, "Conflict").unwrap().0, "True");
+    let events = world.api.take_seen().iter().filter(|seen| seen.path.ends_with("/events")).count();
+    assert_eq!(events, 1);
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.api.take_seen(), [], "told once");
+}
+
+#[tokio::test]
+async fn a_younger_one_that_cannot_be_told_does_not_keep_ours_from_scaling() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(1);
+    world.put_horizontal(2);
+    world.report("arena-0", Phase::Ready, 8);
+    world.api.fail(|seen| seen.path.contains("horizontalpodautoscalers").then_some(403));
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.replicas(), 2);
+}

@@ -1,0 +1,135 @@
+//! Fleet.
+
+use super::{World, ours};
+use crate::controllers::StepError;
+use gameserver_contract::{OperatorMessage, Phase};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_settled_fleet_makes_no_request() {
+    let mut world = World::with_running_fleet(2).await;
+    for _ in 0..3 {
+        world.reconcile_fleet().await.unwrap();
+        for name in ["arena-0", "arena-1"] {
+            world.reconcile_server(name).await.unwrap();
+        }
+    }
+    assert_eq!(world.api.take_seen(), []);
+}
+
+#[tokio::test]
+async fn a_new_fleet_gets_its_secret_its_servers_and_one_status() {
+    let mut world = World::new().await;
+    world.put_fleet(2);
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(
+        world.api.take_briefs(),
+        [
+            "GET secrets/arena-keys",
+            "POST secrets",
+            "POST gameservers",
+            "POST gameservers",
+            "PATCH fleets/arena/status"
+        ]
+    );
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.api.take_briefs(), ["PATCH fleets/arena/status"], "it counts what it made");
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.api.take_seen(), []);
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_was_lost_is_taken_as_done() {
+    let mut world = World::new().await;
+    world.put_fleet(1);
+    world.reconcile_fleet().await.unwrap();
+    let made = world.api.get(&ours("gameservers", "arena-0")).unwrap();
+    // The watch has not brought it yet, as after a lost answer.
+    world.api.remove(&ours("gameservers", "arena-0"));
+    world.bring();
+    world.api.put(&ours("gameservers", "arena-0"), made.clone());
+    super::super::fleet::reconcile(world.fleet(), world.context.clone()).await.unwrap();
+    let servers = world.api.all::<operator_api::GameServer>("gameservers");
+    assert_eq!(servers.len(), 1, "not doubled");
+    assert_eq!(servers[0].metadata.uid.as_deref(), made["metadata"]["uid"].as_str());
+}
+
+#[tokio::test]
+async fn a_fleet_whose_servers_are_refused_says_why_and_goes_on_when_they_are_not() {
+    let mut world = World::new().await;
+    world.put_fleet(1);
+    world.api.fail(|seen| (seen.method == "POST" && seen.path.ends_with("/gameservers")).then_some(500));
+    let error = world.reconcile_fleet().await.unwrap_err();
+    assert_eq!(error.step(), "create");
+    let (status, reason, message) = world.condition(&ours("fleets", "arena"), "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "CreateFailed"));
+    assert!(message.starts_with("failed to create game server arena-0: "), "{message}");
+    assert!(message.contains("the API server answered 500"), "the cause is there: {message}");
+
+    world.api.take_seen();
+    world.reconcile_fleet().await.unwrap_err();
+    let briefs = world.api.take_briefs();
+    assert!(!briefs.iter().any(|brief| brief.starts_with("PATCH")), "told once: {briefs:?}");
+
+    world.api.heal();
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.condition(&ours("fleets", "arena"), "Stalled"), None);
+}
+
+#[tokio::test]
+async fn an_api_server_that_fails_at_everything_fails_the_step_with_its_cause() {
+    let mut world = World::new().await;
+    world.put_fleet(1);
+    world.api.fail(|_| Some(503));
+    let error = world.reconcile_fleet().await.unwrap_err();
+    assert_eq!(error.step(), "secret");
+    let text = crate::runtime::telemetry::chain(&error);
+    assert!(text.contains("arena-keys") && text.contains("503"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_too_many_is_drained_and_deleted_by_its_uid_after_its_word() {
+    let mut world = World::with_running_fleet(2).await;
+    let mut fleet = world.api.get(&ours("fleets", "arena")).unwrap();
+    fleet["spec"]["replicas"] = json!(1);
+    world.put(&ours("fleets", "arena"), &fleet);
+    world.reconcile_fleet().await.unwrap();
+    let briefs = world.api.take_briefs();
+    assert!(!briefs.iter().any(|brief| brief.starts_with("DELETE")), "{briefs:?}");
+    let OperatorMessage::Drain { order } = world.streams[1].try_recv().unwrap() else {
+        panic!("the server made last is drained")
+    };
+
+    world.report("arena-1", Phase::Draining, 0);
+    let uid = world.server("arena-1").metadata.uid.clone().unwrap();
+    world.context.live.drained(world.context.clock.elapsed(), &uid, order);
+    world.reconcile_fleet().await.unwrap();
+    let seen = world.api.take_seen();
+    let deletes: Vec<_> = seen.iter().filter(|seen| seen.method == "DELETE").collect();
+    assert_eq!(deletes.len(), 1);
+    assert_eq!(deletes[0].brief(), "DELETE gameservers/arena-1");
+    assert_eq!(deletes[0].body["preconditions"]["uid"], json!(uid));
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_before_it_is_deleted_is_no_failure() {
+    let mut world = World::with_running_fleet(1).await;
+    let mut server = world.api.get(&ours("gameservers", "arena-0")).unwrap();
+    server["status"]["state"] = json!("Unhealthy");
+    world.put(&ours("gameservers", "arena-0"), &server);
+    world.api.fail(|seen| (seen.method == "DELETE").then_some(404));
+    world.reconcile_fleet().await.unwrap();
+    let briefs = world.api.take_briefs();
+    assert!(briefs.contains(&"DELETE gameservers/arena-0".to_owned()), "{briefs:?}");
+}
+
+#[tokio::test]
+async fn a_status_of_a_fleet_that_is_gone_or_another_by_now_is_no_failure() {
+    for code in [404, 409] {
+        let mut world = World::new().await;
+        world.put_fleet(0);
+        world.api.fail(move |seen| (seen.method == "PATCH").then_some(code));
+        world.reconcile_fleet().await.unwrap();
+        assert_eq!(world.api.take_briefs(), ["PATCH fleets/arena/status"], "{code}");
+    }
+}

@@ -1,0 +1,90 @@
+//! GameServer.
+
+use super::{World, ours};
+use crate::controllers::StepError;
+use gameserver_contract::Phase;
+use serde_json::json;
+
+/// A Fleet's server that nobody has looked at yet.
+async fn fresh() -> World {
+    let mut world = World::new().await;
+    world.put_fleet(1);
+    world.reconcile_fleet().await.unwrap();
+    world.api.take_seen();
+    world
+}
+
+#[tokio::test]
+async fn a_server_takes_one_pod_and_one_status_to_ready_and_then_nothing() {
+    let mut world = fresh().await;
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(
+        world.api.take_briefs(),
+        ["GET configmaps/cranewing-report-ca", "PATCH configmaps/cranewing-report-ca", "POST pods"],
+        "the bundle is published once a namespace, before the first pod"
+    );
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.api.take_briefs(), Vec::<String>::new(), "on its way is no news");
+    world.run_server("arena-0", Phase::Ready, 0);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.api.take_briefs(), ["PATCH gameservers/arena-0/status"]);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.api.take_seen(), []);
+    let status = world.api.get(&ours("gameservers", "arena-0")).unwrap()["status"].clone();
+    assert_eq!((&status["state"], &status["address"]), (&json!("Ready"), &json!("192.0.2.1")));
+}
+
+#[tokio::test]
+async fn a_pod_whose_answer_was_lost_is_taken_as_made() {
+    let mut world = fresh().await;
+    world.api.fail(|seen| (seen.method == "POST" && seen.path.ends_with("/pods")).then_some(409));
+    world.reconcile_server("arena-0").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_is_refused_is_told_on_the_server_and_on_its_fleet() {
+    let mut world = fresh().await;
+    world.api.fail(|seen| (seen.method == "POST" && seen.path.ends_with("/pods")).then_some(403));
+    let error = world.reconcile_server("arena-0").await.unwrap_err();
+    assert_eq!(error.step(), "create_pod");
+    let (status, reason, message) = world.condition(&ours("gameservers", "arena-0"), "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "CreateFailed"));
+    assert!(message.contains("failed to create the pod") && message.contains("403"), "{message}");
+
+    world.reconcile_fleet().await.unwrap();
+    let (_, reason, message) = world.condition(&ours("fleets", "arena"), "Stalled").unwrap();
+    assert_eq!(reason, "CreateFailed");
+    assert!(message.starts_with("arena-0: "), "it names the server: {message}");
+
+    world.api.heal();
+    world.reconcile_server("arena-0").await.unwrap();
+    world.run_server("arena-0", Phase::Ready, 0);
+    world.reconcile_server("arena-0").await.unwrap();
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.condition(&ours("gameservers", "arena-0"), "Stalled"), None);
+    assert_eq!(world.condition(&ours("fleets", "arena"), "Stalled"), None);
+}
+
+#[tokio::test]
+async fn a_status_that_could_not_be_written_fails_the_step_and_is_written_next_time() {
+    let mut world = fresh().await;
+    world.reconcile_server("arena-0").await.unwrap();
+    world.run_server("arena-0", Phase::Ready, 0);
+    world.api.fail(|seen| seen.path.ends_with("/status").then_some(500));
+    assert_eq!(world.reconcile_server("arena-0").await.unwrap_err().step(), "status");
+    world.api.heal();
+    world.reconcile_server("arena-0").await.unwrap();
+    let server = world.api.get(&ours("gameservers", "arena-0")).unwrap();
+    assert_eq!(server["status"]["state"], "Ready");
+}
+
+#[tokio::test]
+async fn players_alone_are_written_at_most_each_five_seconds() {
+    let mut world = World::with_running_fleet(1).await;
+    world.report("arena-0", Phase::Ready, 1);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.api.take_briefs(), ["PATCH gameservers/arena-0/status"], "it came into use");
+    world.report("arena-0", Phase::Ready, 2);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.api.take_seen(), [], "a figure waits");
+}
