@@ -90,6 +90,15 @@ impl Decided {
     }
 }
 
+/// Whether two sets of conditions say the same but for their messages, which carry figures, and times.
+pub fn stand_alike(one: &[Condition], other: &[Condition]) -> bool {
+    let standing = |condition: &Condition| {
+        let Condition { type_, status, reason, observed_generation, .. } = condition;
+        (type_.clone(), status.clone(), reason.clone(), *observed_generation)
+    };
+    one.iter().map(standing).eq(other.iter().map(standing))
+}
+
 /// Merges decided conditions into the old set: the transition time moves only with the status, conditions of types
 /// that were not decided are dropped, and the order is the decided one, so that equal input gives equal output.
 pub fn merge_conditions(

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use super::StepError;
 use super::context::Context;
 use super::observe::{Observed, observe_server};
-use super::pace::Turn;
+use super::pace::{News, Turn};
 use super::pod::cpu_request_millis;
 use crate::runtime::clock::since;
 use crate::runtime::telemetry::chain;
@@ -305,9 +305,9 @@ async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: 
         return Ok(());
     }
     let still = |status: &AutoScalerStatus| AutoScalerStatus { policies: Vec::new(), ..status.clone() };
-    let transition = still(&new) != still(&old);
+    let news = if still(&new) == still(&old) { News::Figure } else { News::Transition };
     let uid = scaler.uid().unwrap_or_default();
-    if context.pace.ask(context.clock.elapsed(), &uid, transition) != Turn::Now {
+    if context.pace.ask(context.clock.elapsed(), &uid, news) != Turn::Now {
         return Ok(());
     }
     match context.apply_status(scaler, &new).await {

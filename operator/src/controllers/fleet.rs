@@ -3,7 +3,7 @@
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
-use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
 use operator_api::{Fleet, FleetStatus, GameServer, labels};
 use operator_core::fleet_plan::{FleetPlan, FleetView, ServerView, plan_fleet};
 use operator_core::server_state::State;
@@ -16,7 +16,7 @@ use super::StepError;
 use super::context::Context;
 use super::game_server::STALLING;
 use super::observe::{Observed, observe_server};
-use super::pace::Turn;
+use super::pace::{News, Turn};
 use crate::reports::keys::KeyError;
 use crate::runtime::telemetry::chain;
 
@@ -243,15 +243,29 @@ async fn publish(
     if new == old {
         return Ok(None);
     }
-    let still = |status: &FleetStatus| FleetStatus { players: 0, tick_p99: None, ..status.clone() };
-    let transition = still(&new) != still(&old);
     let uid = fleet.uid().unwrap_or_default();
-    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, transition) {
+    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, news(&old, &new)) {
         return Ok(Some(wait));
     }
     match context.apply_status(fleet, &new).await {
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(None),
         written => written.map(|()| None).map_err(Error::Status),
+    }
+}
+
+/// What changed, by what matters most.
+fn news(old: &FleetStatus, new: &FleetStatus) -> News {
+    let counts = |status: &FleetStatus| {
+        (status.replicas, status.ready_replicas, status.in_use_replicas, status.draining_replicas)
+    };
+    if !stand_alike(&old.conditions, &new.conditions)
+        || (&old.selector, &old.revision) != (&new.selector, &new.revision)
+    {
+        News::Transition
+    } else if counts(old) != counts(new) {
+        News::Count
+    } else {
+        News::Figure
     }
 }
 
@@ -396,6 +410,30 @@ mod tests {
         let base = revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 64}}}"));
         assert_eq!(base, revision(&fleet("spec: {replicas: 9, template: {spec: {capacity: 64}}}")));
         assert_ne!(base, revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 65}}}")));
+    }
+
+    #[test]
+    fn only_where_a_fleet_stands_is_written_at_once() {
+        let decided = |ready: i32| {
+            let message = format!("{ready} of 20 game servers are ready");
+            let reason = if ready == 20 { reasons::AS_SPECIFIED } else { reasons::CREATING };
+            vec![Decided::new(types::READY, ready == 20, reason, message)]
+        };
+        let now =
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        let status = |ready: i32, players: i64| FleetStatus {
+            ready_replicas: ready,
+            players,
+            conditions: merge_conditions(&now, Some(1), &[], decided(ready)),
+            ..FleetStatus::default()
+        };
+        assert_eq!(
+            news(&status(3, 0), &status(4, 0)),
+            News::Count,
+            "a message with another number is a count"
+        );
+        assert_eq!(news(&status(19, 0), &status(20, 0)), News::Transition);
+        assert_eq!(news(&status(20, 1), &status(20, 2)), News::Figure);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
-use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
 use operator_api::{GameServer, GameServerState, GameServerStatus, PortStatus, labels};
 use operator_core::host_ports::NoFreePort;
 use operator_core::server_state::State;
@@ -17,14 +17,14 @@ use tracing::info;
 use super::StepError;
 use super::context::Context;
 use super::observe::{Observed, observe_server, to_api};
-use super::pace::Turn;
+use super::pace::{News, Turn};
 use super::pod::{build_pod, host_ports_of};
 use crate::reports::keys::KeyError;
 use crate::runtime::clock::since;
 use crate::runtime::telemetry::chain;
 
 /// How long a server may be on its way before that is worth a write of its own.
-const STARTING_IS_NEWS_AFTER: Duration = Duration::from_secs(10);
+const STARTING_IS_NEWS_AFTER: Duration = Duration::from_secs(30);
 /// How soon to look again for a free port or name.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
 
@@ -147,11 +147,9 @@ async fn publish(
             return Ok(Some(left));
         }
     }
-    let transition = GameServerStatus { players: 0, ..new.clone() }
-        != GameServerStatus { players: 0, ..old.clone() }
-        || (new.players > 0) != (old.players > 0);
+    let Some(news) = news(&old, &new) else { return Ok(None) };
     let uid = server.uid().unwrap_or_default();
-    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, transition) {
+    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, news) {
         return Ok(Some(wait));
     }
     match context.apply_status(server, &new).await {
@@ -163,6 +161,17 @@ async fn publish(
         announce(context, server, &new, observed, &now).await;
     }
     Ok(None)
+}
+
+/// What changed, by what matters most; none while a server starts as its status already says.
+fn news(old: &GameServerStatus, new: &GameServerStatus) -> Option<News> {
+    let is_starting = |status: &GameServerStatus| status.state == Some(GameServerState::Starting);
+    if is_starting(old) && is_starting(new) && stand_alike(&old.conditions, &new.conditions) {
+        return None;
+    }
+    let still = |status: &GameServerStatus| GameServerStatus { players: 0, ..status.clone() };
+    let is_transition = still(new) != still(old) || (new.players > 0) != (old.players > 0);
+    Some(if is_transition { News::Transition } else { News::Figure })
 }
 
 fn compute_status(

@@ -1,11 +1,31 @@
-//! How often a status is written: transitions at once, figures alone at most each five seconds an object.
+//! How often a status is written: transitions at once, counts each second, figures alone each five seconds an object.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Least time between two writes of figures.
-const FIGURES_PERIOD: Duration = Duration::from_secs(5);
+/// What a new status says that the old one did not, by what matters most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It stands elsewhere: written at once.
+    Transition,
+    /// Servers were counted anew, as a Fleet that becomes ready does with each of them.
+    Count,
+    /// Players and latencies moved.
+    Figure,
+}
+
+impl News {
+    /// Least time since the last write of the object.
+    const fn gap(self) -> Duration {
+        match self {
+            Self::Transition => Duration::ZERO,
+            Self::Count => Duration::from_secs(1),
+            Self::Figure => Duration::from_secs(5),
+        }
+    }
+}
+
 /// Objects remembered; beyond that the memory starts anew, which costs one early write each.
 const REMEMBERED_MAX: usize = 50_000;
 
@@ -26,11 +46,11 @@ pub(crate) enum Turn {
 
 impl Pace {
     /// Asks to write the status of the object with this uid; an answer of `Now` counts as written.
-    pub(crate) fn ask(&self, now: Duration, uid: &str, transition: bool) -> Turn {
+    pub(crate) fn ask(&self, now: Duration, uid: &str, news: News) -> Turn {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if !transition && let Some(last) = written.get(uid) {
+        if let Some(last) = written.get(uid) {
             let since = now.saturating_sub(*last);
-            if let Some(left) = FIGURES_PERIOD.checked_sub(since).filter(|left| !left.is_zero()) {
+            if let Some(left) = news.gap().checked_sub(since).filter(|left| !left.is_zero()) {
                 return Turn::Later(left);
             }
         }
@@ -47,13 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transitions_are_written_at_once_and_figures_wait() {
+    fn transitions_are_written_at_once_counts_each_second_and_figures_each_five() {
         let (pace, at) = (Pace::default(), Duration::from_secs);
-        assert_eq!(pace.ask(at(0), "a", false), Turn::Now);
-        assert_eq!(pace.ask(at(2), "a", false), Turn::Later(at(3)));
-        assert_eq!(pace.ask(at(2), "b", false), Turn::Now, "each object has its own pace");
-        assert_eq!(pace.ask(at(3), "a", true), Turn::Now);
-        assert_eq!(pace.ask(at(5), "a", false), Turn::Later(at(3)), "a transition counts as written");
-        assert_eq!(pace.ask(at(8), "a", false), Turn::Now);
+        assert_eq!(pace.ask(at(0), "a", News::Figure), Turn::Now);
+        assert_eq!(pace.ask(at(2), "a", News::Figure), Turn::Later(at(3)));
+        assert_eq!(pace.ask(at(2), "b", News::Figure), Turn::Now, "each object has its own pace");
+        assert_eq!(pace.ask(at(3), "a", News::Transition), Turn::Now);
+        assert_eq!(pace.ask(at(3), "a", News::Count), Turn::Later(at(1)));
+        assert_eq!(pace.ask(at(5), "a", News::Figure), Turn::Later(at(3)), "a transition counts as written");
+        assert_eq!(pace.ask(at(5), "a", News::Count), Turn::Now);
+        assert_eq!(pace.ask(at(10), "a", News::Figure), Turn::Now);
     }
 }

@@ -4,7 +4,7 @@ use gameserver_contract::Histogram;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
 use operator_api::{RegionCluster, RegionClusterStatus, RegionHealth, ServerCounts, ZoneStatus, labels};
 use operator_core::region::{Counts, Health, judge_health};
 use operator_core::server_state::State;
@@ -15,7 +15,7 @@ use super::StepError;
 use super::context::Context;
 use super::fleet::microseconds;
 use super::observe::{Observed, observe_server};
-use super::pace::Turn;
+use super::pace::{News, Turn};
 
 /// How often the region is looked at.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -46,14 +46,13 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
     let new = compute_status(&context, &region, &observed, &old);
-    let still = |status: &RegionClusterStatus| RegionClusterStatus {
-        players: 0,
-        mean_input_latency: None,
-        ..status.clone()
+    let news = if old.health != new.health || !stand_alike(&old.conditions, &new.conditions) {
+        News::Transition
+    } else {
+        News::Figure
     };
     let uid = region.uid().unwrap_or_default();
-    let turn = |transition| context.pace.ask(context.clock.elapsed(), &uid, transition);
-    if new != old && turn(still(&new) != still(&old)) == Turn::Now {
+    if new != old && context.pace.ask(context.clock.elapsed(), &uid, news) == Turn::Now {
         let api: Api<RegionCluster> = Api::all(context.client.clone());
         context.apply_status_in(&api, &*region, &new).await.map_err(Error::Status)?;
     }
