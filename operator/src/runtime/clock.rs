@@ -23,6 +23,12 @@ impl Clock {
         Self { began: Instant::now().checked_sub(ago).unwrap() }
     }
 
+    /// The same clock when more time has passed.
+    #[cfg(test)]
+    pub(crate) fn later(self, by: Duration) -> Self {
+        Self { began: self.began.checked_sub(by).unwrap() }
+    }
+
     /// Time since the process began to run.
     pub(crate) fn elapsed(self) -> Duration {
         self.began.elapsed()

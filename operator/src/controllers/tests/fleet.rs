@@ -4,6 +4,7 @@ use super::{World, ours};
 use crate::controllers::StepError;
 use gameserver_contract::{OperatorMessage, Phase};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_settled_fleet_makes_no_request() {
@@ -32,6 +33,9 @@ async fn a_new_fleet_gets_its_secret_its_servers_and_one_status() {
             "PATCH fleets/arena/status"
         ]
     );
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.api.take_seen(), [], "counts wait for a second to have passed");
+    world.wait(Duration::from_secs(1));
     world.reconcile_fleet().await.unwrap();
     assert_eq!(world.api.take_briefs(), ["PATCH fleets/arena/status"], "it counts what it made");
     world.reconcile_fleet().await.unwrap();

@@ -95,6 +95,12 @@ impl World {
         world
     }
 
+    /// Lets time pass.
+    fn wait(&mut self, time: Duration) {
+        let context = Arc::get_mut(&mut self.context).expect("no reconciliation runs");
+        context.clock = context.clock.later(time);
+    }
+
     /// Puts an object into the API server, and into the stores.
     fn put(&mut self, path: &str, object: &Value) {
         self.api.put(path, object.clone());
