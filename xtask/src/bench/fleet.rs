@@ -22,6 +22,9 @@ use crate::up;
 /// Game servers of the Fleet that is measured.
 const SERVERS: u32 = 20;
 
+/// Game servers of the sample Fleet without players.
+const SAMPLE_SERVERS: u32 = 3;
+
 /// How long it may take; far above what is expected.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -93,7 +96,7 @@ fn body(runs: &[Run], memory: &[Memory]) -> String {
     ));
     let megabytes = [
         (
-            "a region: its node with API server, etcd, kubelet, operator and 22 game servers".to_owned(),
+            "a region: its node with API server, etcd, kubelet, operator and 23 game servers".to_owned(),
             Spread::of(memory.iter().map(|region| region.node)),
         ),
         ("an operator replica".to_owned(), Spread::of(memory.iter().map(|region| region.operator))),
@@ -124,7 +127,8 @@ fn quiet(surroundings: &Surroundings, region: &Region) -> Result<()> {
             process::output(kubectl(surroundings, region).args(["get", "fleet/arena", "--output=json"]));
         let fleet: Value = serde_json::from_str(&text.ok()?).ok()?;
         let none = fleet["status"]["players"].as_i64() == Some(0);
-        (none && fleet["status"]["replicas"] == 2 && fleet["status"]["readyReplicas"] == 2).then_some(())
+        let replicas = &fleet["status"]["replicas"];
+        (none && *replicas == SAMPLE_SERVERS && fleet["status"]["readyReplicas"] == *replicas).then_some(())
     });
     settled.context("the sample Fleet does not settle")
 }
