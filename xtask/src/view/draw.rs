@@ -13,14 +13,21 @@ const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
 const RESET: &str = "\x1b[0m";
 
-/// Lines of a region's servers before the rest is only counted.
-const SERVERS_MAX: usize = 6;
+/// Most lines of a region's servers; the rest is only counted.
+const SERVERS_MAX: usize = 12;
+
+/// Lines that are kept for events, their head included.
+const EVENT_LINES: usize = 9;
+
+/// Lines of a region besides its servers: its own, Fleet, AutoScaler, head, what is only counted, and the gap.
+const REGION_LINES: usize = 6;
 
 /// The whole screen, cut to its size.
 pub(super) fn screen(instance: &str, moment: &Moment, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = vec![paint(BOLD, &format!("Cranewing  {instance}")), String::new()];
+    let servers_max = servers_max(rows, moment.regions.len());
     for (id, region) in &moment.regions {
-        lines.extend(draw_region(id, region));
+        lines.extend(draw_region(id, region, servers_max));
         lines.push(String::new());
     }
     lines.push(paint(BOLD, "EVENTS"));
@@ -32,7 +39,13 @@ pub(super) fn screen(instance: &str, moment: &Moment, columns: usize, rows: usiz
     lines.iter().map(|line| cut(line, columns)).collect()
 }
 
-fn draw_region(id: &str, region: &RegionMoment) -> Vec<String> {
+/// How many servers each region may show so that the events stay in sight.
+fn servers_max(rows: usize, regions: usize) -> usize {
+    let each = rows.saturating_sub(3 + EVENT_LINES) / regions.max(1);
+    each.saturating_sub(REGION_LINES).clamp(1, SERVERS_MAX)
+}
+
+fn draw_region(id: &str, region: &RegionMoment, servers_max: usize) -> Vec<String> {
     let resources = match &region.resources {
         Ok(resources) => resources,
         Err(error) => return vec![format!("{} {}", paint(BOLD, id), paint(RED, error))],
@@ -58,9 +71,9 @@ fn draw_region(id: &str, region: &RegionMoment) -> Vec<String> {
             ),
         ));
     }
-    lines.extend(servers.iter().take(SERVERS_MAX).map(|server| draw_server(server)));
-    if servers.len() > SERVERS_MAX {
-        lines.push(paint(DIM, &format!("  and {} more", servers.len() - SERVERS_MAX)));
+    lines.extend(servers.iter().take(servers_max).map(|server| draw_server(server)));
+    if servers.len() > servers_max {
+        lines.push(paint(DIM, &format!("  and {} more", servers.len() - servers_max)));
     }
     lines
 }
@@ -211,6 +224,12 @@ mod tests {
     }
 
     #[test]
+    fn a_small_terminal_shows_fewer_servers_so_that_events_stay_in_sight() {
+        assert_eq!([24, 40, 60, 200].map(|rows| servers_max(rows, 3)), [1, 3, 10, SERVERS_MAX]);
+        assert_eq!(servers_max(40, 0), SERVERS_MAX);
+    }
+
+    #[test]
     fn a_server_shows_state_players_address_backend_and_version() {
         let text = plain(&screen("cranewing-0000", &moment(Ok(resources())), 200, 50));
         let line = text.lines().find(|line| line.contains("arena-1")).unwrap();
@@ -243,6 +262,6 @@ mod tests {
     fn many_servers_are_counted_and_not_listed() {
         let many = (0..40).map(|_| resources().remove(3)).collect();
         let text = plain(&screen("cranewing-0000", &moment(Ok(many)), 200, 50));
-        assert!(text.contains("and 34 more"), "{text}");
+        assert!(text.contains("and 28 more"), "{text}");
     }
 }
