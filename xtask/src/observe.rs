@@ -33,6 +33,8 @@ pub(crate) struct RegionOverview {
     pub(crate) latency_ms: Option<Latency>,
     /// Players and counts by the bots' side.
     pub(crate) bots: Option<bots::Counts>,
+    /// Declared zones that have a node, such as `1/3`.
+    pub(crate) zones: Option<String>,
     /// Version of the operator.
     pub(crate) version: Option<String>,
     /// Why the region could not be read.
@@ -133,7 +135,10 @@ pub(crate) fn summarize(read: Result<Vec<Resource>>, figures: Option<&bots::Figu
                 region.ready += usize::from(item.status["state"] == "Ready");
                 region.players += item.status["players"].as_i64().unwrap_or(0);
             }
-            "RegionCluster" => region.version = item.status["operatorVersion"].as_str().map(str::to_owned),
+            "RegionCluster" => {
+                let text = |field: &str| item.status[field].as_str().map(str::to_owned);
+                (region.zones, region.version) = (text("zonesCovered"), text("operatorVersion"));
+            }
             _ => {}
         }
     }

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             // what needs clusters is no part of all targets
             lint(
                 &suite(&checkout)?
-                    .chain(["--test=readme".to_owned(), "--test=cut_off".to_owned()])
+                    .chain(["--test=readme".to_owned(), "--test=instances".to_owned()])
                     .collect::<Vec<_>>(),
             )
         }),
@@ -106,12 +106,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             ]))
         }));
         if args.level == Level::Full {
-            outcomes.push(stage("up cut off", true, || {
+            outcomes.push(stage("instances", true, || {
                 tests(cargo(&checkout)?.args([
                     "test",
                     "--locked",
                     "--workspace",
-                    "--test=cut_off",
+                    "--test=instances",
                     "--",
                     "--nocapture",
                 ]))

@@ -1,14 +1,16 @@
-//! `down` after an `up` that died by SIGKILL, at moments over its whole run.
+//! What `up` makes in other shapes than the usual, and what `down` leaves whatever became of `up`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 #![expect(clippy::disallowed_methods, reason = "a test measures")]
 
 mod fresh;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fresh::Clone;
+use serde_json::Value;
 
 /// Seconds after which `up` is killed: while clusters are made, while the operator is installed, while players join, and when all runs.
 const MOMENTS: [u64; 8] = [2, 8, 15, 22, 29, 34, 38, 60];
@@ -50,14 +52,61 @@ fn network_namespaces() -> usize {
     fs::read_dir("/run/netns").map_or(0, Iterator::count)
 }
 
+fn status(clone: &Clone) -> Value {
+    serde_json::from_str(&clone.succeed("cargo xtask status --output json")).unwrap()
+}
+
+fn instance(clone: &Clone) -> String {
+    status(clone)["instance"].as_str().unwrap().to_owned()
+}
+
+/// Where the kubeconfigs of an instance are.
+fn kubeconfig(clone: &Clone, region: &str) -> PathBuf {
+    clone.root.join("../../instances").join(instance(clone)).join(format!("{region}.kubeconfig"))
+}
+
+/// Three nodes a region, and then a second checkout that uses one of these clusters instead of making its own.
+#[test]
+fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
+    let clone = Clone::fresh("three-nodes");
+    clone.succeed("cargo xtask up --once --nodes 3");
+    for (id, region) in status(&clone)["regions"].as_object().unwrap() {
+        assert_eq!(region["zones"], "3/3", "{id}: {region}");
+    }
+    let kubeconfig = kubeconfig(&clone, "kr");
+    let context = format!("kr=kind-{}-kr", instance(&clone));
+
+    let guest = Clone::fresh("guest");
+    let mut up = guest.command("cargo");
+    up.args(["xtask", "up", "--once", "--output", "json", "--players", "30", "--context", &context]);
+    let output = up.env("KUBECONFIG", &kubeconfig).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(overview["regions"].as_object().unwrap().len(), 1, "{overview}");
+    assert!(overview["regions"]["kr"]["players"].as_u64() > Some(0), "{overview}");
+    assert_eq!(
+        leftovers(&guest, &format!("{}-", instance(&guest))),
+        Vec::<String>::new(),
+        "it made no cluster"
+    );
+    guest.succeed("cargo xtask down");
+
+    // the cluster is still there, and nothing of ours is in it
+    let regions = status(&clone)["regions"].clone();
+    assert!(regions["kr"]["unreadable"].is_string(), "its definitions are gone: {regions}");
+    assert!(regions["jp"]["ready"].as_u64() > Some(0), "{regions}");
+    let again: Value =
+        serde_json::from_str(&clone.succeed("cargo xtask up --once --nodes 3 --output json")).unwrap();
+    assert!(again["regions"]["kr"]["players"].as_u64() > Some(0), "the cluster works: {again}");
+}
+
 #[test]
 fn down_removes_everything_whenever_up_was_killed() {
     let clone = Clone::fresh("cut-off");
     // so that the moments fall into the making of clusters and not into the compiling
     clone.succeed("cargo xtask up --once");
-    let overview: serde_json::Value =
-        serde_json::from_str(&clone.succeed("cargo xtask status --output json")).unwrap();
-    let instance = overview["instance"].as_str().unwrap().to_owned();
+    let instance = instance(&clone);
     clone.succeed("cargo xtask down");
     assert_eq!(leftovers(&clone, &instance), Vec::<String>::new());
     let namespaces = network_namespaces();
