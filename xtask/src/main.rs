@@ -62,8 +62,23 @@ enum Command {
     Image(archive::Args),
 }
 
+impl Command {
+    /// What to do after a failure, where its own words do not say.
+    fn way_on(&self) -> Option<&'static str> {
+        match self {
+            Self::Up(_) => Some(
+                "What is already made stays: `cargo xtask up` goes on from there, `cargo xtask down` removes it.",
+            ),
+            Self::Down(_) => Some("`cargo xtask down` can be run again."),
+            _ => None,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let way_on = command.way_on();
+    let outcome = match command {
         Command::Test(args) => test::run(&args),
         Command::Up(args) => up::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => up::status(&args).map(|()| ExitCode::SUCCESS),
@@ -77,6 +92,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
+            if let Some(way_on) = way_on {
+                eprintln!("{way_on}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -190,3 +190,20 @@ fn write(parts: &[&str]) {
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_which_step_and_why_and_only_success_is_finished() {
+        let progress = Progress::new();
+        let failed = progress.step("cluster kr", |_| Err::<(), _>(anyhow!("no such image")));
+        assert_eq!(format!("{:#}", failed.unwrap_err()), "cluster kr failed: no such image");
+        progress.step("cluster jp", |_| Ok(())).unwrap();
+        let finished: Vec<String> = progress.finished().into_iter().map(|step| step.name).collect();
+        assert_eq!(finished, ["cluster jp"]);
+    }
+}
