@@ -3,6 +3,7 @@
 mod fleet;
 mod input;
 mod page;
+mod ramp;
 mod up;
 
 use anyhow::Result;
@@ -21,6 +22,8 @@ enum Subject {
     UpCold,
     /// A Fleet of twenty from apply to all Ready, its writes, and what everything takes in memory
     Fleet,
+    /// Six hundred players come and go, and the AutoScaler follows
+    Ramp,
     /// Input to state with a thousand bots on one server, beside a bare toy
     Input,
 }
@@ -29,9 +32,9 @@ enum Subject {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to measure; several are separated by commas
-    #[arg(value_enum, value_delimiter = ',', default_values = ["up", "fleet", "input"])]
+    #[arg(value_enum, value_delimiter = ',', default_values = ["up", "fleet", "ramp", "input"])]
     subjects: Vec<Subject>,
-    /// Runs of each; one of `up-cold`
+    /// Runs of each; of `up-cold` and `ramp` there is one
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     runs: u8,
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 continue;
             }
             Subject::Fleet => fleet::measure(&checkout, args.runs),
+            Subject::Ramp => ramp::measure(&checkout),
             Subject::Input => input::measure(&checkout, args.runs),
         };
         let removed = Progress::new()

@@ -24,7 +24,7 @@ const FLEET: &str = "arena";
 const AGE_MAX_MS: u64 = 10_000;
 
 /// Seconds from none to all players, at all, from all to none, and at none; then again, so that the AutoScaler acts both ways.
-const RAMP: [(&str, &str); 3] = [("--ramp-up", "60"), ("--hold", "60"), ("--ramp-down", "60")];
+pub(crate) const RAMP_SECONDS: u64 = 60;
 
 /// Time from the scheduled send of an input to the first state that acknowledges it, milliseconds, in the last second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -106,7 +106,9 @@ fn arguments(command: &mut Command, checkout: &Checkout, regions: &[Region], pla
         command.arg("--region").arg(format!("{}={}", region.id, region.kubeconfig.display()));
     }
     command.args(["--players", &players.to_string()]);
-    command.args(RAMP.iter().flat_map(|(flag, seconds)| [flag, seconds]));
+    for part in ["--ramp-up", "--hold", "--ramp-down"] {
+        command.args([part, &RAMP_SECONDS.to_string()]);
+    }
     command.arg("--stats").arg(stats_file(checkout));
 }
 
