@@ -140,7 +140,9 @@ mod tests {
 
     fn course(looks: &[RegionOverview]) -> BTreeMap<String, Course> {
         let mut course = Course::default();
-        looks.iter().for_each(|region| course.see(region));
+        for region in looks {
+            course.see(region);
+        }
         BTreeMap::from([("kr".to_owned(), course)])
     }
 
