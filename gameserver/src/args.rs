@@ -111,6 +111,9 @@ pub struct ReportArgs {
     /// Uid of the GameServer object.
     #[arg(long, env = env::GAME_SERVER_UID)]
     pub game_server_uid: Option<String>,
+    /// Name of the Fleet, for the log.
+    #[arg(long, env = env::FLEET)]
+    pub fleet: Option<String>,
 }
 
 impl Args {

@@ -39,8 +39,6 @@ use zone::{Order, Zone, ZoneConfig};
 /// # Errors
 /// When it cannot start (address taken, backend denied that was asked for) or its zone fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let span = telemetry::server_span(args.report.game_server_uid.as_deref());
-    let _entered = span.enter();
     let clock = Clock::start();
     let bind = SocketAddr::new(args.game.bind_address, args.game.port);
     let buffer_bytes = args.network.socket_buffer_kib as usize * 1024;

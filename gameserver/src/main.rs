@@ -7,7 +7,8 @@ use gameserver::{Args, run, telemetry};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    telemetry::start(args.log_format, args.report.game_server_uid.as_deref());
+    telemetry::start(args.log_format);
+    let _about = telemetry::about(&args.report).entered();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,17 +1,15 @@
-//! Logs: structured, on standard error, with the server's uid on every line.
+//! Logs: structured, on standard error, and on every line whom it is about.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::args::LogFormat;
+use crate::args::{LogFormat, ReportArgs};
 
-/// Starts logging at level `info`, or as `RUST_LOG` says. `game_server_uid` is on every line that is written
-/// within the span `server_span`.
-pub fn start(format: LogFormat, game_server_uid: Option<&str>) {
+/// Starts logging at level `info`, or as `RUST_LOG` says.
+pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -21,14 +19,25 @@ pub fn start(format: LogFormat, game_server_uid: Option<&str>) {
     // a second start (tests in one process) keeps the first
     let _started = match format {
         LogFormat::Json => {
-            registry.with(lines.json().flatten_event(true).with_span_events(FmtSpan::NONE)).try_init()
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            registry.with(lines).try_init()
         }
         LogFormat::Text => registry.with(lines).try_init(),
     };
-    tracing::debug!(game_server_uid, "logging started");
 }
 
-/// The span of a server's whole life.
-pub(crate) fn server_span(game_server_uid: Option<&str>) -> tracing::Span {
-    tracing::info_span!("server", uid = game_server_uid.unwrap_or("standalone"))
+/// The span of a server's whole life. The operator uses the same names for what it says of a server. It is an error's
+/// span, so that no filter takes the fields from a line that it lets through.
+pub fn about(report: &ReportArgs) -> tracing::Span {
+    let Some(object) = report.game_server.as_deref() else {
+        return tracing::error_span!("about", uid = "standalone");
+    };
+    tracing::error_span!(
+        "about",
+        kind = "GameServer",
+        namespace = report.namespace,
+        object,
+        uid = report.game_server_uid,
+        fleet = report.fleet
+    )
 }

@@ -135,6 +135,8 @@ fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
         "arena-1",
         "--game-server-uid",
         "7a3d",
+        "--fleet",
+        "arena",
         "--capacity",
         "50",
     ]);
@@ -257,4 +259,33 @@ fn a_refused_server_says_why_in_its_log_and_tries_again() {
     let (mut stream, _) = replica.accept();
     stream.welcome(&[&replica], random_bytes().unwrap());
     stream.report("it is ready", |report| report.phase == Phase::Ready);
+}
+
+#[test]
+fn every_line_of_the_log_says_whom_it_is_about() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files) = start(replica.address(), &authority.bundle);
+    let (mut stream, _) = replica.accept();
+    stream.say(&OperatorMessage::Refused { reason: "no such pod".to_owned() });
+    server.logged("a report stream ended");
+    let (mut stream, _) = replica.accept();
+    stream.welcome(&[&replica], random_bytes().unwrap());
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+    server.signal("-TERM");
+    server.logged("draining before the end");
+    server.signal("-TERM");
+    stream.until_ended();
+    let (_, log) = server.wait();
+    assert!(
+        log.iter().any(|line| line["message"] == "the zone thread floats"),
+        "the zone's lines too: {log:#?}"
+    );
+    for line in log {
+        let span = &line["span"];
+        let about = [&span["kind"], &span["namespace"], &span["object"], &span["uid"], &span["fleet"]]
+            .map(|field| field.as_str());
+        let expected = ["GameServer", "games", "arena-1", "7a3d", "arena"].map(Some);
+        assert_eq!(about, expected, "{line}");
+    }
 }

@@ -50,6 +50,8 @@ fn players_play_and_the_server_ends_with_them(net: &str) {
     assert!(
         (server.metric(&format!("gameserver_backend_info{{backend=\"{net}\"}}")) - 1.0).abs() < f64::EPSILON
     );
+    let build = format!("gameserver_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert!((server.metric(&build) - 1.0).abs() < f64::EPSILON);
     assert!(server.metric("gameserver_input_latency_seconds_count") >= 200.0);
     assert!(server.metric("gameserver_packets_in_total") > 0.0);
     assert!(server.metric("gameserver_tick_work_seconds_count") > 0.0);

@@ -1,11 +1,13 @@
 //! The operator: everything that touches Kubernetes, the network and the clock. What is to be done is decided in
 //! `operator-core`; here it is observed, carried out and told.
 //!
+//! - `about`: whom a line of the log is about.
 //! - `runtime`: watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
 //! - `controllers`: one room a kind; they run on the leader only.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.
 
+mod about;
 pub mod args;
 mod controllers;
 #[cfg(test)]

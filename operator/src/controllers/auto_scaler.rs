@@ -131,7 +131,7 @@ async fn decide_and_scale(
             decision.desired,
             decision.reason.as_str()
         );
-        info!(scaler = %scaler.name_any(), note, "scaled");
+        info!(note, "scaled");
         let reason = if direction == "up" { "ScaledUp" } else { "ScaledDown" };
         context.event(&scaler.object_ref(&()), EventType::Normal, reason, note).await;
     }

@@ -10,13 +10,14 @@ use operator_core::server_state::State;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{debug, info};
+use tracing::{Instrument, debug, info};
 
 use super::StepError;
 use super::context::Context;
 use super::game_server::STALLING;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
+use crate::about::about;
 use crate::reports::keys::KeyError;
 use crate::runtime::telemetry::chain;
 
@@ -158,18 +159,20 @@ async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &Flee
     let order = context.clock.unix_ms();
     for member in undrain.iter().filter_map(member) {
         let taken = context.live.order_undrain(&member.object.uid().unwrap_or_default(), order);
-        info!(fleet = name, server = %member.object.name_any(), taken, "undrain");
+        about(&*member.object).in_scope(|| info!(order, taken, "takes the drain back"));
     }
     for member in drain.iter().filter_map(member) {
         let taken = context.live.order_drain(&member.object.uid().unwrap_or_default(), order);
-        info!(fleet = name, server = %member.object.name_any(), taken, "drain");
+        about(&*member.object).in_scope(|| info!(order, taken, "orders a drain"));
     }
     let api: Api<GameServer> = Api::namespaced(context.client.clone(), &namespace);
     for member in delete.iter().filter_map(member) {
-        delete_server(&api, &member.object).await?;
+        let deleting = delete_server(&api, &member.object, member.observed.reason);
+        deleting.instrument(about(&*member.object)).await?;
     }
     for number in create {
-        create_server(&api, &build_game_server(fleet, *number)).await?;
+        let server = build_game_server(fleet, *number);
+        create_server(&api, &server).instrument(about(&server)).await?;
     }
     Ok(())
 }
@@ -178,14 +181,22 @@ async fn create_server(api: &Api<GameServer>, server: &GameServer) -> Result<(),
     match api.create(&PostParams::default(), server).await {
         // Under a deterministic name "already there" is the answer to a create whose first answer was lost.
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            debug!(server = %server.name_any(), "is there already");
+            debug!("is there already");
             Ok(())
         }
-        created => created.map(drop).map_err(|source| Error::Create(server.name_any(), source)),
+        created => {
+            let created = created.map_err(|source| Error::Create(server.name_any(), source))?;
+            info!(uid = created.uid(), "created");
+            Ok(())
+        }
     }
 }
 
-async fn delete_server(api: &Api<GameServer>, server: &GameServer) -> Result<(), Error> {
+async fn delete_server(
+    api: &Api<GameServer>,
+    server: &GameServer,
+    reason: &'static str,
+) -> Result<(), Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions { uid: server.uid(), resource_version: None }),
         ..DeleteParams::background()
@@ -193,7 +204,11 @@ async fn delete_server(api: &Api<GameServer>, server: &GameServer) -> Result<(),
     match api.delete(&server.name_any(), &params).await {
         // Gone, or another one of the same name: what was to be deleted is no more.
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-        deleted => deleted.map(drop).map_err(|source| Error::Delete(server.name_any(), source)),
+        deleted => {
+            drop(deleted.map_err(|source| Error::Delete(server.name_any(), source))?);
+            info!(reason, "deleted");
+            Ok(())
+        }
     }
 }
 

@@ -232,7 +232,7 @@ async fn announce(
     now: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
 ) {
     let state = to_api(observed.state);
-    info!(server = %server.name_any(), uid = server.uid(), state = state.as_str(), reason = observed.reason, "state changed");
+    info!(state = state.as_str(), reason = observed.reason, why = observed.message, "state changed");
     let reference = server.object_ref(&());
     match state {
         GameServerState::Ready => {

@@ -31,8 +31,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
+use crate::about::about;
 use crate::runtime::telemetry::chain;
 
 /// Objects of a kind reconciled at the same time.
@@ -127,8 +128,9 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
     let counted = |object: Arc<K>, context: Arc<Context>| {
         let (metrics, failures) = (context.metrics.clone(), Arc::clone(&failures));
         let reference = ObjectRef::from_obj(&*object);
+        let span = about(&*object);
         let work = reconcile(object, context);
-        Box::pin(async move {
+        let counted = async move {
             let timer = metrics.reconcile_seconds.with_label_values(&[kind]).start_timer();
             let done = work.await;
             timer.observe_duration();
@@ -138,7 +140,8 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
                 failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&reference);
             }
             done
-        })
+        };
+        Box::pin(counted.instrument(span))
     };
     let on_error = move |object: Arc<K>, error: &Error, _: Arc<Context>| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +150,9 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
         // Any spread will do; names differ where objects fail together.
         let jitter = object.name_any().bytes().fold(0_u8, u8::wrapping_add);
         let wait = next_backoff(*count, jitter);
-        warn!(kind, object = %object.name_any(), step = error.step(), error = chain(error), again_in = ?wait, "failed to reconcile");
+        about(&*object).in_scope(|| {
+            warn!(step = error.step(), error = chain(error), again_in = ?wait, "failed to reconcile");
+        });
         Action::requeue(wait)
     };
     let queue = triggers.map(Ok::<_, std::convert::Infallible>);

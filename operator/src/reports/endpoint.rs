@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, Span, debug, info, warn};
 
 use super::frame::{FrameError, FrameReader, write_frame};
 use super::identity::{IdentityError, PodIdentity, Verifier};
 use super::keys::{FleetKeys, KeyError};
 use super::live::{LiveServers, ORDERS_MAX};
+use crate::about::about;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::telemetry::chain;
@@ -62,10 +63,10 @@ enum StreamError {
     Version(u16),
     #[error("false token")]
     Identity(#[source] IdentityError),
-    #[error("the token's pod does not run that GameServer")]
-    WrongPod,
-    #[error("the pod is not known yet")]
-    UnknownPod,
+    #[error("pod {0} does not run that GameServer")]
+    WrongPod(String),
+    #[error("pod {0} is not known yet")]
+    UnknownPod(String),
     #[error("no key for the server")]
     Key(#[source] KeyError),
 }
@@ -79,8 +80,8 @@ impl StreamError {
             Self::Frame(_) | Self::NoHello => "protocol",
             Self::Version(_) => "version",
             Self::Identity(_) => "token",
-            Self::WrongPod => "wrong_pod",
-            Self::UnknownPod => "unknown_pod",
+            Self::WrongPod(_) => "wrong_pod",
+            Self::UnknownPod(_) => "unknown_pod",
             Self::Key(_) => "no_key",
         }
     }
@@ -126,12 +127,15 @@ impl Endpoint {
                 return;
             }
         };
-        let uid = stream.uid.clone();
-        let number = stream.number;
+        let (uid, number, span) = (stream.uid.clone(), stream.number, stream.about.clone());
         self.metrics.streams.inc();
-        if let Err(error) = self.talk(stream, stop).await {
-            debug!(%uid, error = chain(&error), "a report stream ended");
-        }
+        let talking = async {
+            debug!(%from, "a report stream begins");
+            if let Err(error) = self.talk(stream, stop).await {
+                debug!(%from, error = chain(&error), "a report stream ended");
+            }
+        };
+        talking.instrument(span).await;
         self.metrics.streams.dec();
         self.live.disconnect(self.clock.elapsed(), &uid, number);
     }
@@ -147,7 +151,7 @@ impl Endpoint {
         let mut reader = FrameReader::new(read);
         let ServerMessage::Hello(hello) = reader.read().await? else { return Err(StreamError::NoHello) };
         match self.admit(&hello).await {
-            Ok((uid, server_key)) => {
+            Ok((uid, server_key, about)) => {
                 let (orders, received) = mpsc::channel(ORDERS_MAX);
                 let welcome = Welcome {
                     replicas: self.replicas.borrow().clone(),
@@ -156,7 +160,7 @@ impl Endpoint {
                 };
                 write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;
                 let number = self.live.connect(self.clock.elapsed(), &uid, &hello, orders);
-                Ok(Greeted { uid, number, reader, write, orders: received })
+                Ok(Greeted { uid, number, about, reader, write, orders: received })
             }
             Err(error) => {
                 let refused = OperatorMessage::Refused { reason: error.to_string() };
@@ -167,34 +171,35 @@ impl Endpoint {
     }
 
     /// Who says hello, and their key. Nothing that the hello claims is believed but what the token proves.
-    async fn admit(&self, hello: &Hello) -> Result<(String, [u8; 32]), StreamError> {
+    async fn admit(&self, hello: &Hello) -> Result<(String, [u8; 32], Span), StreamError> {
         if hello.contract_version != CONTRACT_VERSION {
             return Err(StreamError::Version(hello.contract_version));
         }
         let identity = self.verifier.verify(&hello.token).await.map_err(StreamError::Identity)?;
         let game_server = self.game_server_of(&identity, hello)?;
-        let uid = game_server.uid().ok_or(StreamError::UnknownPod)?;
+        let uid = game_server.uid().ok_or_else(|| StreamError::UnknownPod(identity.pod.clone()))?;
         let fleet = game_server.labels().get(labels::FLEET);
         let secret = labels::fleet_secret_name(fleet.map_or(hello.game_server.as_str(), String::as_str));
         let key = self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
-        Ok((uid, key))
+        Ok((uid, key, about(&*game_server)))
     }
 
     fn game_server_of(&self, identity: &PodIdentity, hello: &Hello) -> Result<Arc<GameServer>, StreamError> {
+        let named = || format!("{}/{}", identity.namespace, identity.pod);
         let pod = self
             .pods
             .get(&ObjectRef::new(&identity.pod).within(&identity.namespace))
             .filter(|pod| pod.uid().as_deref() == Some(&identity.pod_uid))
-            .ok_or(StreamError::UnknownPod)?;
+            .ok_or_else(|| StreamError::UnknownPod(named()))?;
         let game_server = self
             .game_servers
             .get(&ObjectRef::new(&hello.game_server).within(&identity.namespace))
-            .ok_or(StreamError::UnknownPod)?;
+            .ok_or_else(|| StreamError::UnknownPod(named()))?;
         let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == game_server.uid().as_ref());
         if owned && hello.namespace == identity.namespace {
             Ok(game_server)
         } else {
-            Err(StreamError::WrongPod)
+            Err(StreamError::WrongPod(named()))
         }
     }
 
@@ -204,7 +209,7 @@ impl Endpoint {
         stream: Greeted<S>,
         stop: CancellationToken,
     ) -> Result<(), StreamError> {
-        let Greeted { uid, number: _, mut reader, mut write, mut orders } = stream;
+        let Greeted { uid, number: _, about: _, mut reader, mut write, mut orders } = stream;
         let mut replicas = self.replicas.clone();
         let reading = async {
             loop {
@@ -259,6 +264,7 @@ impl Endpoint {
 struct Greeted<S> {
     uid: String,
     number: u64,
+    about: Span,
     reader: FrameReader<tokio::io::ReadHalf<S>>,
     write: tokio::io::WriteHalf<S>,
     orders: mpsc::Receiver<OperatorMessage>,

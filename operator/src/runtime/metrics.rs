@@ -135,3 +135,18 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus::{Encoder, TextEncoder};
+
+    #[test]
+    fn metrics_carry_the_version() {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&Metrics::new().unwrap().registry.gather(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let line = format!("operator_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
+}

@@ -4,6 +4,7 @@ mod auto_scaler;
 mod control;
 mod fleet;
 mod game_server;
+mod logs;
 
 use super::context::{Context, Stores};
 use super::pace::Pace;
