@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, ValueEnum};
-use gameserver_contract::env;
+use gameserver_contract::{ADMIN_PORT, env};
 use gameserver_net::Choice;
 use gameserver_sys::PinRequest;
 
@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     pub report: ReportArgs,
     /// Address of /metrics, /livez and /readyz.
-    #[arg(long, default_value = "0.0.0.0:9464", help_heading = "Operation")]
+    #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], ADMIN_PORT)), help_heading = "Operation")]
     pub admin_address: SocketAddr,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, help_heading = "Operation")]

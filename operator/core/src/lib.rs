@@ -9,6 +9,7 @@ pub mod drain;
 pub mod fleet_plan;
 pub mod host_ports;
 pub mod lease;
+pub mod probes;
 pub mod region;
 pub mod rolling;
 pub mod scale;

@@ -10,6 +10,7 @@ mod game_server;
 mod observe;
 mod pace;
 mod pod;
+mod probes;
 mod region_cluster;
 #[cfg(test)]
 mod tests;

@@ -111,7 +111,8 @@ const fn to_core(state: GameServerState) -> State {
     }
 }
 
-fn patience(server: &GameServer) -> Patience {
+/// Times of `spec.health`.
+pub(super) fn patience(server: &GameServer) -> Patience {
     let health = &server.spec.health;
     let seconds = |seconds: i32| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     Patience {

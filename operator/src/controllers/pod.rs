@@ -1,5 +1,7 @@
 //! The pod of a game server, and the host ports that it gets.
 
+use super::observe::patience;
+use super::probes::add_probes;
 use gameserver_contract::{REPORT_AUDIENCE, env};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath, Node,
@@ -166,7 +168,11 @@ fn complete_container(
     host_ports: &[u16],
     defaults: &PodDefaults,
 ) {
-    container.image.get_or_insert_with(|| defaults.image.clone());
+    if container.image.is_none() {
+        container.image = Some(defaults.image.clone());
+        // Only our own server is known to answer them.
+        add_probes(container, patience(server));
+    }
     let ports = server.spec.ports.iter().zip(host_ports).map(|(port, &host_port)| ContainerPort {
         name: Some(port.name.clone()),
         container_port: port.container_port,
@@ -350,6 +356,15 @@ mod tests {
     fn env_of(pod: &Pod, name: &str) -> Option<String> {
         let mut variables = container(pod).env.iter().flatten();
         variables.rfind(|variable| variable.name == name)?.value.clone()
+    }
+
+    #[test]
+    fn only_our_own_image_gets_probes() {
+        let probed =
+            |spec: &str| container(&build_pod(&server(spec), &[7000], &defaults())).liveness_probe.is_some();
+        assert!(probed("spec: {}"));
+        assert!(probed("spec: {template: {spec: {containers: [{name: gameserver}]}}}"));
+        assert!(!probed("spec: {template: {spec: {containers: [{name: gameserver, image: 'mine:2'}]}}}"));
     }
 
     #[test]
