@@ -33,6 +33,7 @@ pub(crate) fn planned(checkout: &Checkout, id: &str) -> Region {
         id: id.to_owned(),
         kubeconfig: checkout.state().join(format!("{id}.kubeconfig")),
         cluster: Some(format!("{}-{id}", checkout.instance)),
+        context: None,
     }
 }
 
@@ -186,6 +187,7 @@ pub(crate) fn delete(checkout: &Checkout, surroundings: &Surroundings, region: &
     });
     if gone.is_none() {
         last.with_context(|| format!("failed to remove the nodes of {cluster}"))?;
+        bail!("the nodes of {cluster} are still there after {} s", REMOVAL_LIMIT.as_secs());
     }
     for namespace in namespaces.iter().filter(|namespace| namespace.exists()) {
         // the engine forgets it when the node's monitor was killed

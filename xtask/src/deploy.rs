@@ -1,6 +1,7 @@
 //! The operator and the samples in one region.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +14,9 @@ use crate::state::Region;
 
 /// Namespace of the operator.
 pub(crate) const NAMESPACE: &str = "cranewing-system";
+
+/// Helm's label of the releases that an instance made.
+const INSTANCE_LABEL: &str = "cranewing-instance";
 
 /// Which images a region shall run.
 #[derive(Debug, Clone)]
@@ -31,9 +35,10 @@ pub(crate) fn install(
     let log = checkout.log(&format!("install-{}", region.id));
     let charts = checkout.root.join("charts");
     let helm = |release: &str, chart: &str| {
-        let mut helm = surroundings.command("helm");
-        helm.arg("--kubeconfig").arg(&region.kubeconfig).args(["upgrade", "--install", release]);
+        let mut helm = helm(surroundings, region);
+        helm.args(["upgrade", "--install", release]);
         helm.arg(charts.join(chart)).args(["--namespace", NAMESPACE, "--create-namespace"]);
+        helm.args(["--labels", &format!("{INSTANCE_LABEL}={}", checkout.instance)]);
         helm
     };
     process::run(&mut helm("cranewing-crds", "crds"), &log)?;
@@ -106,21 +111,70 @@ pub(crate) fn await_operator(
     })
 }
 
-/// Takes the samples and the operator out of a cluster that stays.
+/// Takes the samples and the operator out of a cluster that stays; what this instance did not install is left.
 pub(crate) fn uninstall(checkout: &Checkout, surroundings: &Surroundings, region: &Region) -> Result<()> {
-    let log = checkout.log(&format!("uninstall-{}", region.id));
-    let mut delete = kubectl(surroundings, region);
-    delete.args(["delete", "--ignore-not-found", "--timeout=120s"]);
-    for file in samples(checkout, &region.id)? {
-        delete.arg("--filename").arg(file);
+    let own = releases(surroundings, region, Some(&checkout.instance))?;
+    if own.is_empty() {
+        return Ok(());
     }
-    process::run(&mut delete, &log)?;
-    for release in ["cranewing", "cranewing-crds"] {
-        let mut helm = surroundings.command("helm");
-        helm.arg("--kubeconfig").arg(&region.kubeconfig);
+    let log = checkout.log(&format!("uninstall-{}", region.id));
+    let defined = ["get", "crd", "fleets.cranewing.dev", "--ignore-not-found", "--output=name"];
+    if !process::output(kubectl(surroundings, region).args(defined))?.is_empty() {
+        let mut delete = kubectl(surroundings, region);
+        delete.args(["delete", "--ignore-not-found", "--timeout=120s"]);
+        for file in samples(checkout, &region.id)? {
+            delete.arg("--filename").arg(file);
+        }
+        process::run(&mut delete, &log)?;
+    }
+    // the operator first: its definitions take its objects along
+    for release in
+        ["cranewing", "cranewing-crds"].iter().filter(|release| own.iter().any(|own| own == *release))
+    {
+        let mut helm = helm(surroundings, region);
         helm.args(["uninstall", release, "--namespace", NAMESPACE, "--ignore-not-found", "--wait"]);
         process::run(&mut helm, &log)?;
     }
     let namespace = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"];
     process::run(kubectl(surroundings, region).args(namespace), &log)
+}
+
+/// Refuses a cluster with an installation that this instance did not make: `down` would take it away.
+pub(crate) fn refuse_strangers(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    region: &Region,
+) -> Result<()> {
+    let own = releases(surroundings, region, Some(&checkout.instance))?;
+    let strangers: Vec<String> = releases(surroundings, region, None)?
+        .into_iter()
+        .filter(|release| {
+            ["cranewing", "cranewing-crds"].contains(&release.as_str()) && !own.contains(release)
+        })
+        .collect();
+    if !strangers.is_empty() {
+        bail!(
+            "{} already has Cranewing in namespace {NAMESPACE} (Helm releases {}), which this checkout did not install: use another cluster, or \
+             `helm uninstall` it first",
+            region.context.as_deref().unwrap_or(&region.id),
+            strangers.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Names of Helm releases in the operator's namespace; of one instance, or all.
+fn releases(surroundings: &Surroundings, region: &Region, instance: Option<&str>) -> Result<Vec<String>> {
+    let mut list = helm(surroundings, region);
+    list.args(["list", "--namespace", NAMESPACE, "--all", "--short"]);
+    if let Some(instance) = instance {
+        list.arg(format!("--selector={INSTANCE_LABEL}={instance}"));
+    }
+    Ok(process::output(&mut list)?.lines().map(str::to_owned).collect())
+}
+
+fn helm(surroundings: &Surroundings, region: &Region) -> Command {
+    let mut helm = surroundings.command("helm");
+    helm.arg("--kubeconfig").arg(&region.kubeconfig);
+    helm
 }

@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::tools::Tools;
 
 /// Programs of an instance by file name. Others that inherited the mark (a node's monitor, the network's name server) belong to the engine.
-const OURS: [&str; 5] = ["bots", "kind", "kubectl", "helm", "debootstrap"];
+const OURS: [&str; 7] = ["bots", "kind", "kubectl", "helm", "debootstrap", "build.sh", "containerd"];
 
 /// The engine's own commands end by themselves, and cut off they leave what is half made.
 const ENGINES: [&str; 2] = ["podman", "docker"];
@@ -131,7 +131,31 @@ fn carries(process: &Path, mark: &str, programs: &[&str]) -> bool {
     if !environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
         return false;
     }
-    let Ok(program) = fs::read_link(process.join("exe")) else { return false };
-    let name = program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    programs.contains(&name.trim_end_matches(" (deleted)"))
+    let executable = fs::read_link(process.join("exe")).unwrap_or_default();
+    let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
+    runs(&executable, &arguments, programs)
+}
+
+/// Whether this is one of `programs`: a binary, or a script, whose executable is its interpreter.
+fn runs(executable: &Path, arguments: &[u8], programs: &[&str]) -> bool {
+    let is_one = |path: &[u8]| {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        programs.iter().any(|program| program.as_bytes() == name.strip_suffix(b" (deleted)").unwrap_or(name))
+    };
+    is_one(executable.as_os_str().as_encoded_bytes())
+        || arguments.split(|byte| *byte == 0).nth(1).is_some_and(is_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_known_by_its_file_and_a_script_by_its_first_argument() {
+        let shell = Path::new("/bin/dash");
+        assert!(runs(Path::new("/cache/tools/kind (deleted)"), b"kind\0create\0", &OURS));
+        assert!(runs(shell, b"/bin/sh\0/usr/sbin/debootstrap\0--variant=minbase\0", &OURS));
+        assert!(!runs(shell, b"/bin/sh\0-c\0kind create\0", &OURS));
+        assert!(!runs(Path::new("/usr/bin/conmon"), b"conmon\0--name\0kind\0", &OURS));
+    }
 }

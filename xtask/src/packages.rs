@@ -42,6 +42,9 @@ const NODE_IMAGE: &[Package] = &[
     Package { name: "ca-certificates", files: &["/etc/ssl/certs/ca-certificates.crt"] },
 ];
 
+const NO_GO: &str =
+    "Go 1.26 or newer is missing: kind, kubectl and Helm are built with it. See go.dev/doc/install";
+
 /// What is missing for local regions.
 fn missing(checkout: &Checkout, engine: Engine) -> Result<Vec<&'static str>> {
     let mut needed: Vec<&Package> = Vec::new();
@@ -110,13 +113,25 @@ fn install_command(packages: &[&str]) -> String {
     format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
 }
 
+fn has_go() -> bool {
+    process::succeeds(Command::new("go").arg("version"))
+}
+
+/// What clusters that exist need of this machine: kubectl and Helm are built with Go.
+pub(crate) fn ensure_go() -> Result<()> {
+    if !has_go() {
+        bail!(NO_GO);
+    }
+    Ok(())
+}
+
 /// Makes sure that local regions can be made; installs what is missing after one question, or without one where nobody can answer.
 pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &Progress) -> Result<()> {
     let missing = missing(checkout, engine)?;
     let facts = Facts {
         linux: cfg!(target_os = "linux"),
         root: rustix::process::geteuid().is_root(),
-        go: process::succeeds(Command::new("go").arg("version")),
+        go: has_go(),
         apt: Path::new("/usr/bin/apt-get").exists(),
         missing: &missing,
         terminal: io::stdin().is_terminal(),

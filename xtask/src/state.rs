@@ -18,6 +18,8 @@ pub(crate) struct Region {
     pub(crate) kubeconfig: PathBuf,
     /// Name of the kind cluster that was made for it; none for a cluster that was there before.
     pub(crate) cluster: Option<String>,
+    /// Context that leads to a cluster that was there before.
+    pub(crate) context: Option<String>,
 }
 
 /// Everything that was begun.

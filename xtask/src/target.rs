@@ -88,7 +88,11 @@ fn prepare(checkout: &Checkout) -> Result<()> {
     fs::write(&mark, "").with_context(|| format!("failed to write {}", mark.display()))?;
     let all = by_use(checkout)?;
     for old in all.iter().take(all.len().saturating_sub(KEPT)) {
-        fs::remove_dir_all(old).with_context(|| format!("failed to remove {}", old.display()))?;
+        let locks = cargo_locks(old)?;
+        // who compiles there keeps it
+        if locks.iter().all(|lock| lock.try_lock().is_ok()) {
+            fs::remove_dir_all(old).with_context(|| format!("failed to remove {}", old.display()))?;
+        }
     }
     Ok(())
 }
@@ -107,11 +111,29 @@ fn by_use(checkout: &Checkout) -> Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
+/// The locks that cargo holds while it compiles, one a profile.
+fn cargo_locks(target: &Path) -> Result<Vec<fs::File>> {
+    let locks = profiles(target)?.into_iter().map(|profile| profile.join(".cargo-lock"));
+    let open =
+        |path: PathBuf| fs::File::open(&path).with_context(|| format!("failed to open {}", path.display()));
+    locks.filter(|path| path.exists()).map(open).collect()
+}
+
+/// Directories of the profiles that were compiled, those for a named platform as well.
+fn profiles(target: &Path) -> Result<Vec<PathBuf>> {
+    let triples = fs::read_dir(target)?.flatten().map(|entry| entry.path().join("release"));
+    let all = [target.join("debug"), target.join("release")].into_iter().chain(triples);
+    Ok(all.filter(|profile| profile.join(".fingerprint").is_dir()).collect())
+}
+
 /// Copies dependencies and nothing of the workspace's own packages, whose sources differ.
 fn copy(from: &Path, to: &Path, members: &[Package]) -> Result<()> {
-    let triples = fs::read_dir(from)?.flatten().map(|entry| entry.path().join("release"));
-    let profiles = [from.join("debug"), from.join("release")].into_iter().chain(triples);
-    for profile in profiles.filter(|profile| profile.join(".fingerprint").is_dir()) {
+    let locks = cargo_locks(from)?;
+    for lock in &locks {
+        // a build that runs would leave half of what it vouches for
+        lock.lock_shared().context("failed to wait for a build")?;
+    }
+    for profile in profiles(from)? {
         let target = to.join(profile.strip_prefix(from)?);
         fs::create_dir_all(&target).with_context(|| format!("failed to create {}", target.display()))?;
         for part in PARTS {

@@ -1,6 +1,6 @@
 //! `up` and `status`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -193,49 +193,52 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
 }
 
 fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
+    packages::ensure_go()?;
     let tools = Tools::build(checkout, progress)?;
     let engine = Engine::choose()?;
     let surroundings = Surroundings::new(checkout, engine, &tools)?;
-    let mut regions = Vec::new();
-    for (index, argument) in args.contexts.iter().enumerate() {
-        let (id, context) = region_of(argument, index)?;
-        let region = Region { id, kubeconfig: PathBuf::new(), cluster: None };
-        regions.push((
-            Region { kubeconfig: checkout.state().join(format!("{}.kubeconfig", region.id)), ..region },
-            context,
-        ));
-    }
-    let state =
-        State { engine, nodes: 0, regions: regions.iter().map(|(region, _)| region.clone()).collect() };
+    let state = State { engine, nodes: 0, regions: foreign_regions(checkout, &args.contexts)? };
     keep_shape(checkout, &state)?;
-    state.save(checkout)?;
-    for (region, context) in &regions {
-        write_kubeconfig(&surroundings, region, context)?;
+    for region in &state.regions {
+        write_kubeconfig(&surroundings, region)?;
+        deploy::refuse_strangers(checkout, &surroundings, region)?;
     }
+    state.save(checkout)?;
     let images = Images::build(checkout, progress)?;
     let references = References {
         operator: args.operator_image.clone().unwrap_or_else(|| images.operator.reference.clone()),
         gameserver: args.gameserver_image.clone().unwrap_or_else(|| images.gameserver.reference.clone()),
     };
-    for (region, context) in &regions {
+    for region in &state.regions {
         progress.step(&format!("install in {}", region.id), |_| {
             if args.operator_image.is_none() || args.gameserver_image.is_none() {
-                let Some(cluster) = context.strip_prefix("kind-") else {
-                    bail!(
-                        "{context} is no kind cluster, so images cannot be put into it: push {} and {} to a registry that it \
-                         can pull from, and name them by --operator-image and --gameserver-image",
-                        images.operator.archive.display(),
-                        images.gameserver.archive.display()
-                    );
-                };
-                let local = Region { cluster: Some(cluster.to_owned()), ..region.clone() };
-                cluster::load(checkout, &surroundings, &local, &images.archives())?;
+                load_foreign(checkout, &surroundings, region, &images)?;
             }
             deploy::install(checkout, &surroundings, region, &references)
         })?;
     }
     start_players(checkout, &surroundings, &state, args.players, &images.bots, progress)?;
     Ok((surroundings, state))
+}
+
+/// Puts our images into a kind cluster that somebody else made.
+fn load_foreign(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    region: &Region,
+    images: &Images,
+) -> Result<()> {
+    let context = region.context.as_deref().unwrap_or_default();
+    let Some(cluster) = context.strip_prefix("kind-") else {
+        bail!(
+            "{context} is no kind cluster, so images cannot be put into it: push {} and {} to a registry that it can pull from, \
+             and name them by --operator-image and --gameserver-image",
+            images.operator.archive.display(),
+            images.gameserver.archive.display()
+        );
+    };
+    let local = Region { cluster: Some(cluster.to_owned()), ..region.clone() };
+    cluster::load(checkout, surroundings, &local, &images.archives())
 }
 
 fn start_players(
@@ -290,6 +293,21 @@ fn keep_shape(checkout: &Checkout, planned: &State) -> Result<()> {
     }
 }
 
+/// The regions that `--context` names; no two have the same id.
+fn foreign_regions(checkout: &Checkout, contexts: &[String]) -> Result<Vec<Region>> {
+    let mut regions: Vec<Region> = Vec::new();
+    for (index, argument) in contexts.iter().enumerate() {
+        let (id, context) = region_of(argument, index)?;
+        if let Some(other) = regions.iter().find(|region| region.id == id) {
+            let first = other.context.as_deref().unwrap_or_default();
+            bail!("--context names region {id} twice, as {first} and as {context}: write REGION=CONTEXT");
+        }
+        let kubeconfig = checkout.state().join(format!("{id}.kubeconfig"));
+        regions.push(Region { id, kubeconfig, cluster: None, context: Some(context) });
+    }
+    Ok(regions)
+}
+
 /// Region id and context of one `--context`.
 fn region_of(argument: &str, index: usize) -> Result<(String, String)> {
     if let Some((id, context)) = argument.split_once('=') {
@@ -302,7 +320,7 @@ fn region_of(argument: &str, index: usize) -> Result<(String, String)> {
 }
 
 /// One file with this context alone, so that everything after it treats all regions alike.
-fn write_kubeconfig(surroundings: &Surroundings, region: &Region, context: &str) -> Result<()> {
+fn write_kubeconfig(surroundings: &Surroundings, region: &Region) -> Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut kubectl = surroundings.command("kubectl");
@@ -317,8 +335,12 @@ fn write_kubeconfig(surroundings: &Surroundings, region: &Region, context: &str)
         "--flatten",
         "--raw",
         "--context",
-        context,
+        region.context.as_deref().unwrap_or_default(),
     ]))?;
+    if let Some(directory) = region.kubeconfig.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("failed to create {}", directory.display()))?;
+    }
     std::fs::OpenOptions::new()
         .create(true)
         .truncate(true)
@@ -341,6 +363,16 @@ mod tests {
     fn a_context_names_its_region_or_takes_the_next() {
         assert_eq!(region_of("eu=prod", 0).unwrap(), ("eu".to_owned(), "prod".to_owned()));
         assert_eq!(region_of("prod", 1).unwrap(), ("jp".to_owned(), "prod".to_owned()));
+    }
+
+    #[test]
+    fn no_region_is_named_twice() {
+        let checkout = Checkout::locate().unwrap();
+        let contexts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let regions = foreign_regions(&checkout, &contexts(&["a", "eu=b"])).unwrap();
+        assert_eq!(regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>(), ["kr", "eu"]);
+        let refusal = foreign_regions(&checkout, &contexts(&["a", "kr=b"])).unwrap_err().to_string();
+        assert!(refusal.contains("region kr twice, as a and as b"), "{refusal}");
     }
 
     #[test]

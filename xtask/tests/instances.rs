@@ -68,7 +68,7 @@ fn kubeconfig(clone: &Clone, region: &str) -> PathBuf {
 /// Three nodes a region, and then a second checkout that uses one of these clusters instead of making its own.
 #[test]
 fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
-    let clone = Clone::fresh("three-nodes");
+    let clone = Clone::fresh("home");
     clone.succeed("cargo xtask up --once --nodes 3");
     for (id, region) in status(&clone)["regions"].as_object().unwrap() {
         assert_eq!(region["zones"], "3/3", "{id}: {region}");
@@ -103,7 +103,7 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
 
 #[test]
 fn down_removes_everything_whenever_up_was_killed() {
-    let clone = Clone::fresh("cut-off");
+    let clone = Clone::fresh("home");
     // so that the moments fall into the making of clusters and not into the compiling
     clone.succeed("cargo xtask up --once");
     let instance = instance(&clone);

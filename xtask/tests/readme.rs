@@ -137,7 +137,7 @@ fn commands(readme: &str, section: &str) -> Vec<String> {
 
 #[test]
 fn the_first_path_of_the_readme_does_what_it_says() {
-    let clone = Clone::fresh("readme");
+    let clone = Clone::fresh("home");
     let readme = fs::read_to_string(clone.root.join("README.md")).unwrap();
     let commands = commands(&readme, SECTION);
     assert_eq!(commands.first().map(String::as_str), Some("cargo xtask up"), "{commands:?}");

@@ -3,6 +3,7 @@
 
 mod edges;
 mod files;
+mod pages;
 mod register;
 
 use std::path::{Path, PathBuf};
