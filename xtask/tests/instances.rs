@@ -5,7 +5,7 @@
 mod fresh;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,17 @@ fn kubeconfig(clone: &Clone, region: &str) -> PathBuf {
     clone.root.join("../../instances").join(instance(clone)).join(format!("{region}.kubeconfig"))
 }
 
+/// Takes the operator and its definitions out of a cluster, as its owner would.
+fn uninstall(clone: &Clone, kubeconfig: &Path) {
+    let tools = fs::read_dir(clone.root.join("../../tools")).unwrap().flatten().map(|entry| entry.path());
+    let helm = tools.map(|tool| tool.join("helm")).find(|program| program.is_file()).unwrap();
+    for release in ["cranewing", "cranewing-crds"] {
+        let arguments = ["uninstall", release, "--namespace", "cranewing-system", "--wait", "--kubeconfig"];
+        let status = clone.command(helm.to_str().unwrap()).args(arguments).arg(kubeconfig).status();
+        assert!(status.unwrap().success(), "helm uninstall {release}");
+    }
+}
+
 /// Three nodes a region, and then a second checkout that uses one of these clusters instead of making its own.
 #[test]
 fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
@@ -77,10 +88,17 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
     let context = format!("kr=kind-{}-kr", instance(&clone));
 
     let guest = Clone::fresh("guest");
-    let mut up = guest.command("cargo");
-    up.args(["xtask", "up", "--once", "--output", "json", "--players", "30", "--context", &context]);
-    let output = up.env("KUBECONFIG", &kubeconfig).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let up = || {
+        let mut up = guest.command("cargo");
+        up.args(["xtask", "up", "--once", "--output", "json", "--players", "30", "--context", &context]);
+        let output = up.env("KUBECONFIG", &kubeconfig).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output, said)
+    };
+    let (refused, said) = up();
+    assert!(!refused.status.success() && said.contains("which this checkout did not install"), "{said}");
+    uninstall(&clone, &kubeconfig);
+    let (output, said) = up();
     assert!(output.status.success(), "{said}");
     let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(overview["regions"].as_object().unwrap().len(), 1, "{overview}");
