@@ -18,7 +18,7 @@ use tokio::time::interval;
 /// Name of the profile's file; pods name it below the kubelet's directory of profiles.
 const FILE: &str = "gameserver.json";
 /// How often the file is looked at: someone may clean the node.
-const LOOK_PERIOD: Duration = Duration::from_secs(60);
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Prints the profile, or writes it into a directory and keeps it there until SIGTERM or SIGINT.
 pub fn run(args: &SeccompArgs, out: &mut dyn Write) -> anyhow::Result<()> {
