@@ -1,16 +1,20 @@
 //! Players: the load client as a process of the test's own.
 
 use serde::Deserialize;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-use crate::region::Scratch;
+use crate::region::PATIENCE;
+use crate::scratch::Scratch;
+use crate::wait::eventually;
 
 /// Players in one region, from when they are started until they are stopped.
 pub struct Bots {
     process: Child,
     stats: PathBuf,
+    log: PathBuf,
 }
 
 /// One line of their statistics.
@@ -24,14 +28,29 @@ pub struct Stats {
     pub refused: u64,
     /// Lost against their will since the start.
     pub disconnects: u64,
+    /// Confirmations that broke a rule since the start.
+    pub mismatches: u64,
+    /// From input to state in the last second.
+    pub latency_us: Latency,
+}
+
+/// Microseconds from when an input was due to the first state that tells its outcome; zero when none came.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: u64,
 }
 
 impl Bots {
     /// Starts players who ramp up, hold and ramp down, in seconds each.
     pub fn start(scratch: &Scratch, fleet: &str, players: u32, (up, hold, down): (u32, u32, u32)) -> Self {
         let program = std::env::var("CRANEWING_E2E_BOTS").expect("CRANEWING_E2E_BOTS is not set");
-        let name = format!("cranewing-e2e-{}-{}.jsonl", std::process::id(), scratch.namespace);
-        let stats = std::env::temp_dir().join(name);
+        let file = |extension: &str| {
+            let name = format!("cranewing-{}-{}.{extension}", std::process::id(), scratch.namespace);
+            std::env::temp_dir().join(name)
+        };
+        let (stats, log) = (file("jsonl"), file("log"));
+        let said = File::create(&log).unwrap();
         let region = format!("{}={}", scratch.region.id, scratch.region.kubeconfig);
         let process = Command::new(program)
             .args(["fleet", "--region", &region, "--namespace", &scratch.namespace, "--fleet", fleet])
@@ -39,10 +58,12 @@ impl Bots {
             .args(["--hold", &hold.to_string(), "--ramp-down", &down.to_string(), "--stats"])
             .arg(&stats)
             .stdin(Stdio::null())
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { process, stats }
+        Self { process, stats, log }
     }
 
     /// Their newest statistics.
@@ -51,21 +72,36 @@ impl Bots {
         text.lines().rev().find_map(|line| serde_json::from_str(line).ok())
     }
 
-    /// Whether they have gone by themselves.
-    pub fn have_gone(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_some()
+    /// Waits until so many play, and see what comes of their inputs.
+    pub async fn await_playing(&self, players: u64) -> Stats {
+        eventually(&format!("{players} players"), PATIENCE, || async {
+            match self.stats() {
+                Some(stats) if stats.players == players && stats.latency_us.p50 > 0 => Ok(stats),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
     }
 
-    /// Sends them away and gives their last statistics.
-    pub async fn stop(mut self) -> Option<Stats> {
+    /// Sends them away, if they have not gone by themselves, and gives their last statistics.
+    pub async fn stop(mut self) -> Stats {
         if let Some(pid) = self.process.id() {
-            let terminated = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.unwrap();
-            assert!(terminated.success() || self.have_gone());
+            // one that has gone meanwhile is gone
+            let _sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.unwrap();
         }
         let ended = self.process.wait().await.unwrap();
         assert!(ended.success(), "the players ended badly: {ended}");
-        let last = self.stats();
-        drop(std::fs::remove_file(&self.stats));
-        last
+        self.stats().unwrap()
+    }
+}
+
+impl Drop for Bots {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the players said:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        for file in [&self.stats, &self.log] {
+            drop(std::fs::remove_file(file));
+        }
     }
 }

@@ -1,17 +1,33 @@
 //! What the end-to-end tests stand on: regions that exist, an operator in them, and conditions to wait for.
 //!
-//! The clusters come from the environment (`CRANEWING_E2E_KUBECONFIG_KR` and so on); the suite never makes one. Every
-//! test makes a namespace of its own and removes it; a condition that does not come prints events, objects and the
-//! operator's log.
+//! The clusters come from the environment (`CRANEWING_E2E_KUBECONFIG_KR` and so on); the suite never makes one.
+//!
+//! Invariants:
+//! - A test has its region for itself, and makes what it needs in a namespace of its own.
+//! - What a test made is removed also when it fails; then events, objects and logs are printed first.
+//! - Nothing waits for a while: a condition comes, or its ceiling fails the test with what was seen last.
+//! - A test that needs more than a kubeconfig says so where it cannot run ([`needs`]); it never passes in silence.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests measure, and show what they did")]
 
 pub mod bots;
+pub mod command;
+mod describe;
 pub mod helm;
+pub mod kstatus;
+pub mod needs;
+pub mod node;
 pub mod operator;
+mod pool;
 pub mod region;
+pub mod reports;
+pub mod scratch;
+pub mod trial;
 pub mod wait;
 
-pub use region::{Region, Scratch};
-pub use wait::eventually;
+pub use needs::Need;
+pub use region::{PATIENCE, Region};
+pub use scratch::Scratch;
+pub use trial::{in_bare_region, in_namespace};
+pub use wait::{Watch, eventually, say};

@@ -2,24 +2,23 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt};
 use std::collections::BTreeMap;
 
 use crate::region::{OPERATOR_NAMESPACE, PATIENCE, Region};
 use crate::wait::eventually;
 
-fn pods(region: &Region) -> Api<Pod> {
-    Api::namespaced(region.client.clone(), OPERATOR_NAMESPACE)
-}
+/// Counter of reports that a replica took.
+pub const REPORTS: &str = "operator_reports_total{outcome=\"accepted\"}";
+/// Gauge of the report streams that a replica has.
+pub const STREAMS: &str = "operator_report_streams";
 
 /// Name of the replica that leads, once one does that is there.
 pub async fn leader(region: &Region) -> String {
-    let leases: Api<Lease> = Api::namespaced(region.client.clone(), OPERATOR_NAMESPACE);
     eventually("a replica leads", PATIENCE, || async {
-        let lease = leases.get_opt("cranewing-operator").await.map_err(|error| error.to_string())?;
-        let holder = lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
-        match pods(region).get_opt(&holder).await {
+        let holder = lease_holder(region).await?;
+        match region.system::<Pod>().get_opt(&holder).await {
             Ok(Some(pod)) if !holder.is_empty() && pod.metadata.deletion_timestamp.is_none() => Ok(holder),
             _ => Err(format!("the lease names {holder:?}")),
         }
@@ -27,28 +26,73 @@ pub async fn leader(region: &Region) -> String {
     .await
 }
 
-/// Kills a replica without notice.
-pub async fn kill(region: &Region, pod: &str) {
-    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    drop(pods(region).delete(pod, &at_once).await.unwrap());
+/// Who the lease names, nobody if it names nobody; or why it cannot be read.
+pub async fn lease_holder(region: &Region) -> Result<String, String> {
+    let lease = region.system::<Lease>().get_opt("cranewing-operator").await;
+    let lease = lease.map_err(|error| error.to_string())?;
+    Ok(lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default())
 }
 
-/// Names of all replicas.
-pub async fn replicas(region: &Region) -> Vec<String> {
+/// Deletes a replica's pod without a grace period.
+pub async fn delete(region: &Region, pod: &str) {
+    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    drop(region.system::<Pod>().delete(pod, &at_once).await.unwrap());
+}
+
+/// All replicas that are not on their way out.
+pub async fn replicas(region: &Region) -> Vec<Pod> {
     let selector = ListParams::default().labels("app.kubernetes.io/name=cranewing");
-    pods(region).list(&selector).await.unwrap().items.iter().map(ResourceExt::name_any).collect()
+    let found = region.system::<Pod>().list(&selector).await.unwrap().items;
+    found.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect()
+}
+
+/// Names of all replicas that are not on their way out.
+pub async fn replica_names(region: &Region) -> Vec<String> {
+    replicas(region).await.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Waits until `count` replicas each have a stream to every one of `servers` game servers, and take reports on them.
+pub async fn await_reports_to_every_replica(region: &Region, count: usize, servers: usize) {
+    let before = eventually("a stream from every server to every replica", PATIENCE, || async {
+        let mut reports = BTreeMap::new();
+        for name in replica_names(region).await {
+            let metrics = try_metrics(region, &name).await?;
+            let streams = metrics.get(STREAMS).copied().unwrap_or(0.0);
+            #[expect(clippy::cast_precision_loss, reason = "a handful of servers")]
+            if streams < servers as f64 {
+                return Err(format!("{name} has {streams} of {servers} streams"));
+            }
+            reports.insert(name, metrics.get(REPORTS).copied().unwrap_or(0.0));
+        }
+        if reports.len() == count { Ok(reports) } else { Err(format!("{reports:?}")) }
+    })
+    .await;
+    eventually("every replica takes reports", PATIENCE, || async {
+        for (name, before) in &before {
+            let now = try_metrics(region, name).await?.get(REPORTS).copied().unwrap_or(0.0);
+            if now <= *before {
+                return Err(format!("{name} took {now} reports and no more"));
+            }
+        }
+        Ok(())
+    })
+    .await;
 }
 
 /// Metrics of one replica, by name with labels, read through the API server.
 pub async fn metrics(region: &Region, pod: &str) -> BTreeMap<String, f64> {
+    try_metrics(region, pod).await.unwrap()
+}
+
+async fn try_metrics(region: &Region, pod: &str) -> Result<BTreeMap<String, f64>, String> {
     let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:8080/proxy/metrics");
     let request = http::Request::get(path).body(Vec::new()).unwrap();
-    let text = region.client.request_text(request).await.unwrap();
+    let text = region.client.request_text(request).await.map_err(|error| error.to_string())?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
+    Ok(lines
         .filter_map(|line| line.rsplit_once(' '))
         .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
-        .collect()
+        .collect())
 }
 
 /// Write requests by resource and verb, leases and events left out (events are counted apart by their own rule).

@@ -1,5 +1,6 @@
-//! Waiting for conditions.
+//! Waiting for conditions, and saying what was measured.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
@@ -22,5 +23,27 @@ where
         };
         assert!(began.elapsed() < limit, "{what}: not within {} s; last seen: {last}", limit.as_secs());
         tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// Puts a line into the output of the run, also when the test passes.
+pub fn say(line: &str) {
+    // the handle itself is never captured, and a line of its own begins at the left; nobody to read it is no failure
+    drop(writeln!(std::io::stdout().lock(), "\n{line}"));
+}
+
+/// A stopwatch.
+pub struct Watch(Instant);
+
+impl Watch {
+    /// Starts it.
+    #[expect(clippy::new_without_default, reason = "a stopwatch that is started by default would mislead")]
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since then.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
     }
 }

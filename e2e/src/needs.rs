@@ -1,0 +1,65 @@
+//! What some tests need of the machine. Where it is not there they are listed as not run, with the reason:
+//! `not run: NAME: REASON`, a line of its own that begins at the left.
+
+use std::process::Command;
+
+use crate::wait::say;
+
+/// Something that a cluster given by a kubeconfig alone may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The nodes' containers are on this machine, to be paused and to have their processes killed.
+    Engine,
+    /// The load client, and nodes that this machine reaches by UDP.
+    Bots,
+    /// An image of metrics-server.
+    MetricsServer,
+    /// The images of this working tree.
+    Images,
+}
+
+impl Need {
+    /// Why it is not there.
+    fn missing(self) -> Option<String> {
+        let variables: &[&str] = match self {
+            Self::Engine => &["CRANEWING_E2E_ENGINE"],
+            Self::Bots => &["CRANEWING_E2E_BOTS"],
+            Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
+            Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
+        };
+        let unset = variables.iter().find(|variable| std::env::var_os(variable).is_none());
+        let why = match self {
+            Self::Engine => "it pauses nodes and kills processes on them",
+            Self::Bots => "it needs players",
+            Self::MetricsServer => "it needs figures of CPU",
+            Self::Images => "it needs an operator",
+        };
+        if let Some(variable) = unset {
+            return Some(format!("{why}, and {variable} is not set"));
+        }
+        (self == Self::Engine).then(engine_fault).flatten().map(|fault| format!("{why}, but {fault}"))
+    }
+}
+
+/// The container engine that runs the nodes.
+pub(crate) fn engine() -> String {
+    std::env::var("CRANEWING_E2E_ENGINE").expect("CRANEWING_E2E_ENGINE is not set")
+}
+
+fn engine_fault() -> Option<String> {
+    let engine = engine();
+    match Command::new(&engine).args(["ps", "--quiet"]).output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!("{engine} does not answer: {}", String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Some(format!("{engine} cannot be run: {error}")),
+    }
+}
+
+/// Whether all of `needs` are there; says that the test is not run if one is not.
+pub(crate) fn are_met(test: &str, needs: &[Need]) -> bool {
+    let missing = needs.iter().find_map(|need| need.missing());
+    if let Some(reason) = &missing {
+        say(&format!("not run: {test}: {}", reason.trim().replace('\n', " ")));
+    }
+    missing.is_none()
+}

@@ -1,0 +1,67 @@
+//! One test: a region for itself, a namespace in it, the story of a failure, and nothing left behind whatever happened.
+
+use futures::FutureExt as _;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use crate::describe::describe;
+use crate::helm;
+use crate::needs::{self, Need};
+use crate::pool::{self, Content, Lease};
+use crate::region::Region;
+use crate::scratch::Scratch;
+
+/// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
+/// there the test is listed as not run.
+pub async fn in_namespace(test: &str, needs: &[Need], body: impl AsyncFnOnce(&Scratch)) {
+    run(test, needs, Start::Operator, body).await;
+}
+
+/// Runs a test that installs by itself, in a namespace of a region where nothing of the product is.
+pub async fn in_bare_region(test: &str, body: impl AsyncFnOnce(&Scratch)) {
+    run(test, &[], Start::Bare, body).await;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Operator,
+    Bare,
+}
+
+async fn run(test: &str, needs: &[Need], start: Start, body: impl AsyncFnOnce(&Scratch)) {
+    // the thread bears the test's full name, except where one thread runs them all
+    let thread = std::thread::current();
+    let name = thread.name().filter(|name| *name != "main").unwrap_or(test);
+    if !needs::are_met(name, &[&[Need::Images], needs].concat()) {
+        return;
+    }
+    let mut lease = pool::take().await;
+    let slot = lease.slot();
+    let region = Region::open(slot.id, &slot.kubeconfig).await;
+    prepare(&mut lease, &region, start).await;
+    let scratch = Scratch::create(region, test).await;
+    let outcome = AssertUnwindSafe(body(&scratch)).catch_unwind().await;
+    lease.slot().content = match (start, &outcome) {
+        (Start::Operator, Ok(())) => Content::Operator,
+        (Start::Bare, Err(_)) => Content::Dirty,
+        // a test that failed may have left the operator as it should not be
+        _ => Content::Unknown,
+    };
+    if outcome.is_err() {
+        eprintln!("{name} failed in {}; how things stood:\n{}", scratch.region.id, describe(&scratch).await);
+    }
+    scratch.remove().await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+/// Makes the region what the test starts from. Until that is done nothing is known of it.
+async fn prepare(lease: &mut Lease, region: &Region, start: Start) {
+    let found = std::mem::replace(&mut lease.slot().content, Content::Dirty);
+    if found == Content::Dirty || start == Start::Bare {
+        region.clear().await;
+    }
+    if start == Start::Operator && found != Content::Operator {
+        helm::install(region).await;
+    }
+}

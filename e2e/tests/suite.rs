@@ -1,0 +1,39 @@
+//! The end-to-end suite, on clusters that the environment names; `cargo xtask test` makes them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
+
+#[path = "suite/autoscaling.rs"]
+mod autoscaling;
+#[path = "suite/failures.rs"]
+mod failures;
+#[path = "suite/fleets.rs"]
+mod fleets;
+#[path = "suite/install.rs"]
+mod install;
+#[path = "suite/reports.rs"]
+mod reports;
+
+use e2e::Scratch;
+use operator_api::Fleet;
+
+/// Lets servers use io_uring, which the runtime's default profile denies.
+const UNCONFINED: &str = "securityContext: {seccompProfile: {type: Unconfined}},";
+
+/// A Fleet of small servers named `duel`; `pod` is put into the spec of their pods.
+fn duel(replicas: usize, pod: &str) -> String {
+    format!(
+        "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: duel}}, spec: {{replicas: {replicas}, template: {{spec: {{capacity: 16, drain: {{deadlineSeconds: 5}}, template: {{spec: {{{pod} containers: [{{name: gameserver, resources: {{requests: {{cpu: 10m, memory: 16Mi}}}}}}]}}}}}}}}}}}}"
+    )
+}
+
+/// Applies that Fleet and waits until all of it is Ready.
+async fn duel_in(scratch: &Scratch, replicas: usize) {
+    drop(scratch.apply::<Fleet>(&duel(replicas, UNCONFINED)).await);
+    drop(scratch.await_fleet("duel", replicas).await);
+}
+
+/// Sets a Fleet's replicas as people do.
+async fn scale(scratch: &Scratch, fleet: &str, replicas: usize) {
+    let (fleet, replicas) = (format!("fleets.cranewing.dev/{fleet}"), format!("--replicas={replicas}"));
+    drop(scratch.kubectl(&["scale", &fleet, &replicas]).await);
+}

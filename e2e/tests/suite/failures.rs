@@ -1,0 +1,109 @@
+//! What breaks, and what stays as it was.
+
+use e2e::{Need, PATIENCE, Watch, eventually, in_namespace, node, operator, say};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::{duel_in, scale};
+
+/// How long a region stands still: longer than servers may be silent and than a lease lasts, shorter than a server is
+/// given to come back.
+const STANDSTILL: Duration = Duration::from_secs(10);
+/// Ceiling for the time that nobody leads: twice a lease and what a busy machine adds.
+const LEADERLESS_SECONDS_MAX: f64 = 15.0;
+
+#[tokio::test]
+async fn an_operator_killed_while_it_scales_converges_and_nothing_is_doubled() {
+    in_namespace("killed", &[], async |scratch| {
+        duel_in(scratch, 1).await;
+        let region = &scratch.region;
+        let leader = operator::leader(region).await;
+        scale(scratch, "duel", 12).await;
+        eventually("the scale-up has begun", PATIENCE, || async {
+            let count = scratch.servers("duel").await?.len();
+            if count > 1 { Ok(()) } else { Err(format!("{count} servers")) }
+        })
+        .await;
+        operator::delete(region, &leader).await;
+        let servers = scratch.await_fleet("duel", 12).await;
+        let names: BTreeSet<_> = servers.iter().map(ResourceExt::name_any).collect();
+        assert_eq!(names.len(), 12);
+        let pods = scratch.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
+        let ports: BTreeSet<_> = pods
+            .iter()
+            .flat_map(|pod| pod.spec.iter().flat_map(|spec| &spec.containers))
+            .flat_map(|container| container.ports.iter().flatten().filter_map(|port| port.host_port))
+            .collect();
+        assert_eq!((pods.len(), ports.len()), (12, 12), "one pod and one port a server");
+        assert_ne!(operator::leader(region).await, leader, "another replica leads");
+    })
+    .await;
+}
+
+/// Without a word of farewell: the lease must run out before the other may lead.
+#[tokio::test]
+async fn a_leader_that_is_killed_is_followed_by_the_other_replica() {
+    in_namespace("leader", &[Need::Engine], async |scratch| {
+        duel_in(scratch, 2).await;
+        let region = &scratch.region;
+        operator::await_reports_to_every_replica(region, 2, 2).await;
+        let before = scratch.identities("duel").await;
+        let replicas = operator::replicas(region).await;
+        let leader = operator::leader(region).await;
+        let other = replicas.iter().map(ResourceExt::name_any).find(|name| *name != leader).unwrap();
+
+        let watch = Watch::new();
+        node::kill(replicas.iter().find(|pod| pod.name_any() == leader).unwrap());
+        // so that the container is not started anew under the same name
+        operator::delete(region, &leader).await;
+        scale(scratch, "duel", 4).await;
+        eventually("the other replica leads", PATIENCE, || async {
+            let holder = operator::lease_holder(region).await?;
+            if holder == other { Ok(()) } else { Err(holder) }
+        })
+        .await;
+        let leaderless = watch.seconds();
+        drop(scratch.await_fleet("duel", 4).await);
+        say(&format!(
+            "measured: leader killed: the other leads after {leaderless:.1} s, two more servers Ready after {:.1} s",
+            watch.seconds()
+        ));
+        assert!(leaderless < LEADERLESS_SECONDS_MAX, "nobody led for {leaderless:.1} s");
+        let after = scratch.identities("duel").await;
+        assert!(before.iter().all(|(name, identity)| after.get(name) == Some(identity)), "{before:?} {after:?}");
+        operator::await_reports_to_every_replica(region, 2, 4).await;
+    })
+    .await;
+}
+
+/// Rule: silence makes a server Recovering first; what is heard again in time is the server that it was.
+#[tokio::test]
+async fn a_region_that_stood_still_goes_on_with_the_same_servers() {
+    in_namespace("paused", &[Need::Engine], async |scratch| {
+        duel_in(scratch, 3).await;
+        let region = &scratch.region;
+        operator::await_reports_to_every_replica(region, 2, 3).await;
+        let before = scratch.identities("duel").await;
+        let paused = node::pause(region).await;
+        tokio::time::sleep(STANDSTILL).await;
+        drop(paused);
+        let watch = Watch::new();
+        eventually("the region answers", PATIENCE, || async { scratch.servers("duel").await.map(drop) })
+            .await;
+        // whoever would replace a server needs a leader and reports to do it by
+        drop(operator::leader(region).await);
+        operator::await_reports_to_every_replica(region, 2, 3).await;
+        drop(scratch.await_fleet("duel", 3).await);
+        say(&format!(
+            "measured: region paused for 10 s: all servers Ready {:.1} s after it",
+            watch.seconds()
+        ));
+        assert_eq!(scratch.identities("duel").await, before, "the same servers, pods and processes");
+        let pods = scratch.api::<Pod>().list(&ListParams::default()).await.unwrap().items;
+        assert_eq!(pods.len(), 3, "nothing is doubled");
+    })
+    .await;
+}

@@ -1,0 +1,220 @@
+//! Fleets: from apply to Ready, replacement, scaling, and what all that costs in writes.
+
+use e2e::bots::Bots;
+use e2e::kstatus::{Standing, standing};
+use e2e::{Need, PATIENCE, Scratch, eventually, in_namespace, operator};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use operator_api::{Fleet, GameServer};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crate::{UNCONFINED, duel, duel_in, scale};
+
+/// C16, A12: dynamic host ports, never twice on a node, Ready by report, shown in the object.
+#[tokio::test]
+async fn a_fleet_becomes_ready_with_an_address_each_and_three_writes_a_server() {
+    in_namespace("ready", &[], async |scratch| {
+        let region = &scratch.region;
+        let leader = operator::leader(region).await;
+        let before = operator::writes(region, &leader).await;
+        drop(scratch.apply::<Fleet>(&duel(6, UNCONFINED)).await);
+        let servers = scratch.await_fleet("duel", 6).await;
+        let after = operator::writes(region, &leader).await;
+
+        let addresses: BTreeSet<_> = servers
+            .iter()
+            .map(|server| server.status.as_ref().unwrap())
+            .map(|status| (status.address.clone().unwrap(), status.ports[0].port))
+            .collect();
+        assert_eq!(addresses.len(), 6, "every server has an address of its own: {addresses:?}");
+        for server in &servers {
+            let status = server.status.as_ref().unwrap();
+            assert_eq!(status.backend.as_deref(), Some("uring"));
+            assert_eq!(status.observed_generation, server.metadata.generation);
+        }
+        let spent = difference(&before, &after);
+        let of = |name: &str| {
+            spent.iter().filter(|(key, _)| key.contains(name)).map(|(_, value)| value).sum::<f64>()
+        };
+        assert!(of("\"gameservers\"") <= 6.0, "one POST a server: {spent:?}");
+        assert!(of("\"pods\"") <= 6.0, "one POST a pod: {spent:?}");
+        assert!(of("\"gameservers/status\"") <= 6.0, "one PATCH of status a server: {spent:?}");
+    })
+    .await;
+}
+
+fn difference(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let spent =
+        after.iter().map(|(name, value)| (name.clone(), value - before.get(name).copied().unwrap_or(0.0)));
+    spent.filter(|(_, value)| *value > 0.0).collect()
+}
+
+/// Reports keep coming meanwhile, so that a quiet account is not a stopped operator.
+#[tokio::test]
+async fn a_settled_fleet_causes_no_writes() {
+    in_namespace("settled", &[], async |scratch| {
+        duel_in(scratch, 3).await;
+        await_quiet(scratch).await;
+    })
+    .await;
+}
+
+/// Waits for thirty reports without a write in between. What went before may still be written off.
+async fn await_quiet(scratch: &Scratch) {
+    let region = &scratch.region;
+    let leader = operator::leader(region).await;
+    let quiet: RefCell<Option<(BTreeMap<String, f64>, f64)>> = RefCell::new(None);
+    eventually("thirty reports without a write", PATIENCE, || async {
+        let writes = operator::writes(region, &leader).await;
+        let reported = operator::metric(region, &leader, operator::REPORTS).await;
+        let since = match quiet.take() {
+            Some((seen, since)) if seen == writes => since,
+            _ => reported,
+        };
+        quiet.replace(Some((writes, since)));
+        if reported >= since + 30.0 { Ok(()) } else { Err(format!("{} reports", reported - since)) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_that_is_killed_is_replaced() {
+    in_namespace("replaced", &[], async |scratch| {
+        duel_in(scratch, 2).await;
+        let before = scratch.identities("duel").await;
+        let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        drop(scratch.api::<Pod>().delete("duel-0", &at_once).await.unwrap());
+        let old = &before["duel-0"].0;
+        eventually("another server in its place", PATIENCE, || async {
+            let uids: Vec<_> = scratch.servers("duel").await?.iter().filter_map(ResourceExt::uid).collect();
+            if uids.len() == 2 && !uids.contains(old) { Ok(()) } else { Err(format!("{uids:?}")) }
+        })
+        .await;
+        drop(scratch.await_fleet("duel", 2).await);
+        assert_eq!(scratch.identities("duel").await["duel-1"], before["duel-1"], "its neighbour stays");
+    })
+    .await;
+}
+
+/// E1: by kubectl, up and down; nobody who plays is in the way of it, or touched by it.
+#[tokio::test]
+async fn kubectl_scales_both_ways_around_those_who_play() {
+    in_namespace("scaled", &[Need::Bots], async |scratch| {
+        duel_in(scratch, 2).await;
+        let bots = Bots::start(scratch, "duel", 8, (1, 600, 1));
+        drop(bots.await_playing(8).await);
+        let taken = scratch.identities("duel").await;
+        scale(scratch, "duel", 5).await;
+        drop(scratch.await_fleet("duel", 5).await);
+        scale(scratch, "duel", 1).await;
+        let left = scratch.await_fleet("duel", 1).await;
+        assert_eq!(
+            left[0].status.as_ref().unwrap().players,
+            8,
+            "the server with players is the one that stays"
+        );
+        await_pods(scratch, 1).await;
+
+        // nobody is sent away even for none at all; they go when they want to
+        scale(scratch, "duel", 0).await;
+        scratch.await_condition::<Fleet>("duel", "Reconciling", "True").await;
+        let name = left[0].name_any();
+        assert_eq!(scratch.identities("duel").await[&name], taken[&name]);
+        let stats = bots.stop().await;
+        assert_eq!(
+            (stats.joins, stats.disconnects, stats.refused, stats.mismatches),
+            (8, 0, 0, 0),
+            "{stats:?}"
+        );
+        drop(scratch.await_fleet("duel", 0).await);
+        await_pods(scratch, 0).await;
+    })
+    .await;
+}
+
+async fn await_pods(scratch: &Scratch, count: usize) {
+    let pods = scratch.api::<Pod>();
+    eventually(&format!("{count} pods are left"), PATIENCE, || async {
+        let left = pods.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items.len();
+        if left == count { Ok(()) } else { Err(format!("{left} pods")) }
+    })
+    .await;
+}
+
+/// By the rules of kstatus, in every version that was ever written: not Current before it is as the spec asks for.
+#[tokio::test]
+async fn objects_say_where_they_stand_from_their_first_moment_on() {
+    in_namespace("standing", &[], async |scratch| {
+        let created: Fleet = scratch.apply(&duel(1, UNCONFINED)).await;
+        let created = serde_json::to_value(created).unwrap();
+        assert_eq!(standing(&created), Standing::InProgress, "{created:#}");
+        let since = created["metadata"]["resourceVersion"].as_str().unwrap();
+        let current = |object: &Value| standing(object) == Standing::Current;
+
+        for server in scratch.versions::<GameServer>(since, current).await {
+            assert_eq!(current(&server), server["status"]["state"] == "Ready", "{server:#}");
+        }
+        let mut fleet = settle(scratch, &created, 1).await;
+        for replicas in [3, 1] {
+            scale(scratch, "duel", replicas).await;
+            fleet = settle(scratch, &fleet, replicas).await;
+        }
+    })
+    .await;
+}
+
+/// Follows the Fleet from a version until it is Current; it is nothing but InProgress before.
+async fn settle(scratch: &Scratch, from: &Value, replicas: usize) -> Value {
+    let since = from["metadata"]["resourceVersion"].as_str().unwrap();
+    let asked = |fleet: &Value| fleet["spec"]["replicas"] == replicas;
+    let settled = |fleet: &Value| asked(fleet) && standing(fleet) == Standing::Current;
+    let mut versions = scratch.versions::<Fleet>(since, settled).await;
+    let last = versions.pop().unwrap();
+    for version in versions.iter().filter(|version| asked(version)) {
+        assert_eq!(standing(version), Standing::InProgress, "{version:#}");
+    }
+    let status = &last["status"];
+    assert_eq!((&status["replicas"], &status["readyReplicas"]), (&replicas.into(), &replicas.into()));
+    assert_eq!(status["observedGeneration"], last["metadata"]["generation"]);
+    last
+}
+
+/// E1, A12: the runtime's default profile denies io_uring; the server says so, and people play on it all the same.
+#[tokio::test]
+async fn a_server_without_io_uring_plays_on_by_recvmmsg() {
+    in_namespace("mmsg", &[Need::Bots], async |scratch| {
+        drop(scratch.apply::<Fleet>(&duel(1, "")).await);
+        let servers = scratch.await_fleet("duel", 1).await;
+        assert_eq!(servers[0].status.as_ref().unwrap().backend.as_deref(), Some("mmsg"));
+        let bots = Bots::start(scratch, "duel", 16, (1, 600, 1));
+        drop(bots.await_playing(16).await);
+        eventually("the server says who plays", PATIENCE, || async {
+            let server =
+                scratch.api::<GameServer>().get("duel-0").await.map_err(|error| error.to_string())?;
+            let status = server.status.unwrap_or_default();
+            if status.players == 16 { Ok(()) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+        let stats = bots.stop().await;
+        assert_eq!(
+            (stats.joins, stats.disconnects, stats.refused, stats.mismatches),
+            (16, 0, 0, 0),
+            "{stats:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_game_server_of_its_own_needs_no_fleet() {
+    in_namespace("single", &[], async |scratch| {
+        let yaml = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServer, metadata: {name: solo}, spec: {drain: {deadlineSeconds: 5}}}";
+        drop(scratch.apply::<GameServer>(yaml).await);
+        scratch.await_condition::<GameServer>("solo", "Ready", "True").await;
+    })
+    .await;
+}

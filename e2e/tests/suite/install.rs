@@ -1,0 +1,218 @@
+//! Install, upgrade, uninstall, by kubectl and by Helm; and what the API server refuses by itself.
+
+use e2e::command::{kubectl, kubectl_with};
+use e2e::kstatus::{Standing, standing};
+use e2e::region::OPERATOR_NAMESPACE;
+use e2e::{PATIENCE, Region, Scratch, eventually, helm, in_bare_region, in_namespace, operator};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+use crate::{UNCONFINED, duel, duel_in};
+
+const SCALER: &str = "{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {name: duel}, spec: {fleet: duel, min: 1, max: 2, policies: [{metric: player_count, upThreshold: 14, downThreshold: 8}]}}";
+
+/// A2, A15: definitions by kubectl alone, its table as a dashboard, and its way of waiting.
+#[tokio::test]
+async fn kubectl_applies_shows_and_awaits_every_kind() {
+    in_bare_region("kubectl", async |scratch| {
+        let region = &scratch.region;
+        let crds = helm::repository("crds").display().to_string();
+        // on the client's side: it keeps a copy of each definition in an annotation, which must have room for it
+        drop(kubectl(region, &["apply", "--filename", &crds]).await);
+        drop(kubectl(region, &["wait", "--for=condition=Established", "--filename", &crds]).await);
+        helm::install_operator(region, &[]).await;
+
+        let sample = helm::repository(&format!("docs/samples/{}/region.yaml", region.id));
+        let sample = std::fs::read_to_string(sample).unwrap();
+        scratch.apply_everywhere(&sample).await;
+        for yaml in [&duel(1, UNCONFINED), SCALER] {
+            let namespace = ["--namespace", &scratch.namespace, "apply", "--filename=-"];
+            drop(kubectl_with(region, &namespace, yaml).await);
+        }
+        let kinds =
+            ["fleet/duel", "gameserver/duel-0", "autoscaler/duel", &format!("regioncluster/{}", region.id)]
+                .map(|object| object.replace('/', "s.cranewing.dev/"));
+        eventually("the game server exists", PATIENCE, || async {
+            scratch.api::<GameServer>().get("duel-0").await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        for object in &kinds {
+            drop(scratch.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", object]).await);
+            let json = scratch.kubectl(&["get", "--output=json", object]).await;
+            let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(standing(&object), Standing::Current, "{object:#}");
+        }
+
+        let table = scratch.kubectl(&["get", "cranewing"]).await;
+        for crd in operator_api::crds::all() {
+            let header = header_of(&crd);
+            assert!(
+                table.lines().any(|line| line.split_whitespace().eq(header.iter().map(String::as_str))),
+                "no table with the columns {header:?}:\n{table}"
+            );
+        }
+        for cell in ["duel-0", "Ready", "uring", "Healthy", "Steady", "AsSpecified"] {
+            assert!(table.split_whitespace().any(|word| word == cell), "{cell} is not in\n{table}");
+        }
+        drop(kubectl(region, &["delete", "--filename", &crds]).await);
+        helm::uninstall(region, "cranewing").await;
+    })
+    .await;
+}
+
+/// Column heads as kubectl prints them without `--output=wide`.
+fn header_of(crd: &CustomResourceDefinition) -> Vec<String> {
+    let columns = crd.spec.versions[0].additional_printer_columns.iter().flatten();
+    let shown = columns.filter(|column| column.priority.unwrap_or(0) == 0);
+    ["NAME".to_owned()].into_iter().chain(shown.map(|column| column.name.to_uppercase())).collect()
+}
+
+/// An upgrade replaces every replica and no server; then all goes, and the region is what it was before.
+#[tokio::test]
+async fn an_upgrade_moves_no_server_and_uninstalling_leaves_nothing() {
+    in_bare_region("upgrade", async |scratch| {
+        let region = &scratch.region;
+        let before = everything(region).await;
+        helm::install(region).await;
+        duel_in(scratch, 2).await;
+        let servers = scratch.identities("duel").await;
+        let replicas = operator::replica_names(region).await;
+        helm::install_operator(region, &["log.filter=debug"]).await;
+        eventually("the upgrade rolled every replica", PATIENCE, || async {
+            let now = operator::replica_names(region).await;
+            let rolled = now.len() == 2 && replicas.iter().all(|old| !now.contains(old));
+            if rolled { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await;
+        operator::await_reports_to_every_replica(region, 2, 2).await;
+        drop(scratch.await_fleet("duel", 2).await);
+        assert_eq!(scratch.identities("duel").await, servers, "the same servers, pods and processes");
+
+        for release in ["cranewing", "cranewing-crds"] {
+            helm::uninstall(region, release).await;
+        }
+        // Helm leaves the namespace that it made; what the operator keeps for itself goes with it
+        drop(kubectl(region, &["delete", "namespace", OPERATOR_NAMESPACE, "--timeout=60s"]).await);
+        eventually("the region is what it was", PATIENCE, || async {
+            let left: Vec<_> = everything(region).await.difference(&before).cloned().collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Every object that is not a trace of work, as kind, namespace and name.
+async fn everything(region: &Region) -> BTreeSet<String> {
+    let kinds = kubectl(region, &["api-resources", "--verbs=list", "--output=name"]).await;
+    let traces =
+        ["events", "events.events.k8s.io", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io"];
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !traces.contains(kind)).collect();
+    let columns = "--output=custom-columns=:kind,:metadata.namespace,:metadata.name";
+    let all = ["get", &kinds.join(","), "--all-namespaces", "--no-headers", columns, "--ignore-not-found"];
+    let text = kubectl(region, &all).await;
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+#[tokio::test]
+async fn definitions_stay_when_the_user_asked_for_it() {
+    in_bare_region("keep", async |scratch| {
+        let region = &scratch.region;
+        for (keep, left) in [("keep=true", 4), ("keep=false", 0)] {
+            helm::install_definitions(region, &[keep]).await;
+            helm::uninstall(region, "cranewing-crds").await;
+            let crds: Api<CustomResourceDefinition> = region.all();
+            let all = crds.list(&ListParams::default()).await.unwrap().items;
+            let ours: Vec<_> = all
+                .iter()
+                .filter(|crd| crd.spec.group == operator_api::GROUP)
+                .map(ResourceExt::name_any)
+                .collect();
+            assert_eq!(ours.len(), left, "{keep}: {ours:?}");
+        }
+    })
+    .await;
+}
+
+/// A2, A15, B3 of the register in the API server's own words: the path of the field and what is allowed.
+#[tokio::test]
+async fn bad_objects_are_refused_with_the_fields_path() {
+    in_namespace("refused", &[], async |scratch| {
+        refuses_bad_fleets(scratch).await;
+        refuses_bad_scalers(scratch).await;
+        refuses_bad_regions(scratch).await;
+        let server = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServer, metadata: {name: g}, spec: {capacity: 5}}";
+        drop(scratch.apply::<GameServer>(server).await);
+        assert_refused(scratch.try_apply::<GameServer>(&server.replace("5}", "6}")).await, "immutable");
+    })
+    .await;
+}
+
+async fn refuses_bad_fleets(scratch: &Scratch) {
+    let long = "n".repeat(41);
+    for (name, spec, words) in [
+        ("f", "{replicas: -1}", "spec.replicas"),
+        ("f", "{template: {spec: {capacity: 0}}}", "spec.template.spec.capacity"),
+        ("f", "{template: {spec: {ports: [{name: a}, {name: a}]}}}", "port names must be unique"),
+        (
+            "f",
+            "{template: {spec: {health: {silenceSeconds: 1}}}}",
+            "spec.template.spec.health.silenceSeconds",
+        ),
+        ("f", "{template: {metadata: {labels: {cranewing.dev/x: y}}}}", "cranewing.dev/"),
+        (&long, "{}", "at most 40 characters"),
+    ] {
+        let yaml = format!(
+            "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: {name}}}, spec: {spec}}}"
+        );
+        assert_refused(scratch.try_apply::<Fleet>(&yaml).await, words);
+    }
+}
+
+async fn refuses_bad_scalers(scratch: &Scratch) {
+    let policies = |metric: &str, up: i32, down: i32| {
+        format!("policies: [{{metric: {metric}, upThreshold: {up}, downThreshold: {down}}}]")
+    };
+    for (min, policies, words) in [
+        (3, policies("player_count", 80, 30), "min must not be above max"),
+        (1, policies("player_count", 30, 30), "upThreshold must be above downThreshold"),
+        (1, "policies: []".to_owned(), "spec.policies"),
+        (1, policies("moon", 2, 1), "spec.policies[0].metric"),
+    ] {
+        let yaml = format!(
+            "{{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {{name: s}}, spec: {{fleet: f, min: {min}, max: 2, {policies}}}}}"
+        );
+        assert_refused(scratch.try_apply::<AutoScaler>(&yaml).await, words);
+    }
+}
+
+async fn refuses_bad_regions(scratch: &Scratch) {
+    let regions: Api<RegionCluster> = scratch.region.all();
+    let good = json!({
+        "apiVersion": "cranewing.dev/v1alpha1", "kind": "RegionCluster", "metadata": { "name": "bad" },
+        "spec": { "regionId": "xx", "zones": ["a", "b", "c"], "vpcCidr": "10.1.0.0/16" },
+    });
+    for (field, value, words) in [
+        ("zones", json!(["a", "b"]), "spec.zones"),
+        ("zones", json!(["a", "b", "b"]), "zones must not repeat"),
+        ("vpcCidr", json!("10.1.0.0"), "CIDR form"),
+        ("regionId", json!("too-long-for-it"), "spec.regionId"),
+        ("minGameServers", json!(101), "spec.minGameServers"),
+        ("latencyToOtherRegions", json!({ "xx": 1 }), "must not name the region itself"),
+    ] {
+        let mut bad = good.clone();
+        bad["spec"][field] = value;
+        let applied = regions.patch("bad", &PatchParams::apply("e2e").force(), &Patch::Apply(bad)).await;
+        assert_refused(applied, words);
+    }
+}
+
+fn assert_refused<K: std::fmt::Debug>(result: kube::Result<K>, words: &str) {
+    let refused = result.expect_err(words).to_string();
+    assert!(refused.contains(words), "the refusal does not say `{words}`: {refused}");
+}
