@@ -16,9 +16,6 @@ mod reports;
 use e2e::Scratch;
 use operator_api::Fleet;
 
-/// Lets servers use io_uring, which the runtime's default profile denies.
-const UNCONFINED: &str = "securityContext: {seccompProfile: {type: Unconfined}},";
-
 /// A Fleet of small servers named `duel`; `pod` is put into the spec of their pods.
 fn duel(replicas: usize, pod: &str) -> String {
     format!(
@@ -28,7 +25,7 @@ fn duel(replicas: usize, pod: &str) -> String {
 
 /// Applies that Fleet and waits until all of it is Ready.
 async fn duel_in(scratch: &Scratch, replicas: usize) {
-    drop(scratch.apply::<Fleet>(&duel(replicas, UNCONFINED)).await);
+    drop(scratch.apply::<Fleet>(&duel(replicas, "")).await);
     drop(scratch.await_fleet("duel", replicas).await);
 }
 

@@ -11,7 +11,7 @@ const CPU_REQUEST_MILLIS: u64 = 10;
 
 fn arena(capacity: u32) -> String {
     format!(
-        "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: arena}}, spec: {{replicas: 1, template: {{spec: {{capacity: {capacity}, drain: {{deadlineSeconds: 5}}, template: {{spec: {{securityContext: {{seccompProfile: {{type: Unconfined}}}}, containers: [{{name: gameserver, resources: {{requests: {{cpu: {CPU_REQUEST_MILLIS}m, memory: 16Mi}}}}}}]}}}}}}}}}}}}"
+        "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: arena}}, spec: {{replicas: 1, template: {{spec: {{capacity: {capacity}, drain: {{deadlineSeconds: 5}}, template: {{spec: {{containers: [{{name: gameserver, resources: {{requests: {{cpu: {CPU_REQUEST_MILLIS}m, memory: 16Mi}}}}}}]}}}}}}}}}}}}"
     )
 }
 

@@ -12,7 +12,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use crate::{UNCONFINED, duel, duel_in, scale};
+use crate::{duel, duel_in, scale};
+
+/// The container runtime's own profile, which denies io_uring.
+const RUNTIME_DEFAULT: &str = "securityContext: {seccompProfile: {type: RuntimeDefault}},";
 
 /// C16, A12: dynamic host ports, never twice on a node, Ready by report, shown in the object.
 #[tokio::test]
@@ -21,7 +24,7 @@ async fn a_fleet_becomes_ready_with_an_address_each_and_three_writes_a_server() 
         let region = &scratch.region;
         let leader = operator::leader(region).await;
         let before = operator::writes(region, &leader).await;
-        drop(scratch.apply::<Fleet>(&duel(6, UNCONFINED)).await);
+        drop(scratch.apply::<Fleet>(&duel(6, "")).await);
         let servers = scratch.await_fleet("duel", 6).await;
         let after = operator::writes(region, &leader).await;
 
@@ -149,7 +152,7 @@ async fn await_pods(scratch: &Scratch, count: usize) {
 #[tokio::test]
 async fn objects_say_where_they_stand_from_their_first_moment_on() {
     in_namespace("standing", &[], async |scratch| {
-        let created: Fleet = scratch.apply(&duel(1, UNCONFINED)).await;
+        let created: Fleet = scratch.apply(&duel(1, "")).await;
         let created = serde_json::to_value(created).unwrap();
         assert_eq!(standing(&created), Standing::InProgress, "{created:#}");
         let since = created["metadata"]["resourceVersion"].as_str().unwrap();
@@ -187,7 +190,7 @@ async fn settle(scratch: &Scratch, from: &Value, replicas: usize) -> Value {
 #[tokio::test]
 async fn a_server_without_io_uring_plays_on_by_recvmmsg() {
     in_namespace("mmsg", &[Need::Bots], async |scratch| {
-        drop(scratch.apply::<Fleet>(&duel(1, "")).await);
+        drop(scratch.apply::<Fleet>(&duel(1, RUNTIME_DEFAULT)).await);
         let servers = scratch.await_fleet("duel", 1).await;
         assert_eq!(servers[0].status.as_ref().unwrap().backend.as_deref(), Some("mmsg"));
         let bots = Bots::start(scratch, "duel", 16, (1, 600, 1));

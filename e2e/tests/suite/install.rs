@@ -11,7 +11,7 @@ use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
 use serde_json::json;
 use std::collections::BTreeSet;
 
-use crate::{UNCONFINED, duel, duel_in};
+use crate::{duel, duel_in};
 
 const SCALER: &str = "{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {name: duel}, spec: {fleet: duel, min: 1, max: 2, policies: [{metric: player_count, upThreshold: 14, downThreshold: 8}]}}";
 
@@ -29,7 +29,7 @@ async fn kubectl_applies_shows_and_awaits_every_kind() {
         let sample = helm::repository(&format!("docs/samples/{}/region.yaml", region.id));
         let sample = std::fs::read_to_string(sample).unwrap();
         scratch.apply_everywhere(&sample).await;
-        for yaml in [&duel(1, UNCONFINED), SCALER] {
+        for yaml in [&duel(1, ""), SCALER] {
             let namespace = ["--namespace", &scratch.namespace, "apply", "--filename=-"];
             drop(kubectl_with(region, &namespace, yaml).await);
         }

@@ -130,7 +130,7 @@ pub struct AutoScalerStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, AbleToScale, ScalingLimited, Conflict.
+    /// Ready, AbleToScale, ScalingLimited, Conflict, Stalled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -1,10 +1,10 @@
 //! The CustomResourceDefinitions as they are installed, made from the types of this crate.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{AutoScaler, Fleet, GameServer, RegionCluster};
 
@@ -14,7 +14,20 @@ pub const CRD_FILE_BYTES_MAX: usize = 200 * 1024;
 
 /// All definitions, in the order in which people meet them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![RegionCluster::crd(), Fleet::crd(), GameServer::crd(), AutoScaler::crd()]
+    let mut all = vec![RegionCluster::crd(), Fleet::crd(), GameServer::crd(), AutoScaler::crd()];
+    all.iter_mut().for_each(begin_unobserved);
+    all
+}
+
+/// Gives every object a status of no generation from its first moment on: kstatus takes an object that says nothing for
+/// one that is as it should be. It costs no write, and nothing else in the status has a default.
+fn begin_unobserved(crd: &mut CustomResourceDefinition) {
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
+        if let Some(status) = root.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
+            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
+        }
+    }
 }
 
 /// Schema of a pod template without descriptions: with them the definition would not fit `kubectl apply`.
@@ -54,6 +67,15 @@ mod tests {
             let name = crd.metadata.name.clone().unwrap();
             let bytes = serde_json::to_vec(&crd).unwrap().len();
             assert!(bytes < CRD_FILE_BYTES_MAX, "{name}: {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn an_object_that_nobody_has_seen_says_so() {
+        for crd in all() {
+            let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+            let status = &schema["openAPIV3Schema"]["properties"]["status"];
+            assert_eq!(status["default"], json!({ "observedGeneration": -1 }), "{:?}", crd.metadata.name);
         }
     }
 

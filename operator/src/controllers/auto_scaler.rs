@@ -345,7 +345,8 @@ fn compute_status(
             let decided = vec![
                 Decided::new(types::READY, false, reason, message.clone()),
                 Decided::new(types::ABLE_TO_SCALE, false, reason, message.clone()),
-                Decided::new(types::CONFLICT, true, reason, message),
+                Decided::new(types::CONFLICT, true, reason, message.clone()),
+                Decided::new(types::STALLED, true, reason, message),
             ];
             AutoScalerStatus {
                 reason: Some(types::CONFLICT.to_owned()),

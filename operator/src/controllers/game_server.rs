@@ -100,7 +100,8 @@ enum Creation {
 
 async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, Error> {
     let namespace = server.namespace().unwrap_or_default();
-    context.bundles.ensure(&namespace).await.map_err(Error::Bundle)?;
+    let owner = server.owner_references().first().map(|owner| owner.uid.clone()).or_else(|| server.uid());
+    context.bundles.ensure_for(&namespace, owner.unwrap_or_default()).await.map_err(Error::Bundle)?;
     if !server.labels().contains_key(labels::FLEET) {
         let owner = server.controller_owner_ref(&()).unwrap_or_default();
         let secret = labels::fleet_secret_name(&server.name_any());
@@ -219,7 +220,10 @@ fn decide_conditions(observed: &Observed) -> Vec<Decided> {
         State::Recovering => {
             conditions.push(Decided::new(types::RECOVERING, true, observed.reason, message()));
         }
-        State::Ready | State::Unhealthy => {}
+        State::Unhealthy => {
+            conditions.push(Decided::new(types::STALLED, true, observed.reason, message()));
+        }
+        State::Ready => {}
     }
     conditions
 }

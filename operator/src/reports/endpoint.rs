@@ -195,12 +195,10 @@ impl Endpoint {
             .game_servers
             .get(&ObjectRef::new(&hello.game_server).within(&identity.namespace))
             .ok_or_else(|| StreamError::UnknownPod(named()))?;
-        let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == game_server.uid().as_ref());
-        if owned && hello.namespace == identity.namespace {
-            Ok(game_server)
-        } else {
-            Err(StreamError::WrongPod(named()))
-        }
+        let uid = game_server.uid();
+        let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref());
+        let claimed = hello.namespace == identity.namespace && Some(&hello.game_server_uid) == uid.as_ref();
+        if owned && claimed { Ok(game_server) } else { Err(StreamError::WrongPod(named())) }
     }
 
     /// Takes reports and sends orders until either side ends.

@@ -231,6 +231,28 @@ async fn a_secret_that_was_deleted_is_kept_again_as_it_was() {
     assert_eq!(secret_entry(&api.get(SECRET).unwrap(), "ca.crt"), bundle);
 }
 
+/// A namespace may go and come again under its name; whoever is new there brings that to light.
+#[tokio::test]
+async fn a_new_owner_finds_the_bundle_also_where_an_older_namespace_had_it() {
+    let api = MockApi::default();
+    let replica = Replica::start(&api, TERMS, START).await;
+    let bundles = Bundles::new(api.client(), Arc::clone(&replica.trust));
+    let gameservers = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gameservers.cranewing.dev";
+    let metadata = serde_json::json!({ "name": "gameservers.cranewing.dev", "uid": "definition" });
+    api.put(gameservers, serde_json::json!({ "metadata": metadata }));
+    for (owner, gone_before) in [("fleet", false), ("fleet-of-old", false), ("fleet-of-new", true)] {
+        if gone_before {
+            api.remove(BUNDLE);
+        }
+        bundles.ensure_for("games", owner.to_owned()).await.unwrap();
+        let config_map = api.get(BUNDLE).unwrap();
+        assert_eq!(config_map["metadata"]["ownerReferences"][0]["uid"], "definition");
+    }
+    api.take_seen();
+    bundles.ensure_for("games", "fleet".to_owned()).await.unwrap();
+    assert_eq!(api.take_briefs(), Vec::<String>::new(), "nothing is asked twice");
+}
+
 #[tokio::test]
 async fn a_settled_authority_is_read_and_nothing_is_written() {
     let api = MockApi::default();
