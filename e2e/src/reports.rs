@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A way from this machine to the report endpoint of one replica, for as long as this lives.
 pub struct Way {
     _forward: Child,
+    /// Kept open, because kubectl ends when it cannot say what it does.
+    _said: BufReader<ChildStdout>,
     port: u16,
 }
 
@@ -46,7 +48,8 @@ impl Way {
         // `Forwarding from 127.0.0.1:41234 -> 8443`
         let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next());
         let port = port.and_then(|port| port.parse().ok());
-        Self { _forward: forward, port: port.unwrap_or_else(|| panic!("kubectl said: {line}")) }
+        let port = port.unwrap_or_else(|| panic!("kubectl said: {line}"));
+        Self { _forward: forward, _said: said, port }
     }
 
     /// Sends bytes in plain, and gives what comes back before the stream ends.

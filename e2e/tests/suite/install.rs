@@ -55,7 +55,7 @@ async fn kubectl_applies_shows_and_awaits_every_kind() {
                 "no table with the columns {header:?}:\n{table}"
             );
         }
-        for cell in ["duel-0", "Ready", "uring", "Healthy", "Steady", "AsSpecified"] {
+        for cell in ["gameserver.cranewing.dev/duel-0", "Ready", "uring", "Healthy", "AsSpecified"] {
             assert!(table.split_whitespace().any(|word| word == cell), "{cell} is not in\n{table}");
         }
         drop(kubectl(region, &["delete", "--filename", &crds]).await);

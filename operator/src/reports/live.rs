@@ -44,6 +44,8 @@ struct Live {
     cpu_millis: u32,
     heard_at: Duration,
     told_at: Duration,
+    /// Players when it was last told of.
+    told_players: u32,
     tick_us: Rolling,
     input_latency_us: Rolling,
     queue_depth: Rolling,
@@ -118,6 +120,7 @@ impl LiveServers {
             cpu_millis: 0,
             heard_at: now,
             told_at: now,
+            told_players: 0,
             tick_us: Rolling::new(FIGURES_HALF, now),
             input_latency_us: Rolling::new(FIGURES_HALF, now),
             queue_depth: Rolling::new(QUEUE_HALF, now),
@@ -151,7 +154,8 @@ impl LiveServers {
         let Some(live) = servers.get_mut(uid) else { return };
         let was_silent = now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
         let turned = live.phase != report.phase || (live.players > 0) != (report.players > 0) || was_silent;
-        let moved = live.players != report.players;
+        // Measured by what was told: a figure that moved too soon after that is told of later.
+        let moved = live.told_players != report.players;
         live.phase = report.phase;
         live.players = report.players;
         live.cpu_millis = report.cpu_millis;
@@ -229,7 +233,7 @@ impl LiveServers {
 
     /// Nobody listening is no error: a standby has no controllers.
     fn tell(&self, live: &mut Live, now: Duration) {
-        live.told_at = now;
+        (live.told_at, live.told_players) = (now, live.players);
         drop(self.changes.send(live.object.clone()));
     }
 
@@ -348,6 +352,10 @@ mod tests {
         assert!(!told(7, Phase::Ready, 3), "nothing");
         assert!(told(8, Phase::Ready, 4), "a figure after five seconds");
         assert!(told(10, Phase::Ready, 4), "back after silence");
+        assert!(!told(11, Phase::Ready, 5), "a figure too soon");
+        assert!(!(12..15).any(|second| told(second, Phase::Ready, 5)), "still too soon");
+        assert!(told(15, Phase::Ready, 5), "told of when its time has come, though it moved no more");
+        assert!(!told(16, Phase::Ready, 5), "nothing");
     }
 
     #[test]

@@ -20,7 +20,12 @@ async fn a_server_takes_one_pod_and_one_status_to_ready_and_then_nothing() {
     world.reconcile_server("arena-0").await.unwrap();
     assert_eq!(
         world.api.take_briefs(),
-        ["GET configmaps/cranewing-report-ca", "PATCH configmaps/cranewing-report-ca", "POST pods"],
+        [
+            "GET configmaps/cranewing-report-ca",
+            "GET /apis/apiextensions.k8s.io/v1/customresourcedefinitions/gameservers.cranewing.dev",
+            "PATCH configmaps/cranewing-report-ca",
+            "POST pods"
+        ],
         "the bundle is published once a namespace, before the first pod"
     );
     world.reconcile_server("arena-0").await.unwrap();
