@@ -73,14 +73,14 @@ impl Bots {
     }
 
     /// Waits until so many play, and see what comes of their inputs.
-    pub async fn await_playing(&self, players: u64) -> Stats {
+    pub async fn await_playing(&self, players: u64) {
         eventually(&format!("{players} players"), PATIENCE, || async {
             match self.stats() {
-                Some(stats) if stats.players == players && stats.latency_us.p50 > 0 => Ok(stats),
+                Some(stats) if stats.players == players && stats.latency_us.p50 > 0 => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         })
-        .await
+        .await;
     }
 
     /// Sends them away, if they have not gone by themselves, and gives their last statistics.

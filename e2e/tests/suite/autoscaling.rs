@@ -46,7 +46,7 @@ async fn servers_follow_the_players_both_ways_and_nobody_is_disconnected() {
             if now >= 3 { Ok(()) } else { Err(format!("{now} replicas, {stats:?}")) }
         })
         .await;
-        drop(bots.await_playing(40).await);
+        bots.await_playing(40).await;
         eventually("one server when they left", PATIENCE, || async {
             let now = replicas(scratch).await?;
             if now == 1 { Ok(()) } else { Err(format!("{now} replicas, {:?}", bots.stats())) }
@@ -74,7 +74,7 @@ async fn a_horizontal_pod_autoscaler_follows_real_cpu_both_ways() {
         let percent = (2 * idle.max(2) * 100).div_ceil(CPU_REQUEST_MILLIS);
         drop(scratch.apply::<HorizontalPodAutoscaler>(&horizontal("cpu", percent)).await);
         let bots = Bots::start(scratch, "arena", 200, (2, 600, 1));
-        drop(bots.await_playing(200).await);
+        bots.await_playing(200).await;
         let busy = eventually("another server for the load", PATIENCE, || async {
             let (now, cpu) = (replicas(scratch).await?, mean_cpu_millis(scratch).await?);
             if now > 1 { Ok(cpu) } else { Err(format!("{now} replicas at {cpu} millis of CPU")) }

@@ -109,7 +109,7 @@ async fn kubectl_scales_both_ways_around_those_who_play() {
     in_namespace("scaled", &[Need::Bots], async |scratch| {
         duel_in(scratch, 2).await;
         let bots = Bots::start(scratch, "duel", 8, (1, 600, 1));
-        drop(bots.await_playing(8).await);
+        bots.await_playing(8).await;
         let taken = scratch.identities("duel").await;
         scale(scratch, "duel", 5).await;
         drop(scratch.await_fleet("duel", 5).await);
@@ -194,7 +194,7 @@ async fn a_server_without_io_uring_plays_on_by_recvmmsg() {
         let servers = scratch.await_fleet("duel", 1).await;
         assert_eq!(servers[0].status.as_ref().unwrap().backend.as_deref(), Some("mmsg"));
         let bots = Bots::start(scratch, "duel", 16, (1, 600, 1));
-        drop(bots.await_playing(16).await);
+        bots.await_playing(16).await;
         eventually("the server says who plays", PATIENCE, || async {
             let server =
                 scratch.api::<GameServer>().get("duel-0").await.map_err(|error| error.to_string())?;
