@@ -289,3 +289,22 @@ fn every_line_of_the_log_says_whom_it_is_about() {
         assert_eq!(about, expected, "{line}");
     }
 }
+
+#[test]
+fn a_bundle_with_a_new_authority_is_read_at_the_next_connect() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let mut replica = Replica::new(&old);
+    let (server, files) = start(replica.address(), &old.bundle);
+    let (mut stream, _) = replica.accept();
+    stream.welcome(&[&replica], random_bytes().unwrap());
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+
+    std::fs::write(&files.bundle.0, format!("{}{}", old.bundle, new.bundle)).unwrap();
+    stream.report("a changed file ends no stream", |report| report.phase == Phase::Ready);
+    replica.config = Arc::clone(&new.config);
+    drop(stream);
+    let (mut again, _) = replica.accept();
+    again.welcome(&[&replica], random_bytes().unwrap());
+    again.report("it trusts the new one without a restart", |report| report.phase == Phase::Ready);
+    assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));
+}
