@@ -44,10 +44,12 @@ pub(crate) struct Args {
 }
 
 /// How a stage ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
     failed: usize,
+    /// `NAME: REASON` of tests that need what this machine has not.
+    not_run: Vec<String>,
 }
 
 /// One line of the summary.
@@ -126,7 +128,7 @@ fn stage(name: &'static str, tests: bool, work: impl FnOnce() -> Result<Counts>)
     let start = clock::now();
     let (counts, error) = match work() {
         Ok(counts) => (counts, None),
-        Err(error) => (Counts { passed: 0, failed: 1 }, Some(format!("{error:#}"))),
+        Err(error) => (Counts { failed: 1, ..Counts::default() }, Some(format!("{error:#}"))),
     };
     if let Some(error) = &error {
         println!("{name} failed: {error}");
@@ -138,8 +140,8 @@ fn stage(name: &'static str, tests: bool, work: impl FnOnce() -> Result<Counts>)
 fn summarize(outcomes: &[Outcome], fast: bool) -> ExitCode {
     println!("\n{:<20}{:>8}  RESULT", "STAGE", "MINUTES");
     for outcome in outcomes {
-        let Counts { passed, failed } = outcome.counts;
-        let result = match (outcome.tests, failed, &outcome.error) {
+        let Counts { passed, failed, not_run } = &outcome.counts;
+        let result = match (outcome.tests, *failed, &outcome.error) {
             (_, _, Some(error)) => format!("FAILED  {}", error.lines().next().unwrap_or_default()),
             (true, 0, None) => format!("ok      {passed} passed"),
             (true, _, None) => format!("FAILED  {passed} passed, {failed} failed"),
@@ -147,13 +149,18 @@ fn summarize(outcomes: &[Outcome], fast: bool) -> ExitCode {
             (false, _, None) => "FAILED".to_owned(),
         };
         println!("{:<20}{:>8.1}  {result}", outcome.stage, outcome.took.as_secs_f64() / 60.0);
+        for test in not_run {
+            println!("{:<30}not run: {test}", "");
+        }
     }
     if fast {
         println!("{:<20}{:>8}  with the first path of the README left out by --fast", "end to end", "-");
     }
     let passed: usize = outcomes.iter().map(|outcome| outcome.counts.passed).sum();
     let failed: usize = outcomes.iter().map(|outcome| outcome.counts.failed).sum();
-    println!("{passed} passed, {failed} failed");
+    let not_run: usize = outcomes.iter().map(|outcome| outcome.counts.not_run.len()).sum();
+    let left_out = if not_run > 0 { format!(", {not_run} not run") } else { String::new() };
+    println!("{passed} passed, {failed} failed{left_out}");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -164,7 +171,7 @@ fn check(command: &mut Command) -> Result<Counts> {
     if !status.success() {
         bail!("see above");
     }
-    Ok(Counts { passed: 1, failed: 0 })
+    Ok(Counts { passed: 1, ..Counts::default() })
 }
 
 /// `cargo test`, whose own words stay visible while its counts are read off them.
@@ -174,14 +181,17 @@ fn tests(command: &mut Command) -> Result<Counts> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start {command:?}"))?;
-    let mut counts = Counts { passed: 0, failed: 0 };
+    let mut counts = Counts::default();
     let stdout = child.stdout.take().context("the output is piped")?;
     for line in BufReader::new(stdout).lines() {
         let line = line.context("failed to read what the tests say")?;
         println!("{line}");
-        if let Some(found) = result_line(&line) {
-            counts.passed += found.passed;
-            counts.failed += found.failed;
+        if let Some(test) = line.strip_prefix("not run: ") {
+            counts.not_run.push(test.to_owned());
+        }
+        if let Some((passed, failed)) = result_line(&line) {
+            counts.passed += passed;
+            counts.failed += failed;
         }
     }
     let status = child.wait().context("failed to wait for the tests")?;
@@ -191,16 +201,18 @@ fn tests(command: &mut Command) -> Result<Counts> {
     if counts.passed + counts.failed == 0 {
         bail!("no test ran");
     }
+    // what was not run ended well for the runner and counts for nothing here
+    counts.passed = counts.passed.saturating_sub(counts.not_run.len());
     Ok(counts)
 }
 
-/// `test result: ok. 3 passed; 0 failed; ...`
-fn result_line(line: &str) -> Option<Counts> {
+/// Passed and failed of `test result: ok. 3 passed; 0 failed; ...`
+fn result_line(line: &str) -> Option<(usize, usize)> {
     let (_, figures) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let figure = |name: &str| {
         figures.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse::<usize>().ok())
     };
-    Some(Counts { passed: figure("passed")?, failed: figure("failed")? })
+    Some((figure("passed")?, figure("failed")?))
 }
 
 /// Licences, banned crates and sources by `deny.toml`. Advisories need a database from outside and are not asked.
@@ -274,7 +286,8 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     // with the whole workspace, so that every dependency has the features it was already compiled with
     suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     suite.args(self::suite(checkout)?);
-    suite.args(["--", "--test-threads=1"]);
+    // a test takes one of the three regions for itself
+    suite.args(["--", "--test-threads=3"]);
     suite.envs(surroundings.variables());
     for region in &state.regions {
         suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
@@ -311,8 +324,16 @@ mod tests {
     #[test]
     fn counts_are_read_off_the_closing_line_of_cargo_test() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.02s";
-        assert_eq!(result_line(line), Some(Counts { passed: 12, failed: 3 }));
+        assert_eq!(result_line(line), Some((12, 3)));
         assert_eq!(result_line("test up::tests::a_rule ... ok"), None);
+    }
+
+    #[test]
+    fn what_was_not_run_is_named_and_did_not_pass() {
+        let said = "not run: a: no engine\ntest a ... ok\ntest result: ok. 2 passed; 0 failed; 0 ignored\n";
+        let counts = tests(Command::new("printf").arg(said)).unwrap();
+        let not_run = vec!["a: no engine".to_owned()];
+        assert_eq!(counts, Counts { passed: 1, failed: 0, not_run });
     }
 
     #[test]
