@@ -94,7 +94,8 @@ fn keep(checkout: &Checkout, name: &str, program: &Path) -> Result<PathBuf> {
     Ok(kept)
 }
 
-fn compile(checkout: &Checkout) -> Result<PathBuf> {
+/// Compiles all programs, static and optimized, and gives their directory.
+pub(crate) fn compile(checkout: &Checkout) -> Result<PathBuf> {
     let triple = host_triple()?;
     let mut cargo = cargo(checkout)?;
     // one build for all, so that what they share is compiled once

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::page::Page;
 use crate::checkout::Checkout;
+use crate::images;
 use crate::process;
 use crate::progress::Progress;
-use crate::target::{self, cargo};
 
 /// What the page shows of each run, with the unit.
 const FIGURES: [(&str, &str, f64); 4] = [
@@ -23,12 +23,7 @@ const FIGURES: [(&str, &str, f64); 4] = [
 
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     let progress = Progress::new();
-    progress.step("compile game server, bots and toy", |_| {
-        let mut build = cargo(checkout)?;
-        build.args(["build", "--locked", "--release", "--package=gameserver", "--package=gameserver-bots"]);
-        process::run(&mut build, &checkout.log("compile"))
-    })?;
-    let programs = target::directory(checkout).join("release");
+    let programs = progress.step("compile game server, bots and toy", |_| images::compile(checkout))?;
     let out = checkout.state().join("input.json");
     progress.step("1000 bots on each in turn", |_| {
         let mut bench = Command::new(programs.join("bots"));
