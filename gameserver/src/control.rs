@@ -206,8 +206,9 @@ impl Control {
 
     fn send_report(&mut self) {
         let Some(report) = &self.report else { return };
-        let (now, cpu) = (self.clock.monotonic(), process_cpu_time());
-        let message = self.reporter.report(now, cpu, &self.zone.board, *self.phase.borrow());
+        let now = (self.clock.monotonic(), process_cpu_time());
+        let newest = self.orders.newest();
+        let message = self.reporter.report(now, &self.zone.board, *self.phase.borrow(), newest);
         // an error says that no stream is open
         let _streams = report.reports.send(Arc::new(message));
     }

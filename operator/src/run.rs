@@ -248,6 +248,7 @@ async fn lead(shared: Shared, mut leading: watch::Receiver<bool>, stop: Cancella
         }
         drop(began);
         shared.metrics.leader.set(1);
+        shared.live.forget_orders();
         let context = Arc::new(shared.context());
         tokio::select! {
             () = controllers::run(context) => warn!("the controllers ended"),

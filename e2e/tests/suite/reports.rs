@@ -82,6 +82,7 @@ fn full_house() -> Report {
         timeouts_total: 0,
         rejects_total: 0,
         late_ticks_total: 0,
+        newest_order: None,
     }
 }
 

@@ -116,6 +116,10 @@ pub struct Report {
     pub rejects_total: u64,
     /// Ticks that started a whole tick late or more since the process started.
     pub late_ticks_total: u64,
+    /// Highest number of a drain order seen, in force or taken back: an older one is ignored, so a leader whose clock
+    /// is behind numbers its own above it.
+    #[serde(default)]
+    pub newest_order: Option<u64>,
 }
 
 /// What an operator replica tells a game server.

@@ -44,6 +44,11 @@ impl DrainOrders {
         self.terminating || self.in_force.is_some()
     }
 
+    /// Highest number seen, in force or taken back.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
     /// The replicas' order in force.
     pub(crate) fn in_force(&self) -> Option<u64> {
         self.in_force

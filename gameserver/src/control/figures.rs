@@ -25,7 +25,13 @@ impl Reporter {
     }
 
     /// What happened since the last report.
-    pub(crate) fn report(&mut self, now: Duration, cpu: Duration, board: &Board, phase: Phase) -> Report {
+    pub(crate) fn report(
+        &mut self,
+        (now, cpu): (Duration, Duration),
+        board: &Board,
+        phase: Phase,
+        newest_order: Option<u64>,
+    ) -> Report {
         self.seq += 1;
         let period = now.saturating_sub(self.at);
         let used = cpu.saturating_sub(self.cpu);
@@ -47,6 +53,7 @@ impl Reporter {
             timeouts_total: board.get(Figure::Timeouts),
             rejects_total: board.get(Figure::RejectedInputs),
             late_ticks_total: board.get(Figure::LateTicks),
+            newest_order,
         };
         (self.tick, self.input_latency, self.queue_depth) = (tick, input_latency, queue_depth);
         (self.cpu, self.at) = (cpu, now);
@@ -84,12 +91,13 @@ mod tests {
         let mut reporter = Reporter::new(Duration::ZERO, Duration::ZERO);
         board.record(Distribution::TickWork, 100);
         board.set(Figure::Joins, 2);
-        let first = reporter.report(1000 * MS, 250 * MS, &board, Phase::Ready);
+        let first = reporter.report((1000 * MS, 250 * MS), &board, Phase::Ready, None);
         assert_eq!((first.seq, first.cpu_millis, first.joins_total), (1, 250, 2));
         assert_eq!((first.tick_us.buckets.len(), first.tick_us.sum), (1, 100));
-        let second = reporter.report(3000 * MS, 260 * MS, &board, Phase::Ready);
+        let second = reporter.report((3000 * MS, 260 * MS), &board, Phase::Ready, Some(7));
         assert_eq!((second.seq, second.cpu_millis, second.joins_total), (2, 5, 2));
         assert!(second.tick_us.buckets.is_empty());
+        assert_eq!((first.newest_order, second.newest_order), (None, Some(7)));
     }
 
     #[test]

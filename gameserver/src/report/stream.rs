@@ -186,6 +186,7 @@ mod tests {
             timeouts_total: 0,
             rejects_total: 0,
             late_ticks_total: 0,
+            newest_order: None,
         })
     }
 

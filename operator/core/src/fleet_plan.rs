@@ -1,7 +1,7 @@
 //! What to do so that a Fleet has as many game servers as it asks for.
 //!
 //! Rules: what is in use is never drained by scaling; what is not is drained first and deleted only after its
-//! acknowledgement; a server that nobody has heard counts as in use and as unavailable; a leader that has not heard
+//! acknowledgement and only while nobody is on it; a server that nobody has heard counts as in use and as unavailable; a leader that has not heard
 //! its servers yet deletes nothing. Numbers are the lowest free ones, so that a create whose answer was lost is
 //! repeated under the same name and never doubles.
 
@@ -87,7 +87,7 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         release_surplus(&mut plan, &serving, serving.len() - wanted, fleet.settled_in);
     }
     for server in draining {
-        if server.drained && fleet.settled_in {
+        if server.drained && !server.in_use && fleet.settled_in {
             plan.delete.push(server.number);
         } else if !server.drain_ordered {
             // Ordered by an earlier leader: confirm it, so that this one hears the acknowledgement.
@@ -223,7 +223,9 @@ mod tests {
     fn a_drained_server_is_deleted_only_after_its_acknowledgement() {
         assert_eq!(plan(0, &[server(0, State::Draining)]), FleetPlan::default());
         let drained = ServerView { drained: true, ..server(0, State::Draining) };
-        assert_eq!(plan(0, &[drained]).delete, [0]);
+        assert_eq!(plan(0, std::slice::from_ref(&drained)).delete, [0]);
+        let used = ServerView { in_use: true, ..drained };
+        assert_eq!(plan(0, &[used]), FleetPlan::default(), "whatever was acknowledged once");
     }
 
     #[test]

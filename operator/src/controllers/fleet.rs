@@ -156,14 +156,14 @@ async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &Flee
         context.keys.ensure(&namespace, &secret, owner).await.map_err(Error::Secret)?;
     }
     let member = |number: &u32| members.iter().find(|member| member.number == *number);
-    let order = context.clock.unix_ms();
+    let now_ms = context.clock.unix_ms();
     for member in undrain.iter().filter_map(member) {
-        let taken = context.live.order_undrain(&member.object.uid().unwrap_or_default(), order);
-        about(&*member.object).in_scope(|| info!(order, taken, "takes the drain back"));
+        let order = context.live.order_undrain(&member.object.uid().unwrap_or_default(), now_ms);
+        about(&*member.object).in_scope(|| info!(order, taken = order.is_some(), "takes the drain back"));
     }
     for member in drain.iter().filter_map(member) {
-        let taken = context.live.order_drain(&member.object.uid().unwrap_or_default(), order);
-        about(&*member.object).in_scope(|| info!(order, taken, "orders a drain"));
+        let order = context.live.order_drain(&member.object.uid().unwrap_or_default(), now_ms);
+        about(&*member.object).in_scope(|| info!(order, taken = order.is_some(), "orders a drain"));
     }
     let api: Api<GameServer> = Api::namespaced(context.client.clone(), &namespace);
     for member in delete.iter().filter_map(member) {

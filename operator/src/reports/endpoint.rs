@@ -207,12 +207,12 @@ impl Endpoint {
         stream: Greeted<S>,
         stop: CancellationToken,
     ) -> Result<(), StreamError> {
-        let Greeted { uid, number: _, about: _, mut reader, mut write, mut orders } = stream;
+        let Greeted { uid, number, about: _, mut reader, mut write, mut orders } = stream;
         let mut replicas = self.replicas.clone();
         let reading = async {
             loop {
                 match timeout(SILENCE_MAX, reader.read()).await {
-                    Ok(message) => self.take(&uid, message?),
+                    Ok(message) => self.take((&uid, number), message?),
                     Err(_elapsed) => return Err::<(), StreamError>(StreamError::TooSlow),
                 }
             }
@@ -242,15 +242,15 @@ impl Endpoint {
         }
     }
 
-    fn take(&self, uid: &str, message: ServerMessage) {
+    fn take(&self, stream: (&str, u64), message: ServerMessage) {
         let now = self.clock.elapsed();
         let outcome = match message {
             ServerMessage::Report(report) => {
-                self.live.report(now, uid, &report);
+                self.live.report(now, stream, &report);
                 "accepted"
             }
             ServerMessage::DrainAcked { order } => {
-                self.live.drained(now, uid, order);
+                self.live.drained(now, stream, order);
                 "accepted"
             }
             ServerMessage::Hello(_) => "invalid",

@@ -4,6 +4,8 @@
 //! - At most one stream a server counts: the newest.
 //! - Whoever must act hears of a change: of transitions at once, of figures at most each five seconds a server.
 //! - An entry is dropped when its GameServer is gone, not when its stream breaks.
+//! - A drain order counts as given only while nothing speaks against it: the server that reconnects, or has seen a newer
+//!   one, says so, and who begins to lead forgets all that it once ordered.
 
 use gameserver_contract::{Backend, Hello, Histogram, OperatorMessage, Phase, Report};
 use kube::runtime::reflector::ObjectRef;
@@ -50,6 +52,8 @@ struct Live {
     input_latency_us: Rolling,
     queue_depth: Rolling,
     order: Option<Order>,
+    /// Highest number of an order that the server is known to have seen, whoever gave it.
+    newest_order: Option<u64>,
     orders: mpsc::Sender<OperatorMessage>,
 }
 
@@ -125,12 +129,18 @@ impl LiveServers {
             input_latency_us: Rolling::new(FIGURES_HALF, now),
             queue_depth: Rolling::new(QUEUE_HALF, now),
             order: None,
+            newest_order: None,
             orders: orders.clone(),
         });
         if live.facts.boot_unix_ms != facts.boot_unix_ms {
             // Another process: it knows of no order and has no players yet.
-            (live.phase, live.players, live.order) = (Phase::Starting, 0, None);
+            (live.phase, live.players, live.order, live.newest_order) = (Phase::Starting, 0, None, None);
         }
+        if live.order.map(|order| order.number) != hello.drain_order {
+            // It was lost with the stream before, or somebody else's holds by now.
+            live.order = None;
+        }
+        live.newest_order = live.newest_order.max(hello.drain_order);
         live.facts = facts;
         live.orders = orders;
         live.stream += 1;
@@ -148,12 +158,20 @@ impl LiveServers {
         }
     }
 
-    /// A report came.
-    pub(crate) fn report(&self, now: Duration, uid: &str, report: &Report) {
+    /// A report came over the stream with this number; one of a stream that another has followed says nothing any more.
+    pub(crate) fn report(&self, now: Duration, (uid, stream): (&str, u64), report: &Report) {
         let mut servers = self.lock();
-        let Some(live) = servers.get_mut(uid) else { return };
+        let Some(live) = servers.get_mut(uid).filter(|live| live.stream == stream) else { return };
+        live.newest_order = live.newest_order.max(report.newest_order);
+        let overtaken = live.order.is_some_and(|order| live.newest_order > Some(order.number));
+        if overtaken {
+            live.order = None;
+        }
         let was_silent = now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
-        let turned = live.phase != report.phase || (live.players > 0) != (report.players > 0) || was_silent;
+        let turned = live.phase != report.phase
+            || (live.players > 0) != (report.players > 0)
+            || was_silent
+            || overtaken;
         // Measured by what was told: a figure that moved too soon after that is told of later.
         let moved = live.told_players != report.players;
         live.phase = report.phase;
@@ -168,9 +186,9 @@ impl LiveServers {
         }
     }
 
-    /// The drain with this number is complete.
-    pub(crate) fn drained(&self, now: Duration, uid: &str, number: u64) {
-        if let Some(live) = self.lock().get_mut(uid)
+    /// The drain with this number is complete, says the server over the stream with that number.
+    pub(crate) fn drained(&self, now: Duration, (uid, stream): (&str, u64), number: u64) {
+        if let Some(live) = self.lock().get_mut(uid).filter(|live| live.stream == stream)
             && let Some(order) = live.order.as_mut().filter(|order| order.number == number)
         {
             order.drained = true;
@@ -178,27 +196,32 @@ impl LiveServers {
         }
     }
 
-    /// Orders a drain. False when no stream takes the order; it is planned again then.
-    pub(crate) fn order_drain(&self, uid: &str, number: u64) -> bool {
+    /// Orders a drain at this time by the wall clock; answers its number, which is above every one that the server is
+    /// known to have seen, whatever the clocks of earlier leaders were. `None` when no stream takes the order; it is
+    /// planned again then.
+    pub(crate) fn order_drain(&self, uid: &str, now_ms: u64) -> Option<u64> {
         let mut servers = self.lock();
-        let Some(live) = servers.get_mut(uid).filter(|live| live.connected) else { return false };
-        let taken = live.orders.try_send(OperatorMessage::Drain { order: number }).is_ok();
-        if taken {
-            live.order = Some(Order { number, drained: false });
-        }
-        taken
+        let live = servers.get_mut(uid).filter(|live| live.connected)?;
+        let number = live.newest_order.map_or(now_ms, |newest| now_ms.max(newest.saturating_add(1)));
+        live.orders.try_send(OperatorMessage::Drain { order: number }).ok()?;
+        live.order = Some(Order { number, drained: false });
+        live.newest_order = Some(number);
+        Some(number)
     }
 
-    /// Takes a drain back.
-    pub(crate) fn order_undrain(&self, uid: &str, number: u64) -> bool {
+    /// Takes back whatever drain is in force; answers its number, as [`Self::order_drain`] does.
+    pub(crate) fn order_undrain(&self, uid: &str, now_ms: u64) -> Option<u64> {
         let mut servers = self.lock();
-        let Some(live) = servers.get_mut(uid).filter(|live| live.connected) else { return false };
-        let order = live.order.map_or(number, |order| order.number);
-        let taken = live.orders.try_send(OperatorMessage::Undrain { order }).is_ok();
-        if taken {
-            live.order = None;
-        }
-        taken
+        let live = servers.get_mut(uid).filter(|live| live.connected)?;
+        let number = live.newest_order.unwrap_or(now_ms);
+        live.orders.try_send(OperatorMessage::Undrain { order: number }).ok()?;
+        (live.order, live.newest_order) = (None, Some(number));
+        Some(number)
+    }
+
+    /// This replica begins to lead: what it ordered when it led before may have been taken back since.
+    pub(crate) fn forget_orders(&self) {
+        self.lock().values_mut().for_each(|live| live.order = None);
     }
 
     /// The server as it is now, if it was ever heard.
@@ -277,6 +300,7 @@ mod tests {
             timeouts_total: 0,
             rejects_total: 0,
             late_ticks_total: 0,
+            newest_order: None,
         }
     }
 
@@ -304,20 +328,20 @@ mod tests {
 
     #[test]
     fn a_drain_is_complete_only_by_its_own_number() {
-        let (live, mut received, _) = connected();
-        assert!(live.order_drain("u", 7));
+        let (live, mut received, stream) = connected();
+        assert_eq!(live.order_drain("u", 7), Some(7));
         assert_eq!(received.try_recv().unwrap(), OperatorMessage::Drain { order: 7 });
-        live.drained(at(1), "u", 6);
+        live.drained(at(1), ("u", stream), 6);
         assert!(!live.get(at(1), "u").unwrap().drained);
-        live.drained(at(1), "u", 7);
+        live.drained(at(1), ("u", stream), 7);
         assert!(live.get(at(1), "u").unwrap().drained);
     }
 
     #[test]
     fn a_process_that_restarted_has_no_players_and_no_order() {
-        let (live, _received, _) = connected();
-        live.report(at(1), "u", &report(Phase::Ready, 9));
-        assert!(live.order_drain("u", 7));
+        let (live, _received, stream) = connected();
+        live.report(at(1), ("u", stream), &report(Phase::Ready, 9));
+        assert_eq!(live.order_drain("u", 7), Some(7));
         let (orders, _received) = mpsc::channel(ORDERS_MAX);
         live.connect(at(2), "u", &hello(2), orders);
         let snapshot = live.get(at(2), "u").unwrap();
@@ -328,19 +352,87 @@ mod tests {
     }
 
     #[test]
+    fn after_a_reconnection_only_the_order_that_the_server_knows_counts_as_given() {
+        for (name, known, counts) in
+            [("it has it", Some(7), true), ("lost on its way", None, false), ("another's", Some(9), false)]
+        {
+            let (live, _received, stream) = connected();
+            assert_eq!(live.order_drain("u", 7), Some(7));
+            live.drained(at(1), ("u", stream), 7);
+            let (orders, _received) = mpsc::channel(ORDERS_MAX);
+            live.connect(at(2), "u", &Hello { drain_order: known, ..hello(1) }, orders);
+            let snapshot = live.get(at(2), "u").unwrap();
+            assert_eq!((snapshot.drain_ordered, snapshot.drained), (counts, counts), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_begins_to_lead_forgets_what_it_once_ordered() {
+        let (live, _received, stream) = connected();
+        assert_eq!(live.order_drain("u", 7), Some(7));
+        live.drained(at(1), ("u", stream), 7);
+        live.forget_orders();
+        live.drained(at(1), ("u", stream), 7);
+        let snapshot = live.get(at(1), "u").unwrap();
+        assert_eq!((snapshot.drain_ordered, snapshot.drained), (false, false));
+        assert_eq!(live.order_drain("u", 7), Some(8), "and its next order is another");
+    }
+
+    #[test]
+    fn orders_are_numbered_above_all_that_the_server_has_seen() {
+        let orders = || mpsc::channel(ORDERS_MAX);
+        let (live, (sender, _received)) = (LiveServers::new(), orders());
+        let in_force = Hello { drain_order: Some(1000), ..hello(1) };
+        let stream = live.connect(at(0), "u", &in_force, sender);
+        assert_eq!(live.order_undrain("u", 7), Some(1000), "what is in force is taken back, whoever's it is");
+        assert_eq!(live.order_drain("u", 7), Some(1001), "a clock that is behind");
+        assert_eq!(live.order_undrain("u", 7), Some(1001));
+        live.report(at(1), ("u", stream), &Report { newest_order: Some(2000), ..report(Phase::Ready, 0) });
+        assert_eq!(live.order_drain("u", 7), Some(2001), "another's, taken back since");
+        assert_eq!(live.order_drain("u", 9000), Some(9000), "a clock that is right");
+    }
+
+    #[test]
+    fn an_order_is_void_when_the_server_has_seen_a_newer_one() {
+        let (live, _received, stream) = connected();
+        let mut changes = live.changes();
+        assert_eq!(live.order_drain("u", 7), Some(7));
+        live.report(at(1), ("u", stream), &Report { newest_order: Some(7), ..report(Phase::Starting, 0) });
+        assert!(live.get(at(1), "u").unwrap().drain_ordered);
+        assert!(changes.try_recv().is_err());
+        live.report(at(1), ("u", stream), &Report { newest_order: Some(8), ..report(Phase::Starting, 0) });
+        assert!(!live.get(at(1), "u").unwrap().drain_ordered);
+        assert!(changes.try_recv().is_ok(), "and the fleet is planned again");
+    }
+
+    #[test]
+    fn what_an_older_stream_still_brings_says_nothing() {
+        let (live, _received, first) = connected();
+        let (orders, _received) = mpsc::channel(ORDERS_MAX);
+        let second = live.connect(at(1), "u", &hello(2), orders);
+        assert_eq!(live.order_drain("u", 7), Some(7));
+        live.report(at(2), ("u", first), &report(Phase::Ready, 9));
+        live.drained(at(2), ("u", first), 7);
+        let snapshot = live.get(at(2), "u").unwrap();
+        assert_eq!((snapshot.stream.phase, snapshot.players, snapshot.drained), (Phase::Starting, 0, false));
+        live.report(at(2), ("u", second), &report(Phase::Ready, 9));
+        assert_eq!(live.get(at(2), "u").unwrap().players, 9);
+    }
+
+    #[test]
     fn an_order_without_a_stream_is_not_taken() {
         let (live, _received, stream) = connected();
         live.disconnect(at(1), "u", stream);
-        assert!(!live.order_drain("u", 7));
-        assert!(!live.order_drain("unknown", 7));
+        assert_eq!(live.order_drain("u", 7), None);
+        assert_eq!(live.order_drain("unknown", 7), None);
     }
 
     #[test]
     fn transitions_are_told_at_once_and_figures_each_five_seconds() {
-        let (live, _received, _) = connected();
+        let (live, _received, stream) = connected();
         let mut changes = live.changes();
         let mut told = |now, phase, players| {
-            live.report(at(now), "u", &report(phase, players));
+            live.report(at(now), ("u", stream), &report(phase, players));
             changes.try_recv().is_ok()
         };
         assert!(told(1, Phase::Ready, 0), "phase");

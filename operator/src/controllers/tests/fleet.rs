@@ -106,13 +106,39 @@ async fn a_server_too_many_is_drained_and_deleted_by_its_uid_after_its_word() {
 
     world.report("arena-1", Phase::Draining, 0);
     let uid = world.server("arena-1").metadata.uid.clone().unwrap();
-    world.context.live.drained(world.context.clock.elapsed(), &uid, order);
+    world.acknowledge("arena-1", order);
     world.reconcile_fleet().await.unwrap();
     let seen = world.api.take_seen();
     let deletes: Vec<_> = seen.iter().filter(|seen| seen.method == "DELETE").collect();
     assert_eq!(deletes.len(), 1);
     assert_eq!(deletes[0].brief(), "DELETE gameservers/arena-1");
     assert_eq!(deletes[0].body["preconditions"]["uid"], json!(uid));
+}
+
+/// It was drained by a leader that lost the lease; the next one took the drain back, and players came.
+#[tokio::test]
+async fn a_drain_that_somebody_else_took_back_deletes_nothing_when_its_leader_leads_again() {
+    for forgets in [true, false] {
+        let mut world = World::with_running_fleet(2).await;
+        let mut fleet = world.api.get(&ours("fleets", "arena")).unwrap();
+        fleet["spec"]["replicas"] = json!(1);
+        world.put(&ours("fleets", "arena"), &fleet);
+        world.reconcile_fleet().await.unwrap();
+        let OperatorMessage::Drain { order } = world.streams[1].try_recv().unwrap() else {
+            panic!("no drain")
+        };
+        world.report("arena-1", Phase::Draining, 0);
+        world.acknowledge("arena-1", order);
+        if forgets {
+            world.context.live.forget_orders();
+        }
+        world.report("arena-1", Phase::Ready, 3);
+        world.api.take_seen();
+        world.reconcile_fleet().await.unwrap();
+        let briefs = world.api.take_briefs();
+        assert!(!briefs.iter().any(|brief| brief.starts_with("DELETE")), "{forgets}: {briefs:?}");
+        assert!(world.streams[1].try_recv().is_err(), "nor is a server with players drained");
+    }
 }
 
 #[tokio::test]

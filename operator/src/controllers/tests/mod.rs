@@ -28,6 +28,7 @@ use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
 use operator_core::authority::Terms;
 use operator_core::host_ports::PortRange;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,6 +44,8 @@ struct World {
     feeds: Feeds,
     /// Streams of game servers, kept open.
     streams: Vec<mpsc::Receiver<OperatorMessage>>,
+    /// Number of each server's newest stream, by uid.
+    numbers: HashMap<String, u64>,
 }
 
 struct Feeds {
@@ -89,7 +92,8 @@ impl World {
             clock,
             leading_since: Duration::ZERO,
         };
-        let mut world = Self { api, context: Arc::new(context), feeds, streams: Vec::new() };
+        let mut world =
+            Self { api, context: Arc::new(context), feeds, streams: Vec::new(), numbers: HashMap::new() };
         world.put("/api/v1/nodes/node", &json!({ "metadata": { "name": "node" } }));
         world.bring();
         world.api.take_seen();
@@ -150,13 +154,22 @@ impl World {
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         self.streams.push(received);
         let uid = self.server(name).uid().unwrap();
-        self.context.live.connect(self.context.clock.elapsed(), &uid, &hello(name), orders);
+        let number = self.context.live.connect(self.context.clock.elapsed(), &uid, &hello(name), orders);
+        self.numbers.insert(uid, number);
         self.report(name, phase, players);
     }
 
     fn report(&self, name: &str, phase: Phase, players: u32) {
         let uid = self.server(name).uid().unwrap();
-        self.context.live.report(self.context.clock.elapsed(), &uid, &report(phase, players));
+        let stream = (uid.as_str(), self.numbers[&uid]);
+        self.context.live.report(self.context.clock.elapsed(), stream, &report(phase, players));
+    }
+
+    /// The server's word that this drain is complete.
+    fn acknowledge(&self, name: &str, order: u64) {
+        let uid = self.server(name).uid().unwrap();
+        let stream = (uid.as_str(), self.numbers[&uid]);
+        self.context.live.drained(self.context.clock.elapsed(), stream, order);
     }
 
     async fn reconcile_fleet(&mut self) -> Result<(), super::fleet::Error> {
@@ -260,5 +273,6 @@ fn report(phase: Phase, players: u32) -> Report {
         timeouts_total: 0,
         rejects_total: 0,
         late_ticks_total: 0,
+        newest_order: None,
     }
 }
