@@ -36,6 +36,11 @@ pub fn fleet_secret_name(fleet: &str) -> String {
     format!("{fleet}-keys")
 }
 
+/// Name of the Secret that holds the key of a GameServer without a Fleet. No Fleet's Secret can have such a name.
+pub fn server_secret_name(game_server: &str) -> String {
+    format!("{game_server}-server-key")
+}
+
 /// Label selector that matches the Pods of a Fleet, as the scale subresource publishes it.
 pub fn fleet_selector(fleet: &str) -> String {
     format!("{FLEET}={fleet}")

@@ -18,7 +18,7 @@ use super::game_server::STALLING;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 use crate::about::about;
-use crate::reports::keys::KeyError;
+use crate::reports::keys::{KeyError, SecretOf};
 use crate::runtime::telemetry::chain;
 
 /// How long a fresh leader waits for servers to be heard before it deletes any (rules 13).
@@ -149,11 +149,8 @@ fn view(member: &Member) -> ServerView {
 async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &FleetPlan) -> Result<(), Error> {
     let FleetPlan { create, drain, undrain, delete, waiting: _, partial: _ } = plan;
     let namespace = fleet.namespace().unwrap_or_default();
-    let name = fleet.name_any();
-    if members.is_empty() && !create.is_empty() {
-        let owner = fleet.controller_owner_ref(&()).unwrap_or_default();
-        let secret = labels::fleet_secret_name(&name);
-        context.keys.ensure(&namespace, &secret, owner).await.map_err(Error::Secret)?;
+    if !create.is_empty() {
+        context.keys.ensure(&namespace, &SecretOf::fleet(fleet)).await.map_err(Error::Secret)?;
     }
     let member = |number: &u32| members.iter().find(|member| member.number == *number);
     let now_ms = context.clock.unix_ms();

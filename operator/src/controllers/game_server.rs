@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
-use operator_api::{GameServer, GameServerState, GameServerStatus, PortStatus, labels};
+use operator_api::{GameServer, GameServerState, GameServerStatus, PortStatus};
 use operator_core::host_ports::NoFreePort;
 use operator_core::server_state::State;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::context::Context;
 use super::observe::{Observed, observe_server, to_api};
 use super::pace::{News, Turn};
 use super::pod::{build_pod, host_ports_of};
-use crate::reports::keys::KeyError;
+use crate::reports::keys::{KeyError, SecretOf};
 use crate::runtime::clock::since;
 use crate::runtime::telemetry::chain;
 
@@ -100,12 +100,11 @@ enum Creation {
 
 async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, Error> {
     let namespace = server.namespace().unwrap_or_default();
-    let owner = server.owner_references().first().map(|owner| owner.uid.clone()).or_else(|| server.uid());
-    context.bundles.ensure_for(&namespace, owner.unwrap_or_default()).await.map_err(Error::Bundle)?;
-    if !server.labels().contains_key(labels::FLEET) {
-        let owner = server.controller_owner_ref(&()).unwrap_or_default();
-        let secret = labels::fleet_secret_name(&server.name_any());
-        context.keys.ensure(&namespace, &secret, owner).await.map_err(Error::Secret)?;
+    // A Fleet's is made by its own controller, before its first server.
+    let secret = SecretOf::server(server);
+    context.bundles.ensure_for(&namespace, secret.owner.uid.clone()).await.map_err(Error::Bundle)?;
+    if Some(&secret.owner.uid) == server.uid().as_ref() {
+        context.keys.ensure(&namespace, &secret).await.map_err(Error::Secret)?;
     }
     let reserved = context.ports.reserve(
         (&namespace, &server.name_any()),

@@ -4,7 +4,7 @@ use gameserver_contract::{CONTRACT_VERSION, Hello, OperatorMessage, ServerMessag
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use operator_api::{GameServer, labels};
+use operator_api::GameServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tracing::{Instrument, Span, debug, info, warn};
 
 use super::frame::{FrameError, FrameReader, write_frame};
 use super::identity::{IdentityError, PodIdentity, Verifier};
-use super::keys::{FleetKeys, KeyError};
+use super::keys::{FleetKeys, KeyError, SecretOf};
 use super::live::{LiveServers, ORDERS_MAX};
 use crate::about::about;
 use crate::runtime::clock::Clock;
@@ -178,8 +178,7 @@ impl Endpoint {
         let identity = self.verifier.verify(&hello.token).await.map_err(StreamError::Identity)?;
         let game_server = self.game_server_of(&identity, hello)?;
         let uid = game_server.uid().ok_or_else(|| StreamError::UnknownPod(identity.pod.clone()))?;
-        let fleet = game_server.labels().get(labels::FLEET);
-        let secret = labels::fleet_secret_name(fleet.map_or(hello.game_server.as_str(), String::as_str));
+        let secret = SecretOf::server(&game_server);
         let key = self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
         Ok((uid, key, about(&*game_server)))
     }
