@@ -12,6 +12,10 @@ pub const BYTES_OUT: &str = "gameserver_bytes_out_total";
 pub const REJECTS: &str = "gameserver_rejects_total";
 /// Counter: datagrams that the kernel dropped because the socket buffer was full.
 pub const SOCKET_OVERFLOWS: &str = "gameserver_socket_overflows_total";
+/// Counter: datagrams dropped because they are longer than a server takes, or from no IP address.
+pub const TRUNCATED: &str = "gameserver_truncated_total";
+/// Counter: times the kernel ran out of posted receive buffers; those of io_uring only.
+pub const REARMS: &str = "gameserver_receive_rearms_total";
 /// Counter: datagrams that could not be sent.
 pub const SEND_ERRORS: &str = "gameserver_send_errors_total";
 /// Gauge: connected players.
@@ -49,6 +53,8 @@ pub const ALL: &[&str] = &[
     BYTES_OUT,
     REJECTS,
     SOCKET_OVERFLOWS,
+    TRUNCATED,
+    REARMS,
     SEND_ERRORS,
     PLAYERS,
     JOINS,

@@ -52,6 +52,10 @@ pub struct Uring {
     config: Config,
     can_gather: bool,
     armed: bool,
+    /// A completion that came while the ring was opened; the first drain takes it.
+    held: Option<cqueue::Entry>,
+    /// Packets and bytes out as last told of.
+    told: (u64, u64),
     drops: DropCounter,
     counters: Counters,
 }
@@ -63,6 +67,8 @@ impl Uring {
     /// When io_uring is denied (seccomp, sysctl), older than Linux 6.1, or out of locked memory.
     pub fn open(socket: UdpSocket, config: Config) -> Result<Self, OpenError> {
         let local = socket.local_addr().map_err(OpenError::Socket)?;
+        // Made first, so that whatever fails from here on ends the ring before the memory that it may write to.
+        let buffers = ReceiveBuffers::new(config.depth).map_err(failed_to("map receive buffers"))?;
         let completions = (u32::from(config.depth) * 2).clamp(SUBMISSIONS * 2, COMPLETIONS_MAX);
         let ring = IoUring::builder()
             .setup_single_issuer()
@@ -74,7 +80,6 @@ impl Uring {
             .dontfork()
             .build(SUBMISSIONS)
             .map_err(failed_to("set up a ring"))?;
-        let buffers = ReceiveBuffers::new(config.depth).map_err(failed_to("map receive buffers"))?;
         let submitter = ring.submitter();
         submitter.register_files(&[socket.as_raw_fd()]).map_err(failed_to("register the socket"))?;
         buffers.register(&submitter, BUFFER_GROUP).map_err(failed_to("register receive buffers"))?;
@@ -91,6 +96,8 @@ impl Uring {
             config,
             can_gather,
             armed: false,
+            held: None,
+            told: (0, 0),
             drops: DropCounter::default(),
             counters: Counters::default(),
         };
@@ -102,13 +109,15 @@ impl Uring {
 
     /// A kernel that does not know the multishot receive says so at once; learn it here, not in the loop.
     fn check_armed(&mut self) -> Result<(), OpenError> {
-        let refused = self.ring.completion().find(|entry| entry.result() < 0 && !cqueue::more(entry.flags()));
-        match refused {
-            Some(entry) if entry.result() != -libc::ENOBUFS => {
-                Err(failed_to("arm the multishot receive")(io::Error::from_raw_os_error(-entry.result())))
-            }
-            _ => Ok(()),
+        let first = self.ring.completion().next();
+        if let Some(entry) = first.as_ref().filter(|entry| is_refusal(entry)) {
+            return Err(failed_to("arm the multishot receive")(io::Error::from_raw_os_error(
+                -entry.result(),
+            )));
         }
+        // Anything else is a datagram, or says that there were more than buffers: both are for the ordinary drain.
+        self.held = first;
+        Ok(())
     }
 
     /// Queues the multishot receive; the next submit carries it.
@@ -146,7 +155,7 @@ impl Uring {
     /// Hands over what has completed; returns how many datagrams that were.
     fn drain(&mut self, deliver: &mut dyn FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
         let mut delivered = 0;
-        for entry in self.ring.completion() {
+        for entry in self.held.take().into_iter().chain(self.ring.completion()) {
             if entry.user_data() != RECEIVE {
                 // only failures of sends complete: successes are skipped
                 self.sends.record_failure(entry.user_data(), &mut self.counters);
@@ -242,7 +251,7 @@ impl Datagrams for Uring {
         wait: Duration,
         deliver: &mut dyn FnMut(SocketAddr, &mut [u8]),
     ) -> io::Result<usize> {
-        if !wait.is_zero() {
+        if !wait.is_zero() && self.held.is_none() {
             self.wait(wait)?;
         } else if self.work_is_pending() {
             self.poll()?;
@@ -278,7 +287,11 @@ impl Datagrams for Uring {
 
     fn counters(&mut self) -> Counters {
         self.counters.overflows = self.drops.read(&self.socket);
-        self.counters
+        // A send that failed is known only after it was counted. Totals never go back: what was told of stays until
+        // it is true.
+        let Counters { packets_out, bytes_out, .. } = self.counters;
+        self.told = (self.told.0.max(packets_out), self.told.1.max(bytes_out));
+        Counters { packets_out: self.told.0, bytes_out: self.told.1, ..self.counters }
     }
 }
 
@@ -368,6 +381,11 @@ fn tolerate(outcome: io::Result<usize>) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The kernel does not take the receive at all.
+fn is_refusal(entry: &cqueue::Entry) -> bool {
+    entry.result() < 0 && !cqueue::more(entry.flags()) && is_fatal(entry.result())
 }
 
 /// Out of buffers, or an ICMP error of an earlier send: armed again. Anything else means the socket is gone.

@@ -177,6 +177,22 @@ fn an_address_that_cannot_be_reached_costs_only_its_own_datagram(mut bench: Benc
     assert_eq!((counters.packets_out, counters.send_errors), (1, 1));
 }
 
+fn totals_never_go_back(mut bench: Bench) {
+    let peer = bench.peer.address();
+    let nowhere: SocketAddr = "255.255.255.255:9".parse().unwrap();
+    let mut before = bench.server.counters();
+    for to in [nowhere, nowhere, peer, nowhere, peer, peer, peer, peer] {
+        transmit_all(&mut *bench.server, &[(to, vec![1, 2, 3])]);
+        for _ in 0..2 {
+            let now = bench.server.counters();
+            assert!(now.packets_out >= before.packets_out && now.bytes_out >= before.bytes_out, "{now:?}");
+            before = now;
+            bench.server.receive(Duration::ZERO, &mut |_, _| ()).unwrap();
+        }
+    }
+    assert_eq!((before.packets_out, before.bytes_out, before.send_errors), (5, 15, 3));
+}
+
 fn received_bytes_may_be_changed_in_place(mut bench: Bench) {
     let to = bench.server.local_addr();
     bench.peer.send(to, b"abc");
@@ -202,6 +218,7 @@ over_every_backend!(
     a_flush_larger_than_all_slots_is_sent_in_order,
     the_largest_datagram_passes_and_a_longer_one_is_counted,
     an_address_that_cannot_be_reached_costs_only_its_own_datagram,
+    totals_never_go_back,
     received_bytes_may_be_changed_in_place,
 );
 
@@ -219,6 +236,23 @@ fn a_ring_out_of_buffers_is_armed_again_and_loses_nothing_that_the_socket_holds(
         received.iter().map(|(_, bytes)| u16::from_be_bytes([bytes[0], bytes[1]])).collect();
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
     assert!(server.counters().rearms > 0);
+}
+
+#[test]
+fn what_came_before_the_backend_was_opened_is_delivered() {
+    for choice in [Choice::Uring, Choice::Mmsg, Choice::TokioUring] {
+        let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 4 << 20).unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // twice as many as a ring has buffers, so that it is out of them as soon as it is armed
+        for number in 0..32_u8 {
+            peer.send_to(&[number], socket.local_addr().unwrap()).unwrap();
+        }
+        let mut server = open(choice, socket, Config { depth: 16, ..Config::default() }).unwrap().datagrams;
+        let received: Vec<_> = receive_all(&mut *server, 32).iter().map(|(_, bytes)| bytes[0]).collect();
+        assert_eq!(received, (0..32).collect::<Vec<_>>(), "{choice:?}");
+        peer.send_to(&[99], server.local_addr()).unwrap();
+        assert_eq!(receive_all(&mut *server, 1).len(), 1, "{choice:?}: and it goes on");
+    }
 }
 
 #[test]

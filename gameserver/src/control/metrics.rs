@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::zone::{Board, Distribution, Figure, Total};
 
-const COUNTERS: [(&str, &str, Figure); 9] = [
+const COUNTERS: [(&str, &str, Figure); 11] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
     (metrics::PACKETS_OUT, "Datagrams sent.", Figure::PacketsOut),
     (metrics::BYTES_IN, "Bytes received, UDP payload only.", Figure::BytesIn),
@@ -21,6 +21,8 @@ const COUNTERS: [(&str, &str, Figure); 9] = [
         "Datagrams that the kernel dropped, socket buffer full.",
         Figure::SocketOverflows,
     ),
+    (metrics::TRUNCATED, "Datagrams dropped, too long or from no IP address.", Figure::Truncated),
+    (metrics::REARMS, "Times the kernel ran out of posted receive buffers.", Figure::Rearms),
     (metrics::SEND_ERRORS, "Datagrams that could not be sent.", Figure::SendErrors),
     (metrics::JOINS, "Players that joined.", Figure::Joins),
     (metrics::TIMEOUTS, "Players lost to a time-out.", Figure::Timeouts),

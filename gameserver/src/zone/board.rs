@@ -17,6 +17,8 @@ pub(crate) enum Figure {
     BytesIn,
     BytesOut,
     SocketOverflows,
+    Truncated,
+    Rearms,
     SendErrors,
     Players,
     Joins,

@@ -266,6 +266,8 @@ impl ZoneThread {
             (Figure::BytesIn, network.bytes_in),
             (Figure::BytesOut, network.bytes_out),
             (Figure::SocketOverflows, network.overflows),
+            (Figure::Truncated, network.truncated),
+            (Figure::Rearms, network.rearms),
             (Figure::SendErrors, network.send_errors),
             (Figure::Players, status.players as u64),
             (Figure::Joins, counters.joins),
