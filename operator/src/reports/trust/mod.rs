@@ -98,7 +98,24 @@ impl Trust {
                 Err(error) => return Err(error).context("failed to keep the authorities"),
             }
         }
-        let authorities = Authorities::from_secret(&found.context("the Secret of the authorities went")?)?;
+        let mut found = found.context("the Secret of the authorities went")?;
+        let mut authorities = Authorities::from_secret(&found)?;
+        while plan_authorities(now, &authorities.view(), terms).issuer.is_none() {
+            // All of them are over, as after a year away: nobody can be served by them any more, so there is no overlap
+            // to keep, and a new one begins at once.
+            authorities = Authorities::default();
+            authorities.make(now, terms)?;
+            let secret = authorities.to_secret(found.metadata.resource_version.clone())?;
+            match api.replace(labels::CA_SECRET, &PostParams::default(), &secret).await {
+                Ok(_) => {}
+                // The other replica was faster: its new one counts.
+                Err(kube::Error::Api(status)) if status.code == 409 => {
+                    found = read().await?.context("the Secret of the authorities went")?;
+                    authorities = Authorities::from_secret(&found)?;
+                }
+                Err(error) => return Err(error).context("failed to keep the authorities"),
+            }
+        }
         let trust = Self::new(authorities, terms, metrics);
         trust.refresh(now).context("failed to issue the report endpoint's certificate")?;
         Ok(trust)

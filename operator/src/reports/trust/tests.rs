@@ -254,6 +254,21 @@ async fn a_new_owner_finds_the_bundle_also_where_an_older_namespace_had_it() {
 }
 
 #[tokio::test]
+async fn replicas_that_were_away_past_the_authoritys_end_start_with_one_new_one() {
+    let api = MockApi::default();
+    let old = Replica::start(&api, TERMS, START).await.trust.bundle();
+    let later = START + TERMS.lifetime + MINUTE;
+    api.take_seen();
+    let (one, two) = tokio::join!(Replica::start(&api, TERMS, later), Replica::start(&api, TERMS, later));
+    let writes = api.take_seen().iter().filter(|seen| seen.method == "PUT").count();
+    assert_eq!(writes, 2, "both tried, and one was faster");
+    assert_eq!(one.trust.bundle(), two.trust.bundle(), "they agree");
+    assert_ne!(one.trust.bundle(), old);
+    one.turn(later).await.unwrap();
+    connect(&two.server, &bundle(&api), later).unwrap();
+}
+
+#[tokio::test]
 async fn a_settled_authority_is_read_and_nothing_is_written() {
     let api = MockApi::default();
     let replica = Replica::start(&api, TERMS, START).await;
