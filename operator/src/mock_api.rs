@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// A request as the API server got it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,15 @@ impl Seen {
         format!("{} {path}", self.method)
     }
 }
+
+/// Instead of a status code: the request never arrives, and no answer comes.
+pub(crate) const NO_ANSWER: u16 = 0;
+/// Instead of a status code: what is asked for is done, and no answer comes.
+pub(crate) const LOST: u16 = 1;
+/// Instead of a status code: what is asked for is done at once, and the answer comes after [`SLOW_ANSWER`].
+pub(crate) const SLOW: u16 = 2;
+/// Time until a slow answer.
+pub(crate) const SLOW_ANSWER: Duration = Duration::from_millis(900);
 
 /// Answers instead of the table if it likes to.
 type Fault = Box<dyn FnMut(&Seen) -> Option<u16> + Send>;
@@ -55,7 +65,7 @@ impl MockApi {
                 let body = body.collect_bytes().await.unwrap();
                 let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
                 let seen = Seen { method: parts.method, path: parts.uri.path().to_owned(), body };
-                let (code, answer) = api.answer(&seen);
+                let (code, answer) = api.answer(&seen).await;
                 let response = Response::builder().status(code).header("content-type", "application/json");
                 Ok::<_, Infallible>(response.body(Body::from(answer.to_string().into_bytes())).unwrap())
             }
@@ -108,13 +118,26 @@ impl MockApi {
         seen.iter().filter(|seen| !seen.path.ends_with("/events")).map(Seen::brief).collect()
     }
 
-    fn answer(&self, seen: &Seen) -> (StatusCode, Value) {
+    async fn answer(&self, seen: &Seen) -> (StatusCode, Value) {
+        let (fault, (code, object)) = self.decide(seen);
+        match fault {
+            Some(NO_ANSWER | LOST) => std::future::pending().await,
+            Some(SLOW) => tokio::time::sleep(SLOW_ANSWER).await,
+            _ => {}
+        }
+        let code = StatusCode::from_u16(code).unwrap();
+        if code.is_success() { (code, object) } else { (code, failure(code)) }
+    }
+
+    fn decide(&self, seen: &Seen) -> (Option<u16>, (u16, Value)) {
         let mut table = self.lock();
         table.seen.push(seen.clone());
         let fault = table.fault.as_mut().and_then(|fault| fault(seen));
-        let (code, object) = fault.map_or_else(|| table.apply(seen), |code| (code, Value::Null));
-        let code = StatusCode::from_u16(code).unwrap();
-        if code.is_success() { (code, object) } else { (code, failure(code)) }
+        let answer = match fault {
+            None | Some(LOST | SLOW) => table.apply(seen),
+            Some(code) => (code, Value::Null),
+        };
+        (fault, answer)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -38,10 +38,12 @@ impl Candidate {
         let mut ticks = interval(RENEW_PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            // Whoever waits counts from when the record changed, which is before we hear of it: so do we.
+            let began = self.clock.elapsed();
             // A request that hangs must not outlive the time in which we would have to step down.
             match timeout(RENEW_PERIOD, self.turn(&api, &mut record)).await {
                 Ok(Ok(true)) => {
-                    renewed_at = self.clock.elapsed();
+                    renewed_at = began;
                     self.set(&leads, true);
                 }
                 Ok(Ok(false)) => self.set(&leads, false),
@@ -142,5 +144,124 @@ impl Candidate {
                 warn!("the API server did not answer about the lease; others take it when it has run out");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock_api::{LOST, MockApi, NO_ANSWER, SLOW};
+    use operator_core::lease::STEP_DOWN_AFTER;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::task::JoinHandle;
+    use tokio::time::sleep;
+
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/games/leases/leader";
+    const STEP: Duration = Duration::from_millis(10);
+
+    struct Running {
+        leads: watch::Receiver<bool>,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    fn start(api: &MockApi, identity: &str) -> Running {
+        let (sender, leads) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let candidate = Candidate {
+            client: api.client(),
+            namespace: "games".to_owned(),
+            lease: "leader".to_owned(),
+            identity: identity.to_owned(),
+            clock: Clock::start(),
+        };
+        let task = tokio::spawn(candidate.run(sender, stop.clone()));
+        Running { leads, stop, task }
+    }
+
+    impl Running {
+        fn leads(&self) -> bool {
+            *self.leads.borrow()
+        }
+
+        /// How long until it leads, or not.
+        async fn until(&self, leads: bool) -> Duration {
+            let began = Clock::start();
+            while self.leads() != leads {
+                assert!(began.elapsed() < Duration::from_secs(60), "never");
+                sleep(STEP).await;
+            }
+            began.elapsed()
+        }
+    }
+
+    fn holder(api: &MockApi) -> String {
+        api.get(LEASE).unwrap()["spec"]["holderIdentity"].as_str().unwrap().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_whose_taking_was_not_answered_is_found_and_kept() {
+        let api = MockApi::default();
+        api.fail(|seen| (seen.method == "POST").then_some(LOST));
+        let one = start(&api, "one");
+        one.until(true).await;
+        assert_eq!(holder(&api), "one");
+        let posts = api.take_seen().iter().filter(|seen| seen.method == "POST").count();
+        assert_eq!(posts, 1, "not taken twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_slower_does_not_lead_and_one_that_is_released_is_taken_at_once() {
+        let api = MockApi::default();
+        let (one, two) = (start(&api, "one"), start(&api, "two"));
+        sleep(RENEW_PERIOD * 10).await;
+        assert!(one.leads() ^ two.leads(), "one of them");
+        let (leader, other) = if one.leads() { (one, two) } else { (two, one) };
+        leader.stop.cancel();
+        leader.task.await.unwrap();
+        assert!(!*leader.leads.borrow());
+        assert_eq!(holder(&api), "", "released");
+        assert!(other.until(true).await <= RENEW_PERIOD + STEP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_ends_leadership_at_once() {
+        let api = MockApi::default();
+        let one = start(&api, "one");
+        one.until(true).await;
+        let mut lease = api.get(LEASE).unwrap();
+        lease["spec"]["holderIdentity"] = "two".into();
+        api.put(LEASE, lease);
+        assert!(one.until(false).await <= RENEW_PERIOD + STEP);
+    }
+
+    /// Of the last renewal that counts, the answer came late; after it there is none any more.
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_without_answers_stops_by_when_it_asked_and_before_another_begins() {
+        let api = MockApi::default();
+        let dead = Arc::new(AtomicBool::new(false));
+        let is_dead = Arc::clone(&dead);
+        api.fail(move |seen| {
+            let ours = seen.body["spec"]["holderIdentity"] == "one";
+            ours.then(|| if is_dead.load(Ordering::Relaxed) { NO_ANSWER } else { SLOW })
+        });
+        let one = start(&api, "one");
+        one.until(true).await;
+        let written = api.get(LEASE).unwrap()["metadata"]["resourceVersion"].clone();
+        dead.store(true, Ordering::Relaxed);
+        let two = start(&api, "two");
+        let (answered, mut stopped) = (Clock::start(), None);
+        while !two.leads() {
+            assert!(answered.elapsed() < LEASE_DURATION * 3, "another begins in time");
+            if !one.leads() {
+                stopped.get_or_insert_with(|| answered.elapsed());
+            }
+            sleep(STEP).await;
+        }
+        assert!(!one.leads(), "never both");
+        assert_ne!(api.get(LEASE).unwrap()["metadata"]["resourceVersion"], written);
+        let stopped = stopped.unwrap();
+        assert!(stopped <= STEP_DOWN_AFTER - crate::mock_api::SLOW_ANSWER + STEP * 2, "{stopped:?}");
     }
 }
