@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::page::Page;
@@ -40,6 +40,13 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     })?;
     let text = fs::read_to_string(&out).with_context(|| format!("failed to read {}", out.display()))?;
     let results: Value = serde_json::from_str(&text).context("the bots' results are not understood")?;
+    let summaries = results["summary"].as_array().into_iter().flatten();
+    if summaries.clone().any(|summary| summary["valid_runs"].as_u64().unwrap_or(0) == 0) {
+        bail!(
+            "the bots themselves were late in every run of a server: this machine is too busy; all runs are in {}",
+            out.display()
+        );
+    }
     Ok(Page {
         name: "input",
         title: "Input to state with 1000 players on one server",
