@@ -59,7 +59,12 @@ fn engine_fault() -> Option<String> {
 pub(crate) fn are_met(test: &str, needs: &[Need]) -> bool {
     let missing = needs.iter().find_map(|need| need.missing());
     if let Some(reason) = &missing {
-        say(&format!("not run: {test}: {}", reason.trim().replace('\n', " ")));
+        not_run(test, reason);
     }
     missing.is_none()
+}
+
+/// Lists a test as not run.
+pub(crate) fn not_run(test: &str, reason: &str) {
+    say(&format!("not run: {test}: {}", reason.trim().replace('\n', " ")));
 }

@@ -13,10 +13,23 @@ pub struct Paused {
     nodes: Vec<String>,
 }
 
+/// A node of the region that is no container of the engine on this machine, if there is one.
+pub(crate) async fn stranger(region: &Region) -> Option<String> {
+    let is_here = |node: &String| {
+        let inspect = ["inspect", "--type=container", node];
+        Command::new(engine()).args(inspect).output().is_ok_and(|output| output.status.success())
+    };
+    names(region).await.into_iter().find(|node| !is_here(node))
+}
+
+async fn names(region: &Region) -> Vec<String> {
+    let nodes = region.all::<Node>().list(&ListParams::default()).await.unwrap();
+    nodes.items.iter().map(ResourceExt::name_any).collect()
+}
+
 /// Stops every process of a region's nodes where it stands.
 pub async fn pause(region: &Region) -> Paused {
-    let nodes = region.all::<Node>().list(&ListParams::default()).await.unwrap();
-    let paused = Paused { nodes: nodes.items.iter().map(ResourceExt::name_any).collect() };
+    let paused = Paused { nodes: names(region).await };
     for node in &paused.nodes {
         drop(engine_says(&["pause", node]));
     }

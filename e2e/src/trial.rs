@@ -4,11 +4,11 @@ use futures::FutureExt as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use crate::describe::describe;
-use crate::helm;
 use crate::needs::{self, Need};
 use crate::pool::{self, Content, Lease};
 use crate::region::Region;
 use crate::scratch::Scratch;
+use crate::{helm, node};
 
 /// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
 /// there the test is listed as not run.
@@ -37,6 +37,13 @@ async fn run(test: &str, needs: &[Need], start: Start, body: impl AsyncFnOnce(&S
     let mut lease = pool::take().await;
     let slot = lease.slot();
     let region = Region::open(slot.id, &slot.kubeconfig).await;
+    if needs.contains(&Need::Engine)
+        && let Some(node) = node::stranger(&region).await
+    {
+        let reason =
+            format!("it pauses nodes and kills processes on them, and {node} is not on this machine");
+        return needs::not_run(name, &reason);
+    }
     prepare(&mut lease, &region, start).await;
     let scratch = Scratch::create(region, test).await;
     let outcome = AssertUnwindSafe(body(&scratch)).catch_unwind().await;

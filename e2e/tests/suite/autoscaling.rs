@@ -65,7 +65,8 @@ async fn servers_follow_the_players_both_ways_and_nobody_is_disconnected() {
 async fn a_horizontal_pod_autoscaler_follows_real_cpu_both_ways() {
     in_namespace("cpu", &[Need::Bots, Need::MetricsServer], async |scratch| {
         let image = std::env::var("CRANEWING_E2E_METRICS_SERVER_IMAGE").unwrap();
-        scratch.apply_everywhere(&include_str!("metrics-server.yaml").replace("IMAGE", &image)).await;
+        let metrics_server = include_str!("metrics-server.yaml").replace("NAMESPACE", &scratch.namespace);
+        scratch.apply_everywhere(&metrics_server.replace("IMAGE", &image)).await;
         drop(scratch.apply::<Fleet>(&arena(200)).await);
         drop(scratch.await_fleet("arena", 1).await);
         let idle = eventually("CPU of the idle server is known", PATIENCE, || mean_cpu_millis(scratch)).await;
