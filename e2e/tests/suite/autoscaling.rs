@@ -132,10 +132,19 @@ fn cpu_nanos(quantity: &Value) -> Option<u64> {
 async fn the_younger_of_two_scalers_gets_conflict() {
     in_namespace("conflict", &[], async |scratch| {
         drop(scratch.apply::<Fleet>(&arena(20)).await);
-        drop(scratch.apply::<AutoScaler>(&scaler("elder")).await);
+        let elder: AutoScaler = scratch.apply(&scaler("elder")).await;
         scratch.await_condition::<AutoScaler>("elder", "Ready", "True").await;
+        // ages are whole seconds, and of the same age a HorizontalPodAutoscaler counts as the older
+        eventually("a later second", PATIENCE, || async {
+            let other: HorizontalPodAutoscaler = scratch.apply(&horizontal("youngest", 50)).await;
+            if other.metadata.creation_timestamp > elder.metadata.creation_timestamp {
+                return Ok(());
+            }
+            drop(scratch.kubectl(&["delete", "horizontalpodautoscaler", "youngest"]).await);
+            Err("not yet".to_owned())
+        })
+        .await;
         drop(scratch.apply::<AutoScaler>(&scaler("younger")).await);
-        drop(scratch.apply::<HorizontalPodAutoscaler>(&horizontal("youngest", 50)).await);
         scratch.await_condition::<AutoScaler>("younger", "Conflict", "True").await;
         scratch.await_condition::<HorizontalPodAutoscaler>("youngest", "Conflict", "True").await;
         scratch.await_condition::<AutoScaler>("elder", "Ready", "True").await;
