@@ -40,12 +40,14 @@ pub mod reasons {
     pub const POD_FAILED: &str = "PodFailed";
     /// The API server does not take what must be created; the message has its words.
     pub const CREATE_FAILED: &str = "CreateFailed";
+    /// An object of the name that must be created is there and belongs to somebody else; nothing is adopted.
+    pub const NAME_TAKEN: &str = "NameTaken";
+    /// The API server does not take the deletion of what must go; the message has its words.
+    pub const DELETE_FAILED: &str = "DeleteFailed";
     /// The pod is gone though the server was not told to go.
     pub const POD_LOST: &str = "PodLost";
     /// No report came for longer than `health.silenceSeconds`.
     pub const SILENT: &str = "Silent";
-    /// The spec contradicts something that CEL cannot see.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The server reported that it takes players.
     pub const REPORTED: &str = "Reported";
     /// Another scaler on the same Fleet is older.
@@ -62,10 +64,6 @@ pub mod reasons {
     pub const AT_MINIMUM: &str = "AtMinimum";
     /// The wish is above `max`.
     pub const AT_MAXIMUM: &str = "AtMaximum";
-    /// The region that this operator runs in.
-    pub const LOCAL: &str = "Local";
-    /// Another region's object; its own operator keeps the status.
-    pub const OTHER_REGION: &str = "OtherRegion";
     /// A zone has no node.
     pub const ZONE_WITHOUT_NODE: &str = "ZoneWithoutNode";
 }

@@ -31,6 +31,12 @@ pub(crate) enum Error {
     Secret(#[source] KeyError),
     #[error("failed to create game server {0}")]
     Create(String, #[source] kube::Error),
+    #[error(
+        "a GameServer {0} is there that this Fleet does not own; delete it, or give one of the two another name"
+    )]
+    NameTaken(String),
+    #[error("failed to look at game server {0}")]
+    Look(String, #[source] kube::Error),
     #[error("failed to delete game server {0}")]
     Delete(String, #[source] kube::Error),
     #[error("failed to write the status")]
@@ -42,8 +48,21 @@ impl StepError for Error {
         match self {
             Self::Secret(_) => "secret",
             Self::Create(..) => "create",
+            Self::NameTaken(_) => "name_taken",
+            Self::Look(..) => "look",
             Self::Delete(..) => "delete",
             Self::Status(_) => "status",
+        }
+    }
+}
+
+impl Error {
+    /// Reason in the Fleet's conditions.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::NameTaken(_) | Self::Secret(KeyError::Foreign(_)) => reasons::NAME_TAKEN,
+            Self::Delete(..) => reasons::DELETE_FAILED,
+            Self::Secret(_) | Self::Create(..) | Self::Look(..) | Self::Status(_) => reasons::CREATE_FAILED,
         }
     }
 }
@@ -71,7 +90,7 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
     // apply (client required)
     let applied = apply(&context, &fleet, &members, &plan).await;
     // status (client required)
-    let failure = applied.as_ref().err().map(|error| chain(error));
+    let failure = applied.as_ref().err().map(|error| (error.reason(), chain(error)));
     let published = publish(&context, &fleet, &members, &plan, failure).await;
     // What could not be done is the cause of whatever else went wrong.
     applied?;
@@ -167,19 +186,30 @@ async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &Flee
         let deleting = delete_server(&api, &member.object, member.observed.reason);
         deleting.instrument(about(&*member.object)).await?;
     }
+    let mut taken = Ok(());
     for number in create {
         let server = build_game_server(fleet, *number);
-        create_server(&api, &server).instrument(about(&server)).await?;
+        match create_server(&api, &server).instrument(about(&server)).await {
+            // The others need not wait for whoever has this one's name.
+            Err(error @ Error::NameTaken(_)) => taken = taken.and(Err(error)),
+            created => created?,
+        }
     }
-    Ok(())
+    taken
 }
 
 async fn create_server(api: &Api<GameServer>, server: &GameServer) -> Result<(), Error> {
     match api.create(&PostParams::default(), server).await {
-        // Under a deterministic name "already there" is the answer to a create whose first answer was lost.
+        // Under a deterministic name "already there" is the answer to a create whose first answer was lost, if it is ours.
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            debug!("is there already");
-            Ok(())
+            let name = server.name_any();
+            let found = api.get_opt(&name).await.map_err(|source| Error::Look(name.clone(), source))?;
+            if found.is_none_or(|found| have_one_owner(&found, server)) {
+                debug!("is there already");
+                Ok(())
+            } else {
+                Err(Error::NameTaken(name))
+            }
         }
         created => {
             let created = created.map_err(|source| Error::Create(server.name_any(), source))?;
@@ -187,6 +217,11 @@ async fn create_server(api: &Api<GameServer>, server: &GameServer) -> Result<(),
             Ok(())
         }
     }
+}
+
+fn have_one_owner(one: &GameServer, other: &GameServer) -> bool {
+    let uid = |server: &GameServer| server.owner_references().first().map(|owner| owner.uid.clone());
+    uid(one).is_some() && uid(one) == uid(other)
 }
 
 async fn delete_server(
@@ -243,12 +278,12 @@ async fn publish(
     fleet: &Fleet,
     members: &[Member],
     plan: &FleetPlan,
-    failure: Option<String>,
+    failure: Option<(&'static str, String)>,
 ) -> Result<Option<Duration>, Error> {
     let old = fleet.status.clone().unwrap_or_default();
     let mut new = compute_status(context, fleet, members, plan, &old);
-    if let Some(failure) = failure {
-        let decided = decide_failed(failure);
+    if let Some((reason, failure)) = failure {
+        let decided = decide_failed(reason, failure);
         new.conditions =
             merge_conditions(&context.clock.wall(), fleet.metadata.generation, &old.conditions, decided);
     }
@@ -355,16 +390,18 @@ fn stuck(member: &Member) -> Option<(&'static str, &str)> {
     if STALLING.contains(&observed.reason) {
         return Some((observed.reason, &observed.message));
     }
-    let conditions = object.status.iter().flat_map(|status| &status.conditions);
-    let mut refused = conditions.filter(|condition| condition.reason == reasons::CREATE_FAILED);
-    refused.find(|_| observed.needs_pod).map(|condition| (reasons::CREATE_FAILED, condition.message.as_str()))
+    let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.find_map(|condition| {
+        let reason = STALLING.into_iter().find(|reason| observed.needs_pod && condition.reason == *reason)?;
+        Some((reason, condition.message.as_str()))
+    })
 }
 
 /// What must be done cannot be done, for this reason.
-fn decide_failed(failure: String) -> Vec<Decided> {
+fn decide_failed(reason: &'static str, failure: String) -> Vec<Decided> {
     vec![
-        Decided::new(types::READY, false, reasons::CREATE_FAILED, failure.clone()),
-        Decided::new(types::STALLED, true, reasons::CREATE_FAILED, failure),
+        Decided::new(types::READY, false, reason, failure.clone()),
+        Decided::new(types::STALLED, true, reason, failure),
     ]
 }
 

@@ -16,7 +16,7 @@ use tracing::info;
 
 use super::StepError;
 use super::context::Context;
-use super::observe::{Observed, observe_server, to_api};
+use super::observe::{Observed, is_owned_by, observe_server, to_api};
 use super::pace::{News, Turn};
 use super::pod::{build_pod, host_ports_of};
 use crate::reports::keys::{KeyError, SecretOf};
@@ -29,8 +29,8 @@ const STARTING_IS_NEWS_AFTER: Duration = Duration::from_secs(30);
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
 
 /// Reasons for which a server does not come up unless somebody does something.
-pub(super) const STALLING: [&str; 3] =
-    [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT, reasons::CREATE_FAILED];
+pub(super) const STALLING: [&str; 4] =
+    [reasons::UNSCHEDULABLE, reasons::NO_FREE_PORT, reasons::CREATE_FAILED, reasons::NAME_TAKEN];
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ pub(crate) enum Error {
     Secret(#[source] KeyError),
     #[error("failed to create the pod")]
     CreatePod(#[source] kube::Error),
+    #[error("failed to look at the pod of its name")]
+    LookAtPod(#[source] kube::Error),
     #[error("failed to write the status")]
     Status(#[source] kube::Error),
 }
@@ -51,6 +53,7 @@ impl StepError for Error {
             Self::Bundle(_) => "bundle",
             Self::Secret(_) => "secret",
             Self::CreatePod(_) => "create_pod",
+            Self::LookAtPod(_) => "look_at_pod",
             Self::Status(_) => "status",
         }
     }
@@ -71,6 +74,17 @@ pub(crate) async fn reconcile(server: Arc<GameServer>, context: Arc<Context>) ->
         if observed.needs_pod { create_pod(&context, &server).await } else { Ok(Creation::Created) };
     match &created {
         Ok(Creation::Created) => {}
+        Ok(Creation::Waits) => observed.look_again = Some(RETRY_PERIOD),
+        Ok(Creation::NameTaken) => {
+            observed.reason = reasons::NAME_TAKEN;
+            "a pod of this name is there that is not this server's; delete it, or name the server otherwise"
+                .clone_into(&mut observed.message);
+            observed.look_again = Some(RETRY_PERIOD);
+        }
+        Err(Error::Secret(error @ KeyError::Foreign(_))) => {
+            observed.reason = reasons::NAME_TAKEN;
+            observed.message = chain(error);
+        }
         Ok(Creation::NoFreePort) => {
             observed.reason = reasons::NO_FREE_PORT;
             "every host port of the operator's range is in use on every node; widen --host-ports or add nodes"
@@ -96,6 +110,10 @@ pub(crate) async fn reconcile(server: Arc<GameServer>, context: Arc<Context>) ->
 enum Creation {
     Created,
     NoFreePort,
+    /// An older pod of the name ends.
+    Waits,
+    /// A pod of the name is there that nobody ends.
+    NameTaken,
 }
 
 async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, Error> {
@@ -119,9 +137,21 @@ async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, 
     let pod = build_pod(server, &ports, &context.pods);
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
     match api.create(&PostParams::default(), &pod).await {
-        // Under a deterministic name "already there" is the answer to a create whose first answer was lost.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Creation::Created),
+        // Under a deterministic name "already there" is the answer to a create whose first answer was lost, if it is ours.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let found = api.get_opt(&server.name_any()).await.map_err(Error::LookAtPod)?;
+            Ok(whose_pod(found.as_ref(), &server.uid().unwrap_or_default()))
+        }
         created => created.map(|_| Creation::Created).map_err(Error::CreatePod),
+    }
+}
+
+/// What a pod of the server's name means for it.
+fn whose_pod(found: Option<&Pod>, uid: &str) -> Creation {
+    match found {
+        Some(pod) if is_owned_by(pod, uid) => Creation::Created,
+        Some(pod) if pod.metadata.deletion_timestamp.is_none() => Creation::NameTaken,
+        Some(_) | None => Creation::Waits,
     }
 }
 

@@ -59,6 +59,49 @@ async fn a_create_whose_answer_was_lost_is_taken_as_done() {
 }
 
 #[tokio::test]
+async fn a_game_server_of_somebody_else_keeps_its_name_and_the_fleet_says_so() {
+    let mut world = World::new().await;
+    let lone = json!({
+        "apiVersion": "cranewing.dev/v1alpha1", "kind": "GameServer",
+        "metadata": { "name": "arena-0", "namespace": "games", "uid": "lone" }, "spec": {},
+    });
+    world.put(&ours("gameservers", "arena-0"), &lone);
+    world.put_fleet(2);
+    assert_eq!(world.reconcile_fleet().await.unwrap_err().step(), "name_taken");
+    let (status, reason, message) = world.condition(&ours("fleets", "arena"), "Stalled").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "NameTaken"));
+    assert!(message.contains("arena-0") && message.contains("delete it"), "{message}");
+    assert!(world.api.get(&ours("gameservers", "arena-1")).is_some(), "the others are made");
+    let lone = world.api.get(&ours("gameservers", "arena-0")).unwrap();
+    assert!(lone["metadata"]["ownerReferences"].is_null(), "nothing is adopted");
+}
+
+#[tokio::test]
+async fn a_secret_of_an_older_fleet_of_the_name_is_waited_for() {
+    let mut world = World::new().await;
+    world.put_fleet(1);
+    let path = "/api/v1/namespaces/games/secrets/arena-keys";
+    let owner = json!({ "apiVersion": "x/v1", "kind": "Fleet", "name": "arena", "uid": "older" });
+    world.api.put(path, json!({ "metadata": { "name": "arena-keys", "ownerReferences": [owner] } }));
+    assert_eq!(world.reconcile_fleet().await.unwrap_err().step(), "secret");
+    assert_eq!(world.condition(&ours("fleets", "arena"), "Stalled").unwrap().1, "NameTaken");
+    world.api.remove(path);
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.condition(&ours("fleets", "arena"), "Stalled"), None);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_deleted_is_told_as_that() {
+    let mut world = World::with_running_fleet(1).await;
+    let mut server = world.api.get(&ours("gameservers", "arena-0")).unwrap();
+    server["status"]["state"] = json!("Unhealthy");
+    world.put(&ours("gameservers", "arena-0"), &server);
+    world.api.fail(|seen| (seen.method == "DELETE").then_some(403));
+    assert_eq!(world.reconcile_fleet().await.unwrap_err().step(), "delete");
+    assert_eq!(world.condition(&ours("fleets", "arena"), "Stalled").unwrap().1, "DeleteFailed");
+}
+
+#[tokio::test]
 async fn a_fleet_whose_servers_are_refused_says_why_and_goes_on_when_they_are_not() {
     let mut world = World::new().await;
     world.put_fleet(1);

@@ -42,8 +42,68 @@ async fn a_server_takes_one_pod_and_one_status_to_ready_and_then_nothing() {
 #[tokio::test]
 async fn a_pod_whose_answer_was_lost_is_taken_as_made() {
     let mut world = fresh().await;
-    world.api.fail(|seen| (seen.method == "POST" && seen.path.ends_with("/pods")).then_some(409));
+    world.put_pod_unseen(&world.server("arena-0").metadata.uid.clone().unwrap(), false);
     world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(world.condition(&ours("gameservers", "arena-0"), "Stalled"), None);
+}
+
+impl World {
+    /// A pod named `arena-0` of this owner that no watch has brought.
+    fn put_pod_unseen(&self, owner: &str, ends: bool) {
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "arena-0", "namespace": "games",
+                "ownerReferences": [{ "apiVersion": "x/v1", "kind": "X", "name": "x", "uid": owner }],
+            },
+        });
+        if ends {
+            pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        self.api.put("/api/v1/namespaces/games/pods/arena-0", pod);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_of_somebody_else_is_not_taken_for_the_servers_own() {
+    for (ends, told) in [(false, true), (true, false)] {
+        let mut world = fresh().await;
+        world.put_pod_unseen("somebody", ends);
+        let server = world.server("arena-0");
+        super::super::game_server::reconcile(server, world.context.clone()).await.unwrap();
+        let stalled = world.condition(&ours("gameservers", "arena-0"), "Stalled");
+        assert_eq!(stalled.is_some(), told, "one that ends is waited for");
+        if let Some((_, reason, message)) = stalled {
+            assert_eq!(reason, "NameTaken");
+            assert!(message.contains("delete it"), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_a_port_stalls_and_so_does_its_fleet() {
+    let mut world = fresh().await;
+    world.take_all_ports();
+    world.reconcile_server("arena-0").await.unwrap();
+    let (_, reason, _) = world.condition(&ours("gameservers", "arena-0"), "Stalled").unwrap();
+    assert_eq!(reason, "NoFreePort");
+    world.reconcile_fleet().await.unwrap();
+    let (_, reason, message) = world.condition(&ours("fleets", "arena"), "Stalled").unwrap();
+    assert_eq!(reason, "NoFreePort");
+    assert!(message.starts_with("arena-0: ") && message.contains("--host-ports"), "{message}");
+}
+
+impl World {
+    /// A pod that has every host port of the range.
+    fn take_all_ports(&mut self) {
+        let ports: Vec<_> =
+            (7000..=7099).map(|port| json!({ "containerPort": port, "hostPort": port })).collect();
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "hog", "namespace": "games" },
+            "spec": { "containers": [{ "name": "hog", "ports": ports }] },
+        });
+        self.put("/api/v1/namespaces/games/pods/hog", &pod);
+    }
 }
 
 #[tokio::test]
