@@ -106,41 +106,115 @@ async fn keep<K: Watchable>(
     let mut events = Box::pin(watcher(api, config).default_backoff());
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
-            Ok(event) => {
-                if let Some(event) = decoded(event) {
-                    writer.apply_watcher_event(&event);
-                    tell(&writer.as_reader(), &changes, event);
-                }
-            }
+            Ok(event) => take(&mut writer, &changes, event),
             Err(error) => warn!(%kind, %error, "the watch broke and begins again"),
         }
     }
     debug!(%kind, "the watch ends");
 }
 
-/// Nobody listening is no error: a standby has no controllers.
-fn tell<K: Watchable>(store: &Store<K>, changes: &broadcast::Sender<Arc<K>>, event: Event<K>) {
+/// Brings the store up to date, then tells of what changed. Nobody listening is no error: a standby has no controllers.
+fn take<K: Watchable>(
+    writer: &mut Writer<K>,
+    changes: &broadcast::Sender<Arc<K>>,
+    event: Event<DeserializeGuard<K>>,
+) {
+    let store = writer.as_reader();
+    let Some(event) = decoded(&store, event) else { return };
+    let before = if matches!(event, Event::InitDone) { store.state() } else { Vec::new() };
+    writer.apply_watcher_event(&event);
     match event {
         Event::Apply(object) | Event::Delete(object) => drop(changes.send(Arc::new(object))),
-        Event::InitDone => store.state().into_iter().for_each(|object| drop(changes.send(object))),
+        Event::InitDone => {
+            // What a new list lacks was deleted while nobody watched.
+            let lost = before.into_iter().filter(|old| store.get(&ObjectRef::from_obj(&**old)).is_none());
+            lost.chain(store.state()).for_each(|object| drop(changes.send(object)));
+        }
         Event::Init | Event::InitApply(_) => {}
     }
 }
 
-fn decoded<K: Watchable>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
-    let object = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(object) => Some(object),
-        Err(error) => {
+/// An object that cannot be decoded is as good as gone, whether it was one that could be before or not.
+fn decoded<K: Watchable>(store: &Store<K>, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
+    let object = |guard: DeserializeGuard<K>| {
+        guard.0.map_err(|error| {
             let kind = K::kind(&());
             warn!(%kind, name = error.metadata.name, %error, "left out an object that cannot be decoded");
-            None
-        }
+            let namespace = error.metadata.namespace.unwrap_or_default();
+            let named = ObjectRef::new(&error.metadata.name.unwrap_or_default()).within(&namespace);
+            store.get(&named).map(|old| Event::Delete((*old).clone()))
+        })
     };
     match event {
-        Event::Apply(guard) => object(guard).map(Event::Apply),
-        Event::Delete(guard) => object(guard).map(Event::Delete),
-        Event::InitApply(guard) => object(guard).map(Event::InitApply),
+        Event::Apply(guard) => object(guard).map_or_else(|old| old, |object| Some(Event::Apply(object))),
+        Event::Delete(guard) => object(guard).map_or_else(|old| old, |object| Some(Event::Delete(object))),
+        Event::InitApply(guard) => object(guard).ok().map(Event::InitApply),
         Event::Init => Some(Event::Init),
         Event::InitDone => Some(Event::InitDone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::ResourceExt;
+    use serde_json::{Value, json};
+
+    fn guard(pod: Value) -> DeserializeGuard<Pod> {
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn pod(name: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "games" } })
+    }
+
+    fn broken(name: &str) -> Value {
+        let mut broken = pod(name);
+        broken["spec"] = json!("nonsense");
+        broken
+    }
+
+    /// Names that are told of after these events, beginning with a list of `one` and `two`; and what is left.
+    fn told_after(events: Vec<Event<DeserializeGuard<Pod>>>) -> (Vec<String>, Vec<String>) {
+        let (watched, mut writer) = Watched::<Pod>::fed();
+        let list = [Event::Init, Event::InitApply(guard(pod("one"))), Event::InitApply(guard(pod("two")))];
+        for event in list.into_iter().chain([Event::InitDone]) {
+            take(&mut writer, &watched.changes, event);
+        }
+        let mut changes = watched.changes.subscribe();
+        for event in events {
+            take(&mut writer, &watched.changes, event);
+        }
+        let mut told = Vec::new();
+        while let Ok(object) = changes.try_recv() {
+            told.push(object.name_any());
+        }
+        let mut left: Vec<_> = watched.store.state().iter().map(|pod| pod.name_any()).collect();
+        (told.sort(), left.sort());
+        (told, left)
+    }
+
+    #[test]
+    fn what_a_new_list_lacks_is_told_of_as_gone() {
+        let (told, left) =
+            told_after(vec![Event::Init, Event::InitApply(guard(pod("two"))), Event::InitDone]);
+        assert_eq!((told, left), (vec!["one".to_owned(), "two".to_owned()], vec!["two".to_owned()]));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_decoded_any_more_goes() {
+        for event in [Event::Apply(guard(broken("one"))), Event::Delete(guard(broken("one")))] {
+            assert_eq!(told_after(vec![event]), (vec!["one".to_owned()], vec!["two".to_owned()]));
+        }
+        let (told, left) = told_after(vec![Event::Apply(guard(broken("three")))]);
+        assert_eq!((told.len(), left.len()), (0, 2), "one that was never known changes nothing");
+        let list = vec![
+            Event::Init,
+            Event::InitApply(guard(broken("one"))),
+            Event::InitApply(guard(pod("two"))),
+            Event::InitDone,
+        ];
+        assert_eq!(told_after(list).1, ["two"]);
     }
 }
