@@ -126,8 +126,7 @@ async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, 
     }
     let reserved = context.ports.reserve(
         (&namespace, &server.name_any()),
-        context.stores.pods.store(),
-        context.stores.nodes.store(),
+        (context.stores.game_servers.store(), context.stores.pods.store(), context.stores.nodes.store()),
         server.spec.ports.len(),
     );
     let ports = match reserved {

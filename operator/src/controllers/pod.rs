@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use operator_api::{GameServer, labels};
 use operator_core::drain::decide_drain_deadline;
@@ -56,8 +56,7 @@ impl HostPortLedger {
     pub(crate) fn reserve(
         &self,
         (namespace, name): (&str, &str),
-        pods: &Store<Pod>,
-        nodes: &Store<Node>,
+        (servers, pods, nodes): (&Store<GameServer>, &Store<Pod>, &Store<Node>),
         wanted: usize,
     ) -> Result<Vec<u16>, NoFreePort> {
         let mut reserved = lock(&self.reserved);
@@ -65,6 +64,11 @@ impl HostPortLedger {
         for pod in &pods {
             reserved.remove(&(pod.namespace().unwrap_or_default(), pod.name_any()));
         }
+        // A server that went before its pod was ever seen needs none any more.
+        let is_there = |(namespace, name): &(String, String)| {
+            servers.get(&ObjectRef::new(name).within(namespace)).is_some()
+        };
+        reserved.retain(|at, _| is_there(at));
         let at = (namespace.to_owned(), name.to_owned());
         if let Some(ports) = reserved.get(&at) {
             return Ok(ports.clone());
@@ -298,6 +302,8 @@ fn credentials_volume() -> Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::runtime::reflector;
+    use kube::runtime::watcher::Event;
 
     fn server(yaml: &str) -> GameServer {
         let mut server: GameServer = serde_yaml::from_str(&format!(
@@ -412,6 +418,29 @@ mod tests {
         assert_eq!(profile_of("spec: {}", ours), named("Localhost", ours));
         let own = "spec: {template: {spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}}}}";
         assert_eq!(profile_of(own, ours), named("RuntimeDefault", None));
+    }
+
+    #[test]
+    fn ports_of_a_server_that_went_before_its_pod_came_are_free_again() {
+        let ((servers, mut servers_feed), (pods, _), (nodes, _)) =
+            (reflector::store(), reflector::store(), reflector::store());
+        let ledger = HostPortLedger::new(PortRange { first: 7000, last: 7001 });
+        let reserve = |name: &str| ledger.reserve(("games", name), (&servers, &pods, &nodes), 1);
+        let named = |name: &str| {
+            let mut server = server("spec: {}");
+            (server.metadata.name, server.metadata.namespace) =
+                (Some(name.to_owned()), Some("games".to_owned()));
+            server
+        };
+        for name in ["a", "b"] {
+            servers_feed.apply_watcher_event(&Event::Apply(named(name)));
+            assert!(reserve(name).is_ok());
+        }
+        assert_eq!(reserve("a").unwrap(), [7000], "the same ones if it is asked again");
+        servers_feed.apply_watcher_event(&Event::Apply(named("c")));
+        assert!(reserve("c").is_err(), "none is left");
+        servers_feed.apply_watcher_event(&Event::Delete(named("a")));
+        assert_eq!(reserve("c").unwrap(), [7000]);
     }
 
     #[test]
