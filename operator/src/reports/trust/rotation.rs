@@ -8,6 +8,7 @@ use operator_core::authority::{Step, plan_authorities};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::debug;
 
 use super::authorities::{Authorities, AuthorityError};
 use super::{Bundles, Trust};
@@ -32,6 +33,13 @@ pub(crate) struct Turned {
     pub(crate) news: Option<(&'static str, String)>,
     /// When the next turn is due.
     pub(crate) look_again: Duration,
+}
+
+/// Whether a write failed because its namespace is being deleted, or is gone already.
+fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 404 || causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// Turns the authorities over while this replica leads.
@@ -72,10 +80,7 @@ impl Rotation {
             None => (*self.trust.known()).clone(),
         };
         self.trust.learn(authorities.clone());
-        for namespace in namespaces {
-            let published = self.bundles.ensure(namespace).await;
-            published.map_err(|source| RotationError::Publish(namespace.clone(), source))?;
-        }
+        self.publish(namespaces).await?;
         let plan = plan_authorities(now, &authorities.view(), self.trust.terms);
         let news = match &plan.step {
             Step::Wait if found.is_some() => return Ok(Turned { news: None, look_again: plan.look_again }),
@@ -105,6 +110,23 @@ impl Rotation {
         let kept = self.keep(authorities, version).await?;
         // The next step follows from what is recorded, ours or, after a conflict, somebody else's.
         Ok(Turned { news: news.filter(|_| kept), look_again: Duration::ZERO })
+    }
+
+    /// Tries every namespace, so that one which cannot be written to keeps only the step from being taken.
+    async fn publish(&self, namespaces: &BTreeSet<String>) -> Result<(), RotationError> {
+        let mut outcome = Ok(());
+        for namespace in namespaces {
+            match self.bundles.ensure(namespace).await {
+                Err(error) if is_ending(&error) => {
+                    debug!(namespace, "needs no bundle any more: it is ending")
+                }
+                published => {
+                    let failed = |source| RotationError::Publish(namespace.clone(), source);
+                    outcome = outcome.and(published.map_err(failed));
+                }
+            }
+        }
+        outcome
     }
 
     /// Writes the Secret if nobody else has since it was read; false if somebody has.

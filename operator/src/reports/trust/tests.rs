@@ -222,6 +222,26 @@ async fn the_overlap_begins_when_the_bundle_has_reached_every_namespace() {
 }
 
 #[tokio::test]
+async fn one_namespace_that_fails_keeps_no_other_from_its_bundle_and_one_that_ends_counts_no_more() {
+    let api = MockApi::default();
+    let replica = Replica::start(&api, TERMS, START).await;
+    let namespaces = BTreeSet::from(["ending".to_owned(), "failing".to_owned(), "games".to_owned()]);
+    let path = |seen: &crate::mock_api::Seen, namespace: &str| {
+        seen.method == "PATCH" && seen.path.contains(&format!("/namespaces/{namespace}/configmaps"))
+    };
+    api.fail(move |seen| match seen {
+        seen if path(seen, "ending") => Some(404),
+        seen if path(seen, "failing") => Some(500),
+        _ => None,
+    });
+    let error = replica.rotation.turn(START, &namespaces).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed to publish the certificate bundle in namespace failing");
+    assert_eq!(bundle(&api), replica.trust.bundle(), "the one after it has its own");
+    api.fail(move |seen| path(seen, "ending").then_some(404));
+    replica.rotation.turn(START, &namespaces).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_secret_that_was_deleted_is_kept_again_as_it_was() {
     let api = MockApi::default();
     let replica = Replica::start(&api, TERMS, START).await;
