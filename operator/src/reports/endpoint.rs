@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, info, warn};
@@ -32,6 +32,10 @@ const STREAMS_MAX: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A stream that says nothing for this long is closed; reports come each second.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Wait after a stream could not be accepted.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Time to tell a server why it is refused; a word of courtesy, so it is short.
+const COURTESY: Duration = Duration::from_secs(1);
 /// Period of reports that servers are asked for.
 const REPORT_PERIOD_MS: u32 = 1000;
 
@@ -108,7 +112,11 @@ impl Endpoint {
                         drop(place);
                     });
                 }
-                Err(error) => warn!(%error, "failed to accept a report stream"),
+                Err(error) => {
+                    warn!(%error, "failed to accept a report stream");
+                    // Out of files or memory, mostly: trying at once would only burn what is left.
+                    sleep(ACCEPT_AGAIN_AFTER).await;
+                }
             }
         }
         while streams.join_next().await.is_some() {}
@@ -163,8 +171,7 @@ impl Endpoint {
                 Ok(Greeted { uid, number, about, reader, write, orders: received })
             }
             Err(error) => {
-                let refused = OperatorMessage::Refused { reason: error.to_string() };
-                write_frame(&mut write, &refused).await?;
+                tell_refused(&mut write, &error).await;
                 Err(error)
             }
         }
@@ -255,6 +262,14 @@ impl Endpoint {
             ServerMessage::Hello(_) => "invalid",
         };
         self.metrics.reports.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// Whether the server hears of it or not, why it is refused stays the reason.
+async fn tell_refused(write: &mut (impl AsyncWrite + Unpin), error: &StreamError) {
+    let refused = OperatorMessage::Refused { reason: error.to_string() };
+    if let Ok(Err(unheard)) = timeout(COURTESY, write_frame(write, &refused)).await {
+        debug!(error = chain(&unheard), "a server did not hear why it is refused");
     }
 }
 
