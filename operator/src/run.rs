@@ -294,6 +294,7 @@ impl Context {
             bundles,
             rotation,
             pace: controllers::Pace::default(),
+            scale_times: controllers::ScaleTimes::default(),
             recorder: Recorder::new(shared.client.clone(), reporter),
             metrics: shared.metrics.clone(),
             clock: shared.clock,

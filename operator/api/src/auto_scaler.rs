@@ -36,7 +36,8 @@ pub struct AutoScalerSpec {
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = ("self == oldSelf", "fleet: immutable; make another AutoScaler"))]
     pub fleet: String,
-    /// Fewest game servers. 0 to 10000; at most `max`.
+    /// Fewest game servers. 0 to 10000; at most `max`. With 0 the last server may go; a Fleet without servers has no
+    /// figures, so somebody else must ask for the next one, such as `kubectl scale`.
     #[schemars(range(min = 0, max = 10_000))]
     pub min: i32,
     /// Most game servers. 0 to 10000.

@@ -59,6 +59,8 @@ pub enum Reason {
     AllInUse,
     /// The figure is missing.
     MissingData,
+    /// There is no server to measure, and none has to be there: the first one is for somebody else to ask for.
+    AtZero,
     /// Would change, but changed a moment ago.
     CoolingDown,
     /// The bounds alone ask for a change.
@@ -75,6 +77,7 @@ impl Reason {
             Self::WouldOverload => "WouldOverload",
             Self::AllInUse => "AllInUse",
             Self::MissingData => "MissingData",
+            Self::AtZero => "AtZero",
             Self::CoolingDown => "CoolingDown",
             Self::OutOfBounds => "OutOfBounds",
         }
@@ -139,6 +142,7 @@ pub fn decide_scale(fleet: FleetFigures, bounds: Bounds, policies: &[Policy]) ->
     let reason = match (desired == fleet.replicas, out_of_bounds, cooling) {
         (_, true, _) => Reason::OutOfBounds,
         (false, false, true) => Reason::CoolingDown,
+        (true, false, _) if fleet.replicas == 0 && reason == Reason::MissingData => Reason::AtZero,
         _ => reason,
     };
     Decision { desired, scale: desired != fleet.replicas && !cooling, reason, limit, wishes }
@@ -229,6 +233,17 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_fleet_at_zero_stays_there_and_says_what_it_takes() {
+        let bounds = Bounds { min: 0, max: 10 };
+        let last = decide_scale(fleet(1, 0), bounds, &[policy(Some(0))]);
+        assert_eq!((last.desired, last.scale), (0, true), "the last server may go");
+        let none = decide_scale(fleet(0, 0), bounds, &[policy(None)]);
+        assert_eq!((none.desired, none.scale, none.reason), (0, false, Reason::AtZero));
+        let asked = decide_scale(fleet(1, 1), bounds, &[policy(Some(99))]);
+        assert_eq!((asked.desired, asked.scale), (3, true), "from one on it goes by itself");
     }
 
     #[test]

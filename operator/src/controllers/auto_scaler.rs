@@ -10,10 +10,11 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{AutoScaler, AutoScalerStatus, Fleet, PolicyStatus, ScalingMetric, labels};
-use operator_core::scale::{Bounds, Decision, FleetFigures, Limit, Policy, decide_scale};
+use operator_core::scale::{Bounds, Decision, FleetFigures, Limit, Policy, Reason, decide_scale};
 use operator_core::server_state::State;
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -46,6 +47,31 @@ impl StepError for Error {
             Self::Scale(_) => "scale",
             Self::Status(_) => "status",
         }
+    }
+}
+
+/// Scalers remembered; beyond that the memory starts anew, and their statuses are all that is left.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// When this leader last scaled for each AutoScaler, by uid: the status says so too, but its write may fail.
+#[derive(Default)]
+pub(crate) struct ScaleTimes(Mutex<HashMap<String, Time>>);
+
+impl ScaleTimes {
+    fn record(&self, uid: String, now: Time) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() >= REMEMBERED_MAX {
+            times.clear();
+        }
+        times.insert(uid, now);
+    }
+
+    /// The newer of what is remembered and what the status says.
+    fn last(&self, scaler: &AutoScaler) -> Option<Time> {
+        let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = times.get(&scaler.uid().unwrap_or_default()).cloned();
+        let told = scaler.status.as_ref().and_then(|status| status.last_scale_time.clone());
+        remembered.into_iter().chain(told).max_by_key(|time| time.0)
     }
 }
 
@@ -107,11 +133,11 @@ async fn decide_and_scale(
     // observe (no client required)
     let figures = gather(context, fleet);
     let replicas = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
-    let last = scaler.status.as_ref().and_then(|status| status.last_scale_time.as_ref());
+    let last = context.scale_times.last(scaler);
     let fleet_figures = FleetFigures {
         replicas,
         in_use: figures.in_use,
-        since_last_scale: last.map(|last| since(last, now)),
+        since_last_scale: last.map(|last| since(&last, now)),
     };
     // decide (no client required)
     let bound = |value: i32| u32::try_from(value).unwrap_or(0);
@@ -123,6 +149,7 @@ async fn decide_and_scale(
         if !set_replicas(context, fleet, decision.desired).await? {
             return Ok(None);
         }
+        context.scale_times.record(scaler.uid().unwrap_or_default(), now.clone());
         let direction = if decision.desired > replicas { "up" } else { "down" };
         context.metrics.scale_changes.with_label_values(&[direction]).inc();
         let note = format!(
@@ -300,7 +327,8 @@ async fn tell_horizontal(
 
 async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: &Time) -> Result<(), Error> {
     let old = scaler.status.clone().unwrap_or_default();
-    let new = compute_status(scaler, &old, outcome, now);
+    let last = context.scale_times.last(scaler);
+    let new = compute_status(scaler, &old, last, outcome, now);
     if new == old {
         return Ok(());
     }
@@ -319,16 +347,14 @@ async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: 
 fn compute_status(
     scaler: &AutoScaler,
     old: &AutoScalerStatus,
+    last_scale_time: Option<Time>,
     outcome: Outcome,
     now: &Time,
 ) -> AutoScalerStatus {
     let generation = scaler.metadata.generation;
     let conditions = |decided| merge_conditions(now, generation, &old.conditions, decided);
-    let base = AutoScalerStatus {
-        last_scale_time: old.last_scale_time.clone(),
-        observed_generation: generation,
-        ..AutoScalerStatus::default()
-    };
+    let base =
+        AutoScalerStatus { last_scale_time, observed_generation: generation, ..AutoScalerStatus::default() };
     match outcome {
         Outcome::FleetMissing => {
             let message = format!("Fleet {} does not exist in this namespace", scaler.spec.fleet);
@@ -357,7 +383,7 @@ fn compute_status(
         Outcome::Decided { replicas, figures, decision, younger } => AutoScalerStatus {
             current_replicas: i32::try_from(replicas).ok(),
             desired_replicas: i32::try_from(decision.desired).ok(),
-            last_scale_time: if decision.scale { Some(now.clone()) } else { base.last_scale_time },
+            last_scale_time: base.last_scale_time,
             reason: Some(decision.reason.as_str().to_owned()),
             policies: policy_statuses(scaler, &figures, &decision),
             observed_generation: generation,
@@ -378,7 +404,12 @@ fn policy_statuses(scaler: &AutoScaler, figures: &Figures, decision: &Decision) 
 
 fn decide_conditions(decision: &Decision, younger: Option<&str>) -> Vec<Decided> {
     let missing = decision.wishes.iter().any(|wish| wish.replicas.is_none());
-    let (able_reason, able_message) = if missing {
+    let (able_reason, able_message) = if decision.reason == Reason::AtZero {
+        (
+            reasons::MISSING_DATA,
+            "there is no game server to measure; somebody else must ask for the first, such as `kubectl scale`",
+        )
+    } else if missing {
         (reasons::MISSING_DATA, "a figure is missing; replicas are held until the game servers report it")
     } else {
         (reasons::DECIDED, "every figure is there")

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
+use super::auto_scaler::ScaleTimes;
 use super::pace::Pace;
 use super::pod::{HostPortLedger, PodDefaults};
 use crate::reports::keys::FleetKeys;
@@ -48,6 +49,7 @@ pub(crate) struct Context {
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) rotation: Rotation,
     pub(crate) pace: Pace,
+    pub(crate) scale_times: ScaleTimes,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,

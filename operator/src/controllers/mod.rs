@@ -15,6 +15,7 @@ mod region_cluster;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auto_scaler::ScaleTimes;
 pub(crate) use context::{Context, Stores};
 pub(crate) use pace::Pace;
 pub(crate) use pod::{HostPortLedger, PodDefaults};

@@ -113,6 +113,37 @@ async fn a_failure_to_scale_is_not_told_as_scaled() {
 }
 
 #[tokio::test]
+async fn a_cooldown_holds_also_when_its_status_could_not_be_written() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    world.report("arena-0", Phase::Ready, 8);
+    world.api.fail(|seen| seen.path.ends_with("autoscalers/arena/status").then_some(500));
+    assert_eq!(world.reconcile_scaler().await.unwrap_err().step(), "status");
+    assert_eq!(world.replicas(), 2);
+    world.api.heal();
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.replicas(), 2, "it cools down");
+    let scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+    assert_eq!(scaler["status"]["reason"], "CoolingDown");
+    assert!(scaler["status"]["lastScaleTime"].is_string(), "and says since when");
+}
+
+#[tokio::test]
+async fn a_scaler_of_a_fleet_without_servers_says_who_must_ask_for_the_first() {
+    let mut world = World::with_running_fleet(0).await;
+    world.put_scaler(0);
+    let mut scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+    scaler["spec"]["min"] = json!(0);
+    world.put(&ours("autoscalers", "arena"), &scaler);
+    world.reconcile_scaler().await.unwrap();
+    let scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+    assert_eq!(scaler["status"]["reason"], "AtZero");
+    let (status, _, message) = world.scaler_condition("AbleToScale").unwrap();
+    assert_eq!(status, "False");
+    assert!(message.contains("kubectl scale"), "{message}");
+}
+
+#[tokio::test]
 async fn beside_an_older_horizontal_pod_autoscaler_ours_gets_conflict_and_holds() {
     let mut world = World::with_running_fleet(1).await;
     world.put_horizontal(1);

@@ -87,6 +87,7 @@ impl World {
             bundles,
             rotation,
             pace: Pace::default(),
+            scale_times: crate::controllers::ScaleTimes::default(),
             recorder: Recorder::new(client, reporter),
             metrics,
             clock,
