@@ -191,7 +191,8 @@ mod tests {
             told.push(object.name_any());
         }
         let mut left: Vec<_> = watched.store.state().iter().map(|pod| pod.name_any()).collect();
-        (told.sort(), left.sort());
+        told.sort();
+        left.sort();
         (told, left)
     }
 

@@ -67,7 +67,7 @@ impl World {
 #[tokio::test]
 async fn a_pod_of_somebody_else_is_not_taken_for_the_servers_own() {
     for (ends, told) in [(false, true), (true, false)] {
-        let mut world = fresh().await;
+        let world = fresh().await;
         world.put_pod_unseen("somebody", ends);
         let server = world.server("arena-0");
         super::super::game_server::reconcile(server, world.context.clone()).await.unwrap();

@@ -118,11 +118,12 @@ impl Rotation {
         for namespace in namespaces {
             match self.bundles.ensure(namespace).await {
                 Err(error) if is_ending(&error) => {
-                    debug!(namespace, "needs no bundle any more: it is ending")
+                    debug!(namespace, "needs no bundle any more: it is ending");
                 }
                 published => {
                     let failed = |source| RotationError::Publish(namespace.clone(), source);
-                    outcome = outcome.and(published.map_err(failed));
+                    let published = published.map_err(failed);
+                    outcome = outcome.and(published);
                 }
             }
         }
