@@ -52,6 +52,8 @@ pub mod reasons {
     pub const REPORTED: &str = "Reported";
     /// Another scaler on the same Fleet is older.
     pub const OLDER_SCALER: &str = "OlderScaler";
+    /// The older scaler is gone.
+    pub const NO_OLDER_SCALER: &str = "NoOlderScaler";
     /// The Fleet that is named does not exist.
     pub const FLEET_MISSING: &str = "FleetMissing";
     /// A figure that a policy needs did not come.

@@ -16,15 +16,15 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::StepError;
 use super::context::Context;
+use super::horizontal::{are_rivals, is_older};
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 use super::pod::cpu_request_millis;
 use crate::runtime::clock::since;
-use crate::runtime::telemetry::chain;
 
 /// How often each AutoScaler decides.
 const DECISION_PERIOD: Duration = Duration::from_secs(2);
@@ -98,7 +98,6 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
             if let Some(older) = older_scaler(&context, &scaler) {
                 Outcome::Conflict(older)
             } else {
-                tell_younger_horizontals(&context, &scaler, &now).await;
                 match decide_and_scale(&context, &scaler, &fleet, &now).await? {
                     Some(outcome) => outcome,
                     None => return Ok(Action::requeue(STALE_PERIOD)),
@@ -256,73 +255,15 @@ fn older_scaler(context: &Context, scaler: &AutoScaler) -> Option<String> {
         .filter(|other| other.namespace() == scaler.namespace() && other.spec.fleet == scaler.spec.fleet)
         .find(|other| other.uid() != scaler.uid() && age(&other.metadata) < ours);
     older.map(|other| format!("AutoScaler {}", other.name_any())).or_else(|| {
-        let older = horizontals_beside(context, scaler)
-            .into_iter()
-            .find(|other| other.metadata.creation_timestamp.clone().map(|time| time.0) <= ours.0);
+        let older = horizontals_beside(context, scaler).into_iter().find(|other| !is_older(scaler, other));
         older.map(|other| format!("HorizontalPodAutoscaler {}", other.name_any()))
     })
 }
 
 fn horizontals_beside(context: &Context, scaler: &AutoScaler) -> Vec<Arc<HorizontalPodAutoscaler>> {
-    let targets_fleet = |other: &HorizontalPodAutoscaler| {
-        let target = &other.spec.scale_target_ref;
-        let group = target.api_version.as_deref().and_then(|version| version.split('/').next());
-        target.kind == Fleet::kind(&())
-            && group == Some(operator_api::GROUP)
-            && target.name == scaler.spec.fleet
-    };
-    let all = context.stores.horizontal.store().state();
-    all.into_iter().filter(|other| other.namespace() == scaler.namespace() && targets_fleet(other)).collect()
-}
-
-/// A HorizontalPodAutoscaler that came later gets the condition; it cannot be stopped, only told. What keeps it from
-/// being told must not keep this one from scaling.
-async fn tell_younger_horizontals(context: &Context, scaler: &AutoScaler, now: &Time) {
-    for other in horizontals_beside(context, scaler) {
-        let told = other.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        if told.clone().any(|condition| condition.type_ == types::CONFLICT && condition.status == "True") {
-            continue;
-        }
-        let message = format!(
-            "AutoScaler {} scales Fleet {} already; delete one of them",
-            scaler.name_any(),
-            scaler.spec.fleet
-        );
-        match tell_horizontal(context, &other, &message, now).await {
-            Ok(()) => {
-                context.event(&other.object_ref(&()), EventType::Warning, types::CONFLICT, message).await;
-            }
-            Err(error) => {
-                let name = other.name_any();
-                warn!(
-                    horizontal = name,
-                    error = chain(&error),
-                    "failed to tell a younger HorizontalPodAutoscaler"
-                );
-            }
-        }
-    }
-}
-
-async fn tell_horizontal(
-    context: &Context,
-    other: &HorizontalPodAutoscaler,
-    message: &str,
-    now: &Time,
-) -> kube::Result<()> {
-    let condition = json!({
-        "type": types::CONFLICT, "status": "True", "reason": reasons::OLDER_SCALER, "message": message,
-        "lastTransitionTime": now,
-    });
-    let patch = json!({
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": { "name": other.name_any(), "uid": other.uid() },
-        "status": { "conditions": [condition] },
-    });
-    let namespace = other.namespace().unwrap_or_default();
-    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(context.client.clone(), &namespace);
-    let params = PatchParams::apply("cranewing-autoscaler").force();
-    api.patch_status(&other.name_any(), &params, &Patch::Apply(patch)).await.map(drop)
+    let mut all = context.stores.horizontal.store().state();
+    all.retain(|horizontal| are_rivals(scaler, horizontal));
+    all
 }
 
 async fn publish(context: &Context, scaler: &AutoScaler, outcome: Outcome, now: &Time) -> Result<(), Error> {

@@ -7,6 +7,7 @@ mod auto_scaler;
 mod context;
 mod fleet;
 mod game_server;
+mod horizontal;
 mod observe;
 mod pace;
 mod pod;
@@ -30,6 +31,7 @@ use kube::{Resource, ResourceExt};
 use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster, labels};
 use operator_core::backoff::next_backoff;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -40,6 +42,8 @@ use crate::runtime::telemetry::chain;
 
 /// Objects of a kind reconciled at the same time.
 const CONCURRENCY: u16 = 16;
+/// Failing objects remembered before those that are gone are dropped.
+const FAILURES_MAX: usize = 1024;
 /// Changes of one object that come together are reconciled together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
@@ -101,6 +105,13 @@ pub(crate) async fn run(context: Arc<Context>) {
             auto_scaler::reconcile
         ),
         control(
+            "HorizontalPodAutoscaler",
+            &context,
+            context.stores.horizontal.store(),
+            horizontals(&context),
+            horizontal::reconcile
+        ),
+        control(
             "RegionCluster",
             &context,
             context.stores.region_clusters.store(),
@@ -126,7 +137,7 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
 {
     let failures: Failures<K> = Arc::default();
     let failed = Arc::clone(&failures);
-    let metrics = context.metrics.clone();
+    let store_of_failed = store.clone();
     let counted = |object: Arc<K>, context: Arc<Context>| {
         let (metrics, failures) = (context.metrics.clone(), Arc::clone(&failures));
         let reference = ObjectRef::from_obj(&*object);
@@ -147,11 +158,12 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
     };
     let on_error = move |object: Arc<K>, error: &Error, _: Arc<Context>| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() >= FAILURES_MAX {
+            failed.retain(|object, _| store_of_failed.get(object).is_some());
+        }
         let count = failed.entry(ObjectRef::from_obj(&*object)).or_insert(0);
         *count += 1;
-        // Any spread will do; names differ where objects fail together.
-        let jitter = object.name_any().bytes().fold(0_u8, u8::wrapping_add);
-        let wait = next_backoff(*count, jitter);
+        let wait = next_backoff(*count, jitter_of(&object.uid().unwrap_or_default()));
         about(&*object).in_scope(|| {
             warn!(step = error.step(), error = chain(error), again_in = ?wait, "failed to reconcile");
         });
@@ -167,7 +179,13 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
             std::future::ready(())
         })
         .await;
-    drop(metrics);
+}
+
+/// Spreads objects that failed together, however alike their names are.
+fn jitter_of(uid: &str) -> u8 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    hasher.finish().to_le_bytes()[0]
 }
 
 type Failures<K> = Arc<Mutex<HashMap<ObjectRef<K>, u32>>>;
@@ -186,6 +204,16 @@ fn live_changes(context: &Arc<Context>) -> impl Stream<Item = ObjectRef<GameServ
         Some((concerned, (changes, store)))
     })
     .flat_map(stream::iter)
+}
+
+/// Horizontal scalers that changed, or beside which an AutoScaler did.
+fn horizontals(context: &Context) -> impl Stream<Item = ObjectRef<HorizontalPodAutoscaler>> + Send + 'static {
+    let Stores { horizontal, auto_scalers, .. } = &context.stores;
+    let store = horizontal.store().clone();
+    stream::select(
+        horizontal.concerning(|scaler: &HorizontalPodAutoscaler| vec![ObjectRef::from_obj(scaler)]),
+        auto_scalers.concerning(move |scaler: &AutoScaler| horizontal::rivals_of(&store, scaler)),
+    )
 }
 
 fn server_of_pod(pod: &Pod) -> Vec<ObjectRef<GameServer>> {
@@ -218,4 +246,17 @@ fn scalers_beside(
         .filter(|scaler| scaler.namespace() == namespace)
         .map(|scaler| ObjectRef::from_obj(&**scaler))
         .collect()
+}
+
+#[cfg(test)]
+mod spread {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn objects_with_names_alike_do_not_come_back_together() {
+        let jitters: HashSet<u8> = (0..64).map(|number| jitter_of(&format!("uid-{number}"))).collect();
+        assert!(jitters.len() > 40, "{jitters:?}");
+        assert!(jitters.iter().max().unwrap() - jitters.iter().min().unwrap() > 200);
+    }
 }

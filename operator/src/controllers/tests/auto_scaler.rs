@@ -1,7 +1,7 @@
 //! AutoScaler.
 
 use super::{World, ours};
-use crate::controllers::{StepError, auto_scaler};
+use crate::controllers::{StepError, auto_scaler, horizontal};
 use gameserver_contract::Phase;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
@@ -45,6 +45,14 @@ impl World {
         let scalers = self.context.stores.auto_scalers.store();
         let scaler = scalers.get(&ObjectRef::new("arena").within("games")).unwrap();
         let done = auto_scaler::reconcile(scaler, Arc::clone(&self.context)).await;
+        self.bring();
+        done.map(drop)
+    }
+
+    async fn reconcile_horizontal(&mut self) -> Result<(), horizontal::Error> {
+        let horizontals = self.context.stores.horizontal.store();
+        let horizontal = horizontals.get(&ObjectRef::new("web").within("games")).unwrap();
+        let done = horizontal::reconcile(horizontal, Arc::clone(&self.context)).await;
         self.bring();
         done.map(drop)
     }
@@ -168,11 +176,46 @@ async fn a_younger_horizontal_pod_autoscaler_is_told_once_and_ours_goes_on() {
     assert_eq!(status, "True");
     assert!(message.contains("HorizontalPodAutoscaler web, which came later"), "{message}");
     assert_eq!(world.scaler_condition("Conflict"), None);
+    world.reconcile_horizontal().await.unwrap();
     assert_eq!(world.condition(HORIZONTAL, "Conflict").unwrap().0, "True");
     let events = world.api.take_seen().iter().filter(|seen| seen.path.ends_with("/events")).count();
     assert_eq!(events, 1);
     world.reconcile_scaler().await.unwrap();
+    world.reconcile_horizontal().await.unwrap();
     assert_eq!(world.api.take_seen(), [], "told once");
+}
+
+#[tokio::test]
+async fn a_horizontal_pod_autoscaler_is_told_when_the_conflict_is_over() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(1);
+    world.put_horizontal(2);
+    world.reconcile_horizontal().await.unwrap();
+    assert_eq!(world.condition(HORIZONTAL, "Conflict").unwrap().0, "True");
+    world.api.remove(&ours("autoscalers", "arena"));
+    world.bring();
+    world.reconcile_horizontal().await.unwrap();
+    let (status, reason, _) = world.condition(HORIZONTAL, "Conflict").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "NoOlderScaler"));
+    world.api.take_seen();
+    world.reconcile_horizontal().await.unwrap();
+    assert_eq!(world.api.take_seen(), [], "told once");
+}
+
+#[tokio::test]
+async fn a_horizontal_pod_autoscaler_beside_no_older_scaler_is_left_alone() {
+    for (second, name) in [(1, "it is the older one"), (9, "it scales something else")] {
+        let mut world = World::with_running_fleet(1).await;
+        world.put_scaler(5);
+        world.put_horizontal(second);
+        if second == 9 {
+            let mut horizontal = world.api.get(HORIZONTAL).unwrap();
+            horizontal["spec"]["scaleTargetRef"]["name"] = json!("other");
+            world.put(HORIZONTAL, &horizontal);
+        }
+        world.reconcile_horizontal().await.unwrap();
+        assert_eq!(world.api.take_seen(), [], "{name}");
+    }
 }
 
 #[tokio::test]
@@ -182,6 +225,7 @@ async fn a_younger_one_that_cannot_be_told_does_not_keep_ours_from_scaling() {
     world.put_horizontal(2);
     world.report("arena-0", Phase::Ready, 8);
     world.api.fail(|seen| seen.path.contains("horizontalpodautoscalers").then_some(403));
+    assert_eq!(world.reconcile_horizontal().await.unwrap_err().step(), "tell");
     world.reconcile_scaler().await.unwrap();
     assert_eq!(world.replicas(), 2);
 }
