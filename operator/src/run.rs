@@ -256,6 +256,9 @@ async fn lead(shared: Shared, mut leading: watch::Receiver<bool>, stop: Cancella
             () = stop.cancelled() => {}
         }
         shared.metrics.leader.set(0);
+        // Who leads next tells of these.
+        shared.metrics.game_servers.reset();
+        shared.metrics.players.set(0);
         if stop.is_cancelled() {
             return;
         }

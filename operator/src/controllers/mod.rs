@@ -89,6 +89,7 @@ pub(crate) async fn run(context: Arc<Context>) {
     );
     tokio::join!(
         authority::run(&context),
+        region_cluster::export_figures(&context),
         control(
             "GameServer",
             &context,

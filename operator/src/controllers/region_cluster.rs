@@ -10,6 +10,7 @@ use operator_core::region::{Counts, Health, judge_health};
 use operator_core::server_state::State;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::sleep;
 
 use super::StepError;
 use super::context::Context;
@@ -39,10 +40,7 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         return Ok(Action::await_change());
     }
     // observe (no client required)
-    let servers = context.stores.game_servers.store().state();
-    let alive = servers.iter().filter(|server| server.metadata.deletion_timestamp.is_none());
-    let observed: Vec<Observed> = alive.map(|server| observe_server(&context, server)).collect();
-    export(&context, &observed);
+    let observed = observe_all(&context);
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
     let new = compute_status(&context, &region, &observed, &old);
@@ -57,6 +55,20 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         context.apply_status_in(&api, &*region, &new).await.map_err(Error::Status)?;
     }
     Ok(Action::requeue(PERIOD))
+}
+
+/// Exports what the region has until the future is dropped, whether it has a RegionCluster or not.
+pub(crate) async fn export_figures(context: &Context) {
+    loop {
+        export(context, &observe_all(context));
+        sleep(PERIOD).await;
+    }
+}
+
+fn observe_all(context: &Context) -> Vec<Observed> {
+    let servers = context.stores.game_servers.store().state();
+    let alive = servers.iter().filter(|server| server.metadata.deletion_timestamp.is_none());
+    alive.map(|server| observe_server(context, server)).collect()
 }
 
 fn export(context: &Context, observed: &[Observed]) {

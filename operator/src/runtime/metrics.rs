@@ -42,7 +42,7 @@ pub(crate) struct Metrics {
 pub(crate) mod names {
     /// Counter by `resource` and `verb`.
     pub(crate) const API_WRITES: &str = "operator_api_writes_total";
-    /// Counter by `kind` and `outcome` (ok, error).
+    /// Counter by `kind` and `outcome` (ok, or the step that failed; of the authorities just ok, error).
     pub(crate) const RECONCILES: &str = "operator_reconciles_total";
     /// Histogram by `kind`.
     pub(crate) const RECONCILE_SECONDS: &str = "operator_reconcile_seconds";

@@ -5,6 +5,7 @@ mod control;
 mod fleet;
 mod game_server;
 mod logs;
+mod region_cluster;
 
 use super::context::{Context, Stores};
 use super::pace::Pace;

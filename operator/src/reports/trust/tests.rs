@@ -221,6 +221,31 @@ async fn the_overlap_begins_when_the_bundle_has_reached_every_namespace() {
     assert_eq!(replica.trust.known().view()[1].published_at, Some(later));
 }
 
+/// The threat model's answer to an authority whose key was read: shorter terms for a quarter of an hour, then the usual ones.
+#[tokio::test]
+async fn a_stolen_authority_is_out_in_minutes_by_shorter_terms_and_no_server_is_refused() {
+    let day = Duration::from_secs(24 * 3600);
+    let usual = Terms { lifetime: day * 365, overlap: MINUTE * 60, certificate_lifetime: day };
+    let api = MockApi::default();
+    let replica = Replica::start(&api, usual, START).await;
+    replica.turn(START).await.unwrap();
+    let stolen = bundle(&api);
+    let mut mounted = VecDeque::from(vec![stolen.clone(); 9]);
+    let mut now = START + day * 40;
+    for (terms, minutes) in [(TERMS, 15), (usual, 15)] {
+        let replica = Replica::start(&api, terms, now).await;
+        for _ in 0..minutes * 2 {
+            replica.turn(now).await.unwrap();
+            replica.trust.refresh(now).unwrap();
+            mounted.push_back(bundle(&api));
+            mounted.pop_front();
+            connect(&replica.server, &mounted[0], now).unwrap();
+            now += STEP;
+        }
+        assert!(!bundle(&api).contains(&stolen), "nobody trusts it any more");
+    }
+}
+
 #[tokio::test]
 async fn one_namespace_that_fails_keeps_no_other_from_its_bundle_and_one_that_ends_counts_no_more() {
     let api = MockApi::default();

@@ -1,0 +1,64 @@
+//! RegionCluster (A3).
+
+use super::World;
+use crate::controllers::region_cluster;
+use gameserver_contract::Phase;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+const REGION: &str = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
+
+impl World {
+    fn put_region(&mut self, region_id: &str) {
+        let region = json!({
+            "apiVersion": "cranewing.dev/v1alpha1", "kind": "RegionCluster",
+            "metadata": { "name": "kr", "uid": "r-1", "generation": 1 },
+            "spec": { "regionId": region_id, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+        });
+        self.put(REGION, &region);
+    }
+
+    async fn reconcile_region(&mut self) {
+        let regions = self.context.stores.region_clusters.store();
+        let region = regions.get(&ObjectRef::new("kr")).unwrap();
+        region_cluster::reconcile(region, Arc::clone(&self.context)).await.unwrap();
+        self.bring();
+    }
+}
+
+#[tokio::test]
+async fn a_region_tells_its_players_servers_health_and_zones() {
+    let mut world = World::with_running_fleet(2).await;
+    world.put_region("kr");
+    world.report("arena-0", Phase::Ready, 3);
+    world.report("arena-1", Phase::Draining, 4);
+    world.reconcile_region().await;
+    let status = world.api.get(REGION).unwrap()["status"].clone();
+    assert_eq!((&status["players"], &status["capacity"]), (&json!(7), &json!(10)));
+    assert_eq!(
+        (&status["servers"]["total"], &status["servers"]["ready"], &status["servers"]["draining"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    assert_eq!(status["zonesCovered"], "0/3");
+    assert_eq!(world.condition(REGION, "ZonesCovered").unwrap().1, "ZoneWithoutNode");
+
+    world.report("arena-1", Phase::Ready, 4);
+    world.reconcile_region().await;
+    assert_eq!(world.api.get(REGION).unwrap()["status"]["health"], "Healthy");
+    world.api.take_seen();
+    world.wait(Duration::from_secs(5));
+    world.report("arena-0", Phase::Ready, 3);
+    world.report("arena-1", Phase::Ready, 4);
+    world.reconcile_region().await;
+    assert_eq!(world.api.take_seen(), [], "settled");
+}
+
+#[tokio::test]
+async fn another_regions_object_is_left_to_its_own_operator() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_region("jp");
+    world.reconcile_region().await;
+    assert_eq!(world.api.take_seen(), []);
+}
