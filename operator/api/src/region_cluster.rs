@@ -47,23 +47,26 @@ pub struct RegionClusterSpec {
     #[schemars(length(min = 3, max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(validation = ("self.all(z, self.exists_one(y, y == z))", "zones must not repeat"))]
     pub zones: Vec<String>,
-    /// Fewest game servers in the region. 0 to 100; default 3.
+    /// Fewest game servers in the region. 0 to 100; default 3. Declared: nothing holds to it yet.
     #[serde(default = "default_min_game_servers")]
     #[schemars(range(min = 0, max = 100))]
     pub min_game_servers: i32,
-    /// Most game servers in the region. 0 to 1000; default 100.
+    /// Most game servers in the region. 0 to 1000; default 100. Declared: nothing holds to it yet.
     #[serde(default = "default_max_game_servers")]
     #[schemars(range(min = 0, max = 1000))]
     pub max_game_servers: i32,
-    /// Players that a game server of the region is reckoned to take. 1 to 10000; default 1000.
+    /// Players that a game server of the region is reckoned to take. 1 to 10000; default 1000. Declared: nothing reckons with
+    /// it yet.
     #[serde(default = "default_players_per_server")]
     #[schemars(range(min = 1, max = 10_000))]
     pub players_per_server: i32,
-    /// Address range of the region's network, such as `10.10.0.0/16`. Must not overlap another region's.
+    /// Address range of the region's network, such as `10.10.0.0/16`. Must not overlap another
+    /// region's, which nothing checks yet.
     #[schemars(length(max = 43))]
     #[x_kube(validation = ("isCIDR(self)", "vpcCidr: must be an address range in CIDR form, such as 10.10.0.0/16"))]
     pub vpc_cidr: String,
     /// Declared round trip to other regions by regionId, in milliseconds. 0 to 10000 each; at most 64 regions.
+    /// Declared: nothing reads it yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = ("self.all(r, self[r] >= 0 && self[r] <= 10000)", "latencyToOtherRegions: milliseconds from 0 to 10000"))]

@@ -29,6 +29,9 @@ const CREDENTIALS_VOLUME: &str = "cranewing-report";
 /// Lifetime of the projected token in seconds; the kubelet renews it at four fifths.
 const TOKEN_SECONDS: i64 = 3600;
 
+/// kubectl's own note of what was applied, which says nothing of a pod.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What every pod gets that its template does not say.
 pub(crate) struct PodDefaults {
     /// Image of containers that name none.
@@ -137,7 +140,12 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
     spec.security_context = Some(pod_security(spec.security_context.take(), user, defaults));
     spec.volumes.get_or_insert_default().push(credentials_volume());
 
-    let mut pod_labels = metadata.labels.unwrap_or_default();
+    // The Fleet's template may name labels and annotations for both; the pod's own template has the last word.
+    let mut pod_labels = server.labels().clone();
+    pod_labels.extend(metadata.labels.unwrap_or_default());
+    let mut annotations = server.annotations().clone();
+    annotations.remove(LAST_APPLIED);
+    annotations.extend(metadata.annotations.unwrap_or_default());
     for label in [labels::FLEET, labels::REVISION] {
         if let Some(value) = server.labels().get(label) {
             pod_labels.insert(label.to_owned(), value.clone());
@@ -151,7 +159,7 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
             name: Some(server.name_any()),
             namespace: server.namespace(),
             labels: Some(pod_labels),
-            annotations: metadata.annotations,
+            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
             owner_references: server.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -402,6 +410,24 @@ mod tests {
         assert_eq!(spec.containers[0].ports, None, "only the game container gets ports");
         assert_eq!(spec.containers[1].image.as_deref(), Some("mine:2"));
         assert!(spec.containers[1].env.as_ref().unwrap().iter().any(|var| var.name == "MODE"));
+    }
+
+    #[test]
+    fn labels_and_annotations_of_a_server_are_its_pods_too() {
+        let mut server =
+            server("spec: {template: {metadata: {labels: {tier: gold}, annotations: {a: pod}}}}");
+        server
+            .labels_mut()
+            .extend([("tier", "any"), ("team", "red")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        server.annotations_mut().extend(
+            [("a", "server"), ("b", "server"), (LAST_APPLIED, "{}")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
+        let pod = build_pod(&server, &[7000], &defaults());
+        assert_eq!((pod.labels()["tier"].as_str(), pod.labels()["team"].as_str()), ("gold", "red"));
+        assert_eq!(pod.labels()[labels::FLEET], "arena");
+        let annotations: Vec<_> = pod.annotations().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(annotations, [("a", "pod"), ("b", "server")]);
     }
 
     #[test]
