@@ -53,22 +53,22 @@ async fn a_leader_that_is_killed_is_followed_by_the_other_replica() {
         let before = scratch.identities("duel").await;
         let replicas = operator::replicas(region).await;
         let leader = operator::leader(region).await;
-        let other = replicas.iter().map(ResourceExt::name_any).find(|name| *name != leader).unwrap();
 
         let watch = Watch::new();
         node::kill(replicas.iter().find(|pod| pod.name_any() == leader).unwrap());
         // so that the container is not started anew under the same name
         operator::delete(region, &leader).await;
         scale(scratch, "duel", 4).await;
-        eventually("the other replica leads", PATIENCE, || async {
+        // the one that was there, or the one that replaced the dead: both may ask for the lease when it has run out
+        eventually("another replica leads", PATIENCE, || async {
             let holder = operator::lease_holder(region).await?;
-            if holder == other { Ok(()) } else { Err(holder) }
+            if holder.is_empty() || holder == leader { Err(holder) } else { Ok(()) }
         })
         .await;
         let leaderless = watch.seconds();
         drop(scratch.await_fleet("duel", 4).await);
         say(&format!(
-            "measured: leader killed: the other leads after {leaderless:.1} s, two more servers Ready after {:.1} s",
+            "measured: leader killed: another leads after {leaderless:.1} s, two more servers Ready after {:.1} s",
             watch.seconds()
         ));
         assert!(leaderless < LEADERLESS_SECONDS_MAX, "nobody led for {leaderless:.1} s");
