@@ -24,7 +24,8 @@ const FIGURES: [(&str, &str, f64); 4] = [
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     let progress = Progress::new();
     let programs = progress.step("compile game server, bots and toy", |_| images::compile(checkout))?;
-    let out = checkout.state().join("input.json");
+    // beside the logs, which stay when the instance goes
+    let out = checkout.log("input").with_extension("json");
     progress.step("1000 bots on each in turn", |_| {
         let mut bench = Command::new(programs.join("bots"));
         bench.args([
