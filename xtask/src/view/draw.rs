@@ -19,8 +19,8 @@ const SERVERS_MAX: usize = 12;
 /// Lines that are kept for events, their head included.
 const EVENT_LINES: usize = 9;
 
-/// Lines of a region besides its servers: its own, Fleet, AutoScaler, head, what is only counted, and the gap.
-const REGION_LINES: usize = 6;
+/// Lines of a region besides its servers: its own, bots, Fleet, AutoScaler, head, what is only counted, and the gap.
+const REGION_LINES: usize = 7;
 
 /// The whole screen, cut to its size.
 pub(super) fn screen(instance: &str, moment: &Moment, columns: usize, rows: usize) -> Vec<String> {
@@ -52,13 +52,9 @@ fn draw_region(id: &str, region: &RegionMoment, servers_max: usize) -> Vec<Strin
     };
     let of = |kind: &'static str| resources.iter().filter(move |resource| resource.kind == kind);
     let cluster = of("RegionCluster").next();
-    let mut lines = vec![
-        [Some(paint(BOLD, id)), cluster.map(draw_cluster), region.figures.as_ref().map(draw_figures)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("  "),
-    ];
+    let head = [Some(paint(BOLD, id)), cluster.map(draw_cluster)];
+    let mut lines = vec![head.into_iter().flatten().collect::<Vec<_>>().join("  ")];
+    lines.extend(region.figures.as_ref().map(draw_figures));
     lines.extend(of("Fleet").map(draw_fleet));
     lines.extend(of("AutoScaler").map(draw_scaler));
     let servers: Vec<&Resource> = of("GameServer").collect();
@@ -88,15 +84,15 @@ fn draw_cluster(cluster: &Resource) -> String {
 fn draw_figures(figures: &Figures) -> String {
     let Figures { latency_ms: latency, counts } = figures;
     format!(
-        "input to state p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms  bots {}/{} disconnects {} refused {}",
-        latency.p50,
-        latency.p99,
-        latency.p999,
-        latency.max,
+        "  Bots: {}/{} in a match, {} disconnects, {} refused; input to state p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms",
         counts.players,
         counts.target,
         counts.disconnects,
-        counts.refused
+        counts.refused,
+        latency.p50,
+        latency.p99,
+        latency.p999,
+        latency.max
     )
 }
 
@@ -225,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_small_terminal_shows_fewer_servers_so_that_events_stay_in_sight() {
-        assert_eq!([24, 40, 60, 200].map(|rows| servers_max(rows, 3)), [1, 3, 10, SERVERS_MAX]);
+        assert_eq!([24, 40, 60, 200].map(|rows| servers_max(rows, 3)), [1, 2, 9, SERVERS_MAX]);
         assert_eq!(servers_max(40, 0), SERVERS_MAX);
     }
 
