@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fresh::Clone;
+use fresh::{Clone, holds_within};
 use serde_json::Value;
 
 /// Players in all regions from a fresh clone, its own code compiled first.
@@ -26,18 +26,14 @@ const FULL_SCREEN: &str = "\x1b[?1049h";
 /// Runs a line in a terminal until players are in all regions, then presses Ctrl-C. Gives what the terminal showed.
 fn watch(clone: &Clone, line: &str) -> String {
     let mut terminal = Terminal::open(clone, line);
-    let start = Instant::now();
-    while !(terminal.shows(FULL_SCREEN) && players_everywhere(clone)) {
-        let reason = match (terminal.ended(), start.elapsed() > PATIENCE) {
-            (true, _) => Some("it ended before there were players in every region"),
-            (_, true) => Some("there are no players in every region"),
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            panic!("`{line}`: {reason}:\n{}", terminal.close());
-        }
-        thread::sleep(Duration::from_secs(1));
-    }
+    let is_over = holds_within(PATIENCE, Duration::from_secs(1), || {
+        terminal.ended() || (terminal.shows(FULL_SCREEN) && players_everywhere(clone))
+    });
+    assert!(
+        is_over && !terminal.ended(),
+        "`{line}` did not come to players in every region:\n{}",
+        terminal.close()
+    );
     terminal.press("\x03");
     terminal.close()
 }
@@ -91,11 +87,7 @@ impl Terminal {
 
     /// Waits for the end, for which a minute is enough, and gives all that it showed.
     fn close(mut self) -> String {
-        let start = Instant::now();
-        while !self.ended() && start.elapsed() < Duration::from_secs(60) {
-            thread::sleep(Duration::from_millis(100));
-        }
-        if !self.ended() {
+        if !holds_within(Duration::from_secs(60), Duration::from_millis(100), || self.ended()) {
             self.script.kill().unwrap();
         }
         let status = self.script.wait().unwrap();

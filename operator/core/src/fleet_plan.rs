@@ -1,9 +1,9 @@
 //! What to do so that a Fleet has as many game servers as it asks for.
 //!
 //! Rules: what is in use is never drained by scaling; what is not is drained first and deleted only after its
-//! acknowledgement and only while nobody is on it; a server that nobody has heard counts as in use and as unavailable; a leader that has not heard
-//! its servers yet deletes nothing. Numbers are the lowest free ones, so that a create whose answer was lost is
-//! repeated under the same name and never doubles.
+//! acknowledgement and only while nobody is on it; a server that nobody has heard counts as in use and as unavailable;
+//! a leader that has not heard its servers yet deletes nothing. Numbers are the lowest free ones, so that a create
+//! whose answer was lost is repeated under the same name and never doubles.
 
 use std::collections::BTreeSet;
 

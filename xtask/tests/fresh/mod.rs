@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A clone of the commit that is tested, always in the same place, so that what it compiles is kept once.
 pub(crate) struct Clone {
@@ -52,5 +54,19 @@ impl Clone {
 impl Drop for Clone {
     fn drop(&mut self) {
         drop(self.run("cargo xtask down"));
+    }
+}
+
+/// Waits for another program: asks every so often until `condition` holds; false when that took longer than `limit`.
+pub(crate) fn holds_within(limit: Duration, every: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if start.elapsed() >= limit {
+            return false;
+        }
+        thread::sleep(every);
     }
 }
