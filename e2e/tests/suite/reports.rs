@@ -68,22 +68,7 @@ async fn facts(scratch: &Scratch) -> Vec<(String, operator_api::GameServerStatus
 }
 
 fn full_house() -> Report {
-    let none = gameserver_contract::HistogramDelta::default;
-    Report {
-        seq: 1,
-        phase: Phase::Stopped,
-        players: 9999,
-        cpu_millis: 9999,
-        tick_us: none(),
-        input_latency_us: none(),
-        queue_depth: none(),
-        joins_total: 0,
-        refused_total: 0,
-        timeouts_total: 0,
-        rejects_total: 0,
-        late_ticks_total: 0,
-        newest_order: None,
-    }
+    Report { seq: 1, phase: Phase::Stopped, players: 9999, cpu_millis: 9999, ..Report::default() }
 }
 
 async fn refused(scratch: &Scratch, replica: &str, reason: &str) -> f64 {

@@ -76,10 +76,11 @@ impl Backend {
 
 /// Where a server stands in its life. A closed set: the server only moves forward, except that an undrain
 /// leads from `Draining` back to `Ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Not yet able to take players: no key, or the loop is not running.
+    #[default]
     Starting,
     /// Takes players.
     Ready,
@@ -89,8 +90,8 @@ pub enum Phase {
     Stopped,
 }
 
-/// Live figures of one period.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Live figures of one period. The default is that of a process in which nothing has happened yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Counts up by one per report of this process, from 1.
     pub seq: u64,

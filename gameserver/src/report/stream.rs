@@ -167,27 +167,11 @@ fn keep_honest(tcp: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gameserver_contract::{HistogramDelta, Phase};
+    use gameserver_contract::Phase;
     use tokio::io::DuplexStream;
 
     fn report(seq: u64) -> Arc<Report> {
-        let (tick_us, input_latency_us, queue_depth) =
-            (HistogramDelta::default(), HistogramDelta::default(), HistogramDelta::default());
-        Arc::new(Report {
-            seq,
-            phase: Phase::Draining,
-            players: 0,
-            cpu_millis: 0,
-            tick_us,
-            input_latency_us,
-            queue_depth,
-            joins_total: 0,
-            refused_total: 0,
-            timeouts_total: 0,
-            rejects_total: 0,
-            late_ticks_total: 0,
-            newest_order: None,
-        })
+        Arc::new(Report { seq, phase: Phase::Draining, ..Report::default() })
     }
 
     struct Speaking {

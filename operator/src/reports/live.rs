@@ -268,7 +268,6 @@ impl LiveServers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gameserver_contract::HistogramDelta;
 
     fn hello(boot_unix_ms: u64) -> Hello {
         Hello {
@@ -287,21 +286,7 @@ mod tests {
     }
 
     fn report(phase: Phase, players: u32) -> Report {
-        Report {
-            seq: 1,
-            phase,
-            players,
-            cpu_millis: 5,
-            tick_us: HistogramDelta::default(),
-            input_latency_us: HistogramDelta::default(),
-            queue_depth: HistogramDelta::default(),
-            joins_total: 0,
-            refused_total: 0,
-            timeouts_total: 0,
-            rejects_total: 0,
-            late_ticks_total: 0,
-            newest_order: None,
-        }
+        Report { seq: 1, phase, players, cpu_millis: 5, ..Report::default() }
     }
 
     fn at(seconds: u64) -> Duration {

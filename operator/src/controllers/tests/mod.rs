@@ -17,7 +17,7 @@ use crate::reports::trust::{Bundles, Rotation, Trust};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::watch::{Watchable, Watched};
-use gameserver_contract::{Backend, Hello, HistogramDelta, OperatorMessage, Phase, Report};
+use gameserver_contract::{Backend, Hello, OperatorMessage, Phase, Report};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
@@ -262,19 +262,5 @@ fn hello(name: &str) -> Hello {
 }
 
 fn report(phase: Phase, players: u32) -> Report {
-    Report {
-        seq: 1,
-        phase,
-        players,
-        cpu_millis: 5,
-        tick_us: HistogramDelta::default(),
-        input_latency_us: HistogramDelta::default(),
-        queue_depth: HistogramDelta::default(),
-        joins_total: 0,
-        refused_total: 0,
-        timeouts_total: 0,
-        rejects_total: 0,
-        late_ticks_total: 0,
-        newest_order: None,
-    }
+    Report { seq: 1, phase, players, cpu_millis: 5, ..Report::default() }
 }
