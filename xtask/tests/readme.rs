@@ -52,9 +52,11 @@ struct Terminal {
 
 impl Terminal {
     fn open(clone: &Clone, line: &str) -> Self {
+        // exec: dash, asked to run a program, reports its own Ctrl-C although the program took it and ended well
+        let exec = format!("exec {line}");
         let mut script = clone
             .command("script")
-            .args(["--quiet", "--return", "--flush", "--command", line, "/dev/null"])
+            .args(["--quiet", "--return", "--flush", "--command", &exec, "/dev/null"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
