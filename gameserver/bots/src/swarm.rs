@@ -1,4 +1,4 @@
-//! Many bots on one thread. A turn takes what arrived, does what is due and then sleeps for at most half a
+//! Many bots on one thread. A turn takes what arrived, does what is due in between and then sleeps for at most half a
 //! millisecond: bursts are taken together, and no input is late by more.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ use crate::token::mint;
 const SLEEP_MAX: Duration = Duration::from_micros(500);
 /// Sockets that one turn takes from at most; the rest is taken by the next.
 const EVENTS_MAX: usize = 4096;
+/// Sockets that are read before what is due is looked for again; reading one takes some ten microseconds.
+const RECEIVES_A_LOOK: usize = 16;
 /// The longest datagram that a server sends, and room to spare.
 const BUFFER_BYTES: usize = 2048;
 
@@ -39,6 +41,8 @@ pub(crate) struct Swarm {
     play: Play,
     poll: Poll,
     events: Events,
+    /// Bots whose sockets can be read in this turn.
+    arrived: Vec<usize>,
     buffer: Vec<u8>,
     bots: Vec<Option<Bot>>,
     /// When each place of `bots` has something to do; scanned each turn, so it is kept apart and dense.
@@ -54,6 +58,7 @@ impl Swarm {
             play,
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
+            arrived: Vec::with_capacity(EVENTS_MAX),
             buffer: vec![0; BUFFER_BYTES],
             bots: Vec::new(),
             due: Vec::new(),
@@ -132,9 +137,14 @@ impl Swarm {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        for event in &self.events {
-            let now = Now { monotonic: self.clock.monotonic(), unix: self.clock.unix() };
-            let at = event.token().0;
+        self.arrived.clear();
+        self.arrived.extend(self.events.iter().map(|event| event.token().0));
+        for turn in 0..self.arrived.len() {
+            // a tick's states arrive at once and take milliseconds to read: inputs do not wait for the last of them
+            if turn % RECEIVES_A_LOOK == 0 {
+                self.act();
+            }
+            let (at, now) = (self.arrived[turn], self.now());
             if let Some(Some(bot)) = self.bots.get_mut(at) {
                 bot.receive(now, &mut self.buffer, &mut self.stats[bot.place.region]);
                 self.due[at] = bot.due();

@@ -6,25 +6,27 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A clone of the commit that is tested, always in the same place, so that what it compiles is kept once.
+/// A clone of the commit that is tested, for one working tree always in the same place, so that what it compiles is kept once.
 pub(crate) struct Clone {
     /// Its working tree.
     pub(crate) root: PathBuf,
 }
 
 impl Clone {
-    /// Clones into `name` in the cache.
+    /// Clones into `name` beside the other clones of this tree.
     pub(crate) fn fresh(name: &str) -> Self {
         let cache = std::env::var("CRANEWING_CACHE")
             .unwrap_or_else(|_| format!("{}/.cache/cranewing", std::env::var("HOME").unwrap()));
-        let clone = Self { root: Path::new(&cache).join("clones").join(name) };
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        // tests of two working trees may run at once
+        let tree = source.to_str().unwrap().trim_matches('/').replace('/', "-");
+        let clone = Self { root: Path::new(&cache).join("clones").join(tree).join(name) };
         if clone.root.exists() {
             // what a run before this one left when it was cut off
             drop(clone.run("cargo xtask down"));
             fs::remove_dir_all(&clone.root).unwrap();
         }
         fs::create_dir_all(clone.root.parent().unwrap()).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let cloned = Command::new("git").args(["clone", "--quiet"]).arg(source).arg(&clone.root).status();
         assert!(cloned.unwrap().success(), "git clone of {} failed", source.display());
         clone
