@@ -62,12 +62,12 @@ fn instance(clone: &Clone) -> String {
 
 /// Where the kubeconfigs of an instance are.
 fn kubeconfig(clone: &Clone, region: &str) -> PathBuf {
-    clone.root.join("../../instances").join(instance(clone)).join(format!("{region}.kubeconfig"))
+    fresh::cache().join("instances").join(instance(clone)).join(format!("{region}.kubeconfig"))
 }
 
 /// Takes the operator and its definitions out of a cluster, as its owner would.
 fn uninstall(clone: &Clone, kubeconfig: &Path) {
-    let tools = fs::read_dir(clone.root.join("../../tools")).unwrap().flatten().map(|entry| entry.path());
+    let tools = fs::read_dir(fresh::cache().join("tools")).unwrap().flatten().map(|entry| entry.path());
     let helm = tools.map(|tool| tool.join("helm")).find(|program| program.is_file()).unwrap();
     for release in ["cranewing", "cranewing-crds"] {
         let arguments = ["uninstall", release, "--namespace", "cranewing-system", "--wait", "--kubeconfig"];

@@ -1,6 +1,6 @@
 //! A fresh clone of the commit that is tested, with a name and clusters of its own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 pub(crate) struct Clone {
     /// Its working tree.
     pub(crate) root: PathBuf,
+    /// Held for as long as the place is in use: another run in the same working tree waits.
+    _place: File,
 }
 
 impl Clone {
     /// Clones into `name` beside the other clones of this tree.
     pub(crate) fn fresh(name: &str) -> Self {
-        let cache = std::env::var("CRANEWING_CACHE")
-            .unwrap_or_else(|_| format!("{}/.cache/cranewing", std::env::var("HOME").unwrap()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         // tests of two working trees may run at once
         let tree = source.to_str().unwrap().trim_matches('/').replace('/', "-");
-        let clone = Self { root: Path::new(&cache).join("clones").join(tree).join(name) };
+        let root = cache().join("clones").join(tree).join(name);
+        let clone = Self { _place: take(&root.with_extension("lock")), root };
         if clone.root.exists() {
             // what a run before this one left when it was cut off
             drop(clone.run("cargo xtask down"));
             fs::remove_dir_all(&clone.root).unwrap();
         }
-        fs::create_dir_all(clone.root.parent().unwrap()).unwrap();
         let cloned = Command::new("git").args(["clone", "--quiet"]).arg(source).arg(&clone.root).status();
         assert!(cloned.unwrap().success(), "git clone of {} failed", source.display());
         clone
@@ -57,6 +57,25 @@ impl Drop for Clone {
     fn drop(&mut self) {
         drop(self.run("cargo xtask down"));
     }
+}
+
+/// Where everything that is built once is kept.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var("CRANEWING_CACHE").map_or_else(
+        |_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache/cranewing"),
+        PathBuf::from,
+    )
+}
+
+/// Waits until nobody else uses the place, whose lock this is.
+fn take(path: &Path) -> File {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let place = File::create(path).unwrap();
+    if place.try_lock().is_err() {
+        println!("waiting for the test run that holds {}", path.display());
+        place.lock().unwrap();
+    }
+    place
 }
 
 /// Waits for another program: asks every so often until `condition` holds; false when that took longer than `limit`.
