@@ -1,3 +1,5 @@
+//! The process's clock in the form that the core takes.
+
 use gameserver_core::Now;
 use gameserver_sys::Clock;
 

@@ -1,3 +1,5 @@
+//! One bot: a client that walks about, checks each confirmation and notes how long it took.
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -1,3 +1,5 @@
+//! A server's key as the command line takes it.
+
 use std::path::Path;
 use std::str::FromStr;
 use std::{fmt, fs};

@@ -1,3 +1,5 @@
+//! How many bots play at which moment of a ramp, and how they are shared between regions.
+
 use std::time::Duration;
 
 /// How many bots should play when.

@@ -1,3 +1,5 @@
+//! Chance for bots: secure for keys and identities, seeded for walks.
+
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// Fresh bytes for keys and identities.

@@ -1,3 +1,5 @@
+//! What the bots of a region counted and measured, with their own lateness beside it.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

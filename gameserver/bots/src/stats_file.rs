@@ -1,3 +1,5 @@
+//! The figures of a run as lines in a file of bounded size.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! Connect tokens, minted as a matchmaker would.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

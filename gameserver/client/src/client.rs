@@ -1,3 +1,5 @@
+//! The client as a game uses it: inputs in, events out; time and datagrams are passed in.
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;

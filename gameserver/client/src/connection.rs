@@ -1,3 +1,5 @@
+//! The client's side of the handshake and of the session.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Inputs on their way: repeated until the server has said what became of them.
+
 use std::collections::VecDeque;
 
 use gameserver_protocol::message::{Input, Intent, MAX_INPUTS, Snapshot};

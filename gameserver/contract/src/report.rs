@@ -1,3 +1,5 @@
+//! The messages of a report stream, both ways.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;

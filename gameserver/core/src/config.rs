@@ -1,3 +1,5 @@
+//! What a zone server is made from, checked once.
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What a zone server counts and measures about itself.
+
 use gameserver_contract::Histogram;
 use gameserver_protocol::RejectReason;
 

@@ -1,3 +1,5 @@
+//! Deterministic chance, for everything but keys.
+
 /// A stream of pseudo-random numbers (SplitMix64): for spawn places, never for keys. One per concern, so that
 /// drawing for one does not shift another.
 #[derive(Clone, Debug)]

@@ -1,3 +1,5 @@
+//! Rates with bursts, for limits by player and by address.
+
 /// How often something may happen: a rate with bursts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {

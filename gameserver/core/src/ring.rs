@@ -1,3 +1,5 @@
+//! A queue of fixed size that never allocates.
+
 /// A first-in-first-out buffer of at most `N`, kept in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<T, const N: usize> {

@@ -1,3 +1,5 @@
+//! A zone server: what joins session, pipeline and world, and the only thing that its thread calls.
+
 use std::net::SocketAddr;
 
 use gameserver_protocol::{Key, Now, Transmit, derive_key};

@@ -1,3 +1,5 @@
+//! A table of fixed size by slot number.
+
 /// A table of fixed size whose slots keep their number while they are taken. Allocates only when it is made.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {

@@ -1,3 +1,5 @@
+//! The challenge by which a client proves that it receives at its address.
+
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 
 use crate::bytes::{Reader, Writer};

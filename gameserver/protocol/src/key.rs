@@ -1,3 +1,5 @@
+//! Symmetric keys and how they are derived from a Fleet's secret.
+
 use ring::hkdf::{HKDF_SHA256, Salt};
 
 /// Bytes of every symmetric key.

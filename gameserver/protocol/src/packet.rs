@@ -1,3 +1,5 @@
+//! netcode packets: their headers, sizes and sealing.
+
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use thiserror::Error;
 

@@ -1,3 +1,5 @@
+//! Reasons for which an input is refused: reply, metric label and sentence in one.
+
 use std::fmt;
 
 /// Why an input was refused. One value is the reply to the client (its code), the metric label

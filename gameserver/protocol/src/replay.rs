@@ -1,3 +1,5 @@
+//! The window by which no sealed packet counts twice.
+
 /// Sequences that a window remembers: four seconds at 64 packets a second.
 pub const REPLAY_WINDOW: u64 = 256;
 

@@ -1,3 +1,5 @@
+//! Time as it is passed in, datagrams as they are passed out, and sequences made from time.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

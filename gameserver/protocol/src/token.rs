@@ -1,3 +1,5 @@
+//! Connect tokens: minted by a backend, carried by a client, opened by one server.
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

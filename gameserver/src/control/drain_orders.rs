@@ -1,3 +1,5 @@
+//! Which of several replicas' drain orders counts.
+
 use crate::zone::Order;
 
 /// Which drain is in force. Orders come from several replicas, late and doubled; the newest wins, and the end of the

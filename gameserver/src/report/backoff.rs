@@ -1,3 +1,5 @@
+//! The wait before a report stream is tried again.
+
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);

@@ -1,3 +1,5 @@
+//! TLS towards the operator, by the bundle that it publishes.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! When a zone ticks, and what it lets go when it is late.
+
 use std::time::Duration;
 
 /// When ticks are due. Ticks keep their phase; a server that falls a whole tick behind lets go of what it missed

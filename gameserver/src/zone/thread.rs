@@ -1,3 +1,5 @@
+//! The thread of a zone: receives, ticks, sends, and takes orders from the control thread.
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

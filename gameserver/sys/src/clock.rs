@@ -1,3 +1,5 @@
+//! The clock of a process: monotonic, and since the Unix epoch.
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time since a start, and since the Unix epoch: read at the edges of a process and passed down from there.

@@ -1,3 +1,5 @@
+//! What the machine and the control group say about CPUs.
+
 use std::fs;
 use std::io;
 

@@ -1,3 +1,5 @@
+//! Whether a zone's thread is pinned and where: a decision from facts, with its reason.
+
 use std::fmt;
 
 /// What the operator of the server asked for.

@@ -77,3 +77,31 @@ fn every_package_has_the_lints_of_the_workspace() {
         .collect();
     assert_eq!(without, Vec::<PathBuf>::new());
 }
+
+/// Sources that do not begin by saying what they are for.
+fn headless<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Vec<&'a Path> {
+    let is_source = |path: &Path| path.components().any(|part| part.as_os_str() == "src");
+    let without = |text: &str| {
+        !text.lines().next().is_some_and(|line| line.len() > "//! ".len() && line.starts_with("//! "))
+    };
+    files.into_iter().filter(|(path, text)| is_source(path) && without(text)).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn every_source_file_begins_by_saying_what_it_is_for() {
+    let files = rust_files();
+    let texts = files.iter().filter_map(|path| Some((path.as_path(), crate::text(path)?)));
+    assert_eq!(headless(texts), Vec::<&Path>::new(), "begin it with a line `//! …`");
+}
+
+#[test]
+fn a_comment_or_an_item_at_the_top_is_no_head() {
+    let file = |path, text: &str| (Path::new(path), text.to_owned());
+    let files = [
+        file("a/src/told.rs", "//! What it is for.\n\nfn a() {}\n"),
+        file("a/src/item.rs", "/// An item.\nfn a() {}\n"),
+        file("a/src/empty.rs", "//! \n"),
+        file("a/tests/rule.rs", "fn a() {}\n"),
+    ];
+    assert_eq!(headless(files), [Path::new("a/src/item.rs"), Path::new("a/src/empty.rs")]);
+}

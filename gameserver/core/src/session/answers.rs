@@ -1,3 +1,5 @@
+//! Answers to handshakes that wait to be sent.
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 

@@ -1,3 +1,5 @@
+//! The limit on work that strangers can cause.
+
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
 

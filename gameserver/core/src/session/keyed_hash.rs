@@ -1,3 +1,5 @@
+//! Hashing of what strangers choose, with a key of each boot.
+
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 

@@ -1,3 +1,5 @@
+//! The two states of a peer, pending and connected, and what each sends and accepts.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

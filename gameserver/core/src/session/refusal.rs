@@ -1,3 +1,5 @@
+//! Reasons for which a datagram is ignored.
+
 /// Why a datagram was ignored. Nobody is told, since the sender may be forged; it is counted by this label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

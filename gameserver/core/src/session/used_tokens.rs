@@ -1,3 +1,5 @@
+//! The memory by which a connect token joins once.
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 

@@ -1,3 +1,5 @@
+//! Who is near whom: entities by cell, already encoded, so that sight is copying.
+
 use std::ops::Range;
 
 use gameserver_protocol::message::{BufferTooSmall, ENTITY_BYTES_MAX, Entity, MAX_ENTITIES, encode_entity};

@@ -1,3 +1,5 @@
+//! What a player sends: its intents, with the newest snapshot that it has.
+
 use rmp::decode::bytes::Bytes;
 
 use super::{

@@ -1,3 +1,5 @@
+//! What a server sends to a player: itself, who is near, and what was refused.
+
 use super::{
     BufferTooSmall, DecodeError, SliceWriter, open_message, read_array, read_array_of, read_int, write_array,
     write_int, write_uint,
