@@ -1,21 +1,24 @@
 //! `down`: removes everything that `up` made, found by record, name and mark, so that it works whatever `up` died of.
 
+mod foreign;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
-use crate::deploy;
 use crate::engine::{Engine, INSTANCE_VARIABLE, Surroundings};
 use crate::lock::Lock;
 use crate::process;
 use crate::progress::Progress;
-use crate::state::State;
+use crate::state::{Region, State};
 use crate::tools::Tools;
+use crate::up;
+use foreign::Leave;
 
 /// Programs of an instance by file name. Others that inherited the mark (a node's monitor, the network's name server) belong to the engine.
 const OURS: [&str; 7] = ["bots", "kind", "kubectl", "helm", "debootstrap", "build.sh", "containerd"];
@@ -28,15 +31,24 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// `cargo xtask down`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Give up clusters of --context that do not answer, with whatever of ours is in them
+    #[arg(long)]
+    forget: bool,
+}
 
 /// Removes this checkout's instance.
-pub(crate) fn run(_: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask down")?;
     let progress = Progress::new();
-    progress
-        .step(&format!("remove {}", checkout.instance), |step| remove(&checkout, |text| step.note(text)))?;
+    progress.step(&format!("remove {}", checkout.instance), |step| {
+        let tell = |text: &str| step.note(text);
+        let kept = leave_foreign(&checkout, args.forget, tell, &progress)?;
+        remove_local(&checkout, tell)?;
+        forget(&checkout, &kept)?;
+        if kept.is_empty() { Ok(()) } else { bail!("all is removed but what is in {}", up::ids(&kept)) }
+    })?;
     for other in ["test", "bench"].map(|purpose| checkout.named(purpose)) {
         if !other.state().exists() {
             continue;
@@ -50,23 +62,49 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Removes an instance: processes first, so that nothing is made while it is removed.
+/// Removes an instance that has no clusters but its own.
 pub(crate) fn remove(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
+    remove_local(checkout, tell)?;
+    forget(checkout, &[])
+}
+
+/// Takes leave of the clusters that were there before, and says which could not be cleaned. Gives those whose record stays.
+fn leave_foreign(
+    checkout: &Checkout,
+    give_up: bool,
+    tell: impl Fn(&str),
+    progress: &Progress,
+) -> Result<Vec<Region>> {
     tell("processes");
-    end_marked(&checkout.instance, &OURS);
-    let ended = || marked(&checkout.instance, &ENGINES).is_empty().then_some(());
-    if clock::poll(ENGINE_LIMIT, Duration::from_millis(50), ended).is_none() {
-        end_marked(&checkout.instance, &ENGINES);
+    end_processes(checkout);
+    let mut kept = Vec::new();
+    let Some(state) = State::load(checkout)? else { return Ok(kept) };
+    let foreign: Vec<_> = state.regions.into_iter().filter(|region| region.cluster.is_none()).collect();
+    if foreign.is_empty() {
+        return Ok(kept);
     }
-    let state = State::load(checkout)?;
-    let engine = state.as_ref().map_or_else(Engine::choose, |state| Ok(state.engine))?;
-    let surroundings = Surroundings::new(checkout, engine, &Tools::built(checkout)?)?;
-    let foreign: Vec<_> =
-        state.iter().flat_map(|state| &state.regions).filter(|region| region.cluster.is_none()).collect();
+    // built anew if this tree names others by now: without them nobody could be asked
+    let surroundings = Surroundings::new(checkout, state.engine, &Tools::build(checkout, progress)?)?;
     for region in foreign {
         tell(&format!("installation in {}", region.id));
-        deploy::uninstall(checkout, &surroundings, region)?;
+        match foreign::leave(checkout, &surroundings, &region, give_up) {
+            Leave::Clean => {}
+            Leave::Lost(words) => progress.say(&words),
+            Leave::Kept(words) => {
+                progress.say(&words);
+                kept.push(region);
+            }
+        }
     }
+    Ok(kept)
+}
+
+/// Removes what is on this machine: processes first, so that nothing is made while it is removed.
+fn remove_local(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
+    tell("processes");
+    end_processes(checkout);
+    let engine = State::load(checkout)?.map_or_else(Engine::choose, |state| Ok(state.engine))?;
+    let surroundings = Surroundings::new(checkout, engine, &Tools::built(checkout)?)?;
     // by name, whatever the record says
     if process::succeeds(surroundings.engine().arg("--version")) {
         tell("clusters");
@@ -75,19 +113,33 @@ pub(crate) fn remove(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
         tell("network");
         cluster::delete_network(checkout, &surroundings)?;
     }
-    forget(checkout)
+    Ok(())
 }
 
-/// Drops the instance's directory but its logs and the lock that this run holds.
-fn forget(checkout: &Checkout) -> Result<()> {
+/// Ends what an `up` of this instance may have left running.
+fn end_processes(checkout: &Checkout) {
+    end_marked(&checkout.instance, &OURS);
+    let ended = || marked(&checkout.instance, &ENGINES).is_empty().then_some(());
+    if clock::poll(ENGINE_LIMIT, Duration::from_millis(50), ended).is_none() {
+        end_marked(&checkout.instance, &ENGINES);
+    }
+}
+
+/// Drops the instance's directory but its logs, the lock that this run holds, and the record of the regions that are `kept`.
+fn forget(checkout: &Checkout, kept: &[Region]) -> Result<()> {
+    if let Some(state) = State::load(checkout)?.filter(|_| !kept.is_empty()) {
+        State { regions: kept.to_vec(), ..state }.save(checkout)?;
+    }
     let directory = checkout.state();
     for entry in
         fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))?
     {
-        let entry = entry?;
-        let keep = ["lock", "logs"].iter().any(|name| entry.file_name() == *name);
-        let path = entry.path();
-        let removed = match (keep, path.is_dir()) {
+        let path = entry?.path();
+        let is_record = !kept.is_empty() && path == State::path(checkout);
+        let stays = is_record
+            || [directory.join("lock"), directory.join("logs")].contains(&path)
+            || kept.iter().any(|region| region.kubeconfig == path);
+        let removed = match (stays, path.is_dir()) {
             (true, _) => Ok(()),
             (false, true) => fs::remove_dir_all(&path),
             (false, false) => fs::remove_file(&path),
@@ -149,6 +201,37 @@ fn runs(executable: &Path, arguments: &[u8], programs: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_kept_stays_on_record() {
+        let cache = std::env::temp_dir().join(format!("cranewing-down-test-{}", std::process::id()));
+        let checkout = Checkout { cache: cache.clone(), ..Checkout::locate().unwrap() };
+        let region = |id: &str| Region {
+            id: id.to_owned(),
+            kubeconfig: checkout.state().join(format!("{id}.kubeconfig")),
+            cluster: None,
+            context: Some(id.to_owned()),
+        };
+        let regions = vec![region("kr"), region("eu")];
+        State { engine: Engine::Podman, nodes: 0, regions: regions.clone() }.save(&checkout).unwrap();
+        fs::create_dir(checkout.state().join("helm")).unwrap();
+        for file in ["lock", "kr.kubeconfig", "eu.kubeconfig"] {
+            fs::write(checkout.state().join(file), "").unwrap();
+        }
+        let files = || {
+            let entries = fs::read_dir(checkout.state()).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        forget(&checkout, &regions[1..]).unwrap();
+        assert_eq!(files(), ["eu.kubeconfig", "lock", "state.json"]);
+        assert_eq!(State::load(&checkout).unwrap().unwrap().regions, regions[1..]);
+        forget(&checkout, &[]).unwrap();
+        assert_eq!(files(), ["lock"]);
+        fs::remove_dir_all(cache).unwrap();
+    }
 
     #[test]
     fn a_program_is_known_by_its_file_and_a_script_by_its_first_argument() {

@@ -33,7 +33,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn load(checkout: &Checkout) -> Result<Option<Self>> {
-        let path = path(checkout);
+        let path = Self::path(checkout);
         if !path.exists() {
             return Ok(None);
         }
@@ -45,7 +45,7 @@ impl State {
 
     /// Written beside and renamed, so that it is whole or the one before.
     pub(crate) fn save(&self, checkout: &Checkout) -> Result<()> {
-        let path = path(checkout);
+        let path = Self::path(checkout);
         fs::create_dir_all(checkout.state())
             .with_context(|| format!("failed to create {}", checkout.state().display()))?;
         let unfinished = path.with_extension("unfinished");
@@ -53,8 +53,9 @@ impl State {
             .and_then(|()| fs::rename(&unfinished, &path))
             .with_context(|| format!("failed to write {}", path.display()))
     }
-}
 
-fn path(checkout: &Checkout) -> PathBuf {
-    checkout.state().join("state.json")
+    /// Where it is kept.
+    pub(crate) fn path(checkout: &Checkout) -> PathBuf {
+        checkout.state().join("state.json")
+    }
 }

@@ -351,7 +351,8 @@ fn write_kubeconfig(surroundings: &Surroundings, region: &Region) -> Result<()> 
         .with_context(|| format!("failed to write {}", region.kubeconfig.display()))
 }
 
-fn ids(regions: &[Region]) -> String {
+/// Their ids, as in a sentence.
+pub(crate) fn ids(regions: &[Region]) -> String {
     regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
