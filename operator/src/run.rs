@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
-use crate::reports::endpoint::Endpoint;
+use crate::reports::endpoint::{Endpoint, STREAMS_MAX};
 use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -82,6 +82,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
             game_servers: stores.game_servers.store().clone(),
             pods: stores.pods.store().clone(),
             replicas: watch_replicas(&client, &args, &stop),
+            streams_max: STREAMS_MAX,
             metrics: metrics.clone(),
             clock,
         }

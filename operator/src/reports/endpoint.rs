@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use operator_api::GameServer;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::telemetry::chain;
 
-/// Streams at once; more are refused by not being accepted.
-const STREAMS_MAX: usize = 20_000;
+/// Streams at once; more wait until one ends.
+pub(crate) const STREAMS_MAX: usize = 20_000;
 /// Time for the TLS handshake and the hello together, and for each write.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A stream that says nothing for this long is closed; reports come each second.
@@ -48,15 +49,29 @@ pub(crate) struct Endpoint {
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) pods: Store<Pod>,
     pub(crate) replicas: watch::Receiver<Vec<SocketAddr>>,
+    /// Streams at once; [`STREAMS_MAX`] but in tests.
+    pub(crate) streams_max: usize,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+}
+
+/// Where streams come from.
+pub(crate) trait Accept {
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        Self::accept(self).await
+    }
 }
 
 /// Why a stream is refused or ends.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
     #[error("the TLS handshake failed")]
-    Tls(#[source] std::io::Error),
+    Tls(#[source] io::Error),
     #[error("no answer in time")]
     TooSlow,
     #[error("the stream broke")]
@@ -93,16 +108,14 @@ impl StreamError {
 
 impl Endpoint {
     /// Accepts streams until `stop`; ends when every stream has ended.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+    pub(crate) async fn serve(self, listener: impl Accept, stop: CancellationToken) {
         let endpoint = Arc::new(self);
-        let places = Arc::new(Semaphore::new(STREAMS_MAX));
+        let places = Arc::new(Semaphore::new(endpoint.streams_max));
         let mut streams = JoinSet::new();
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => break,
-            };
+            // The place first: who cannot be served waits where the kernel keeps those that nobody accepted.
+            let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
+            let Some((Ok(place), accepted)) = stop.run_until_cancelled(next).await else { break };
             while streams.try_join_next().is_some() {}
             match accepted {
                 Ok((socket, from)) => {
@@ -123,9 +136,10 @@ impl Endpoint {
     }
 
     async fn run_stream(&self, socket: TcpStream, from: SocketAddr, stop: CancellationToken) {
-        let greeted = match timeout(PATIENCE, self.greet(socket)).await {
-            Ok(greeted) => greeted,
-            Err(_elapsed) => Err(StreamError::TooSlow),
+        let greeted = match stop.run_until_cancelled(timeout(PATIENCE, self.greet(socket))).await {
+            Some(Ok(greeted)) => greeted,
+            Some(Err(_elapsed)) => Err(StreamError::TooSlow),
+            None => return,
         };
         let stream = match greeted {
             Ok(stream) => stream,
@@ -183,28 +197,11 @@ impl Endpoint {
             return Err(StreamError::Version(hello.contract_version));
         }
         let identity = self.verifier.verify(&hello.token).await.map_err(StreamError::Identity)?;
-        let game_server = self.game_server_of(&identity, hello)?;
+        let game_server = game_server_of(&self.pods, &self.game_servers, &identity, hello)?;
         let uid = game_server.uid().ok_or_else(|| StreamError::UnknownPod(identity.pod.clone()))?;
         let secret = SecretOf::server(&game_server);
         let key = self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
         Ok((uid, key, about(&*game_server)))
-    }
-
-    fn game_server_of(&self, identity: &PodIdentity, hello: &Hello) -> Result<Arc<GameServer>, StreamError> {
-        let named = || format!("{}/{}", identity.namespace, identity.pod);
-        let pod = self
-            .pods
-            .get(&ObjectRef::new(&identity.pod).within(&identity.namespace))
-            .filter(|pod| pod.uid().as_deref() == Some(&identity.pod_uid))
-            .ok_or_else(|| StreamError::UnknownPod(named()))?;
-        let game_server = self
-            .game_servers
-            .get(&ObjectRef::new(&hello.game_server).within(&identity.namespace))
-            .ok_or_else(|| StreamError::UnknownPod(named()))?;
-        let uid = game_server.uid();
-        let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref());
-        let claimed = hello.namespace == identity.namespace && Some(&hello.game_server_uid) == uid.as_ref();
-        if owned && claimed { Ok(game_server) } else { Err(StreamError::WrongPod(named())) }
     }
 
     /// Takes reports and sends orders until either side ends.
@@ -265,6 +262,27 @@ impl Endpoint {
     }
 }
 
+/// The GameServer that the pod runs: it is the one that the hello names, or the pod has nothing to say about it.
+fn game_server_of(
+    pods: &Store<Pod>,
+    game_servers: &Store<GameServer>,
+    identity: &PodIdentity,
+    hello: &Hello,
+) -> Result<Arc<GameServer>, StreamError> {
+    let named = || format!("{}/{}", identity.namespace, identity.pod);
+    let pod = pods
+        .get(&ObjectRef::new(&identity.pod).within(&identity.namespace))
+        .filter(|pod| pod.uid().as_deref() == Some(&identity.pod_uid))
+        .ok_or_else(|| StreamError::UnknownPod(named()))?;
+    let game_server = game_servers
+        .get(&ObjectRef::new(&hello.game_server).within(&identity.namespace))
+        .ok_or_else(|| StreamError::UnknownPod(named()))?;
+    let uid = game_server.uid();
+    let owned = pod.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref());
+    let claimed = hello.namespace == identity.namespace && Some(&hello.game_server_uid) == uid.as_ref();
+    if owned && claimed { Ok(game_server) } else { Err(StreamError::WrongPod(named())) }
+}
+
 /// Whether the server hears of it or not, why it is refused stays the reason.
 async fn tell_refused(write: &mut (impl AsyncWrite + Unpin), error: &StreamError) {
     let refused = OperatorMessage::Refused { reason: error.to_string() };
@@ -281,3 +299,6 @@ struct Greeted<S> {
     write: tokio::io::WriteHalf<S>,
     orders: mpsc::Receiver<OperatorMessage>,
 }
+
+#[cfg(test)]
+mod tests;

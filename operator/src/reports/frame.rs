@@ -14,6 +14,8 @@ pub(crate) enum FrameError {
     TooLarge(usize),
     #[error("failed to decode a frame")]
     Decode(#[source] rmp_serde::decode::Error),
+    #[error("a frame goes on for {0} bytes after its message")]
+    Trailing(usize),
     #[error("failed to encode a frame")]
     Encode(#[source] rmp_serde::encode::Error),
 }
@@ -38,7 +40,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         self.buffer.resize(length, 0);
         self.stream.read_exact(&mut self.buffer).await.map_err(FrameError::Io)?;
-        rmp_serde::from_slice(&self.buffer).map_err(FrameError::Decode)
+        let mut rest = self.buffer.as_slice();
+        let message = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
+        let message = message.map_err(FrameError::Decode)?;
+        if rest.is_empty() { Ok(message) } else { Err(FrameError::Trailing(rest.len())) }
     }
 }
 
@@ -70,19 +75,52 @@ mod tests {
         assert_eq!(FrameReader::new(far).read::<OperatorMessage>().await.unwrap(), message);
     }
 
+    /// What is read where these bytes come and then the stream ends.
+    async fn read(bytes: &[u8]) -> Result<OperatorMessage, FrameError> {
+        let (mut near, far) = tokio::io::duplex(MAX_FRAME_BYTES * 2);
+        near.write_all(bytes).await.unwrap();
+        drop(near);
+        FrameReader::new(far).read().await
+    }
+
+    fn framed(length: usize, body: &[u8]) -> Vec<u8> {
+        [&u32::try_from(length).unwrap().to_be_bytes(), body].concat()
+    }
+
+    /// B2: what comes from outside is limited and checked before it is believed.
     #[tokio::test]
-    async fn a_frame_above_the_limit_is_refused_before_it_is_read() {
-        let (mut near, far) = tokio::io::duplex(1024);
-        near.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
-        let refused = FrameReader::new(far).read::<OperatorMessage>().await;
-        assert!(matches!(refused, Err(FrameError::TooLarge(_))), "{refused:?}");
+    async fn only_one_whole_message_of_lawful_length_is_a_frame() {
+        let body = rmp_serde::to_vec_named(&OperatorMessage::Drain { order: 7 }).unwrap();
+        let length = body.len();
+        assert_eq!(read(&framed(length, &body)).await.unwrap(), OperatorMessage::Drain { order: 7 });
+        let followed = [body.as_slice(), &[0xc0]].concat();
+        for (name, bytes, expected) in [
+            ("nothing", Vec::new(), "the stream broke"),
+            ("half a length", vec![0, 0], "the stream broke"),
+            ("a length and nothing", framed(length, &[]), "the stream broke"),
+            ("cut short", framed(length, &body[..length - 1]), "the stream broke"),
+            ("a length below the message's", framed(length - 1, &body[..length - 1]), "failed to decode"),
+            ("an empty frame", framed(0, &[]), "failed to decode"),
+            ("what is no message", framed(2, &[0xc1, 0xc1]), "failed to decode"),
+            ("bytes after the message", framed(length + 1, &followed), "goes on for 1 bytes"),
+            (
+                "the longest that is read",
+                framed(MAX_FRAME_BYTES, &vec![0xc1; MAX_FRAME_BYTES]),
+                "failed to decode",
+            ),
+            ("one byte above the limit", framed(MAX_FRAME_BYTES + 1, &[]), "above the limit"),
+            ("far above the limit", vec![0xff; 4], "above the limit"),
+        ] {
+            let refused = read(&bytes).await.unwrap_err().to_string();
+            assert!(refused.contains(expected), "{name}: {refused}");
+        }
     }
 
     #[tokio::test]
-    async fn what_is_no_message_is_refused() {
-        let (mut near, far) = tokio::io::duplex(1024);
-        near.write_all(&[0, 0, 0, 2, 0xc1, 0xc1]).await.unwrap();
-        let refused = FrameReader::new(far).read::<OperatorMessage>().await;
-        assert!(matches!(refused, Err(FrameError::Decode(_))), "{refused:?}");
+    async fn what_would_not_be_read_is_not_sent() {
+        let (mut near, _far) = tokio::io::duplex(1024);
+        let message = OperatorMessage::Refused { reason: "x".repeat(MAX_FRAME_BYTES) };
+        let refused = write_frame(&mut near, &message).await;
+        assert!(matches!(refused, Err(FrameError::TooLarge(_))), "{refused:?}");
     }
 }

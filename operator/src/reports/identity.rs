@@ -1,20 +1,23 @@
 //! Who is at the other end of a stream: the pod that a projected service account token names.
 //!
 //! Tokens are verified offline against the cluster's published keys, which are read again when a token names a key
-//! that is not known (at most each ten seconds, so that false tokens cannot make us hammer the API server).
+//! that is not known (at most each ten seconds, so that false tokens cannot make us hammer the API server). Whoever's key
+//! is known waits for nobody: servers come back while the API server is away.
 
 use gameserver_contract::REPORT_AUDIENCE;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use kube::Client;
 use serde::Deserialize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 use crate::runtime::clock::Clock;
 
 /// Least time between two readings of the cluster's keys.
 const REFRESH_PERIOD: Duration = Duration::from_secs(10);
+/// By how much the clock of the API server, which says when a token holds, and ours may differ.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
 /// The pod that a token was issued to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +47,15 @@ pub(crate) struct Verifier {
     client: Client,
     clock: Clock,
     keys: Mutex<Keys>,
+    /// When the keys were last asked for. Whoever asks holds it; who knows their key never waits for it.
+    asked_at: tokio::sync::Mutex<Option<Duration>>,
 }
 
+/// What the cluster publishes, as last read.
 #[derive(Default)]
 struct Keys {
     set: Option<JwkSet>,
     issuer: String,
-    read_at: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -78,27 +83,39 @@ struct PodClaim {
 
 impl Verifier {
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, keys: Mutex::default() }
+        Self { client, clock, keys: Mutex::default(), asked_at: tokio::sync::Mutex::default() }
     }
 
     /// The pod that `token` was issued to.
     pub(crate) async fn verify(&self, token: &str) -> Result<PodIdentity, IdentityError> {
         let header = decode_header(token).map_err(IdentityError::Malformed)?;
-        let (key, issuer) = self.key(header.kid.as_deref()).await?;
-        verify_with(token, &key, &issuer)
+        let kid = header.kid.as_deref().ok_or(IdentityError::UnknownKey)?;
+        let (key, issuer) = match self.find(kid) {
+            Some(found) => found,
+            None => self.find_anew(kid).await?,
+        };
+        verify_with(token, header.alg, &key, &issuer)
     }
 
-    async fn key(&self, kid: Option<&str>) -> Result<(DecodingKey, String), IdentityError> {
-        let mut keys = self.keys.lock().await;
+    fn find(&self, kid: &str) -> Option<(DecodingKey, String)> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = DecodingKey::from_jwk(keys.set.as_ref()?.find(kid)?).ok()?;
+        Some((key, keys.issuer.clone()))
+    }
+
+    /// Reads the keys again unless that was done just now.
+    async fn find_anew(&self, kid: &str) -> Result<(DecodingKey, String), IdentityError> {
+        let mut asked_at = self.asked_at.lock().await;
         let now = self.clock.elapsed();
-        let due = keys.read_at.is_none_or(|read_at| now.saturating_sub(read_at) >= REFRESH_PERIOD);
-        if find(&keys, kid).is_none() && due {
-            keys.read_at = Some(now);
-            keys.issuer = self.read::<Discovery>("/.well-known/openid-configuration").await?.issuer;
-            keys.set = Some(self.read::<JwkSet>("/openid/v1/jwks").await?);
+        let is_due = asked_at.is_none_or(|asked_at| now.saturating_sub(asked_at) >= REFRESH_PERIOD);
+        // Somebody else may have read them while this one waited for its turn.
+        if self.find(kid).is_none() && is_due {
+            *asked_at = Some(now);
+            let issuer = self.read::<Discovery>("/.well-known/openid-configuration").await?.issuer;
+            let set = Some(self.read::<JwkSet>("/openid/v1/jwks").await?);
+            *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Keys { set, issuer };
         }
-        let key = find(&keys, kid).ok_or(IdentityError::UnknownKey)?;
-        Ok((key, keys.issuer.clone()))
+        self.find(kid).ok_or(IdentityError::UnknownKey)
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, IdentityError> {
@@ -107,23 +124,27 @@ impl Verifier {
     }
 }
 
-fn find(keys: &Keys, kid: Option<&str>) -> Option<DecodingKey> {
-    let jwk = keys.set.as_ref()?.find(kid?)?;
-    DecodingKey::from_jwk(jwk).ok()
-}
-
-fn verify_with(token: &str, key: &DecodingKey, issuer: &str) -> Result<PodIdentity, IdentityError> {
-    let mut validation = Validation::new(Algorithm::RS256);
-    validation.algorithms = match decode_header(token).map_err(IdentityError::Malformed)?.alg {
-        algorithm @ (Algorithm::RS256 | Algorithm::ES256) => vec![algorithm],
-        _ => vec![Algorithm::RS256],
-    };
+/// `algorithm` is what the token says of itself; one that is not meant for signatures that others verify is refused.
+fn verify_with(
+    token: &str,
+    algorithm: Algorithm,
+    key: &DecodingKey,
+    issuer: &str,
+) -> Result<PodIdentity, IdentityError> {
+    let mut validation = Validation::new(match algorithm {
+        Algorithm::RS256 | Algorithm::ES256 => algorithm,
+        _ => Algorithm::RS256,
+    });
     validation.set_audience(&[REPORT_AUDIENCE]);
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "aud", "iss"]);
     validation.validate_nbf = true;
+    validation.leeway = CLOCK_SKEW_MAX.as_secs();
     let claims = decode::<Claims>(token, key, &validation).map_err(IdentityError::Invalid)?.claims;
     let kubernetes = claims.kubernetes.ok_or(IdentityError::NotAPod)?;
     let pod = kubernetes.pod.ok_or(IdentityError::NotAPod)?;
     Ok(PodIdentity { namespace: kubernetes.namespace, pod: pod.name, pod_uid: pod.uid })
 }
+
+#[cfg(test)]
+mod tests;

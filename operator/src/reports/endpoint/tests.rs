@@ -1,0 +1,196 @@
+//! Who is admitted, and what happens to those that come while there is no place.
+
+use super::*;
+use crate::mock_api::MockApi;
+use crate::reports::trust::Trust;
+use crate::runtime::watch::Watched;
+use gameserver_contract::{Backend, REPORT_TLS_NAME};
+use kube::runtime::watcher::Event;
+use operator_core::authority::Terms;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const TERMS: Terms =
+    Terms { lifetime: Duration::from_secs(9000 * 3600), overlap: HOUR, certificate_lifetime: HOUR };
+
+fn object(name: &str, uid: &str, owner: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": name, "namespace": "games", "uid": uid,
+            "ownerReferences": [{ "apiVersion": "x/v1", "kind": "X", "name": "x", "uid": owner }],
+        },
+        "spec": {},
+    })
+}
+
+/// What the watches brought.
+fn store<K: crate::runtime::watch::Watchable>(objects: &[Value]) -> Store<K> {
+    let (watched, mut writer) = Watched::<K>::fed();
+    for object in objects {
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object.clone()).unwrap()));
+    }
+    watched.store().clone()
+}
+
+fn hello(namespace: &str, game_server: &str, uid: &str) -> Hello {
+    Hello {
+        contract_version: CONTRACT_VERSION,
+        server_version: "0.1.0".to_owned(),
+        token: String::new(),
+        namespace: namespace.to_owned(),
+        game_server: game_server.to_owned(),
+        game_server_uid: uid.to_owned(),
+        boot_unix_ms: 1,
+        backend: Backend::Mmsg,
+        tick_hz: 64,
+        capacity: 10,
+        drain_order: None,
+    }
+}
+
+/// B2: a token says which pod speaks, and a pod speaks for its own GameServer alone.
+#[test]
+fn a_pod_speaks_for_the_one_game_server_that_owns_it() {
+    let pods = store(&[object("arena-0", "p-0", "g-0"), object("arena-1", "p-1", "g-1")]);
+    let servers = store(&[object("arena-0", "g-0", "f"), object("arena-1", "g-1", "f")]);
+    for (name, (namespace, pod, pod_uid), claim, expected) in [
+        ("its own", ("games", "arena-0", "p-0"), ("games", "arena-0", "g-0"), "admitted"),
+        ("another's name", ("games", "arena-0", "p-0"), ("games", "arena-1", "g-0"), "wrong_pod"),
+        ("another's uid", ("games", "arena-0", "p-0"), ("games", "arena-0", "g-1"), "wrong_pod"),
+        ("another's name and uid", ("games", "arena-0", "p-0"), ("games", "arena-1", "g-1"), "wrong_pod"),
+        ("another namespace", ("games", "arena-0", "p-0"), ("other", "arena-0", "g-0"), "wrong_pod"),
+        ("one that is not there", ("games", "arena-0", "p-0"), ("games", "arena-9", "g-9"), "unknown_pod"),
+        ("a pod that went before", ("games", "arena-0", "p-9"), ("games", "arena-0", "g-0"), "unknown_pod"),
+        ("another pod's uid", ("games", "arena-0", "p-1"), ("games", "arena-0", "g-0"), "unknown_pod"),
+        ("a pod that is not there", ("games", "arena-9", "p-0"), ("games", "arena-0", "g-0"), "unknown_pod"),
+        (
+            "a pod of another namespace",
+            ("other", "arena-0", "p-0"),
+            ("games", "arena-0", "g-0"),
+            "unknown_pod",
+        ),
+    ] {
+        let identity =
+            PodIdentity { namespace: namespace.to_owned(), pod: pod.to_owned(), pod_uid: pod_uid.to_owned() };
+        let (namespace, game_server, uid) = claim;
+        let found = game_server_of(&pods, &servers, &identity, &hello(namespace, game_server, uid));
+        let outcome = found.as_ref().map_or_else(StreamError::label, |_| "admitted");
+        assert_eq!(outcome, expected, "{name}");
+    }
+}
+
+/// An endpoint that listens, with a client that trusts it.
+struct Listening {
+    address: SocketAddr,
+    metrics: Metrics,
+    connector: TlsConnector,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Listening {
+    async fn start<A: Accept + Send + Sync + 'static>(
+        streams_max: usize,
+        accept: impl FnOnce(TcpListener) -> A,
+    ) -> Self {
+        let (api, clock, metrics) = (MockApi::default(), Clock::start(), Metrics::new().unwrap());
+        let when = (TERMS, clock.unix());
+        let trust =
+            Arc::new(Trust::open(api.client(), "cranewing-system", when, metrics.clone()).await.unwrap());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(trust.bundle().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (_replicas, replicas) = watch::channel(Vec::new());
+        let endpoint = Endpoint {
+            acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
+            live: Arc::new(LiveServers::new()),
+            verifier: Verifier::new(api.client(), clock),
+            keys: Arc::new(FleetKeys::new(api.client())),
+            game_servers: store(&[]),
+            pods: store(&[]),
+            replicas,
+            streams_max,
+            metrics: metrics.clone(),
+            clock,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(endpoint.serve(accept(listener), stop.clone()));
+        Self { address, metrics, connector: TlsConnector::from(Arc::new(config)), stop, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn greet(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        let name = ServerName::try_from(REPORT_TLS_NAME).unwrap();
+        self.connector.connect(name, stream).await.unwrap()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_every_place_is_taken_is_served_when_one_is_free() {
+    let endpoint = Listening::start(1, |listener| listener).await;
+    let (_silent, waiting) = (endpoint.connect().await, endpoint.connect().await);
+    let began = Instant::now();
+    // The one before says nothing, and loses its place by that.
+    let greeted = endpoint.greet(waiting).await;
+    assert!(began.elapsed() >= PATIENCE, "served at once: {:?}", began.elapsed());
+    assert_eq!(endpoint.metrics.streams_refused.with_label_values(&["too_slow"]).get(), 1);
+    drop(greeted);
+    endpoint.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_endpoint_stops_at_once_when_it_is_told_to() {
+    let endpoint = Listening::start(1, |listener| listener).await;
+    let _greeted = endpoint.greet(endpoint.connect().await).await;
+    let began = Instant::now();
+    endpoint.end().await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "at once");
+}
+
+/// A listener that has no file left for the first ones.
+struct Exhausted {
+    listener: TcpListener,
+    failures: AtomicUsize,
+}
+
+impl Accept for Exhausted {
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let left =
+            self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { Err(io::Error::other("too many open files")) } else { self.listener.accept().await }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_be_accepted_is_tried_again_after_a_pause_and_costs_no_place() {
+    let failing = |listener| Exhausted { listener, failures: AtomicUsize::new(20) };
+    let endpoint = Listening::start(1, failing).await;
+    let began = Instant::now();
+    drop(endpoint.greet(endpoint.connect().await).await);
+    let waited = began.elapsed();
+    assert!(waited >= ACCEPT_AGAIN_AFTER * 20 && waited < ACCEPT_AGAIN_AFTER * 21, "{waited:?}");
+    endpoint.end().await;
+}
