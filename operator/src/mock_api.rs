@@ -1,12 +1,13 @@
 //! An API server for tests: a table of objects behind a client's tower service, with every request on record.
 //!
 //! It knows what controllers rely on (names are taken once, versions change with each write, a write with an old version
-//! is refused) and nothing else: no validation, no watches. Answers can be replaced to see what a failure does.
+//! is refused, our kinds begin with a status) and nothing else: no validation, no watches. Answers can be replaced to see what a failure does.
 
 use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::ByteString;
 use kube::Client;
 use kube::client::Body;
+use operator_api::crds::unobserved;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -157,7 +158,12 @@ impl Table {
                 if self.objects.contains_key(&path) {
                     return (409, Value::Null);
                 }
-                (201, self.store(&path, body.clone()))
+                let mut object = body.clone();
+                // As the definitions say; other kinds have no such default.
+                if path.contains(operator_api::GROUP) && object["status"].is_null() {
+                    object["status"] = unobserved(object["kind"].as_str().unwrap_or_default());
+                }
+                (201, self.store(&path, object))
             }
             "PUT" => match found {
                 None => (404, Value::Null),

@@ -158,7 +158,9 @@ async fn objects_say_where_they_stand_from_their_first_moment_on() {
         let since = created["metadata"]["resourceVersion"].as_str().unwrap();
         let current = |object: &Value| standing(object) == Standing::Current;
 
-        for server in scratch.versions::<GameServer>(since, current).await {
+        let servers = scratch.versions::<GameServer>(since, current).await;
+        assert_eq!(servers[0]["status"]["state"], "Starting", "{:#}", servers[0]);
+        for server in servers {
             assert_eq!(current(&server), server["status"]["state"] == "Ready", "{server:#}");
         }
         let mut fleet = settle(scratch, &created, 1).await;

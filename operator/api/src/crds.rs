@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
-use kube::CustomResourceExt;
+use kube::{CustomResourceExt, Resource};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::{AutoScaler, Fleet, GameServer, RegionCluster};
+use crate::{AutoScaler, Fleet, GameServer, GameServerState, RegionCluster};
 
 /// Largest file of a CustomResourceDefinition in bytes: `kubectl apply` keeps a copy in an annotation, whose limit is
 /// 256 KiB for all annotations of an object.
@@ -20,13 +20,24 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 }
 
 /// Gives every object a status of no generation from its first moment on: kstatus takes an object that says nothing for
-/// one that is as it should be. It costs no write, and nothing else in the status has a default.
+/// one that is as it should be. A game server is Starting then, so that nobody has to write that. Neither costs a write,
+/// and nothing else in the status has a default.
 fn begin_unobserved(crd: &mut CustomResourceDefinition) {
+    let begins = unobserved(&crd.spec.names.kind);
     let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
     for root in schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()) {
         if let Some(status) = root.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
-            status.default = Some(JSON(json!({ "observedGeneration": -1 })));
+            status.default = Some(JSON(begins.clone()));
         }
+    }
+}
+
+/// Status of an object of this kind that nobody has seen yet, as the API server fills it in.
+pub fn unobserved(kind: &str) -> Value {
+    if kind == GameServer::kind(&()) {
+        json!({ "observedGeneration": -1, "state": GameServerState::Starting })
+    } else {
+        json!({ "observedGeneration": -1 })
     }
 }
 
@@ -60,6 +71,7 @@ fn drop_descriptions<'a>(values: impl Iterator<Item = &'a mut Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GameServerStatus;
 
     #[test]
     fn every_definition_fits_kubectl_apply() {
@@ -75,8 +87,15 @@ mod tests {
         for crd in all() {
             let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
             let status = &schema["openAPIV3Schema"]["properties"]["status"];
-            assert_eq!(status["default"], json!({ "observedGeneration": -1 }), "{:?}", crd.metadata.name);
+            assert_eq!(status["default"]["observedGeneration"], -1, "{:?}", crd.metadata.name);
         }
+    }
+
+    #[test]
+    fn a_game_server_is_starting_before_anybody_writes_so() {
+        let status: GameServerStatus = serde_json::from_value(unobserved("GameServer")).unwrap();
+        assert_eq!(status.state, Some(GameServerState::Starting));
+        assert!(!status.was_published());
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Default for DrainSpec {
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GameServerStatus {
-    /// Where the server stands.
+    /// Where the server stands. The API server says Starting until the operator has something to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<GameServerState>,
     /// Address of the node by which players reach the server.
@@ -195,6 +195,13 @@ pub struct GameServerStatus {
     /// Ready, Reconciling, Stalled, Recovering.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+impl GameServerStatus {
+    /// The operator wrote it. What the API server fills in by itself has no conditions.
+    pub const fn was_published(&self) -> bool {
+        !self.conditions.is_empty()
+    }
 }
 
 /// A port as players reach it.

@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
-use operator_api::{Fleet, FleetStatus, GameServer, labels};
+use operator_api::{Fleet, FleetStatus, GameServer, GameServerStatus, labels};
 use operator_core::fleet_plan::{FleetPlan, FleetView, ServerView, plan_fleet};
 use operator_core::server_state::State;
 use std::collections::BTreeSet;
@@ -147,7 +147,7 @@ fn number_in(name: &str, fleet: &str) -> Option<u32> {
 fn settled_in(context: &Context, members: &[Member]) -> bool {
     let leading_for = context.clock.elapsed().saturating_sub(context.leading_since);
     let was_up =
-        |member: &&Member| member.object.status.as_ref().is_some_and(|status| status.state.is_some());
+        |member: &&Member| member.object.status.as_ref().is_some_and(GameServerStatus::was_published);
     leading_for >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
 }
 

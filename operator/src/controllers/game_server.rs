@@ -166,7 +166,7 @@ async fn publish(
     if new == old {
         return Ok(None);
     }
-    if old.state.is_none()
+    if !old.was_published()
         && new.state == Some(GameServerState::Starting)
         && observed.reason == reasons::CREATING
     {
