@@ -2,10 +2,10 @@
 
 use gameserver_contract::Histogram;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
@@ -159,7 +159,9 @@ async fn decide_and_scale(
         );
         info!(note, "scaled");
         let reason = if direction == "up" { "ScaledUp" } else { "ScaledDown" };
-        context.event(&scaler.object_ref(&()), EventType::Normal, reason, note).await;
+        // No two changes are of one version of the Fleet.
+        let changed = ObjectReference { resource_version: fleet.resource_version(), ..fleet.object_ref(&()) };
+        context.event_of_change(&scaler.object_ref(&()), changed, reason, note).await;
     }
     let younger = horizontals_beside(context, scaler).first().map(|younger| younger.name_any());
     Ok(Some(Outcome::Decided { replicas, figures, decision, younger }))

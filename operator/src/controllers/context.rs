@@ -92,17 +92,34 @@ impl Context {
         api.patch_status(&object.name_any(), &params, &Patch::Apply(patch)).await.map(drop)
     }
 
-    /// Publishes an Event; one that cannot be published is a warning, never a failed reconciliation.
+    /// Publishes an Event; one that cannot be published is a warning, never a failed reconciliation. Those alike are
+    /// counted on the first one, whose note stays.
     pub(crate) async fn event(&self, object: &ObjectReference, type_: EventType, reason: &str, note: String) {
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: reason.to_owned(),
-            secondary: None,
-        };
+        self.publish(object, None, (type_, reason, note)).await;
+    }
+
+    /// Publishes an Event of a change to `changed`, as it was before: each change is an Event of its own with a note of
+    /// its own, because the reference names the version. However often that is, is for whoever changes to limit.
+    pub(crate) async fn event_of_change(
+        &self,
+        object: &ObjectReference,
+        changed: ObjectReference,
+        reason: &str,
+        note: String,
+    ) {
+        self.publish(object, Some(changed), (EventType::Normal, reason, note)).await;
+    }
+
+    async fn publish(
+        &self,
+        object: &ObjectReference,
+        secondary: Option<ObjectReference>,
+        (type_, reason, note): (EventType, &str, String),
+    ) {
+        let (action, reason) = (reason.to_owned(), reason.to_owned());
+        let event = Event { type_, reason, note: Some(note), action, secondary };
         if let Err(error) = self.recorder.publish(&event, object).await {
-            warn!(%error, reason, "failed to publish an event");
+            warn!(%error, reason = event.reason, "failed to publish an event");
         }
     }
 }

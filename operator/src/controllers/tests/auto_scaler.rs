@@ -1,10 +1,12 @@
-//! AutoScaler.
+//! What the AutoScaler controller sets and says, alone and beside other scalers.
 
 use super::{World, ours};
 use crate::controllers::{StepError, auto_scaler, horizontal};
 use gameserver_contract::Phase;
+use kube::Resource;
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const HORIZONTAL: &str = "/apis/autoscaling/v2/namespaces/games/horizontalpodautoscalers/web";
@@ -228,4 +230,40 @@ async fn a_younger_one_that_cannot_be_told_does_not_keep_ours_from_scaling() {
     assert_eq!(world.reconcile_horizontal().await.unwrap_err().step(), "tell");
     world.reconcile_scaler().await.unwrap();
     assert_eq!(world.replicas(), 2);
+}
+
+/// Who looks at the events of a scaler sees each change with its own figures, not the figures of the first.
+#[tokio::test]
+async fn each_change_of_replicas_is_an_event_of_its_own_and_a_standing_conflict_is_one_that_is_counted() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler(0);
+    let mut scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+    scaler["spec"]["policies"][0]["cooldownSeconds"] = json!(0);
+    world.put(&ours("autoscalers", "arena"), &scaler);
+    world.report("arena-0", Phase::Ready, 8);
+    for _ in 0..3 {
+        world.reconcile_scaler().await.unwrap();
+    }
+    let told = events(&world);
+    let notes: Vec<&str> = told.iter().map(|(_, body)| body["note"].as_str().unwrap()).collect();
+    assert!(told.iter().all(|(method, body)| method == "POST" && body["series"].is_null()), "{told:?}");
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    for (note, change) in notes.iter().zip(["from 1 to 2", "from 2 to 3", "from 3 to 4"]) {
+        assert!(note.contains(change), "{notes:?}");
+    }
+    let related = &told[0].1["related"];
+    assert_eq!((&related["kind"], &related["name"]), (&json!("Fleet"), &json!("arena")));
+
+    let reference = world.fleet().object_ref(&());
+    for _ in 0..3 {
+        world.context.event(&reference, EventType::Warning, "Conflict", "it stands".to_owned()).await;
+    }
+    let methods: Vec<String> = events(&world).into_iter().map(|(method, _)| method).collect();
+    assert_eq!(methods, ["POST", "PATCH", "PATCH"], "what happens again is counted");
+}
+
+/// Events that were published since it was last asked, with the way in which.
+fn events(world: &World) -> Vec<(String, Value)> {
+    let seen = world.api.take_seen().into_iter().filter(|seen| seen.path.contains("/events"));
+    seen.map(|seen| (seen.method.to_string(), seen.body)).collect()
 }
