@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -206,6 +206,8 @@ fn watch_replicas(
 /// Tells of silent servers, and forgets those that are gone.
 async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, stop: CancellationToken) {
     let mut ticks = interval(SILENCE_PERIOD);
+    // Who stood still looks once and not once for each second of it.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         live.tell_silent(clock.elapsed());
         live.retain(|object: &ObjectRef<GameServer>, uid| {
@@ -302,7 +304,7 @@ impl Context {
             recorder: Recorder::new(shared.client.clone(), reporter),
             metrics: shared.metrics.clone(),
             clock: shared.clock,
-            leading_since: shared.clock.elapsed(),
+            leading_since: shared.live.awake(shared.clock.elapsed()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! carries the decision out, logs it, counts it and publishes it. Times are durations on the caller's monotonic clock.
 
 pub mod authority;
+pub mod awake;
 pub mod backoff;
 pub mod drain;
 pub mod fleet_plan;

@@ -53,11 +53,16 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
-    /// When this replica began to lead, on its own clock.
+    /// When this replica began to lead, in time in which it ran.
     pub(crate) leading_since: Duration,
 }
 
 impl Context {
+    /// How long this replica has led, without times in which it stood still.
+    pub(crate) fn led_for(&self) -> Duration {
+        self.live.awake(self.clock.elapsed()).saturating_sub(self.leading_since)
+    }
+
     /// Writes the status by server-side apply, with a field manager for the kind.
     pub(crate) async fn apply_status<K>(&self, object: &K, status: &impl Serialize) -> kube::Result<()>
     where

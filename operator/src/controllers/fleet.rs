@@ -98,10 +98,8 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
     if plan.partial {
         return Ok(Action::requeue(Duration::ZERO));
     }
-    let settling = (!settled_in).then(|| {
-        SETTLE_IN.saturating_sub(context.clock.elapsed().saturating_sub(context.leading_since))
-            + Duration::from_secs(1)
-    });
+    let settling =
+        (!settled_in).then(|| SETTLE_IN.saturating_sub(context.led_for()) + Duration::from_secs(1));
     Ok([wait, settling].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -145,10 +143,9 @@ fn number_in(name: &str, fleet: &str) -> Option<u32> {
 }
 
 fn settled_in(context: &Context, members: &[Member]) -> bool {
-    let leading_for = context.clock.elapsed().saturating_sub(context.leading_since);
     let was_up =
         |member: &&Member| member.object.status.as_ref().is_some_and(GameServerStatus::was_published);
-    leading_for >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
+    context.led_for() >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
 }
 
 fn view(member: &Member) -> ServerView {

@@ -61,9 +61,8 @@ pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed
     let view = view_pod(pod.as_deref(), &now);
     let published = server.status.as_ref().and_then(|status| status.state).map(to_core);
     let previous = last_known(published, live.as_ref());
-    let watched_for = context.clock.elapsed().saturating_sub(context.leading_since);
     let stream = live.as_ref().map(|live| live.stream);
-    let standing = decide_state(previous, &view, stream, watched_for, patience(server));
+    let standing = decide_state(previous, &view, stream, context.led_for(), patience(server));
     let (reason, message) = explain(&standing, taken);
     Observed {
         state: standing.state,

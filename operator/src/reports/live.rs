@@ -4,12 +4,14 @@
 //! - At most one stream a server counts: the newest.
 //! - Whoever must act hears of a change: of transitions at once, of figures at most each five seconds a server.
 //! - An entry is dropped when its GameServer is gone, not when its stream breaks.
+//! - Silence is measured in time in which this process itself ran: who was stopped heard nobody.
 //! - A drain order counts as given only while nothing speaks against it: the server that reconnects, or has seen a newer
 //!   one, says so, and who begins to lead forgets all that it once ordered.
 
 use gameserver_contract::{Backend, Hello, Histogram, OperatorMessage, Phase, Report};
 use kube::runtime::reflector::ObjectRef;
 use operator_api::GameServer;
+use operator_core::awake::Awake;
 use operator_core::rolling::Rolling;
 use operator_core::server_state::Stream;
 use std::collections::HashMap;
@@ -33,6 +35,7 @@ const QUEUE_HALF: Duration = Duration::from_secs(5);
 /// Live figures of all game servers of this region.
 pub(crate) struct LiveServers {
     servers: Mutex<HashMap<String, Live>>,
+    awake: Mutex<Awake>,
     changes: broadcast::Sender<ObjectRef<GameServer>>,
 }
 
@@ -44,6 +47,7 @@ struct Live {
     phase: Phase,
     players: u32,
     cpu_millis: u32,
+    /// When it was last heard, in time in which this process ran.
     heard_at: Duration,
     told_at: Duration,
     /// Players when it was last told of.
@@ -90,7 +94,12 @@ pub(crate) struct Snapshot {
 impl LiveServers {
     pub(crate) fn new() -> Self {
         let (changes, _) = broadcast::channel(BACKLOG_MAX);
-        Self { servers: Mutex::default(), changes }
+        Self { servers: Mutex::default(), awake: Mutex::default(), changes }
+    }
+
+    /// Time for which this process has run, without those in which it stood still.
+    pub(crate) fn awake(&self, now: Duration) -> Duration {
+        self.awake.lock().unwrap_or_else(PoisonError::into_inner).look(now)
     }
 
     /// Game servers whose live figures change.
@@ -113,6 +122,7 @@ impl LiveServers {
             boot_unix_ms: hello.boot_unix_ms,
             capacity: hello.capacity,
         };
+        let awake = self.awake(now);
         let mut servers = self.lock();
         let live = servers.entry(uid.to_owned()).or_insert_with(|| Live {
             object: object.clone(),
@@ -122,7 +132,7 @@ impl LiveServers {
             phase: Phase::Starting,
             players: 0,
             cpu_millis: 0,
-            heard_at: now,
+            heard_at: awake,
             told_at: now,
             told_players: 0,
             tick_us: Rolling::new(FIGURES_HALF, now),
@@ -145,7 +155,7 @@ impl LiveServers {
         live.orders = orders;
         live.stream += 1;
         live.connected = true;
-        live.heard_at = now;
+        live.heard_at = awake;
         self.tell(live, now);
         live.stream
     }
@@ -160,6 +170,7 @@ impl LiveServers {
 
     /// A report came over the stream with this number; one of a stream that another has followed says nothing any more.
     pub(crate) fn report(&self, now: Duration, (uid, stream): (&str, u64), report: &Report) {
+        let awake = self.awake(now);
         let mut servers = self.lock();
         let Some(live) = servers.get_mut(uid).filter(|live| live.stream == stream) else { return };
         live.newest_order = live.newest_order.max(report.newest_order);
@@ -167,7 +178,7 @@ impl LiveServers {
         if overtaken {
             live.order = None;
         }
-        let was_silent = now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
+        let was_silent = awake.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
         let turned = live.phase != report.phase
             || (live.players > 0) != (report.players > 0)
             || was_silent
@@ -177,7 +188,7 @@ impl LiveServers {
         live.phase = report.phase;
         live.players = report.players;
         live.cpu_millis = report.cpu_millis;
-        live.heard_at = now;
+        live.heard_at = awake;
         live.tick_us.add(now, &report.tick_us);
         live.input_latency_us.add(now, &report.input_latency_us);
         live.queue_depth.add(now, &report.queue_depth);
@@ -226,9 +237,10 @@ impl LiveServers {
 
     /// The server as it is now, if it was ever heard.
     pub(crate) fn get(&self, now: Duration, uid: &str) -> Option<Snapshot> {
+        let awake = self.awake(now);
         self.lock().get(uid).map(|live| Snapshot {
             facts: live.facts.clone(),
-            stream: Stream { phase: live.phase, silent_for: now.saturating_sub(live.heard_at) },
+            stream: Stream { phase: live.phase, silent_for: awake.saturating_sub(live.heard_at) },
             connected: live.connected,
             players: live.players,
             cpu_millis: live.cpu_millis,
@@ -240,10 +252,11 @@ impl LiveServers {
         })
     }
 
-    /// Tells of servers that are silent; call it each second.
+    /// Tells of servers that are silent; call it each second, which is also how this process knows that it runs.
     pub(crate) fn tell_silent(&self, now: Duration) {
+        let awake = self.awake(now);
         for live in self.lock().values_mut() {
-            if now.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER {
+            if awake.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER {
                 self.tell(live, now);
             }
         }
@@ -268,6 +281,7 @@ impl LiveServers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use operator_core::awake::LOOKS_APART_MAX;
 
     fn hello(boot_unix_ms: u64) -> Hello {
         Hello {
@@ -433,6 +447,21 @@ mod tests {
         assert!(!(12..15).any(|second| told(second, Phase::Ready, 5)), "still too soon");
         assert!(told(15, Phase::Ready, 5), "told of when its time has come, though it moved no more");
         assert!(!told(16, Phase::Ready, 5), "nothing");
+    }
+
+    #[test]
+    fn a_standstill_of_our_own_is_no_silence_of_the_servers() {
+        for paused_seconds in [10, 60, 600] {
+            let (live, _received, stream) = connected();
+            (1..=100).for_each(|second| live.tell_silent(at(second)));
+            live.report(at(100), ("u", stream), &report(Phase::Ready, 9));
+            let woken = at(100 + paused_seconds);
+            let silent_for = live.get(woken, "u").unwrap().stream.silent_for;
+            assert!(silent_for <= LOOKS_APART_MAX, "paused for {paused_seconds} s: {silent_for:?}");
+            (1..=40).for_each(|second| live.tell_silent(woken + at(second)));
+            let silent_for = live.get(woken + at(40), "u").unwrap().stream.silent_for;
+            assert!(silent_for >= at(40), "what is silent afterwards is silent: {silent_for:?}");
+        }
     }
 
     #[test]

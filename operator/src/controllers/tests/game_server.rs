@@ -1,9 +1,12 @@
-//! GameServer.
+//! What the GameServer controller writes, and what it does when it cannot.
 
 use super::{World, ours};
 use crate::controllers::StepError;
 use gameserver_contract::Phase;
+use operator_api::GameServerState;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A Fleet's server that nobody has looked at yet.
 async fn fresh() -> World {
@@ -152,4 +155,40 @@ async fn players_alone_are_written_at_most_each_five_seconds() {
     world.report("arena-0", Phase::Ready, 2);
     world.reconcile_server("arena-0").await.unwrap();
     assert_eq!(world.api.take_seen(), [], "a figure waits");
+}
+
+/// Rule: silence is time in which the operator could have heard a report.
+#[tokio::test]
+async fn a_region_that_stood_still_gives_its_servers_their_whole_patience_again() {
+    for paused_seconds in [60, 600] {
+        let mut world = World::with_running_fleet(1).await;
+        world.stand_still(Duration::from_secs(paused_seconds));
+        world.wait(Duration::from_secs(20));
+        world.reconcile_server("arena-0").await.unwrap();
+        let state = |world: &World| world.server("arena-0").status.clone().unwrap().state;
+        assert_eq!(state(&world), Some(GameServerState::Recovering), "{paused_seconds}");
+        world.report("arena-0", Phase::Ready, 0);
+        world.reconcile_server("arena-0").await.unwrap();
+        assert_eq!(state(&world), Some(GameServerState::Ready), "{paused_seconds}");
+        world.wait(Duration::from_secs(40));
+        world.reconcile_server("arena-0").await.unwrap();
+        assert_eq!(state(&world), Some(GameServerState::Unhealthy), "silent while we listened");
+    }
+}
+
+/// The same for one that had not reported yet: its pod's age by the wall clock goes on while nobody could hear it.
+#[tokio::test]
+async fn a_server_that_starts_while_its_region_stands_still_is_waited_for() {
+    let mut world = fresh().await;
+    world.reconcile_server("arena-0").await.unwrap();
+    world.place("arena-0", "2026-01-01T00:00:00Z");
+    let context = Arc::get_mut(&mut world.context).unwrap();
+    context.leading_since = context.live.awake(context.clock.elapsed());
+    world.stand_still(Duration::from_secs(600));
+    for (waited_seconds, given_up) in [(0, false), (50, false), (10, true)] {
+        world.wait(Duration::from_secs(waited_seconds));
+        world.reconcile_server("arena-0").await.unwrap();
+        let state = world.server("arena-0").status.as_ref().and_then(|status| status.state);
+        assert_eq!(state == Some(GameServerState::Unhealthy), given_up, "{waited_seconds} s more: {state:?}");
+    }
 }

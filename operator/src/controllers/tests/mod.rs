@@ -94,6 +94,7 @@ impl World {
             clock,
             leading_since: Duration::ZERO,
         };
+        (0..=HOUR.as_secs()).for_each(|second| context.live.tell_silent(Duration::from_secs(second)));
         let mut world =
             Self { api, context: Arc::new(context), feeds, streams: Vec::new(), numbers: HashMap::new() };
         world.put("/api/v1/nodes/node", &json!({ "metadata": { "name": "node" } }));
@@ -102,8 +103,16 @@ impl World {
         world
     }
 
-    /// Lets time pass.
+    /// Lets time pass, in which this process runs.
     fn wait(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.stand_still(Duration::from_secs(1));
+            self.context.live.tell_silent(self.context.clock.elapsed());
+        }
+    }
+
+    /// Lets time pass of which this process sees nothing.
+    fn stand_still(&mut self, time: Duration) {
         let context = Arc::get_mut(&mut self.context).expect("no reconciliation runs");
         context.clock = context.clock.later(time);
     }
@@ -145,14 +154,18 @@ impl World {
         self.context.stores.game_servers.store().get(&ObjectRef::new(name).within("games")).unwrap()
     }
 
-    /// The kubelet runs the server's pod, and the server reports.
-    fn run_server(&mut self, name: &str, phase: Phase, players: u32) {
+    /// The kubelet runs the server's pod since then.
+    fn place(&mut self, name: &str, since: &str) {
         let path = format!("/api/v1/namespaces/games/pods/{name}");
         let mut pod = self.api.get(&path).unwrap();
         pod["spec"]["nodeName"] = json!("node");
-        pod["status"] =
-            json!({ "phase": "Running", "hostIP": "192.0.2.1", "startTime": self.context.clock.wall() });
+        pod["status"] = json!({ "phase": "Running", "hostIP": "192.0.2.1", "startTime": since });
         self.put(&path, &pod);
+    }
+
+    /// The kubelet runs the server's pod, and the server reports.
+    fn run_server(&mut self, name: &str, phase: Phase, players: u32) {
+        self.place(name, "2026-01-01T00:00:00Z");
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         self.streams.push(received);
         let uid = self.server(name).uid().unwrap();
