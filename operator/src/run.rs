@@ -1,6 +1,7 @@
 //! Puts the operator together and takes it apart again in order.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::client::ClientBuilder;
@@ -11,16 +12,14 @@ use kube::{Api, Client, ResourceExt};
 use operator_api::{GameServer, labels};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
@@ -30,15 +29,18 @@ use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
 use crate::reports::replicas::replica_addresses;
 use crate::reports::trust::{Bundles, Rotation, Trust};
-use crate::runtime::admin::{self, Admin};
+use crate::runtime::admin::{self, Admin, Stage};
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Candidate;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::patience::answer_in_time;
+use crate::runtime::tasks::Tasks;
 use crate::runtime::telemetry;
 use crate::runtime::watch::Watched;
 use crate::runtime::write_account::WriteAccount;
 
+/// How long each group of tasks may take to stop; all four end well before a pod's grace period does.
+const STOP_MAX: Duration = Duration::from_secs(3);
 /// How often silent servers are looked for.
 const SILENCE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 async fn operate(args: RunArgs) -> anyhow::Result<()> {
+    // From here on a signal waits until somebody asks for it.
+    let mut signals = Signals::start()?;
     let clock = Clock::start();
     let metrics = Metrics::new().context("failed to make the metrics")?;
     let client = connect(&metrics).await?;
@@ -63,65 +67,105 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let acceptor = TlsAcceptor::from(trust.server_config()?);
     let report_endpoint = report_address(&client, &args).await?;
 
-    let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    let ready = Arc::new(AtomicBool::new(false));
-    let admin = Admin { registry: metrics.registry.clone(), ready: Arc::clone(&ready) };
-    let admin_stop = CancellationToken::new();
-    let admin_task = tokio::spawn(admin::serve(admin_listener, admin, admin_stop.clone()));
+    let mut groups = Groups::default();
+    let (stage, seen) = watch::channel(Stage::Starting);
+    let admin = Admin { registry: metrics.registry.clone(), stage: seen };
+    groups.admin.spawn("the admin endpoint", |stop| async {
+        admin::serve(admin_listener, admin, stop).await.context("failed to serve")
+    });
 
-    let stores = watch_all(&client, &stop);
+    let serving = &mut groups.serving;
+    let stores = watch_all(&client, serving);
     let live = Arc::new(LiveServers::new());
     let keys = Arc::new(FleetKeys::new(client.clone()));
-    tasks.spawn(
-        Endpoint {
-            acceptor,
-            live: Arc::clone(&live),
-            verifier: Verifier::new(client.clone(), clock),
-            keys: Arc::clone(&keys),
-            game_servers: stores.game_servers.store().clone(),
-            pods: stores.pods.store().clone(),
-            replicas: watch_replicas(&client, &args, &stop),
-            streams_max: STREAMS_MAX,
-            metrics: metrics.clone(),
-            clock,
-        }
-        .serve(report_listener, stop.clone()),
-    );
-    let authorities = watch_authorities(&client, &args, &stop);
-    tasks.spawn(Arc::clone(&trust).follow(authorities, clock, stop.clone()));
-    tasks.spawn(notice_silence(Arc::clone(&live), stores.clone(), clock, stop.clone()));
-
-    let (leads, leading) = watch::channel(false);
-    let candidate = Candidate {
-        client: client.clone(),
-        namespace: args.namespace.clone(),
-        lease: args.lease.clone(),
-        identity: args.pod_name.clone(),
+    let endpoint = Endpoint {
+        acceptor,
+        live: Arc::clone(&live),
+        verifier: Verifier::new(client.clone(), clock),
+        keys: Arc::clone(&keys),
+        game_servers: stores.game_servers.store().clone(),
+        pods: stores.pods.store().clone(),
+        replicas: watch_replicas(&client, &args, serving),
+        streams_max: STREAMS_MAX,
+        metrics: metrics.clone(),
         clock,
     };
-    let first_lists = wait_for_lists(&stores);
-    if stop.run_until_cancelled(until_signal_or(first_lists)).await == Some(Waited::Signal) {
-        return Ok(());
-    }
-    ready.store(true, Ordering::Relaxed);
-    // The lease is released only after the controllers have stopped.
-    let lease_stop = CancellationToken::new();
-    let lease_task = tokio::spawn(candidate.run(leads, lease_stop.clone()));
-    let shared = Shared { args, client, stores, live, keys, trust, report_endpoint, metrics, clock };
-    let lead_task = tokio::spawn(lead(shared, leading, stop.clone()));
+    serving.spawn("the report endpoint", |stop| endpoint.serve(report_listener, stop).map(Ok));
+    let authorities = watch_authorities(&client, &args, serving);
+    serving
+        .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
+    serving.spawn("the look for silent servers", |stop| {
+        notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
+    });
 
-    let signalled = until_signal_or(std::future::pending()).await;
-    info!(?signalled, "the operator stops");
-    stop.cancel();
-    lead_task.await.context("the controllers panicked")?;
-    lease_stop.cancel();
-    lease_task.await.context("the lease task panicked")?;
-    while let Some(ended) = tasks.join_next().await {
-        ended.context("a task panicked")?;
+    let shared = Shared { args, client, stores, live, keys, trust, report_endpoint, metrics, clock };
+    let stopped = tokio::select! {
+        stopped = groups.until_stopped(&mut signals) => Some(stopped),
+        () = wait_for_lists(&shared.stores) => None,
+    };
+    let stopped = if let Some(stopped) = stopped {
+        stopped
+    } else {
+        stage.send_replace(Stage::Running);
+        groups.stand_for_leader(shared);
+        groups.until_stopped(&mut signals).await
+    };
+    info!("the operator stops");
+    stage.send_replace(Stage::Stopping);
+    let ended = groups.stop().await;
+    // What made it stop is the cause of whatever went wrong after that.
+    stopped.and(ended)
+}
+
+/// Every task of the process, by the order in which they stop.
+#[derive(Default)]
+struct Groups {
+    leading: Tasks,
+    /// The lease is given back only after the controllers have stopped.
+    lease: Tasks,
+    serving: Tasks,
+    /// Says until the end how the rest is.
+    admin: Tasks,
+}
+
+impl Groups {
+    /// From here on this replica leads whenever the lease is its own.
+    fn stand_for_leader(&mut self, shared: Shared) {
+        let (leads, leading) = watch::channel(false);
+        let candidate = Candidate {
+            client: shared.client.clone(),
+            namespace: shared.args.namespace.clone(),
+            lease: shared.args.lease.clone(),
+            identity: shared.args.pod_name.clone(),
+            clock: shared.clock,
+        };
+        self.lease.spawn("the lease", |stop| candidate.run(leads, stop).map(Ok));
+        self.leading.spawn("the controllers", |stop| lead(shared, leading, stop));
     }
-    admin_stop.cancel();
-    admin_task.await.context("the admin task panicked")?.context("the admin endpoint failed")
+
+    /// Waits for a signal to end, or for the first task that fails.
+    async fn until_stopped(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        let Self { leading, lease, serving, admin } = self;
+        Err(tokio::select! {
+            signal = signals.next() => {
+                info!(signal, "told to stop");
+                return Ok(());
+            }
+            failure = leading.failure() => failure,
+            failure = lease.failure() => failure,
+            failure = serving.failure() => failure,
+            failure = admin.failure() => failure,
+        })
+    }
+
+    /// Stops all of them, one group after the other; the first failure is told.
+    async fn stop(self) -> anyhow::Result<()> {
+        let mut first = Ok(());
+        for group in [self.leading, self.lease, self.serving, self.admin] {
+            first = first.and(group.stop(STOP_MAX).await);
+        }
+        first
+    }
 }
 
 async fn connect(metrics: &Metrics) -> anyhow::Result<Client> {
@@ -154,40 +198,34 @@ async fn report_address(client: &Client, args: &RunArgs) -> anyhow::Result<Strin
     Ok(if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") })
 }
 
-fn watch_all(client: &Client, stop: &CancellationToken) -> Stores {
+fn watch_all(client: &Client, tasks: &mut Tasks) -> Stores {
     let all = WatchConfig::default;
     let game_pods = all().labels(&format!("{}={}", labels::ROLE, labels::ROLE_GAME_SERVER));
     Stores {
-        fleets: Watched::start(Api::all(client.clone()), all(), stop.clone()),
-        game_servers: Watched::start(Api::all(client.clone()), all(), stop.clone()),
-        auto_scalers: Watched::start(Api::all(client.clone()), all(), stop.clone()),
-        region_clusters: Watched::start(Api::all(client.clone()), all(), stop.clone()),
-        pods: Watched::start(Api::all(client.clone()), game_pods, stop.clone()),
-        nodes: Watched::start(Api::all(client.clone()), all(), stop.clone()),
-        horizontal: Watched::start(Api::all(client.clone()), all(), stop.clone()),
+        fleets: Watched::start(Api::all(client.clone()), all(), tasks),
+        game_servers: Watched::start(Api::all(client.clone()), all(), tasks),
+        auto_scalers: Watched::start(Api::all(client.clone()), all(), tasks),
+        region_clusters: Watched::start(Api::all(client.clone()), all(), tasks),
+        pods: Watched::start(Api::all(client.clone()), game_pods, tasks),
+        nodes: Watched::start(Api::all(client.clone()), all(), tasks),
+        horizontal: Watched::start(Api::all(client.clone()), all(), tasks),
     }
 }
 
 /// The Secret of the report endpoint's authorities.
-fn watch_authorities(client: &Client, args: &RunArgs, stop: &CancellationToken) -> Watched<Secret> {
+fn watch_authorities(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> Watched<Secret> {
     let this_one = WatchConfig::default().fields(&format!("metadata.name={}", labels::CA_SECRET));
-    Watched::start(Api::namespaced(client.clone(), &args.namespace), this_one, stop.clone())
+    Watched::start(Api::namespaced(client.clone(), &args.namespace), this_one, tasks)
 }
 
 /// Addresses of all replicas' report endpoints, as they change.
-fn watch_replicas(
-    client: &Client,
-    args: &RunArgs,
-    stop: &CancellationToken,
-) -> watch::Receiver<Vec<SocketAddr>> {
+fn watch_replicas(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> watch::Receiver<Vec<SocketAddr>> {
     let api = Api::namespaced(client.clone(), &args.namespace);
     let of_service =
         WatchConfig::default().labels(&format!("kubernetes.io/service-name={}", args.report_service));
-    let slices = Watched::start(api, of_service, stop.clone());
+    let slices = Watched::start(api, of_service, tasks);
     let (sender, receiver) = watch::channel(Vec::new());
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        use futures::StreamExt;
+    tasks.spawn("the addresses of the replicas", |stop| async move {
         let mut changes =
             Box::pin(slices.concerning(|slice: &EndpointSlice| vec![ObjectRef::from_obj(slice)]));
         while let Some(Some(_)) = stop.run_until_cancelled(changes.next()).await {
@@ -199,6 +237,7 @@ fn watch_replicas(
                 differs
             });
         }
+        Ok(())
     });
     receiver
 }
@@ -243,28 +282,26 @@ struct Shared {
 }
 
 /// Runs the controllers while this replica leads.
-async fn lead(shared: Shared, mut leading: watch::Receiver<bool>, stop: CancellationToken) {
+async fn lead(
+    shared: Shared,
+    mut leading: watch::Receiver<bool>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
-        let began = stop.run_until_cancelled(leading.wait_for(|leads| *leads)).await;
-        if !matches!(began, Some(Ok(_))) {
-            return;
+        match stop.run_until_cancelled(leading.wait_for(|leads| *leads)).await {
+            Some(began) => drop(began.context("nobody says any more whether this replica leads")?),
+            None => return Ok(()),
         }
-        drop(began);
         shared.metrics.leader.set(1);
         shared.live.forget_orders();
         let context = Arc::new(shared.context());
-        tokio::select! {
-            () = controllers::run(context) => warn!("the controllers ended"),
-            _ = leading.wait_for(|leads| !*leads) => {}
-            () = stop.cancelled() => {}
-        }
-        shared.metrics.leader.set(0);
-        // Who leads next tells of these.
-        shared.metrics.game_servers.reset();
-        shared.metrics.players.set(0);
-        if stop.is_cancelled() {
-            return;
-        }
+        let ended = tokio::select! {
+            () = controllers::run(context) => Err(anyhow!("the controllers ended by themselves")),
+            _ = leading.wait_for(|leads| !*leads) => Ok(()),
+            () = stop.cancelled() => Ok(()),
+        };
+        shared.metrics.forget_leading();
+        ended?;
     }
 }
 
@@ -309,24 +346,26 @@ impl Context {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waited {
-    Signal,
-    Work,
+/// Signals by which the process is told to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-/// Waits for a signal to end, or for `work`, whichever comes first.
-async fn until_signal_or(work: impl Future<Output = ()>) -> Waited {
-    let signals = async {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            }
-            _ => std::future::pending().await,
+impl Signals {
+    fn start() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("failed to listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
-    };
-    tokio::select! {
-        () = signals => Waited::Signal,
-        () = work => Waited::Work,
     }
 }
+
+#[cfg(test)]
+mod tests;

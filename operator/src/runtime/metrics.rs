@@ -131,6 +131,16 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// This replica no longer leads: whoever leads next tells of the region, and two that do would be counted as one
+    /// region with twice the players.
+    pub(crate) fn forget_leading(&self) {
+        self.leader.set(0);
+        self.game_servers.reset();
+        self.players.set(0);
+    }
+}
+
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
     registry.register(Box::new(collector.clone()))?;
     Ok(collector)

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod patience;
+pub(crate) mod tasks;
 pub(crate) mod telemetry;
 pub(crate) mod watch;
 pub(crate) mod write_account;

@@ -5,6 +5,7 @@
 //! - A listener that falls behind hears of everything in the store instead of losing a change.
 //! - An object that cannot be decoded is left out with a warning; the watch lives on.
 
+use anyhow::Context as _;
 use futures::{Stream, StreamExt, stream};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::tasks::Tasks;
 
 /// Changes that a listener may fall behind before it starts over from the store.
 const BACKLOG_MAX: usize = 4096;
@@ -46,12 +49,13 @@ impl<K: Watchable> Clone for Watched<K> {
 }
 
 impl<K: Watchable> Watched<K> {
-    /// Begins to watch; ends with `stop`.
-    pub(crate) fn start(api: Api<DeserializeGuard<K>>, config: Config, stop: CancellationToken) -> Self {
+    /// Begins to watch, as one of these tasks.
+    pub(crate) fn start(api: Api<DeserializeGuard<K>>, config: Config, tasks: &mut Tasks) -> Self {
         let (reader, writer) = store();
         let (changes, _) = broadcast::channel(BACKLOG_MAX);
         let watched = Self { store: reader, changes: changes.clone() };
-        tokio::spawn(keep(api, config, writer, changes, stop));
+        let name = format!("the watch of {}", K::kind(&()));
+        tasks.spawn(name, |stop| keep(api, config, writer, changes, stop));
         watched
     }
 
@@ -101,16 +105,17 @@ async fn keep<K: Watchable>(
     mut writer: Writer<K>,
     changes: broadcast::Sender<Arc<K>>,
     stop: CancellationToken,
-) {
+) -> anyhow::Result<()> {
     let kind = K::kind(&());
     let mut events = Box::pin(watcher(api, config).default_backoff());
-    while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
-        match event {
+    while let Some(event) = stop.run_until_cancelled(events.next()).await {
+        match event.context("the stream of its events ended")? {
             Ok(event) => take(&mut writer, &changes, event),
             Err(error) => warn!(%kind, %error, "the watch broke and begins again"),
         }
     }
     debug!(%kind, "the watch ends");
+    Ok(())
 }
 
 /// Brings the store up to date, then tells of what changed. Nobody listening is no error: a standby has no controllers.
