@@ -1,4 +1,4 @@
-//! Fleet.
+//! What the Fleet controller makes, drains and deletes, and what it asks for when nothing changes.
 
 use super::{World, ours};
 use crate::controllers::StepError;

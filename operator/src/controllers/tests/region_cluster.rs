@@ -1,4 +1,4 @@
-//! RegionCluster (A3).
+//! What a region tells of itself (A3).
 
 use super::World;
 use crate::controllers::region_cluster;
