@@ -6,6 +6,9 @@ use tokio::process::Command;
 use crate::command;
 use crate::region::{OPERATOR_NAMESPACE, Region};
 
+/// Until all is available.
+const WAIT: [&str; 3] = ["--wait", "--timeout", "120s"];
+
 /// A file or directory of this repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -27,11 +30,20 @@ pub async fn install(region: &Region) {
 
 /// Installs or upgrades the definitions by their chart, with `--set` values.
 pub async fn install_definitions(region: &Region, values: &[&str]) {
-    upgrade(region, "cranewing-crds", "charts/crds", values).await;
+    upgrade(region, ("cranewing-crds", "charts/crds"), values, &WAIT).await;
 }
 
 /// Installs or upgrades the operator, with more `--set` values, and waits until it is available.
 pub async fn install_operator(region: &Region, more: &[&str]) {
+    upgrade_operator(region, more, &WAIT).await;
+}
+
+/// Installs the operator and does not wait for it.
+pub async fn begin_operator(region: &Region) {
+    upgrade_operator(region, &[], &[]).await;
+}
+
+async fn upgrade_operator(region: &Region, more: &[&str], flags: &[&str]) {
     let image = |name: &str| {
         let variable = format!("CRANEWING_E2E_{}_IMAGE", name.to_uppercase());
         let reference = std::env::var(&variable).unwrap_or_else(|_| panic!("{variable} is not set"));
@@ -39,13 +51,13 @@ pub async fn install_operator(region: &Region, more: &[&str]) {
     };
     let values = [format!("region.id={}", region.id), image("operator"), image("gameserver")];
     let values: Vec<&str> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
-    upgrade(region, "cranewing", "charts/operator", &values).await;
+    upgrade(region, ("cranewing", "charts/operator"), &values, flags).await;
 }
 
-async fn upgrade(region: &Region, release: &str, chart: &str, values: &[&str]) {
+async fn upgrade(region: &Region, (release, chart): (&str, &str), values: &[&str], flags: &[&str]) {
     let chart = repository(chart).display().to_string();
     let mut arguments = vec!["upgrade", "--install", "--create-namespace", release, &chart];
-    arguments.extend(["--wait", "--timeout", "120s"]);
+    arguments.extend(flags);
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
     drop(helm(region, &arguments).await);
 }

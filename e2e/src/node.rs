@@ -49,11 +49,20 @@ impl Drop for Paused {
 
 /// Kills the first process of a pod's first container, with a signal that it cannot hear.
 pub fn kill(pod: &Pod) {
+    signal(pod, "KILL");
+}
+
+/// Tells the first process of a pod's first container to end.
+pub fn terminate(pod: &Pod) {
+    signal(pod, "TERM");
+}
+
+fn signal(pod: &Pod, signal: &str) {
     let node = pod.spec.as_ref().unwrap().node_name.as_deref().unwrap();
     let containers = pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap();
     let id = containers[0].container_id.as_deref().unwrap().rsplit('/').next().unwrap();
     let script =
-        format!("kill -KILL $(crictl inspect --output go-template --template '{{{{.info.pid}}}}' {id})");
+        format!("kill -{signal} $(crictl inspect --output go-template --template '{{{{.info.pid}}}}' {id})");
     drop(engine_says(&["exec", node, "sh", "-ec", &script]));
 }
 

@@ -1,14 +1,19 @@
 //! The operator as it runs in a region: its pods, its leader and its own account.
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, WatchParams};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
+use crate::command::try_kubectl;
 use crate::region::{OPERATOR_NAMESPACE, PATIENCE, Region};
+use crate::scratch;
 use crate::wait::eventually;
 
+/// Name of the lease by which replicas agree who leads.
+pub const LEASE: &str = "cranewing-operator";
 /// Counter of reports that a replica took.
 pub const REPORTS: &str = "operator_reports_total{outcome=\"accepted\"}";
 /// Gauge of the report streams that a replica has.
@@ -28,9 +33,48 @@ pub async fn leader(region: &Region) -> String {
 
 /// Who the lease names, nobody if it names nobody; or why it cannot be read.
 pub async fn lease_holder(region: &Region) -> Result<String, String> {
-    let lease = region.system::<Lease>().get_opt("cranewing-operator").await;
+    let lease = region.system::<Lease>().get_opt(LEASE).await;
     let lease = lease.map_err(|error| error.to_string())?;
     Ok(lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default())
+}
+
+/// Every version of the lease from resource version `since` on, until one that names a holder other than `but`.
+pub async fn lease_until_held_by_another(region: &Region, since: &str, but: &str) -> Vec<LeaseSpec> {
+    let this_one = WatchParams::default().fields(&format!("metadata.name={LEASE}"));
+    let is_held = |lease: &Value| {
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        !holder.is_empty() && holder != but
+    };
+    let versions = scratch::versions(&region.system::<Lease>(), &this_one, since, is_held).await;
+    versions.into_iter().map(|mut lease| serde_json::from_value(lease["spec"].take()).unwrap()).collect()
+}
+
+/// Whether a replica that is alive says that it is ready.
+async fn is_ready(region: &Region, pod: &str) -> Result<bool, String> {
+    let answer = async |path: &str| {
+        let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:8080/proxy/{path}");
+        // by kubectl, because our own client asks again and again until the answer is another
+        try_kubectl(region, &["get", "--raw", &path], "").await
+    };
+    drop(answer("livez").await?);
+    match answer("readyz").await {
+        Ok(_) => Ok(true),
+        Err(said) if said.contains("ServiceUnavailable") => Ok(false),
+        Err(said) => Err(said),
+    }
+}
+
+/// Waits until `count` replicas are alive, and all of them ready or none of them.
+pub async fn await_readiness(region: &Region, count: usize, ready: bool) {
+    eventually(&format!("{count} replicas say that ready is {ready}"), PATIENCE, || async {
+        let names = replica_names(region).await;
+        let mut answers = Vec::new();
+        for name in &names {
+            answers.push(is_ready(region, name).await?);
+        }
+        if answers == vec![ready; count] { Ok(()) } else { Err(format!("{answers:?}")) }
+    })
+    .await;
 }
 
 /// Deletes a replica's pod without a grace period.

@@ -165,26 +165,7 @@ impl Scratch {
             + serde::Serialize
             + std::fmt::Debug,
     {
-        let api = self.api::<K>();
-        let mut events = std::pin::pin!(api.watch(&WatchParams::default(), since).await.unwrap());
-        let mut versions = Vec::new();
-        let last = async {
-            while let Some(event) = events.next().await {
-                let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event.unwrap() else {
-                    continue;
-                };
-                versions.push(serde_json::to_value(object).unwrap());
-                if versions.last().is_some_and(&is_last) {
-                    return;
-                }
-            }
-        };
-        let ended = timeout(PATIENCE, last).await;
-        assert!(
-            ended.is_ok() && versions.last().is_some_and(&is_last),
-            "the last version never came; versions: {versions:#?}"
-        );
-        versions
+        versions(&self.api::<K>(), &WatchParams::default(), since, is_last).await
     }
 
     /// Removes everything and waits until no pod is left. The empty namespace goes by itself after that.
@@ -233,6 +214,37 @@ impl Scratch {
         }
         Ok(found.len())
     }
+}
+
+/// Every version of the objects that `which` selects from resource version `since` on, until one `is_last`.
+pub(crate) async fn versions<K>(
+    api: &Api<K>,
+    which: &WatchParams,
+    since: &str,
+    is_last: impl Fn(&Value) -> bool,
+) -> Vec<Value>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + serde::Serialize + std::fmt::Debug,
+{
+    let mut events = std::pin::pin!(api.watch(which, since).await.unwrap());
+    let mut versions = Vec::new();
+    let last = async {
+        while let Some(event) = events.next().await {
+            let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event.unwrap() else {
+                continue;
+            };
+            versions.push(serde_json::to_value(object).unwrap());
+            if versions.last().is_some_and(&is_last) {
+                return;
+            }
+        }
+    };
+    let ended = timeout(PATIENCE, last).await;
+    assert!(
+        ended.is_ok() && versions.last().is_some_and(&is_last),
+        "the last version never came; versions: {versions:#?}"
+    );
+    versions
 }
 
 /// State of a game server in one word.

@@ -2,7 +2,7 @@
 //! `operator-core`; here it is observed, carried out and told.
 //!
 //! - `about`: whom a line of the log is about.
-//! - `runtime`: watches, leadership, metrics, telemetry; knows no resource of ours.
+//! - `runtime`: tasks, watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
 //! - `controllers`: one room a kind; they run on the leader only.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.

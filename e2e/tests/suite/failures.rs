@@ -1,6 +1,7 @@
 //! What breaks, and what stays as it was.
 
 use e2e::{Need, PATIENCE, Watch, eventually, in_namespace, node, operator, say};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -14,6 +15,8 @@ use crate::{duel_in, scale};
 const STANDSTILL: Duration = Duration::from_secs(10);
 /// Ceiling for the time that nobody leads: twice a lease and what a busy machine adds.
 const LEADERLESS_SECONDS_MAX: f64 = 15.0;
+/// Ceiling for the time that nobody leads when the lease is given back: others look each second.
+const HANDOVER_SECONDS_MAX: f64 = 2.0;
 
 #[tokio::test]
 async fn an_operator_killed_while_it_scales_converges_and_nothing_is_doubled() {
@@ -75,6 +78,41 @@ async fn a_leader_that_is_killed_is_followed_by_the_other_replica() {
         let after = scratch.identities("duel").await;
         assert!(before.iter().all(|(name, identity)| after.get(name) == Some(identity)), "{before:?} {after:?}");
         operator::await_reports_to_every_replica(region, 2, 4).await;
+    })
+    .await;
+}
+
+/// Told to stop, it gives the lease back, so that nobody has to wait for it to run out.
+#[tokio::test]
+async fn a_leader_that_is_told_to_stop_hands_over_and_ends_well() {
+    in_namespace("stopped", &[Need::Engine], async |scratch| {
+        let region = &scratch.region;
+        operator::await_readiness(region, 2, true).await;
+        let leader = operator::leader(region).await;
+        let lease = region.system::<Lease>().get(operator::LEASE).await.unwrap();
+        let watch = Watch::new();
+        node::terminate(&region.system::<Pod>().get(&leader).await.unwrap());
+        let since = lease.resource_version().unwrap();
+        let versions = operator::lease_until_held_by_another(region, &since, &leader).await;
+        let after = watch.seconds();
+        let given_back = versions.iter().find(|lease| lease.holder_identity.as_deref() == Some(""));
+        let given_back = given_back.expect("the lease is given back").renew_time.clone().unwrap();
+        let taken = versions.last().unwrap().acquire_time.clone().unwrap();
+        let leaderless = taken.0.duration_since(given_back.0).as_secs_f64();
+        say(&format!(
+            "measured: leader told to stop: another leads {leaderless:.1} s after the lease was given back, {after:.1} s after the signal"
+        ));
+        assert!(leaderless < HANDOVER_SECONDS_MAX, "nobody led for {leaderless:.1} s");
+        eventually("its container ended with 0", PATIENCE, || async {
+            let pod = region.system::<Pod>().get(&leader).await.map_err(|error| error.to_string())?;
+            let containers = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+            let last = containers.into_iter().find_map(|container| container.last_state?.terminated);
+            let last = last.ok_or("it has not ended yet")?;
+            assert_eq!((last.exit_code, last.signal), (0, None), "{last:?}");
+            Ok(())
+        })
+        .await;
+        operator::await_readiness(region, 2, true).await;
     })
     .await;
 }

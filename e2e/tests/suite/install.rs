@@ -15,16 +15,20 @@ use crate::{duel, duel_in};
 
 const SCALER: &str = "{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {name: duel}, spec: {fleet: duel, min: 1, max: 2, policies: [{metric: player_count, upThreshold: 14, downThreshold: 8}]}}";
 
-/// A2, A15: definitions by kubectl alone, its table as a dashboard, and its way of waiting.
+/// A2, A15: definitions by kubectl alone, also after the operator; its table as a dashboard, and its way of waiting.
 #[tokio::test]
 async fn kubectl_applies_shows_and_awaits_every_kind() {
     in_bare_region("kubectl", async |scratch| {
         let region = &scratch.region;
         let crds = helm::repository("crds").display().to_string();
+        // what it should watch is not there yet: it waits, and nobody is sent to it
+        helm::begin_operator(region).await;
+        operator::await_readiness(region, 2, false).await;
         // on the client's side: it keeps a copy of each definition in an annotation, which must have room for it
         drop(kubectl(region, &["apply", "--filename", &crds]).await);
         drop(kubectl(region, &["wait", "--for=condition=Established", "--filename", &crds]).await);
         helm::install_operator(region, &[]).await;
+        operator::await_readiness(region, 2, true).await;
 
         let sample = helm::repository(&format!("docs/samples/{}/region.yaml", region.id));
         let sample = std::fs::read_to_string(sample).unwrap();
