@@ -1,6 +1,7 @@
 //! `down`: removes everything that `up` made, found by record, name and mark, so that it works whatever `up` died of.
 
 mod foreign;
+mod unfinished;
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +22,8 @@ use crate::up;
 use foreign::Leave;
 
 /// Programs of an instance by file name. Others that inherited the mark (a node's monitor, the network's name server) belong to the engine.
-const OURS: [&str; 7] = ["bots", "kind", "kubectl", "helm", "debootstrap", "build.sh", "containerd"];
+/// `unshare` holds everything that builds a node image.
+const OURS: [&str; 5] = ["bots", "kind", "kubectl", "helm", "unshare"];
 
 /// The engine's own commands end by themselves, and cut off they leave what is half made.
 const ENGINES: [&str; 2] = ["podman", "docker"];
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let kept = leave_foreign(&checkout, args.forget, tell, &progress)?;
         remove_local(&checkout, tell)?;
         forget(&checkout, &kept)?;
+        unfinished::sweep(&checkout)?;
         if kept.is_empty() { Ok(()) } else { bail!("all is removed but what is in {}", up::ids(&kept)) }
     })?;
     for other in ["test", "bench"].map(|purpose| checkout.named(purpose)) {
@@ -183,19 +186,14 @@ fn carries(process: &Path, mark: &str, programs: &[&str]) -> bool {
     if !environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
         return false;
     }
-    let executable = fs::read_link(process.join("exe")).unwrap_or_default();
-    let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
-    runs(&executable, &arguments, programs)
+    fs::read_link(process.join("exe")).is_ok_and(|executable| runs(&executable, programs))
 }
 
-/// Whether this is one of `programs`: a binary, or a script, whose executable is its interpreter.
-fn runs(executable: &Path, arguments: &[u8], programs: &[&str]) -> bool {
-    let is_one = |path: &[u8]| {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        programs.iter().any(|program| program.as_bytes() == name.strip_suffix(b" (deleted)").unwrap_or(name))
-    };
-    is_one(executable.as_os_str().as_encoded_bytes())
-        || arguments.split(|byte| *byte == 0).nth(1).is_some_and(is_one)
+/// Whether this is one of `programs`, also when its file was replaced since.
+fn runs(executable: &Path, programs: &[&str]) -> bool {
+    let name = executable.file_name().unwrap_or_default().as_encoded_bytes();
+    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    programs.iter().any(|program| program.as_bytes() == name)
 }
 
 #[cfg(test)]
@@ -234,11 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_known_by_its_file_and_a_script_by_its_first_argument() {
-        let shell = Path::new("/bin/dash");
-        assert!(runs(Path::new("/cache/tools/kind (deleted)"), b"kind\0create\0", &OURS));
-        assert!(runs(shell, b"/bin/sh\0/usr/sbin/debootstrap\0--variant=minbase\0", &OURS));
-        assert!(!runs(shell, b"/bin/sh\0-c\0kind create\0", &OURS));
-        assert!(!runs(Path::new("/usr/bin/conmon"), b"conmon\0--name\0kind\0", &OURS));
+    fn a_program_is_known_by_its_file_whatever_it_is_called_with() {
+        assert!(runs(Path::new("/cache/tools/kind (deleted)"), &OURS));
+        assert!(!runs(Path::new("/bin/dash"), &OURS));
+        assert!(!runs(Path::new("/usr/bin/conmon"), &OURS));
+        assert!(!runs(Path::new("/usr/bin/kind-of"), &OURS));
     }
 }

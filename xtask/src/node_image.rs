@@ -130,8 +130,10 @@ fn build(
         }
     }
     let files = tools::kind_source(checkout)?.join("images/base/files");
-    let mut script = surroundings.command("bash");
+    // with namespaces of its own, which end with this program, so that neither a mount nor a process outlives it
+    let mut script = surroundings.command("setpriv");
     script
+        .args(["--pdeathsig=KILL", "unshare", "--mount", "--pid", "--mount-proc", "--kill-child", "bash"])
         .arg(recipe_directory(checkout).join("build.sh"))
         .env("VERSION", KUBERNETES)
         .env("PAUSE", tools::pause_version())

@@ -80,17 +80,20 @@ fn uninstall(clone: &Clone, kubeconfig: &Path) {
 #[test]
 fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
     let clone = Clone::fresh("home");
+    let namespaces = network_namespaces();
     clone.succeed("cargo xtask up --once --nodes 3");
+    let home = instance(&clone);
     for (id, region) in status(&clone)["regions"].as_object().unwrap() {
         assert_eq!(region["zones"], "3/3", "{id}: {region}");
     }
     let kubeconfig = kubeconfig(&clone, "kr");
-    let context = format!("kr=kind-{}-kr", instance(&clone));
+    let context = format!("kind-{home}-kr");
 
     let guest = Clone::fresh("guest");
     let up = || {
         let mut up = guest.command("cargo");
-        up.args(["xtask", "up", "--once", "--output", "json", "--players", "30", "--context", &context]);
+        up.args(["xtask", "up", "--once", "--output", "json", "--players", "30"]);
+        up.arg("--context").arg(format!("kr={context}"));
         let output = up.env("KUBECONFIG", &kubeconfig).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output, said)
@@ -117,6 +120,20 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
     let again: Value =
         serde_json::from_str(&clone.succeed("cargo xtask up --once --nodes 3 --output json")).unwrap();
     assert!(again["regions"]["kr"]["players"].as_u64() > Some(0), "the cluster works: {again}");
+
+    // its owner removes it while a guest plays in it
+    uninstall(&clone, &kubeconfig);
+    let (output, said) = up();
+    assert!(output.status.success(), "{said}");
+    let guests = instance(&guest);
+    clone.succeed("cargo xtask down");
+    let down = guest.run("cargo xtask down");
+    let said = String::from_utf8_lossy(&down.stderr).into_owned();
+    assert!(down.status.success() && said.contains(&context) && said.contains("it is gone"), "{said}");
+    for instance in [home, guests] {
+        assert_eq!(leftovers(&clone, &instance), Vec::<String>::new());
+    }
+    assert_eq!(network_namespaces(), namespaces, "network namespaces");
 }
 
 #[test]
@@ -143,4 +160,71 @@ fn down_removes_everything_whenever_up_was_killed() {
         assert_eq!(leftovers(&clone, &instance), Vec::<String>::new(), "killed after {moment} s");
         assert_eq!(network_namespaces(), namespaces, "network namespaces, killed after {moment} s");
     }
+}
+
+/// How far the building of a node image is: a log of it and words that it holds by then. Packages are unpacked, packages are set up with
+/// `/proc` mounted for them, containerd runs.
+const BUILDING: [(&str, &str); 3] = [
+    ("debootstrap.log", "I: Unpacking"),
+    ("debootstrap.log", "I: Configuring"),
+    ("containerd.log", "containerd successfully booted"),
+];
+
+/// A cache with every tool, as links, and no node image.
+fn cache_without_node_image() -> PathBuf {
+    let cache = fresh::cache().join("without-node-image");
+    if cache.exists() {
+        fs::remove_dir_all(&cache).unwrap();
+    }
+    fs::create_dir_all(cache.join("tools")).unwrap();
+    for tool in fs::read_dir(fresh::cache().join("tools")).unwrap().flatten() {
+        std::os::unix::fs::symlink(tool.path(), cache.join("tools").join(tool.file_name())).unwrap();
+    }
+    cache
+}
+
+/// Processes that are at work in a directory, and mounts in it.
+fn users(directory: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        ["cwd", "root"].iter().any(|link| {
+            fs::read_link(process.path().join(link)).is_ok_and(|place| place.starts_with(directory))
+        })
+    });
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = mounts.lines().filter(|line| line.contains(directory.to_str().unwrap()));
+    processes.map(|process| process.path().display().to_string()).chain(mounts.map(str::to_owned)).collect()
+}
+
+#[test]
+fn down_leaves_nothing_of_a_node_image_whose_building_was_killed() {
+    let clone = Clone::fresh("home");
+    let packages = clone.root.join("e2e/cluster/node-image/packages");
+    // another recipe, so that the engine has no image of it either
+    fs::write(&packages, fs::read_to_string(&packages).unwrap() + "# built by a test\n").unwrap();
+    let cache = cache_without_node_image();
+    let images = cache.join("node-images");
+    let xtask = |command: &str| {
+        let mut xtask = clone.command("cargo");
+        xtask.args(["xtask", command]).env("CRANEWING_CACHE", &cache).stdin(Stdio::null());
+        xtask
+    };
+    for (log, words) in BUILDING {
+        let mut up = xtask("up").arg("--once").spawn().unwrap();
+        let start = Instant::now();
+        let is_there = holds_within(Duration::from_secs(600), Duration::from_millis(50), || {
+            assert!(up.try_wait().unwrap().is_none(), "`up` ended before {words}");
+            let mut works = fs::read_dir(&images).into_iter().flatten().flatten();
+            works.any(|work| fs::read_to_string(work.path().join(log)).is_ok_and(|text| text.contains(words)))
+        });
+        up.kill().unwrap();
+        let _killed = up.wait().unwrap();
+        assert!(is_there, "{words}: never came");
+        println!("killed after {:.1} s, at {words}", start.elapsed().as_secs_f64());
+        assert!(xtask("down").status().unwrap().success());
+        assert_eq!(fs::read_dir(&images).unwrap().count(), 0, "at {words}");
+        assert_eq!(users(&cache), Vec::<String>::new(), "at {words}");
+        let instance = fs::read_dir(cache.join("instances")).unwrap().flatten().next().unwrap().file_name();
+        assert_eq!(leftovers(&clone, instance.to_str().unwrap()), Vec::<String>::new(), "at {words}");
+    }
+    fs::remove_dir_all(cache).unwrap();
 }
