@@ -156,14 +156,24 @@ fn import(
 ) -> Result<()> {
     let mut import = surroundings.engine();
     import.arg("import");
-    for change in [
-        "ENV container=docker",
-        "STOPSIGNAL SIGRTMIN+3",
-        "ENTRYPOINT [\"/usr/local/bin/entrypoint\",\"/sbin/init\"]",
-    ] {
+    for change in changes(surroundings.engine) {
         import.args(["--change", change]);
     }
     process::run(import.arg(root_file_system).arg(name), &checkout.log("node-image"))
+}
+
+/// What the image says about itself.
+fn changes(engine: Engine) -> &'static [&'static str] {
+    let all = &[
+        "ENV container=docker",
+        "ENTRYPOINT [\"/usr/local/bin/entrypoint\",\"/sbin/init\"]",
+        "STOPSIGNAL SIGRTMIN+3",
+    ];
+    match engine {
+        Engine::Podman => all,
+        // its import cannot set the signal: a node that somebody stops is killed after ten seconds
+        Engine::Docker => &all[..2],
+    }
 }
 
 fn recipe_directory(checkout: &Checkout) -> PathBuf {
