@@ -60,6 +60,13 @@ fn cache_directory() -> Result<PathBuf> {
         .ok_or_else(|| anyhow!("there is no place for the cache: set CRANEWING_CACHE or HOME"))
 }
 
+/// Where something is built before it is renamed to `path`.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    PathBuf::from(name)
+}
+
 /// Hexadecimal SHA-256 over `parts`, each closed by its length so that no two lists collide.
 pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hash = Sha256::new();
@@ -92,6 +99,14 @@ mod tests {
     fn an_instance_name_leaves_room_for_the_nodes_host_name() {
         let longest = format!("{}-bench-kr-control-plane", instance_name(Path::new("/a")));
         assert!(longest.len() <= 63, "{longest}");
+    }
+
+    #[test]
+    fn what_is_unfinished_keeps_its_whole_name() {
+        assert_eq!(
+            unfinished(Path::new("tools/kind-v0.33.0-1a")),
+            Path::new("tools/kind-v0.33.0-1a.unfinished")
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::checkout::{Checkout, digest};
+use crate::checkout::{Checkout, digest, unfinished};
 use crate::engine::{Engine, Surroundings};
 use crate::lock::Lock;
 use crate::process;
@@ -117,7 +117,7 @@ fn build(
     programs: &[PathBuf],
     directory: &Path,
 ) -> Result<()> {
-    let work = directory.with_extension("unfinished");
+    let work = unfinished(directory);
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("failed to remove {}", work.display()))?;
     }

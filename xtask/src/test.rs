@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, unfinished};
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::down;
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             // what needs clusters is no part of all targets
             lint(
                 &suite(&checkout)?
-                    .chain(["--test=readme".to_owned(), "--test=instances".to_owned()])
+                    .chain(["readme", "instances", "bare_machine"].map(|test| format!("--test={test}")))
                     .collect::<Vec<_>>(),
             )
         }),
@@ -114,6 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                     "--locked",
                     "--workspace",
                     "--test=instances",
+                    "--test=bare_machine",
                     "--",
                     "--nocapture",
                 ]))
@@ -222,7 +223,7 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
         let _lock = Lock::wait(&checkout.cache.join("build.lock"), "building cargo-deny", |owner| {
             println!("waiting for {owner}");
         })?;
-        let unfinished = directory.with_extension("unfinished");
+        let unfinished = unfinished(&directory);
         let mut install = cargo(checkout)?;
         install.args(["install", "--locked", "--quiet", "--root"]).arg(&unfinished);
         process::run(install.arg(format!("cargo-deny@{CARGO_DENY}")), &checkout.log("cargo-deny"))?;

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::checkout::{Checkout, digest};
+use crate::checkout::{Checkout, digest, unfinished};
 use crate::lock::Lock;
 use crate::process;
 use crate::progress::Progress;
@@ -234,7 +234,7 @@ impl Module {
     }
 
     fn build(&self, checkout: &Checkout, directory: &Path, tell: impl Fn(&str, usize)) -> Result<()> {
-        let unfinished = directory.with_extension("unfinished");
+        let unfinished = unfinished(directory);
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)
                 .with_context(|| format!("failed to remove {}", unfinished.display()))?;
