@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use gameserver_sys::{Clock, observe_cpus, pin_current_thread};
+use gameserver_sys::{Clock, observe_cpus, pin_current_thread, run_current_thread_first};
 use serde_json::{Value, json};
 
 use crate::args::BenchArgs;
@@ -104,6 +104,10 @@ fn one_run(args: &BenchArgs, contender: &Contender, bots_cpu: usize) -> anyhow::
     std::thread::scope(|scope| {
         let played = scope.spawn(|| {
             pin_current_thread(bots_cpu).context("failed to pin the bots")?;
+            // what else the machine does on the bots' CPU would show as their lateness
+            if let Err(error) = run_current_thread_first() {
+                tracing::warn!(%error, "the bots share their CPU as everybody does");
+            }
             play(args, contender, &server, ticket)
         });
         played.join().map_err(|_panic| anyhow::anyhow!("the bots panicked"))?

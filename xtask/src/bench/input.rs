@@ -59,9 +59,10 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
 fn body(results: &Value) -> String {
     let mut text = format!(
         "{} bots at {} inputs a second each on one server at {} Hz, open loop: from the time at which an input was due to the first state that \
-         acknowledges it, over loopback, {} s measured a run. The server has a core, the bots the other. The toy is `gameserver/bots/bench/peers/toy`: \
-         recvmmsg and sendmmsg, no session, no encryption, no rules; it shows what the machine gives at best. Its runs and ours take turns, so \
-         that they share the same minutes. A run in which the bots themselves were late does not count.\n",
+         acknowledges it, over loopback, {} s measured a run. The server has a core, the bots the other, where they run before everything else \
+         (SCHED_FIFO). The toy is `gameserver/bots/bench/peers/toy`: recvmmsg and sendmmsg, no session, no encryption, no rules; it shows \
+         what the machine gives at best. Its runs and ours take turns, so that they share the same minutes. A run in which the bots \
+         themselves were late does not count.\n",
         results["players"], results["input_hz"], results["tick_hz"], results["duration_seconds"]
     );
     let summaries: Vec<&Value> = results["summary"].as_array().into_iter().flatten().collect();
