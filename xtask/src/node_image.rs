@@ -13,6 +13,9 @@ use crate::process;
 use crate::progress::Progress;
 use crate::tools::{self, KUBERNETES};
 
+/// Name of the step that builds it.
+pub(crate) const BUILD: &str = "build the node image";
+
 /// Makes sure that the engine has a node image and gives its name.
 pub(crate) fn ensure(
     checkout: &Checkout,
@@ -34,7 +37,7 @@ pub(crate) fn ensure(
     let root_file_system = directory.join("rootfs.tar");
     if !root_file_system.is_file() {
         let programs = tools::build_node_programs(checkout, progress)?;
-        progress.step("build the node image", |_| build(checkout, surroundings, &programs, &directory))?;
+        progress.step(BUILD, |_| build(checkout, surroundings, &programs, &directory))?;
     }
     progress.step("import the node image", |_| import(checkout, surroundings, &root_file_system, &name))?;
     drop_older(surroundings, &name)?;

@@ -93,8 +93,14 @@ pub(super) fn cold(checkout: &Checkout) -> Result<Page> {
     node_image::forget(Engine::choose()?)?;
     let progress = Progress::new();
     drop(up::bring_up(checkout, &up::Args::default(), &progress)?);
+    let steps = progress.finished();
+    if !steps.iter().any(|step| step.name == node_image::BUILD) {
+        bail!(
+            "somebody else on this machine made a node image meanwhile, so nothing was built: measure again when nobody does"
+        );
+    }
     let mut rows = String::new();
-    for step in progress.finished() {
+    for step in steps {
         writeln!(
             rows,
             "| {} | {:.1} | {:.1} |",
