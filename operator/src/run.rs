@@ -337,6 +337,7 @@ impl Context {
             bundles,
             rotation,
             pace: controllers::Pace::default(),
+            placements: controllers::Placements::default(),
             scale_times: controllers::ScaleTimes::default(),
             recorder: Recorder::new(shared.client.clone(), reporter),
             metrics: shared.metrics.clone(),

@@ -31,8 +31,8 @@ pub enum Pod<'a> {
     Unscheduled(Option<&'a str>),
     /// Has a node; containers may still be starting.
     Placed {
-        /// Time since the kubelet took the pod.
-        age: Duration,
+        /// Time for which this replica has seen it there.
+        seen_for: Duration,
         /// Why the container waits.
         waiting: Option<Waiting<'a>>,
     },
@@ -63,7 +63,7 @@ pub struct Stream {
 /// Times of `spec.health`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// From the pod's placement to its first report.
+    /// From the moment in which the pod was seen on a node to its first report.
     pub startup: Duration,
     /// Without a report, until Recovering.
     pub silence: Duration,
@@ -128,12 +128,12 @@ pub fn decide_state<'a>(
         Pod::Ended(reason) => settled(State::Unhealthy, Why::PodEnded(reason)),
         Pod::Unscheduled(Some(message)) => settled(State::Starting, Why::Unschedulable(message)),
         Pod::Unscheduled(None) => settled(State::Starting, Why::Scheduling),
-        Pod::Placed { age, waiting } => match stream {
+        Pod::Placed { seen_for, waiting } => match stream {
             Some(stream) if stream.silent_for < patience.silence => {
                 decide_reported(was_up, stream.phase, waiting)
             }
             _ if was_up => decide_silent(stream.map_or(watched_for, |stream| stream.silent_for), patience),
-            _ => decide_starting(age.min(watched_for), waiting, patience),
+            _ => decide_starting(seen_for, waiting, patience),
         },
     }
 }
@@ -159,8 +159,8 @@ fn decide_silent(silent_for: Duration, patience: Patience) -> Standing<'static> 
     }
 }
 
-fn decide_starting(age: Duration, waiting: Option<Waiting<'_>>, patience: Patience) -> Standing<'_> {
-    match patience.startup.checked_sub(age) {
+fn decide_starting(seen_for: Duration, waiting: Option<Waiting<'_>>, patience: Patience) -> Standing<'_> {
+    match patience.startup.checked_sub(seen_for) {
         Some(left) if !left.is_zero() => {
             Standing { state: State::Starting, why: Why::ContainerStarting(waiting), look_again: Some(left) }
         }
@@ -179,8 +179,8 @@ mod tests {
     };
     const LONG: Duration = Duration::from_secs(3600);
 
-    fn placed(age: u64) -> Pod<'static> {
-        Pod::Placed { age: Duration::from_secs(age), waiting: None }
+    fn placed(seen_for: u64) -> Pod<'static> {
+        Pod::Placed { seen_for: Duration::from_secs(seen_for), waiting: None }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the table mixes it with servers that have no stream")]
@@ -257,7 +257,7 @@ mod tests {
         let waiting =
             Some(Waiting { reason: "CreateContainerError", message: "cannot load seccomp profile" });
         let after = |seconds| {
-            let pod = Pod::Placed { age: Duration::from_secs(seconds), waiting };
+            let pod = Pod::Placed { seen_for: Duration::from_secs(seconds), waiting };
             decide_state(Some(State::Starting), &pod, None, LONG, PATIENCE)
         };
         let (early, late) = (after(59), after(60));

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::auto_scaler::ScaleTimes;
 use super::pace::Pace;
+use super::placements::Placements;
 use super::pod::{HostPortLedger, PodDefaults};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -49,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) rotation: Rotation,
     pub(crate) pace: Pace,
+    pub(crate) placements: Placements,
     pub(crate) scale_times: ScaleTimes,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,

@@ -10,6 +10,7 @@ mod game_server;
 mod horizontal;
 mod observe;
 mod pace;
+mod placements;
 mod pod;
 mod probes;
 mod region_cluster;
@@ -19,6 +20,7 @@ mod tests;
 pub(crate) use auto_scaler::ScaleTimes;
 pub(crate) use context::{Context, Stores};
 pub(crate) use pace::Pace;
+pub(crate) use placements::Placements;
 pub(crate) use pod::{HostPortLedger, PodDefaults};
 
 use futures::{Stream, StreamExt, stream};

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::reports::live::Snapshot;
-use crate::runtime::clock::since;
 
 /// Characters of the runtime's words that go into a status.
 const RUNTIME_WORDS_MAX: usize = 256;
@@ -49,7 +48,8 @@ impl Observed {
     }
 }
 
-/// Puts together what is known of a game server. Reads stores and live figures only.
+/// Puts together what is known of a game server. Reads stores and live figures only, and remembers since when its pod
+/// has been on a node.
 pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed {
     let namespace = server.namespace().unwrap_or_default();
     let uid = server.uid().unwrap_or_default();
@@ -57,8 +57,9 @@ pub(crate) fn observe_server(context: &Context, server: &GameServer) -> Observed
     let taken = named.as_ref().is_some_and(|pod| !is_owned_by(pod, &uid));
     let pod = named.filter(|pod| is_owned_by(pod, &uid));
     let live = context.live.get(context.clock.elapsed(), &uid);
-    let now = context.clock.wall();
-    let view = view_pod(pod.as_deref(), &now);
+    let awake = context.live.awake(context.clock.elapsed());
+    let placed_for = |pod: &Pod| context.placements.placed_for(awake, pod, context.stores.pods.store());
+    let view = view_pod(pod.as_deref(), placed_for);
     let published = server.status.as_ref().and_then(|status| status.state).map(to_core);
     let previous = last_known(published, live.as_ref());
     let stream = live.as_ref().map(|live| live.stream);
@@ -121,10 +122,8 @@ pub(super) fn patience(server: &GameServer) -> Patience {
     }
 }
 
-fn view_pod<'a>(
-    pod: Option<&'a Pod>,
-    now: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
-) -> server_state::Pod<'a> {
+/// `placed_for` says for how long a pod has been seen on its node.
+fn view_pod(pod: Option<&Pod>, placed_for: impl FnOnce(&Pod) -> Duration) -> server_state::Pod<'_> {
     let Some(pod) = pod else { return server_state::Pod::Missing };
     let status = pod.status.as_ref();
     if pod.metadata.deletion_timestamp.is_some() {
@@ -147,10 +146,7 @@ fn view_pod<'a>(
                 Some(Waiting { reason: waiting.reason.as_deref()?, message })
             },
         );
-    let age = status
-        .and_then(|status| status.start_time.as_ref())
-        .map_or(Duration::ZERO, |start| since(start, now));
-    server_state::Pod::Placed { age, waiting }
+    server_state::Pod::Placed { seen_for: placed_for(pod), waiting }
 }
 
 fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) {

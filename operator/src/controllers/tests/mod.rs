@@ -9,6 +9,7 @@ mod region_cluster;
 
 use super::context::{Context, Stores};
 use super::pace::Pace;
+use super::placements::Placements;
 use super::pod::{HostPortLedger, PodDefaults};
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
@@ -88,6 +89,7 @@ impl World {
             bundles,
             rotation,
             pace: Pace::default(),
+            placements: Placements::default(),
             scale_times: crate::controllers::ScaleTimes::default(),
             recorder: Recorder::new(client, reporter),
             metrics,
