@@ -13,6 +13,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+/// How long tasks that were cut off may take to let go of what they hold.
+const CUT_OFF_MAX: Duration = Duration::from_millis(500);
+
 type Ended = Result<(Id, anyhow::Result<()>), JoinError>;
 
 /// A group of tasks.
@@ -61,7 +64,10 @@ impl Tasks {
         if timeout(limit, all).await.is_err() {
             let mut left: Vec<&str> = self.names.values().map(String::as_str).collect();
             left.sort_unstable();
-            return first.and(Err(anyhow!("{} did not stop within {limit:?}", left.join(", "))));
+            let failure = anyhow!("{} did not stop within {limit:?}", left.join(", "));
+            // Whatever they hold is let go before the next group is told to stop; one that never yields keeps it.
+            drop(timeout(CUT_OFF_MAX, self.running.shutdown()).await);
+            return first.and(Err(failure));
         }
         first
     }
@@ -131,6 +137,18 @@ mod tests {
         let began = Instant::now();
         let error = tasks.stop(LIMIT).await.unwrap_err().to_string();
         assert_eq!((error.as_str(), began.elapsed()), ("a deaf one did not stop within 3s", LIMIT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_cut_off_has_let_go_when_the_next_group_stops() {
+        let mut tasks = Tasks::default();
+        let (kept, mut let_go) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn("a deaf one", |_| async move {
+            let _kept = kept;
+            pending().await
+        });
+        assert!(tasks.stop(LIMIT).await.is_err());
+        assert_eq!(let_go.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Closed));
     }
 
     #[tokio::test]
