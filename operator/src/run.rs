@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
-use crate::reports::endpoint::{Endpoint, STREAMS_MAX};
+use crate::reports::endpoint::{Endpoint, Limits};
 use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -78,19 +78,21 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let stores = watch_all(&client, serving);
     let live = Arc::new(LiveServers::new());
     let keys = Arc::new(FleetKeys::new(client.clone()));
+    let verifier = Arc::new(Verifier::new(client.clone(), clock));
     let endpoint = Endpoint {
         acceptor,
         live: Arc::clone(&live),
-        verifier: Verifier::new(client.clone(), clock),
+        verifier: Arc::clone(&verifier),
         keys: Arc::clone(&keys),
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
         replicas: watch_replicas(&client, &args, serving),
-        streams_max: STREAMS_MAX,
+        limits: Limits::default(),
         metrics: metrics.clone(),
         clock,
     };
     serving.spawn("the report endpoint", |stop| endpoint.serve(report_listener, stop).map(Ok));
+    serving.spawn("the look at the cluster's keys", |stop| verifier.keep_fresh(stop).map(Ok));
     let authorities = watch_authorities(&client, &args, serving);
     serving
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));

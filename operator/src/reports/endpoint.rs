@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, debug, info, warn};
+use tracing::{Instrument, Span, debug, error, info, warn};
 
 use super::frame::{FrameError, FrameReader, write_frame};
 use super::identity::{IdentityError, PodIdentity, Verifier};
@@ -27,8 +27,13 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::telemetry::chain;
 
-/// Streams at once; more wait until one ends.
-pub(crate) const STREAMS_MAX: usize = 20_000;
+/// Streams at once.
+const STREAMS_MAX: usize = 20_000;
+/// Of these, streams that have not said who they are: before a token is verified, anybody may open one, and each may cost
+/// the memory of a handshake and a hello.
+const GREETINGS_MAX: usize = 256;
+/// Bytes of a hello; a token makes up most of it.
+const HELLO_BYTES_MAX: usize = 8 * 1024;
 /// Time for the TLS handshake and the hello together, and for each write.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A stream that says nothing for this long is closed; reports come each second.
@@ -44,15 +49,29 @@ const REPORT_PERIOD_MS: u32 = 1000;
 pub(crate) struct Endpoint {
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) live: Arc<LiveServers>,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) keys: Arc<FleetKeys>,
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) pods: Store<Pod>,
     pub(crate) replicas: watch::Receiver<Vec<SocketAddr>>,
-    /// Streams at once; [`STREAMS_MAX`] but in tests.
-    pub(crate) streams_max: usize,
+    pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+}
+
+/// How many streams there may be at once; more wait where the kernel keeps those that nobody accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// All of them.
+    pub(crate) streams: usize,
+    /// Those not welcomed yet.
+    pub(crate) greetings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { streams: STREAMS_MAX, greetings: GREETINGS_MAX }
+    }
 }
 
 /// Where streams come from.
@@ -82,12 +101,24 @@ enum StreamError {
     Version(u16),
     #[error("false token")]
     Identity(#[source] IdentityError),
+    /// Nothing is known of the token; it may be right.
+    #[error("the token cannot be verified now")]
+    Keys(#[source] IdentityError),
     #[error("pod {0} does not run that GameServer")]
     WrongPod(String),
     #[error("pod {0} is not known yet")]
     UnknownPod(String),
     #[error("no key for the server")]
     Key(#[source] KeyError),
+}
+
+impl From<IdentityError> for StreamError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Keys(_) => Self::Keys(error),
+            _ => Self::Identity(error),
+        }
+    }
 }
 
 impl StreamError {
@@ -99,6 +130,7 @@ impl StreamError {
             Self::Frame(_) | Self::NoHello => "protocol",
             Self::Version(_) => "version",
             Self::Identity(_) => "token",
+            Self::Keys(_) => "keys",
             Self::WrongPod(_) => "wrong_pod",
             Self::UnknownPod(_) => "unknown_pod",
             Self::Key(_) => "no_key",
@@ -110,18 +142,26 @@ impl Endpoint {
     /// Accepts streams until `stop`; ends when every stream has ended.
     pub(crate) async fn serve(self, listener: impl Accept, stop: CancellationToken) {
         let endpoint = Arc::new(self);
-        let places = Arc::new(Semaphore::new(endpoint.streams_max));
+        let Limits { streams, greetings } = endpoint.limits;
+        let (places, greetings) = (Arc::new(Semaphore::new(streams)), Arc::new(Semaphore::new(greetings)));
         let mut streams = JoinSet::new();
         loop {
             // The place first: who cannot be served waits where the kernel keeps those that nobody accepted.
-            let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
-            let Some((Ok(place), accepted)) = stop.run_until_cancelled(next).await else { break };
-            while streams.try_join_next().is_some() {}
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, Arc::clone(&greetings).acquire_owned().await, listener.accept().await)
+            };
+            let Some((Ok(place), Ok(greeting), accepted)) = stop.run_until_cancelled(next).await else {
+                break;
+            };
+            while let Some(ended) = streams.try_join_next() {
+                tell_panic(ended);
+            }
             match accepted {
                 Ok((socket, from)) => {
                     let (endpoint, stop) = (Arc::clone(&endpoint), stop.clone());
                     streams.spawn(async move {
-                        endpoint.run_stream(socket, from, stop).await;
+                        endpoint.run_stream((socket, from), greeting, stop).await;
                         drop(place);
                     });
                 }
@@ -132,10 +172,18 @@ impl Endpoint {
                 }
             }
         }
-        while streams.join_next().await.is_some() {}
+        while let Some(ended) = streams.join_next().await {
+            tell_panic(ended);
+        }
     }
 
-    async fn run_stream(&self, socket: TcpStream, from: SocketAddr, stop: CancellationToken) {
+    /// `greeting` is the place among those that are not welcomed yet.
+    async fn run_stream(
+        &self,
+        (socket, from): (TcpStream, SocketAddr),
+        greeting: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
         let greeted = match stop.run_until_cancelled(timeout(PATIENCE, self.greet(socket))).await {
             Some(Ok(greeted)) => greeted,
             Some(Err(_elapsed)) => Err(StreamError::TooSlow),
@@ -149,8 +197,8 @@ impl Endpoint {
                 return;
             }
         };
-        let (uid, number, span) = (stream.uid.clone(), stream.number, stream.about.clone());
-        self.metrics.streams.inc();
+        drop(greeting);
+        let span = stream.about.clone();
         let talking = async {
             debug!(%from, "a report stream begins");
             if let Err(error) = self.talk(stream, stop).await {
@@ -158,8 +206,6 @@ impl Endpoint {
             }
         };
         talking.instrument(span).await;
-        self.metrics.streams.dec();
-        self.live.disconnect(self.clock.elapsed(), &uid, number);
     }
 
     /// From a socket to a welcomed server.
@@ -171,7 +217,9 @@ impl Endpoint {
         let tls = self.acceptor.accept(socket).await.map_err(StreamError::Tls)?;
         let (read, mut write) = split(tls);
         let mut reader = FrameReader::new(read);
-        let ServerMessage::Hello(hello) = reader.read().await? else { return Err(StreamError::NoHello) };
+        let ServerMessage::Hello(hello) = reader.read_at_most(HELLO_BYTES_MAX).await? else {
+            return Err(StreamError::NoHello);
+        };
         match self.admit(&hello).await {
             Ok((uid, server_key, about)) => {
                 let (orders, received) = mpsc::channel(ORDERS_MAX);
@@ -181,8 +229,8 @@ impl Endpoint {
                     report_period_ms: REPORT_PERIOD_MS,
                 };
                 write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;
-                let number = self.live.connect(self.clock.elapsed(), &uid, &hello, orders);
-                Ok(Greeted { uid, number, about, reader, write, orders: received })
+                let connected = Connected::begin(self, uid, &hello, orders);
+                Ok(Greeted { connected, about, reader, write, orders: received })
             }
             Err(error) => {
                 tell_refused(&mut write, &error).await;
@@ -196,7 +244,7 @@ impl Endpoint {
         if hello.contract_version != CONTRACT_VERSION {
             return Err(StreamError::Version(hello.contract_version));
         }
-        let identity = self.verifier.verify(&hello.token).await.map_err(StreamError::Identity)?;
+        let identity = self.verifier.verify(&hello.token).await?;
         let game_server = game_server_of(&self.pods, &self.game_servers, &identity, hello)?;
         let uid = game_server.uid().ok_or_else(|| StreamError::UnknownPod(identity.pod.clone()))?;
         let secret = SecretOf::server(&game_server);
@@ -210,12 +258,12 @@ impl Endpoint {
         stream: Greeted<S>,
         stop: CancellationToken,
     ) -> Result<(), StreamError> {
-        let Greeted { uid, number, about: _, mut reader, mut write, mut orders } = stream;
+        let Greeted { connected, about: _, mut reader, mut write, mut orders } = stream;
         let mut replicas = self.replicas.clone();
         let reading = async {
             loop {
                 match timeout(SILENCE_MAX, reader.read()).await {
-                    Ok(message) => self.take((&uid, number), message?),
+                    Ok(message) => self.take((&connected.uid, connected.number), message?),
                     Err(_elapsed) => return Err::<(), StreamError>(StreamError::TooSlow),
                 }
             }
@@ -291,9 +339,40 @@ async fn tell_refused(write: &mut (impl AsyncWrite + Unpin), error: &StreamError
     }
 }
 
-struct Greeted<S> {
+/// The panic hook has said where; this says that it was a stream, and that only this one ended.
+fn tell_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(error = chain(&error), "the task of a report stream failed");
+    }
+}
+
+/// A stream that counts, until it is dropped: however its task ends, it counts no more.
+struct Connected {
+    live: Arc<LiveServers>,
+    metrics: Metrics,
+    clock: Clock,
     uid: String,
     number: u64,
+}
+
+impl Connected {
+    fn begin(endpoint: &Endpoint, uid: String, hello: &Hello, orders: mpsc::Sender<OperatorMessage>) -> Self {
+        let (live, metrics, clock) = (Arc::clone(&endpoint.live), endpoint.metrics.clone(), endpoint.clock);
+        let number = live.connect(clock.elapsed(), &uid, hello, orders);
+        metrics.streams.inc();
+        Self { live, metrics, clock, uid, number }
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.metrics.streams.dec();
+        self.live.disconnect(self.clock.elapsed(), &self.uid, self.number);
+    }
+}
+
+struct Greeted<S> {
+    connected: Connected,
     about: Span,
     reader: FrameReader<tokio::io::ReadHalf<S>>,
     write: tokio::io::WriteHalf<S>,

@@ -3,7 +3,11 @@
 use gameserver_contract::MAX_FRAME_BYTES;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Bytes of the buffer that a stream keeps between two frames.
+const KEPT_MAX: usize = 8 * 1024;
 
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +24,8 @@ pub(crate) enum FrameError {
     Encode(#[source] rmp_serde::encode::Error),
 }
 
-/// Reads frames into one buffer that is kept. Not cancel-safe: one task owns the reading half.
+/// Reads frames into one buffer, which grows with what has arrived and not with what is announced. Not cancel-safe: one
+/// task owns the reading half.
 pub(crate) struct FrameReader<R> {
     stream: R,
     buffer: Vec<u8>,
@@ -33,13 +38,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// The next message.
     pub(crate) async fn read<T: DeserializeOwned>(&mut self) -> Result<T, FrameError> {
+        self.read_at_most(MAX_FRAME_BYTES).await
+    }
+
+    /// The next message, of at most so many bytes.
+    pub(crate) async fn read_at_most<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, FrameError> {
         let length = self.stream.read_u32().await.map_err(FrameError::Io)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > MAX_FRAME_BYTES {
+        if length > limit.min(MAX_FRAME_BYTES) {
             return Err(FrameError::TooLarge(length));
         }
-        self.buffer.resize(length, 0);
-        self.stream.read_exact(&mut self.buffer).await.map_err(FrameError::Io)?;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_MAX);
+        let mut body = (&mut self.stream).take(length as u64);
+        let arrived = body.read_to_end(&mut self.buffer).await.map_err(FrameError::Io)?;
+        if arrived < length {
+            return Err(FrameError::Io(ErrorKind::UnexpectedEof.into()));
+        }
         let mut rest = self.buffer.as_slice();
         let message = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
         let message = message.map_err(FrameError::Decode)?;
@@ -114,6 +129,42 @@ mod tests {
             let refused = read(&bytes).await.unwrap_err().to_string();
             assert!(refused.contains(expected), "{name}: {refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_expects_little_takes_no_more() {
+        let body = rmp_serde::to_vec_named(&OperatorMessage::Drain { order: 7 }).unwrap();
+        for (limit, taken) in [(body.len(), true), (body.len() - 1, false)] {
+            let (mut near, far) = tokio::io::duplex(1024);
+            near.write_all(&framed(body.len(), &body)).await.unwrap();
+            let read = FrameReader::new(far).read_at_most::<OperatorMessage>(limit).await;
+            assert_eq!(read.is_ok(), taken, "{limit}: {read:?}");
+        }
+    }
+
+    /// B2: whoever announces a frame has not sent it.
+    #[tokio::test]
+    async fn memory_is_taken_by_what_arrives_and_not_by_what_is_announced() {
+        let (mut near, far) = tokio::io::duplex(MAX_FRAME_BYTES * 2);
+        let mut reader = FrameReader::new(far);
+        near.write_all(&framed(MAX_FRAME_BYTES, &[0; 100])).await.unwrap();
+        {
+            let mut reading = Box::pin(reader.read::<OperatorMessage>());
+            assert!(futures::poll!(&mut reading).is_pending());
+        }
+        assert!(reader.buffer.capacity() <= 1024, "{} bytes", reader.buffer.capacity());
+    }
+
+    #[tokio::test]
+    async fn a_long_frame_is_not_remembered_by_its_buffer() {
+        let (mut near, far) = tokio::io::duplex(MAX_FRAME_BYTES * 2);
+        let mut reader = FrameReader::new(far);
+        let long = OperatorMessage::Refused { reason: "x".repeat(MAX_FRAME_BYTES / 2) };
+        for message in [&long, &OperatorMessage::Drain { order: 7 }] {
+            write_frame(&mut near, message).await.unwrap();
+            assert_eq!(reader.read::<OperatorMessage>().await.unwrap(), *message);
+        }
+        assert!(reader.buffer.capacity() <= KEPT_MAX, "{} bytes", reader.buffer.capacity());
     }
 
     #[tokio::test]

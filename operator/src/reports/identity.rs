@@ -1,21 +1,28 @@
 //! Who is at the other end of a stream: the pod that a projected service account token names.
 //!
 //! Tokens are verified offline against the cluster's published keys, which are read again when a token names a key
-//! that is not known (at most each ten seconds, so that false tokens cannot make us hammer the API server). Whoever's key
-//! is known waits for nobody: servers come back while the API server is away.
+//! that is not known (at most each ten seconds, so that false tokens cannot make us hammer the API server), and every few
+//! minutes, so that a key which the cluster has withdrawn ends. Whoever's key is known waits for nobody: servers come back
+//! while the API server is away.
 
 use gameserver_contract::REPORT_AUDIENCE;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use kube::Client;
 use serde::Deserialize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::runtime::clock::Clock;
+use crate::runtime::telemetry::chain;
 
 /// Least time between two readings of the cluster's keys.
 const REFRESH_PERIOD: Duration = Duration::from_secs(10);
+/// Time after which the keys are read again though nobody asks for a new one.
+const HELD_MAX: Duration = Duration::from_secs(300);
 /// By how much the clock of the API server, which says when a token holds, and ours may differ.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
@@ -39,7 +46,7 @@ pub(crate) enum IdentityError {
     #[error("the token was not issued to a pod")]
     NotAPod,
     #[error("failed to read the cluster's keys")]
-    Keys(#[source] kube::Error),
+    Keys(#[source] Arc<kube::Error>),
 }
 
 /// Verifies tokens.
@@ -47,8 +54,16 @@ pub(crate) struct Verifier {
     client: Client,
     clock: Clock,
     keys: Mutex<Keys>,
-    /// When the keys were last asked for. Whoever asks holds it; who knows their key never waits for it.
-    asked_at: tokio::sync::Mutex<Option<Duration>>,
+    /// Whoever asks holds it; who knows their key never waits for it.
+    asked: tokio::sync::Mutex<Asked>,
+}
+
+/// The last time that the cluster was asked for its keys.
+#[derive(Default)]
+struct Asked {
+    at: Option<Duration>,
+    /// Why it did not answer.
+    failure: Option<Arc<kube::Error>>,
 }
 
 /// What the cluster publishes, as last read.
@@ -83,7 +98,7 @@ struct PodClaim {
 
 impl Verifier {
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
-        Self { client, clock, keys: Mutex::default(), asked_at: tokio::sync::Mutex::default() }
+        Self { client, clock, keys: Mutex::default(), asked: tokio::sync::Mutex::default() }
     }
 
     /// The pod that `token` was issued to.
@@ -105,22 +120,59 @@ impl Verifier {
 
     /// Reads the keys again unless that was done just now.
     async fn find_anew(&self, kid: &str) -> Result<(DecodingKey, String), IdentityError> {
-        let mut asked_at = self.asked_at.lock().await;
+        let mut asked = self.asked.lock().await;
         let now = self.clock.elapsed();
-        let is_due = asked_at.is_none_or(|asked_at| now.saturating_sub(asked_at) >= REFRESH_PERIOD);
+        let is_due = asked.at.is_none_or(|asked_at| now.saturating_sub(asked_at) >= REFRESH_PERIOD);
         // Somebody else may have read them while this one waited for its turn.
         if self.find(kid).is_none() && is_due {
-            *asked_at = Some(now);
-            let issuer = self.read::<Discovery>("/.well-known/openid-configuration").await?.issuer;
-            let set = Some(self.read::<JwkSet>("/openid/v1/jwks").await?);
-            *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Keys { set, issuer };
+            self.ask(&mut asked, now).await;
         }
-        self.find(kid).ok_or(IdentityError::UnknownKey)
+        // As long as the last answer is a failure, nobody knows that the key is none of the cluster's.
+        self.find(kid)
+            .ok_or_else(|| asked.failure.clone().map_or(IdentityError::UnknownKey, IdentityError::Keys))
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, IdentityError> {
+    /// Reads the keys again every [`HELD_MAX`], once somebody has needed them. While they cannot be read, those that are
+    /// known go on to count.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let mut turns = interval(HELD_MAX);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let keeping = async {
+            loop {
+                turns.tick().await;
+                let mut asked = self.asked.lock().await;
+                let now = self.clock.elapsed();
+                if asked.at.is_some_and(|asked_at| now.saturating_sub(asked_at) >= REFRESH_PERIOD) {
+                    self.ask(&mut asked, now).await;
+                }
+                if let Some(error) = &asked.failure {
+                    warn!(error = chain(error), "failed to read the cluster's keys again");
+                }
+            }
+        };
+        stop.run_until_cancelled(keeping).await;
+    }
+
+    async fn ask(&self, asked: &mut Asked, now: Duration) {
+        asked.at = Some(now);
+        match self.read_keys().await {
+            Ok(keys) => {
+                asked.failure = None;
+                *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+            }
+            Err(error) => asked.failure = Some(Arc::new(error)),
+        }
+    }
+
+    async fn read_keys(&self) -> kube::Result<Keys> {
+        let issuer = self.read::<Discovery>("/.well-known/openid-configuration").await?.issuer;
+        let set = Some(self.read::<JwkSet>("/openid/v1/jwks").await?);
+        Ok(Keys { set, issuer })
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> kube::Result<T> {
         let request = http::Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
-        self.client.request(request.map_err(IdentityError::Keys)?).await.map_err(IdentityError::Keys)
+        self.client.request(request?).await
     }
 }
 

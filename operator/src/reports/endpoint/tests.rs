@@ -20,6 +20,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const TERMS: Terms =
     Terms { lifetime: Duration::from_secs(9000 * 3600), overlap: HOUR, certificate_lifetime: HOUR };
 
+const ONE: Limits = Limits { streams: 1, greetings: 1 };
+
 fn object(name: &str, uid: &str, owner: &str) -> Value {
     json!({
         "metadata": {
@@ -97,7 +99,7 @@ struct Listening {
 
 impl Listening {
     async fn start<A: Accept + Send + Sync + 'static>(
-        streams_max: usize,
+        limits: Limits,
         accept: impl FnOnce(TcpListener) -> A,
     ) -> Self {
         let (api, clock, metrics) = (MockApi::default(), Clock::start(), Metrics::new().unwrap());
@@ -117,12 +119,12 @@ impl Listening {
         let endpoint = Endpoint {
             acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
             live: Arc::new(LiveServers::new()),
-            verifier: Verifier::new(api.client(), clock),
+            verifier: Arc::new(Verifier::new(api.client(), clock)),
             keys: Arc::new(FleetKeys::new(api.client())),
             game_servers: store(&[]),
             pods: store(&[]),
             replicas,
-            streams_max,
+            limits,
             metrics: metrics.clone(),
             clock,
         };
@@ -150,20 +152,25 @@ impl Listening {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_while_every_place_is_taken_is_served_when_one_is_free() {
-    let endpoint = Listening::start(1, |listener| listener).await;
-    let (_silent, waiting) = (endpoint.connect().await, endpoint.connect().await);
-    let began = Instant::now();
-    // The one before says nothing, and loses its place by that.
-    let greeted = endpoint.greet(waiting).await;
-    assert!(began.elapsed() >= PATIENCE, "served at once: {:?}", began.elapsed());
-    assert_eq!(endpoint.metrics.streams_refused.with_label_values(&["too_slow"]).get(), 1);
-    drop(greeted);
-    endpoint.end().await;
+    for (name, limits) in [
+        ("of all streams", Limits { streams: 1, greetings: 9 }),
+        ("of those that nobody knows yet", Limits { streams: 9, greetings: 1 }),
+    ] {
+        let endpoint = Listening::start(limits, |listener| listener).await;
+        let (_silent, waiting) = (endpoint.connect().await, endpoint.connect().await);
+        let began = Instant::now();
+        // The one before says nothing, and loses its place by that.
+        let greeted = endpoint.greet(waiting).await;
+        assert!(began.elapsed() >= PATIENCE, "{name}: served at once: {:?}", began.elapsed());
+        assert_eq!(endpoint.metrics.streams_refused.with_label_values(&["too_slow"]).get(), 1, "{name}");
+        drop(greeted);
+        endpoint.end().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_endpoint_stops_at_once_when_it_is_told_to() {
-    let endpoint = Listening::start(1, |listener| listener).await;
+    let endpoint = Listening::start(ONE, |listener| listener).await;
     let _greeted = endpoint.greet(endpoint.connect().await).await;
     let began = Instant::now();
     endpoint.end().await;
@@ -187,10 +194,54 @@ impl Accept for Exhausted {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_cannot_be_accepted_is_tried_again_after_a_pause_and_costs_no_place() {
     let failing = |listener| Exhausted { listener, failures: AtomicUsize::new(20) };
-    let endpoint = Listening::start(1, failing).await;
+    let endpoint = Listening::start(ONE, failing).await;
     let began = Instant::now();
     drop(endpoint.greet(endpoint.connect().await).await);
     let waited = began.elapsed();
     assert!(waited >= ACCEPT_AGAIN_AFTER * 20 && waited < ACCEPT_AGAIN_AFTER * 21, "{waited:?}");
     endpoint.end().await;
+}
+
+/// B2: what the operator cannot know it does not say of whoever came.
+#[test]
+fn a_token_that_cannot_be_verified_now_is_counted_apart_from_a_false_one() {
+    let away = Arc::new(kube::Error::LinesCodecMaxLineLengthExceeded);
+    for (error, label) in [
+        (IdentityError::Keys(away), "keys"),
+        (IdentityError::UnknownKey, "token"),
+        (IdentityError::NotAPod, "token"),
+    ] {
+        assert_eq!(StreamError::from(error).label(), label);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_task_panics_counts_no_more() {
+    let api = MockApi::default();
+    let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
+    let (_replicas, replicas) = watch::channel(Vec::new());
+    let when = (TERMS, clock.unix());
+    let trust = Trust::open(api.client(), "cranewing-system", when, metrics.clone()).await.unwrap();
+    let endpoint = Endpoint {
+        acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
+        live: Arc::new(LiveServers::new()),
+        verifier: Arc::new(Verifier::new(api.client(), clock)),
+        keys: Arc::new(FleetKeys::new(api.client())),
+        game_servers: store(&[]),
+        pods: store(&[]),
+        replicas,
+        limits: ONE,
+        metrics,
+        clock,
+    };
+    let (orders, _received) = mpsc::channel(ORDERS_MAX);
+    let connected = Connected::begin(&endpoint, "g-0".to_owned(), &hello("games", "arena-0", "g-0"), orders);
+    let is_connected = || endpoint.live.get(clock.elapsed(), "g-0").unwrap().connected;
+    assert_eq!((endpoint.metrics.streams.get(), is_connected()), (1, true));
+    let panicked = tokio::spawn(async move {
+        let _connected = connected;
+        panic!("as a test wants it");
+    });
+    assert!(panicked.await.is_err());
+    assert_eq!((endpoint.metrics.streams.get(), is_connected()), (0, false));
 }

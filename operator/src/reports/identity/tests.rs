@@ -187,6 +187,11 @@ async fn a_token_that_is_signed_by_rsa_counts() {
     assert_eq!(verifier(&api).verify(RSA_TOKEN).await.unwrap(), arena_0());
 }
 
+/// How often somebody began to read them.
+fn discoveries(api: &MockApi) -> usize {
+    api.take_seen().iter().filter(|seen| seen.path == DISCOVERY).count()
+}
+
 /// How often the keys were read since it was last asked.
 fn readings(api: &MockApi) -> usize {
     api.take_seen().iter().filter(|seen| seen.path == KEYS).count()
@@ -219,6 +224,30 @@ async fn keys_are_read_again_for_a_new_one_but_not_for_each_false_token() {
     assert_eq!(refusal(verifier.verify(&old.sign(&claims())).await), "unknown key");
 }
 
+/// B2: what the cluster withdraws ends, also where nobody comes with a key that is new.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_cluster_withdraws_ends_by_itself() {
+    let api = MockApi::default();
+    let (old, new) = (ClusterKey::new("old"), ClusterKey::new("new"));
+    publish(&api, &[&old, &new]);
+    let verifier = verifier(&api);
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(Arc::clone(&verifier).keep_fresh(stop.clone()));
+    tokio::time::sleep(HELD_MAX * 2).await;
+    assert_eq!(readings(&api), 0, "nothing is read before somebody comes");
+    verifier.verify(&old.sign(&claims())).await.unwrap();
+    publish(&api, &[&new]);
+    api.fail(|_| Some(500));
+    tokio::time::sleep(HELD_MAX).await;
+    assert_eq!(verifier.verify(&old.sign(&claims())).await.unwrap(), arena_0(), "nobody says that it ended");
+    api.heal();
+    tokio::time::sleep(HELD_MAX).await;
+    assert_eq!(refusal(verifier.verify(&old.sign(&claims())).await), "unknown key");
+    assert_eq!(verifier.verify(&new.sign(&claims())).await.unwrap(), arena_0());
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_keys_cannot_be_read_those_that_are_known_still_count() {
     let api = MockApi::default();
@@ -230,7 +259,11 @@ async fn while_the_keys_cannot_be_read_those_that_are_known_still_count() {
 
     api.fail(|_| Some(500));
     let stranger = ClusterKey::new("two").sign(&claims());
-    assert_eq!(refusal(verifier.verify(&stranger).await), "keys", "it is told why");
+    for _ in 0..3 {
+        let refused = verifier.verify(&stranger).await;
+        assert_eq!(refusal(refused), "keys", "it is told why, and nobody says that it lied");
+    }
+    assert_eq!(discoveries(&api), 2, "and the API server is asked no more often for that");
     assert_eq!(verifier.verify(&key.sign(&claims())).await.unwrap(), arena_0());
 
     tokio::time::advance(REFRESH_PERIOD).await;
