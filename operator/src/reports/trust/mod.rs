@@ -1,7 +1,9 @@
 //! Whom game servers trust: the authorities of the report endpoint, and this replica's certificate from them.
 //!
-//! The authorities are in a Secret that all replicas follow; the leader alone writes it (`rotation`). When they turn
-//! over is decided in `operator_core::authority`. A renewed certificate counts from the next handshake on: no stream
+//! The authorities are in a Secret that all replicas follow; the leader alone turns them over (`rotation`). A replica that
+//! starts, and leads nothing yet, writes the Secret in two cases: it makes the first authorities, and replaces those of
+//! which none is valid any more ([`Trust::open`]); the API server lets one do it. When they turn over is decided in
+//! `operator_core::authority`. A renewed certificate counts from the next handshake on: no stream
 //! ends for it, and no replica restarts.
 
 mod authorities;
