@@ -186,8 +186,9 @@ pub struct GameServerStatus {
     /// How the server moves datagrams: uring, tokio-uring or mmsg.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
-    /// Version that the server reports.
+    /// Version that the server reports, cut to its first 64 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub server_version: Option<String>,
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,8 @@ use tokio::sync::{broadcast, mpsc};
 const BACKLOG_MAX: usize = 4096;
 /// Orders that wait for a server's stream.
 pub(crate) const ORDERS_MAX: usize = 16;
+/// Characters of a server's version that are kept: as many as a status has room for.
+const VERSION_CHARS_MAX: usize = 64;
 /// How often figures alone are told of.
 const FIGURES_PERIOD: Duration = Duration::from_secs(5);
 /// A stream that is silent for longer is told of each second.
@@ -117,7 +119,7 @@ impl LiveServers {
     ) -> u64 {
         let object = ObjectRef::new(&hello.game_server).within(&hello.namespace);
         let facts = Facts {
-            version: hello.server_version.clone(),
+            version: hello.server_version.chars().take(VERSION_CHARS_MAX).collect(),
             backend: hello.backend,
             boot_unix_ms: hello.boot_unix_ms,
             capacity: hello.capacity,
@@ -462,6 +464,14 @@ mod tests {
             let silent_for = live.get(woken + at(40), "u").unwrap().stream.silent_for;
             assert!(silent_for >= at(40), "what is silent afterwards is silent: {silent_for:?}");
         }
+    }
+
+    #[test]
+    fn a_version_is_kept_as_far_as_a_status_has_room() {
+        let live = LiveServers::new();
+        let (orders, _received) = mpsc::channel(ORDERS_MAX);
+        live.connect(at(0), "u", &Hello { server_version: "\u{fc}".repeat(5000), ..hello(1) }, orders);
+        assert_eq!(live.get(at(0), "u").unwrap().facts.version, "\u{fc}".repeat(64));
     }
 
     #[test]
