@@ -1,5 +1,6 @@
 //! How long to wait after a failure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// First wait, before jitter.
@@ -15,9 +16,24 @@ pub fn next_backoff(failures: u32, jitter: u8) -> Duration {
     half + half * 2 * u32::from(jitter) / u32::from(u8::MAX)
 }
 
+/// A jitter that spreads those who failed together, however alike their names are.
+pub fn jitter_of(name: &str) -> u8 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish().to_le_bytes()[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn objects_with_names_alike_do_not_come_back_together() {
+        let jitters: HashSet<u8> = (0..64).map(|number| jitter_of(&format!("uid-{number}"))).collect();
+        assert!(jitters.len() > 40, "{jitters:?}");
+        assert!(jitters.iter().max().unwrap() - jitters.iter().min().unwrap() > 200);
+    }
 
     #[test]
     fn waits_double_to_the_cap_and_stay_within_their_jitter() {

@@ -16,9 +16,10 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::auto_scaler::ScaleTimes;
+use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
-use super::pod::{HostPortLedger, PodDefaults};
+use super::pod::PodDefaults;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
 use crate::reports::trust::{Bundles, Rotation};

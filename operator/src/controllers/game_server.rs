@@ -1,7 +1,7 @@
 //! GameServer: makes its pod, and publishes where it stands.
 
 use gameserver_contract::Backend;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Toleration};
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
@@ -127,7 +127,7 @@ async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, 
     let reserved = context.ports.reserve(
         (&namespace, &server.name_any()),
         (context.stores.game_servers.store(), context.stores.pods.store(), context.stores.nodes.store()),
-        server.spec.ports.len(),
+        (server.spec.ports.len(), tolerations_of(server)),
     );
     let ports = match reserved {
         Ok(ports) => ports,
@@ -143,6 +143,11 @@ async fn create_pod(context: &Context, server: &GameServer) -> Result<Creation, 
         }
         created => created.map(|_| Creation::Created).map_err(Error::CreatePod),
     }
+}
+
+fn tolerations_of(server: &GameServer) -> &[Toleration] {
+    let template = server.spec.template.as_ref().and_then(|template| template.spec.as_ref());
+    template.and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default()
 }
 
 /// What a pod of the server's name means for it.

@@ -8,6 +8,7 @@ mod context;
 mod fleet;
 mod game_server;
 mod horizontal;
+mod host_ports;
 mod observe;
 mod pace;
 mod placements;
@@ -19,9 +20,10 @@ mod tests;
 
 pub(crate) use auto_scaler::ScaleTimes;
 pub(crate) use context::{Context, Stores};
+pub(crate) use host_ports::HostPortLedger;
 pub(crate) use pace::Pace;
 pub(crate) use placements::Placements;
-pub(crate) use pod::{HostPortLedger, PodDefaults};
+pub(crate) use pod::PodDefaults;
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -31,9 +33,8 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster, labels};
-use operator_core::backoff::next_backoff;
+use operator_core::backoff::{jitter_of, next_backoff};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -184,13 +185,6 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
         .await;
 }
 
-/// Spreads objects that failed together, however alike their names are.
-fn jitter_of(uid: &str) -> u8 {
-    let mut hasher = DefaultHasher::new();
-    uid.hash(&mut hasher);
-    hasher.finish().to_le_bytes()[0]
-}
-
 type Failures<K> = Arc<Mutex<HashMap<ObjectRef<K>, u32>>>;
 
 /// Game servers whose live figures changed; all of them after falling behind.
@@ -249,17 +243,4 @@ fn scalers_beside(
         .filter(|scaler| scaler.namespace() == namespace)
         .map(|scaler| ObjectRef::from_obj(&**scaler))
         .collect()
-}
-
-#[cfg(test)]
-mod spread {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn objects_with_names_alike_do_not_come_back_together() {
-        let jitters: HashSet<u8> = (0..64).map(|number| jitter_of(&format!("uid-{number}"))).collect();
-        assert!(jitters.len() > 40, "{jitters:?}");
-        assert!(jitters.iter().max().unwrap() - jitters.iter().min().unwrap() > 200);
-    }
 }

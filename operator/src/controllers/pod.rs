@@ -4,20 +4,16 @@ use super::observe::patience;
 use super::probes::add_probes;
 use gameserver_contract::{REPORT_AUDIENCE, env};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath, Node,
+    Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath,
     ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
     ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 use operator_api::{GameServer, labels};
 use operator_core::drain::decide_drain_deadline;
-use operator_core::host_ports::{NoFreePort, PortRange, choose_ports};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// User ids of game servers begin here: memlock is charged per user, so each pod on a node has its own (rules 19).
@@ -44,68 +40,24 @@ pub(crate) struct PodDefaults {
     pub(crate) seccomp_profile: Option<String>,
 }
 
-/// Host ports given out and not yet seen on a pod.
-pub(crate) struct HostPortLedger {
-    range: PortRange,
-    reserved: Mutex<HashMap<(String, String), Vec<u16>>>,
-}
-
-impl HostPortLedger {
-    pub(crate) fn new(range: PortRange) -> Self {
-        Self { range, reserved: Mutex::default() }
-    }
-
-    /// Chooses ports for the pod of this namespace and name; the same ones if it is asked again.
-    pub(crate) fn reserve(
-        &self,
-        (namespace, name): (&str, &str),
-        (servers, pods, nodes): (&Store<GameServer>, &Store<Pod>, &Store<Node>),
-        wanted: usize,
-    ) -> Result<Vec<u16>, NoFreePort> {
-        let mut reserved = lock(&self.reserved);
-        let pods = pods.state();
-        for pod in &pods {
-            reserved.remove(&(pod.namespace().unwrap_or_default(), pod.name_any()));
-        }
-        // A server that went before its pod was ever seen needs none any more.
-        let is_there = |(namespace, name): &(String, String)| {
-            servers.get(&ObjectRef::new(name).within(namespace)).is_some()
-        };
-        reserved.retain(|at, _| is_there(at));
-        let at = (namespace.to_owned(), name.to_owned());
-        if let Some(ports) = reserved.get(&at) {
-            return Ok(ports.clone());
-        }
-        let mut used: BTreeMap<u16, u32> = BTreeMap::new();
-        let seen = pods.iter().flat_map(|pod| host_ports_of(pod));
-        for port in seen.chain(reserved.values().flatten().copied()) {
-            *used.entry(port).or_default() += 1;
-        }
-        let schedulable = |node: &&std::sync::Arc<Node>| {
-            node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true))
-        };
-        let nodes = u32::try_from(nodes.state().iter().filter(schedulable).count()).unwrap_or(u32::MAX);
-        let ports = choose_ports(self.range, &used, nodes, wanted)?;
-        reserved.insert(at, ports.clone());
-        Ok(ports)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Host ports of a pod, in the order of its container's ports.
+/// Host ports of a pod's game server, in the order of its ports.
 pub(crate) fn host_ports_of(pod: &Pod) -> Vec<u16> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    host_ports(game_container_of(pod))
+}
+
+/// Host ports that a pod takes on its node, whichever of its containers asks for them.
+pub(super) fn taken_ports(pod: &Pod) -> Vec<u16> {
+    host_ports(pod.spec.iter().flat_map(|spec| &spec.containers))
+}
+
+fn host_ports<'a>(containers: impl IntoIterator<Item = &'a Container>) -> Vec<u16> {
+    let ports = containers.into_iter().flat_map(|container| container.ports.iter().flatten());
     ports.filter_map(|port| u16::try_from(port.host_port?).ok()).collect()
 }
 
 /// CPU request of a pod's game server in thousandths of a core.
 pub(crate) fn cpu_request_millis(pod: &Pod) -> Option<u64> {
-    let container = pod.spec.as_ref()?.containers.first()?;
-    let request = container.resources.as_ref()?.requests.as_ref()?.get("cpu")?;
+    let request = game_container_of(pod)?.resources.as_ref()?.requests.as_ref()?.get("cpu")?;
     parse_cpu_millis(&request.0)
 }
 
@@ -168,7 +120,12 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
     }
 }
 
-/// The container named `gameserver`, or the only one.
+fn game_container_of(pod: &Pod) -> Option<&Container> {
+    let spec = pod.spec.as_ref()?;
+    spec.containers.get(game_container(spec)?)
+}
+
+/// The container named `gameserver`, or the first.
 fn game_container(spec: &PodSpec) -> Option<usize> {
     let named = spec.containers.iter().position(|container| container.name == labels::CONTAINER);
     named.or_else(|| (!spec.containers.is_empty()).then_some(0))
@@ -310,8 +267,6 @@ fn credentials_volume() -> Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::runtime::reflector;
-    use kube::runtime::watcher::Event;
 
     fn server(yaml: &str) -> GameServer {
         let mut server: GameServer = serde_yaml::from_str(&format!(
@@ -413,6 +368,19 @@ mod tests {
     }
 
     #[test]
+    fn a_container_beside_the_game_server_is_not_taken_for_it() {
+        let pod = build_pod(
+            &server(
+                "spec: {template: {spec: {containers: [{name: log, image: log:1, resources: {requests: {cpu: 50m}}, ports: [{containerPort: 80, hostPort: 8080}]}, {name: gameserver, resources: {requests: {cpu: '2'}}}]}}}",
+            ),
+            &[7005],
+            &defaults(),
+        );
+        assert_eq!((cpu_request_millis(&pod), host_ports_of(&pod)), (Some(2000), vec![7005]));
+        assert_eq!(taken_ports(&pod), [8080, 7005], "but what it takes of the node is taken");
+    }
+
+    #[test]
     fn labels_and_annotations_of_a_server_are_its_pods_too() {
         let mut server =
             server("spec: {template: {metadata: {labels: {tier: gold}, annotations: {a: pod}}}}");
@@ -444,29 +412,6 @@ mod tests {
         assert_eq!(profile_of("spec: {}", ours), named("Localhost", ours));
         let own = "spec: {template: {spec: {securityContext: {seccompProfile: {type: RuntimeDefault}}}}}";
         assert_eq!(profile_of(own, ours), named("RuntimeDefault", None));
-    }
-
-    #[test]
-    fn ports_of_a_server_that_went_before_its_pod_came_are_free_again() {
-        let ((servers, mut servers_feed), (pods, _), (nodes, _)) =
-            (reflector::store(), reflector::store(), reflector::store());
-        let ledger = HostPortLedger::new(PortRange { first: 7000, last: 7001 });
-        let reserve = |name: &str| ledger.reserve(("games", name), (&servers, &pods, &nodes), 1);
-        let named = |name: &str| {
-            let mut server = server("spec: {}");
-            (server.metadata.name, server.metadata.namespace) =
-                (Some(name.to_owned()), Some("games".to_owned()));
-            server
-        };
-        for name in ["a", "b"] {
-            servers_feed.apply_watcher_event(&Event::Apply(named(name)));
-            assert!(reserve(name).is_ok());
-        }
-        assert_eq!(reserve("a").unwrap(), [7000], "the same ones if it is asked again");
-        servers_feed.apply_watcher_event(&Event::Apply(named("c")));
-        assert!(reserve("c").is_err(), "none is left");
-        servers_feed.apply_watcher_event(&Event::Delete(named("a")));
-        assert_eq!(reserve("c").unwrap(), [7000]);
     }
 
     #[test]

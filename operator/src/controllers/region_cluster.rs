@@ -52,7 +52,13 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     let uid = region.uid().unwrap_or_default();
     if new != old && context.pace.ask(context.clock.elapsed(), &uid, news) == Turn::Now {
         let api: Api<RegionCluster> = Api::all(context.client.clone());
-        context.apply_status_in(&api, &*region, &new).await.map_err(Error::Status)?;
+        match context.apply_status_in(&api, &*region, &new).await {
+            // Deleted meanwhile: nobody is left to be told.
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
+                return Ok(Action::await_change());
+            }
+            written => written.map_err(Error::Status)?,
+        }
     }
     Ok(Action::requeue(PERIOD))
 }

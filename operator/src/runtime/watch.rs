@@ -8,15 +8,16 @@
 use anyhow::Context as _;
 use futures::{Stream, StreamExt, stream};
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Resource};
+use operator_core::backoff::{jitter_of, next_backoff};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tokio::sync::broadcast;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -24,6 +25,10 @@ use super::tasks::Tasks;
 
 /// Changes that a listener may fall behind before it starts over from the store.
 const BACKLOG_MAX: usize = 4096;
+
+/// Failures in a row by which the wait for the next try grows: to six seconds at most, within which definitions that are
+/// installed after the operator are seen.
+const FAILURES_COUNTED_MAX: u32 = 5;
 
 /// What a watched kind must be able to do.
 pub(crate) trait Watchable:
@@ -107,11 +112,25 @@ async fn keep<K: Watchable>(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let kind = K::kind(&());
-    let mut events = Box::pin(watcher(api, config).default_backoff());
+    let mut events = Box::pin(watcher(api, config));
+    let mut failures = 0_u32;
     while let Some(event) = stop.run_until_cancelled(events.next()).await {
         match event.context("the stream of its events ended")? {
-            Ok(event) => take(&mut writer, &changes, event),
-            Err(error) => warn!(%kind, %error, "the watch broke and begins again"),
+            Ok(event) => {
+                // `Init` says only that a list is asked for; whatever else comes, the API server has answered.
+                if !matches!(event, Event::Init) {
+                    failures = 0;
+                }
+                take(&mut writer, &changes, event);
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                let wait = next_backoff(failures.min(FAILURES_COUNTED_MAX), jitter_of(&kind));
+                warn!(%kind, %error, again_in = ?wait, "the watch broke and begins again");
+                if stop.run_until_cancelled(sleep(wait)).await.is_none() {
+                    break;
+                }
+            }
         }
     }
     debug!(%kind, "the watch ends");
@@ -162,9 +181,11 @@ fn decoded<K: Watchable>(store: &Store<K>, event: Event<DeserializeGuard<K>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mock_api::MockApi;
     use k8s_openapi::api::core::v1::Pod;
     use kube::ResourceExt;
     use serde_json::{Value, json};
+    use std::time::Duration;
 
     fn guard(pod: Value) -> DeserializeGuard<Pod> {
         serde_json::from_value(pod).unwrap()
@@ -199,6 +220,20 @@ mod tests {
         told.sort();
         left.sort();
         (told, left)
+    }
+
+    /// As where the definitions are not installed yet.
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_the_api_server_does_not_know_is_asked_for_ever_less_often_and_seen_soon() {
+        let (api, mut tasks) = (MockApi::default(), Tasks::default());
+        let pods = Watched::<Pod>::start(Api::all(api.client()), Config::default(), &mut tasks);
+        sleep(Duration::from_secs(60)).await;
+        let asked = api.take_seen().len();
+        assert!((10..=30).contains(&asked), "{asked} requests in a minute");
+        api.put("/api/v1/pods", json!({ "metadata": {}, "items": [] }));
+        let seen = tokio::time::timeout(Duration::from_secs(6), pods.store().wait_until_ready()).await;
+        assert!(matches!(seen, Ok(Ok(()))), "{seen:?}");
+        tasks.stop(Duration::ZERO).await.unwrap_or_default();
     }
 
     #[test]

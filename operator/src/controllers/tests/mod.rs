@@ -8,9 +8,10 @@ mod logs;
 mod region_cluster;
 
 use super::context::{Context, Stores};
+use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
-use super::pod::{HostPortLedger, PodDefaults};
+use super::pod::PodDefaults;
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::{LiveServers, ORDERS_MAX};

@@ -56,6 +56,17 @@ async fn a_region_tells_its_players_servers_health_and_zones() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_deleted_meanwhile_is_no_failure() {
+    for code in [404, 409] {
+        let mut world = World::with_running_fleet(1).await;
+        world.put_region("kr");
+        world.api.fail(move |seen| seen.path.ends_with("/status").then_some(code));
+        world.reconcile_region().await;
+        assert_eq!(world.api.take_seen().len(), 1, "it was tried");
+    }
+}
+
+#[tokio::test]
 async fn another_regions_object_is_left_to_its_own_operator() {
     let mut world = World::with_running_fleet(1).await;
     world.put_region("jp");
