@@ -64,9 +64,14 @@ struct List {
 }
 
 impl Overview {
-    /// Whether every region has players, by the servers' reports.
+    /// Whether every region has players, by the servers' reports, and they play, by what the bots measure. The bots of an
+    /// earlier run, which the servers still show for a moment, are neither.
     pub(crate) fn has_players_everywhere(&self) -> bool {
-        !self.regions.is_empty() && self.regions.values().all(|region| region.players > 0)
+        let plays = |region: &RegionOverview| {
+            let measured = region.latency_ms.as_ref().is_some_and(|latency| latency.p99 > 0.0);
+            region.players > 0 && measured && region.bots.as_ref().is_some_and(|bots| bots.players > 0)
+        };
+        !self.regions.is_empty() && self.regions.values().all(plays)
     }
 
     /// `kr 2/2 servers 40 players, jp ...`
@@ -198,12 +203,15 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
-    fn region(players: i64) -> RegionOverview {
-        RegionOverview { players, ..RegionOverview::default() }
+    fn region(players: i64, bots: u32) -> RegionOverview {
+        let latency_ms = (bots > 0).then(|| Latency { p99: 9.5, ..Latency::default() });
+        let bots = (bots > 0).then(|| bots::Counts { players: bots.into(), ..bots::Counts::default() });
+        RegionOverview { players, latency_ms, bots, ..RegionOverview::default() }
     }
 
-    fn overview(players: &[(&str, i64)]) -> Overview {
-        let regions = players.iter().map(|(id, players)| ((*id).to_owned(), region(*players))).collect();
+    fn overview(players: &[(&str, i64, u32)]) -> Overview {
+        let regions =
+            players.iter().map(|(id, players, bots)| ((*id).to_owned(), region(*players, *bots))).collect();
         Overview { instance: "cranewing-0000".to_owned(), regions }
     }
 
@@ -230,8 +238,9 @@ mod tests {
 
     #[test]
     fn one_region_without_players_is_not_players_everywhere() {
-        assert!(overview(&[("kr", 1), ("jp", 1), ("sg", 1)]).has_players_everywhere());
-        assert!(!overview(&[("kr", 1), ("jp", 0), ("sg", 1)]).has_players_everywhere());
+        assert!(overview(&[("kr", 1, 1), ("jp", 1, 1), ("sg", 1, 1)]).has_players_everywhere());
+        assert!(!overview(&[("kr", 1, 1), ("jp", 0, 1), ("sg", 1, 1)]).has_players_everywhere());
+        assert!(!overview(&[("kr", 1, 1), ("jp", 9, 0)]).has_players_everywhere(), "those are gone by now");
         assert!(!overview(&[]).has_players_everywhere());
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 /// Waits until nobody else uses the place, whose lock this is.
+#[expect(clippy::print_stdout, reason = "who waits wants to know for whom")]
 fn take(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let place = File::create(path).unwrap();
