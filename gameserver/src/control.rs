@@ -5,6 +5,7 @@ mod drain_orders;
 mod figures;
 mod metrics;
 mod runtime;
+mod untold;
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use drain_orders::DrainOrders;
 use figures::{Reporter, phase};
 use gameserver_sys::Clock;
 pub(crate) use runtime::block_on;
+use untold::Untold;
 
 /// How often the board is looked at: a phase change is reported at most this late.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
@@ -72,6 +74,7 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
         report,
         report_timer: every(Duration::from_secs(1)),
         orders: DrainOrders::default(),
+        untold: Untold::default(),
         phase: phase_shown,
         clock: config.clock,
         drain_deadline: config.drain_deadline,
@@ -114,6 +117,7 @@ struct Control {
     report_timer: Interval,
     reporter: Reporter,
     orders: DrainOrders,
+    untold: Untold,
     phase: watch::Sender<Phase>,
     clock: Clock,
     drain_deadline: Duration,
@@ -182,15 +186,28 @@ impl Control {
     }
 
     fn tell_zone(&mut self, order: Option<Order>) {
-        if let Some(order) = order
-            && !self.zone.order(order)
-        {
-            tracing::error!(?order, "the zone does not take orders any more");
+        let Some(order) = order else { return };
+        self.untold.add(order);
+        self.offer_untold();
+        if !self.untold.is_empty() {
+            tracing::warn!(?order, "the zone has no room for an order; it is offered again until it has");
         }
     }
 
-    /// Publishes what changed: the phase at once, a completed drain to every stream.
+    fn offer_untold(&mut self) {
+        let zone = &mut self.zone;
+        self.untold.offer(|order| zone.order(order));
+    }
+
+    /// Whether the drain is complete that was ordered last.
+    fn is_drained(&self) -> bool {
+        self.untold.is_empty() && self.zone.is_drained()
+    }
+
+    /// Tells the zone what it had no room for, and publishes what changed: the phase at once, a completed drain to every
+    /// stream.
     fn look(&mut self) {
+        self.offer_untold();
         let phase = phase(&self.zone.board, self.orders.is_draining(), false);
         let changed = self.phase.send_if_modified(|shown| std::mem::replace(shown, phase) != phase);
         if changed {
@@ -199,7 +216,7 @@ impl Control {
         }
         if let Some(report) = &self.report {
             let order = self.orders.in_force();
-            let view = DrainView { order, acked: order.filter(|_| self.zone.is_drained()) };
+            let view = DrainView { order, acked: order.filter(|_| self.is_drained()) };
             report.drain.send_if_modified(|shown| std::mem::replace(shown, view) != view);
         }
     }
@@ -216,7 +233,7 @@ impl Control {
     /// Nobody is here and nobody can come: with an operator, no token is left either; without one nobody is owed
     /// anything.
     fn is_empty_for_good(&self) -> bool {
-        self.zone.is_drained() || (self.report.is_none() && self.zone.board.get(Figure::Players) == 0)
+        self.is_drained() || (self.report.is_none() && self.zone.board.get(Figure::Players) == 0)
     }
 
     async fn stop_zone(&mut self) -> anyhow::Result<()> {
