@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::args::FleetArgs;
 use crate::assignment::{Assignment, Occupancy, assign};
 use crate::bot::Place;
+use crate::course::Course;
 use crate::kubernetes::{RegionView, ServerView, connect, follow};
 use crate::ramp::{Ramp, share};
 use crate::stats::LineHead;
@@ -25,7 +26,6 @@ use crate::swarm::{Census, Swarm, Ticket};
 const DIRECT_PERIOD: Duration = Duration::from_millis(100);
 /// Bots of a region that are sent or called back at a time: 200 a second.
 const MOVES_MAX: u32 = 20;
-const LINE_PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: FleetArgs) -> anyhow::Result<()> {
     let stop = StopSignal::listen().context("failed to listen for signals")?;
@@ -44,23 +44,14 @@ pub(crate) fn run(args: FleetArgs) -> anyhow::Result<()> {
     let names: Vec<String> = args.regions.iter().map(|region| region.id.clone()).collect();
     let watchers = Watchers::start(args)?;
 
-    let (mut next_direct, mut next_line) = (Duration::ZERO, LINE_PERIOD);
-    while !stop.has_come() {
-        swarm.turn().context("failed to poll sockets")?;
-        let now = clock.monotonic();
-        let Some(target) = ramp.target(now) else { break };
-        if now >= next_direct {
-            next_direct = now + DIRECT_PERIOD;
-            for (region, view) in watchers.views.iter().enumerate() {
-                direct(&mut swarm, region, share(target, region, names.len()), &view.borrow())?;
-            }
-        }
-        if now >= next_line {
-            next_line += LINE_PERIOD;
-            write_lines(&mut swarm, &names, target, clock, file.as_mut())?;
-        }
-    }
-    swarm.leave_all();
+    let direct_all = |swarm: &mut Swarm, target| {
+        let mut regions = watchers.views.iter().enumerate();
+        regions.try_for_each(|(region, view)| {
+            direct(swarm, region, share(target, region, names.len()), &view.borrow())
+        })
+    };
+    let record = |swarm: &mut Swarm, target| write_lines(swarm, &names, target, clock, file.as_mut());
+    Course { ramp, clock, direct_period: DIRECT_PERIOD }.run(&mut swarm, &stop, direct_all, record)?;
     // whoever reads the file sees everyone gone, and counts that are final
     write_lines(&mut swarm, &names, 0, clock, file.as_mut())?;
     watchers.stop();

@@ -14,6 +14,7 @@ mod args;
 mod assignment;
 mod bench;
 mod bot;
+mod course;
 mod fleet;
 mod key;
 mod kubernetes;

@@ -10,6 +10,7 @@ use gameserver_sys::Clock;
 
 use crate::args::{PlayArgs, ServerArgs};
 use crate::bot::{Place, Play};
+use crate::course::Course;
 use crate::key::ServerKey;
 use crate::ramp::Ramp;
 use crate::stats::LineHead;
@@ -19,7 +20,6 @@ use crate::swarm::{Swarm, Ticket};
 
 /// How often bots are sent or called back.
 const DIRECT_PERIOD: Duration = Duration::from_millis(20);
-const LINE_PERIOD: Duration = Duration::from_secs(1);
 const REGION: &str = "local";
 
 impl From<PlayArgs> for Play {
@@ -44,31 +44,22 @@ pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let ramp = Ramp { players: args.players, up: args.ramp_up, hold, down: Duration::ZERO, cycle: false };
     let place = Place { region: 0, server: Rc::from(args.address.to_string()) };
 
-    let (mut next_direct, mut next_line) = (Duration::ZERO, LINE_PERIOD);
-    while !stop.has_come() {
-        swarm.turn().context("failed to poll sockets")?;
-        let now = clock.monotonic();
-        let Some(target) = ramp.target(now) else { break };
-        if now >= next_direct {
-            next_direct = now + DIRECT_PERIOD;
-            let bots = swarm.census(0).values().map(|census| census.bots).sum::<u32>();
-            for _ in bots..target {
-                swarm.join(place.clone(), args.address, Ticket::Key(key.0))?;
-            }
+    let direct = |swarm: &mut Swarm, target| {
+        let bots = swarm.census(0).values().map(|census| census.bots).sum::<u32>();
+        (bots..target).try_for_each(|_| swarm.join(place.clone(), args.address, Ticket::Key(key.0)))
+    };
+    let record = |swarm: &mut Swarm, target| {
+        let census = swarm.census(0);
+        let servers: BTreeMap<_, _> =
+            census.into_iter().map(|(name, census)| (name, census.playing)).collect();
+        let head = LineHead { region: REGION, unix: clock.unix(), target, servers: &servers };
+        let line = swarm.stats[0].take_line(&head);
+        tracing::info!("{line}");
+        match &mut file {
+            Some(file) => file.append(&line).context("failed to write the stats file"),
+            None => Ok(()),
         }
-        if now >= next_line {
-            next_line += LINE_PERIOD;
-            let census = swarm.census(0);
-            let servers: BTreeMap<_, _> =
-                census.into_iter().map(|(name, census)| (name, census.playing)).collect();
-            let head = LineHead { region: REGION, unix: clock.unix(), target, servers: &servers };
-            let line = swarm.stats[0].take_line(&head);
-            tracing::info!("{line}");
-            if let Some(file) = &mut file {
-                file.append(&line).context("failed to write the stats file")?;
-            }
-        }
-    }
-    swarm.leave_all();
+    };
+    Course { ramp, clock, direct_period: DIRECT_PERIOD }.run(&mut swarm, &stop, direct, record)?;
     writeln!(std::io::stdout(), "{}", swarm.stats[0].summary()).context("failed to print the summary")
 }
