@@ -42,7 +42,7 @@ pub(crate) struct Args {
 /// Measures on an instance of its own, which is removed afterwards.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?.named("bench");
-    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask bench")?;
+    let _lock = Lock::instance(&checkout, "cargo xtask bench")?;
     for subject in &args.subjects {
         let measured = match subject {
             Subject::Up => up::warm(&checkout, args.runs),

@@ -1,10 +1,14 @@
 //! Where things are: this checkout, the cache outside of it, and the name that keeps two checkouts apart.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use sha2::{Digest as _, Sha256};
+
+/// The file of an instance that holds the path of its working tree.
+const OWNER: &str = "tree";
 
 /// A working tree and what belongs to it on this machine.
 #[derive(Debug, Clone)]
@@ -41,10 +45,47 @@ impl Checkout {
         self.cache.join("instances").join(&self.instance)
     }
 
+    /// Makes the instance this working tree's, unless it is another's: then the two have one short name, and would share everything.
+    pub(crate) fn claim(&self) -> Result<()> {
+        let mark = self.state().join(OWNER);
+        match owner(&self.state()) {
+            Some(owner) if owner == self.root => return Ok(()),
+            Some(owner) if owner.is_dir() => bail!(
+                "{} has the same short name as this working tree, {}, and something of it may be up: run `cargo xtask down` there, \
+                 or move one of the two",
+                owner.display(),
+                self.tree
+            ),
+            // nobody's, or a tree's that is gone
+            _ => {}
+        }
+        fs::create_dir_all(self.state())
+            .and_then(|()| fs::write(&mark, self.root.as_os_str().as_encoded_bytes()))
+            .with_context(|| format!("failed to write {}", mark.display()))
+    }
+
+    /// Instances in the cache whose working trees are gone, so that nobody can take them down from there.
+    pub(crate) fn orphans(&self) -> Vec<Self> {
+        let entries = fs::read_dir(self.cache.join("instances")).into_iter().flatten().flatten();
+        let mut orphans: Vec<_> = entries
+            .filter(|entry| owner(&entry.path()).is_some_and(|owner| !owner.exists()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .map(|instance| Self { instance, ..self.clone() })
+            .collect();
+        orphans.sort_by(|one, other| one.instance.cmp(&other.instance));
+        orphans
+    }
+
     /// Log file of one step.
     pub(crate) fn log(&self, step: &str) -> PathBuf {
         self.state().join("logs").join(format!("{step}.log"))
     }
+}
+
+/// The working tree that an instance belongs to, if it says so.
+fn owner(state: &Path) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+    fs::read(state.join(OWNER)).ok().map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)))
 }
 
 /// `cranewing-` and four digits of the path's hash: short, because it is part of host names.
@@ -93,6 +134,36 @@ mod tests {
     #[test]
     fn two_checkouts_have_two_names() {
         assert_ne!(instance_name(Path::new("/a/cranewing")), instance_name(Path::new("/b/cranewing")));
+    }
+
+    #[test]
+    fn an_instance_of_another_tree_is_refused_and_one_of_a_tree_that_is_gone_is_an_orphan() {
+        let place = env::temp_dir().join(format!("cranewing-checkout-test-{}", std::process::id()));
+        let tree = |name: &str| Checkout {
+            root: place.join(name),
+            cache: place.join("cache"),
+            tree: "cranewing-0000".to_owned(),
+            instance: "cranewing-0000".to_owned(),
+        };
+        let (one, other) = (tree("one"), tree("other"));
+        for tree in [&one, &other] {
+            fs::create_dir_all(&tree.root).unwrap();
+        }
+        one.claim().unwrap();
+        one.claim().unwrap();
+        let refusal = other.claim().unwrap_err().to_string();
+        assert!(
+            refusal.contains(one.root.to_str().unwrap()) && refusal.contains("cargo xtask down"),
+            "{refusal}"
+        );
+        other.named("test").claim().unwrap();
+        assert_eq!(other.orphans().len(), 0);
+        fs::remove_dir(&one.root).unwrap();
+        let orphans: Vec<_> = other.orphans().into_iter().map(|orphan| orphan.instance).collect();
+        assert_eq!(orphans, ["cranewing-0000"]);
+        other.claim().unwrap();
+        assert_eq!(other.orphans().len(), 0, "it is taken over");
+        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

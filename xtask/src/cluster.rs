@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -172,23 +172,25 @@ pub(crate) fn delete(checkout: &Checkout, surroundings: &Surroundings, region: &
     let log = checkout.log(&format!("cluster-{}", region.id));
     let _absent = fs::remove_file(complete_mark(checkout, region));
     // an engine that was cut off in the middle of a creation needs a second or two before it can undo it
-    let mut last = Ok(());
     let mut namespaces = BTreeSet::new();
-    let gone = clock::poll(REMOVAL_LIMIT, Duration::from_millis(500), || {
-        let present = containers(surroundings, cluster).ok()?;
-        for (container, status) in &present {
+    until_done(REMOVAL_LIMIT, || {
+        let mut removed = Ok(());
+        for (container, status) in &containers(surroundings, cluster)? {
             if status == "paused" {
                 process::succeeds(surroundings.engine().args(["unpause", container]));
             }
             namespaces.extend(network_namespace(surroundings, container));
-            last = process::run(surroundings.engine().args(["rm", "--force", "--volumes", container]), &log);
+            let remove = ["rm", "--force", "--volumes", container];
+            if let Err(error) = process::run(surroundings.engine().args(remove), &log) {
+                removed = Err(error);
+            }
         }
-        containers(surroundings, cluster).is_ok_and(|present| present.is_empty()).then_some(())
-    });
-    if gone.is_none() {
-        last.with_context(|| format!("failed to remove the nodes of {cluster}"))?;
-        bail!("the nodes of {cluster} are still there after {} s", REMOVAL_LIMIT.as_secs());
-    }
+        match containers(surroundings, cluster)?.as_slice() {
+            [] => Ok(()),
+            left => removed.and_then(|()| bail!("{} nodes are still there", left.len())),
+        }
+    })
+    .with_context(|| format!("failed to remove the nodes of {cluster}"))?;
     for namespace in namespaces.iter().filter(|namespace| namespace.exists()) {
         // the engine forgets it when the node's monitor was killed
         process::run(Command::new("umount").arg(namespace), &log)?;
@@ -206,13 +208,36 @@ pub(crate) fn delete(checkout: &Checkout, surroundings: &Surroundings, region: &
     Ok(())
 }
 
-/// Removes the instance's network.
-pub(crate) fn delete_network(checkout: &Checkout, surroundings: &Surroundings) -> Result<()> {
-    let name = checkout.instance.as_str();
-    if process::succeeds(surroundings.engine().args(["network", "inspect", name])) {
-        process::run(surroundings.engine().args(["network", "rm", name]), &checkout.log("network"))?;
+/// Tries again until `work` is done; after `limit` the last failure is the reason.
+fn until_done(limit: Duration, mut work: impl FnMut() -> Result<()>) -> Result<()> {
+    let mut last = Ok(());
+    let done = clock::poll(limit, Duration::from_millis(500), || {
+        last = work();
+        last.is_ok().then_some(())
+    });
+    match done {
+        Some(()) => Ok(()),
+        None => last.with_context(|| format!("given up after {} s", limit.as_secs())),
     }
-    Ok(())
+}
+
+/// Removes the instance's network, and its bridge with it.
+pub(crate) fn delete_network(checkout: &Checkout, surroundings: &Surroundings) -> Result<()> {
+    let (name, log) = (checkout.instance.as_str(), checkout.log("network"));
+    if !process::succeeds(surroundings.engine().args(["network", "inspect", name])) {
+        return Ok(());
+    }
+    if surroundings.engine == Engine::Podman {
+        // podman leaves the bridge when a node on it ended without its monitor; nobody is on it any more, and first, because
+        // only the network knows its name
+        let format = ["network", "inspect", "--format", "{{.NetworkInterface}}", name];
+        let bridge = process::output(surroundings.engine().args(format))?;
+        let bridge = bridge.trim();
+        if !bridge.is_empty() && Path::new("/sys/class/net").join(bridge).join("bridge").exists() {
+            process::run(Command::new("ip").args(["link", "delete", bridge]), &log)?;
+        }
+    }
+    process::run(surroundings.engine().args(["network", "rm", name]), &log)
 }
 
 /// kubectl for one region.
@@ -320,6 +345,23 @@ mod tests {
         unique.sort();
         unique.dedup();
         assert_eq!(unique.len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn what_does_not_come_to_an_end_says_why_it_failed_last() {
+        let mut tries = 0;
+        let outcome = until_done(Duration::ZERO, || {
+            tries += 1;
+            bail!("the engine does not answer")
+        });
+        let said = format!("{:#}", outcome.unwrap_err());
+        assert!(tries > 0 && said.contains("the engine does not answer"), "{said}");
+        let mut left = 2;
+        let outcome = until_done(Duration::from_secs(60), || {
+            left -= 1;
+            if left == 0 { Ok(()) } else { bail!("half made") }
+        });
+        assert!(outcome.is_ok(), "a failure that passed is none");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The operator and the samples in one region.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,11 +34,12 @@ pub(crate) fn install(
     references: &References,
 ) -> Result<()> {
     let log = checkout.log(&format!("install-{}", region.id));
+    ensure_namespace(checkout, surroundings, region)?;
     let charts = checkout.root.join("charts");
     let helm = |release: &str, chart: &str| {
         let mut helm = helm(surroundings, region);
         helm.args(["upgrade", "--install", release]);
-        helm.arg(charts.join(chart)).args(["--namespace", NAMESPACE, "--create-namespace"]);
+        helm.arg(charts.join(chart)).args(["--namespace", NAMESPACE]);
         helm.args(["--labels", &format!("{INSTANCE_LABEL}={}", checkout.instance)]);
         helm
     };
@@ -48,6 +50,35 @@ pub(crate) fn install(
     operator.args(["--set", &format!("image.gameserver={}", references.gameserver)]);
     process::run(&mut operator, &log)?;
     apply_samples(checkout, surroundings, region)
+}
+
+/// Makes the operator's namespace, with the instance's label from its first moment; one that was there before is left as it is.
+fn ensure_namespace(checkout: &Checkout, surroundings: &Surroundings, region: &Region) -> Result<()> {
+    let present = ["get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"];
+    if !process::output(kubectl(surroundings, region).args(present))?.is_empty() {
+        return Ok(());
+    }
+    let file = checkout.state().join("namespace.yaml");
+    fs::write(&file, namespace(&checkout.instance))
+        .with_context(|| format!("failed to write {}", file.display()))?;
+    let log = checkout.log(&format!("install-{}", region.id));
+    process::run(kubectl(surroundings, region).args(["create", "--filename"]).arg(&file), &log)
+}
+
+fn namespace(instance: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}, labels: {{{INSTANCE_LABEL}: {instance}}}}}}}\n"
+    )
+}
+
+/// What `kubectl` deletes: the namespace if this instance made it, and else none.
+fn own_namespace(instance: &str) -> [String; 4] {
+    [
+        "delete".to_owned(),
+        "namespace".to_owned(),
+        format!("--selector={INSTANCE_LABEL}={instance}"),
+        "--timeout=120s".to_owned(),
+    ]
 }
 
 /// Applies `docs/samples/*.yaml` and `docs/samples/<region>/*.yaml`.
@@ -113,11 +144,23 @@ pub(crate) fn await_operator(
 
 /// Takes the samples and the operator out of a cluster that stays; what this instance did not install is left.
 pub(crate) fn uninstall(checkout: &Checkout, surroundings: &Surroundings, region: &Region) -> Result<()> {
-    let own = releases(surroundings, region, Some(&checkout.instance))?;
-    if own.is_empty() {
-        return Ok(());
-    }
     let log = checkout.log(&format!("uninstall-{}", region.id));
+    let own = releases(surroundings, region, Some(&checkout.instance))?;
+    if !own.is_empty() {
+        uninstall_releases(checkout, surroundings, region, &own, &log)?;
+    }
+    // also when `up` was cut off before it installed anything there
+    process::run(kubectl(surroundings, region).args(own_namespace(&checkout.instance)), &log)
+}
+
+/// The samples and those releases that are `own`.
+fn uninstall_releases(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    region: &Region,
+    own: &[String],
+    log: &Path,
+) -> Result<()> {
     let defined = ["get", "crd", "fleets.cranewing.dev", "--ignore-not-found", "--output=name"];
     if !process::output(kubectl(surroundings, region).args(defined))?.is_empty() {
         let mut delete = kubectl(surroundings, region);
@@ -125,7 +168,7 @@ pub(crate) fn uninstall(checkout: &Checkout, surroundings: &Surroundings, region
         for file in samples(checkout, &region.id)? {
             delete.arg("--filename").arg(file);
         }
-        process::run(&mut delete, &log)?;
+        process::run(&mut delete, log)?;
     }
     // the operator first: its definitions take its objects along
     for release in
@@ -133,10 +176,9 @@ pub(crate) fn uninstall(checkout: &Checkout, surroundings: &Surroundings, region
     {
         let mut helm = helm(surroundings, region);
         helm.args(["uninstall", release, "--namespace", NAMESPACE, "--ignore-not-found", "--wait"]);
-        process::run(&mut helm, &log)?;
+        process::run(&mut helm, log)?;
     }
-    let namespace = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"];
-    process::run(kubectl(surroundings, region).args(namespace), &log)
+    Ok(())
 }
 
 /// Refuses a cluster with an installation that this instance did not make: `down` would take it away.
@@ -177,4 +219,22 @@ fn helm(surroundings: &Surroundings, region: &Region) -> Command {
     let mut helm = surroundings.command("helm");
     helm.arg("--kubeconfig").arg(&region.kubeconfig);
     helm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_deleted_only_by_the_label_that_it_got_when_it_was_made() {
+        let made: serde_json::Value = serde_yaml::from_str(&namespace("cranewing-0000")).unwrap();
+        assert_eq!(made["metadata"]["name"], NAMESPACE);
+        let [.., selector, _] = own_namespace("cranewing-0000");
+        let (label, value) = selector.strip_prefix("--selector=").unwrap().split_once('=').unwrap();
+        assert_eq!(made["metadata"]["labels"][label], value);
+        assert!(
+            !own_namespace("cranewing-0000").contains(&NAMESPACE.to_owned()),
+            "by name it could be anybody's"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::engine::{Engine, INSTANCE_VARIABLE, Surroundings};
 use crate::lock::Lock;
-use crate::process;
+use crate::process::{self, BUILD_VARIABLE};
 use crate::progress::Progress;
 use crate::state::{Region, State};
 use crate::tools::Tools;
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 /// Removes this checkout's instance.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
-    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask down")?;
+    let _lock = Lock::instance(&checkout, "cargo xtask down")?;
     let progress = Progress::new();
     progress.step(&format!("remove {}", checkout.instance), |step| {
         let tell = |text: &str| step.note(text);
@@ -52,8 +52,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         unfinished::sweep(&checkout)?;
         if kept.is_empty() { Ok(()) } else { bail!("all is removed but what is in {}", up::ids(&kept)) }
     })?;
-    for other in ["test", "bench"].map(|purpose| checkout.named(purpose)) {
-        if !other.state().exists() {
+    let named = ["test", "bench"].map(|purpose| checkout.named(purpose));
+    // trees that were removed while something of theirs was up
+    for other in named.into_iter().filter(|other| other.state().exists()).chain(checkout.orphans()) {
+        if State::load(&other)?
+            .is_some_and(|state| state.regions.iter().any(|region| region.cluster.is_none()))
+        {
+            progress.say(&format!(
+                "{} stays: its working tree is gone, and it has something in clusters of --context: see {}",
+                other.instance,
+                State::path(&other).display()
+            ));
             continue;
         }
         match Lock::try_take(&other.state().join("lock"), "cargo xtask down")? {
@@ -122,6 +131,7 @@ fn remove_local(checkout: &Checkout, tell: impl Fn(&str)) -> Result<()> {
 /// Ends what an `up` of this instance may have left running.
 fn end_processes(checkout: &Checkout) {
     end_marked(&checkout.instance, &OURS);
+    end(|| built_by(&checkout.instance));
     let ended = || marked(&checkout.instance, &ENGINES).is_empty().then_some(());
     if clock::poll(ENGINE_LIMIT, Duration::from_millis(50), ended).is_none() {
         end_marked(&checkout.instance, &ENGINES);
@@ -154,13 +164,18 @@ fn forget(checkout: &Checkout, kept: &[Region]) -> Result<()> {
 
 /// Ends every process with the instance's mark that runs one of `programs`, politely first.
 pub(crate) fn end_marked(instance: &str, programs: &[&str]) {
+    end(|| marked(instance, programs));
+}
+
+/// Ends processes, politely first; `which` looks for those that are left.
+fn end(which: impl Fn() -> Vec<i32>) {
     use rustix::process::{Pid, Signal};
     for (signal, limit) in [(Signal::TERM, Duration::from_secs(5)), (Signal::KILL, Duration::from_secs(5))] {
-        for pid in marked(instance, programs).into_iter().filter_map(Pid::from_raw) {
+        for pid in which().into_iter().filter_map(Pid::from_raw) {
             // it may have ended by itself
             let _ended = rustix::process::kill_process(pid, signal);
         }
-        let gone = || marked(instance, programs).is_empty().then_some(());
+        let gone = || which().is_empty().then_some(());
         if clock::poll(limit, Duration::from_millis(50), gone).is_some() {
             return;
         }
@@ -170,23 +185,35 @@ pub(crate) fn end_marked(instance: &str, programs: &[&str]) {
 /// Processes of `programs` with the instance's mark in their environment.
 fn marked(instance: &str, programs: &[&str]) -> Vec<i32> {
     let mark = format!("{INSTANCE_VARIABLE}={instance}");
+    let is_one_of = |process: &Path| {
+        fs::read_link(process.join("exe")).is_ok_and(|executable| runs(&executable, programs))
+    };
+    processes(|process| carries(process, &mark) && is_one_of(process))
+}
+
+/// Everything that compiles for the instance: whatever it is called, nothing of the engine has this mark.
+fn built_by(instance: &str) -> Vec<i32> {
+    let mark = format!("{BUILD_VARIABLE}={instance}");
+    processes(|process| carries(process, &mark))
+}
+
+/// Numbers of the processes but this one whose directory in `/proc` is `wanted`.
+fn processes(wanted: impl Fn(&Path) -> bool) -> Vec<i32> {
     let own = std::process::id().to_string();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|pid| *pid != own)
-        .filter(|pid| carries(&Path::new("/proc").join(pid), &mark, programs))
+        .filter(|pid| wanted(&Path::new("/proc").join(pid)))
         .filter_map(|pid| pid.parse().ok())
         .collect()
 }
 
-fn carries(process: &Path, mark: &str, programs: &[&str]) -> bool {
-    let Ok(environment) = fs::read(process.join("environ")) else { return false };
-    if !environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
-        return false;
-    }
-    fs::read_link(process.join("exe")).is_ok_and(|executable| runs(&executable, programs))
+fn carries(process: &Path, mark: &str) -> bool {
+    fs::read(process.join("environ")).is_ok_and(|environment| {
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    })
 }
 
 /// Whether this is one of `programs`, also when its file was replaced since.
@@ -229,6 +256,25 @@ mod tests {
         forget(&checkout, &[]).unwrap();
         assert_eq!(files(), ["lock"]);
         fs::remove_dir_all(cache).unwrap();
+    }
+
+    #[test]
+    fn what_compiles_is_ended_with_all_that_it_started_whatever_it_is() {
+        use std::io::{BufRead as _, BufReader};
+        use std::process::{Command, Stdio};
+        let instance = format!("cranewing-test-{}", std::process::id());
+        // a compiler that outlives the program which started it
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 30 & echo begun; wait"]);
+        let mut begun = process::bound(&shell, &instance).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let _length = BufReader::new(begun.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        begun.kill().unwrap();
+        let _killed = begun.wait().unwrap();
+        assert_eq!(built_by(&instance).len(), 1, "the sleeper is left");
+        assert_eq!(built_by("cranewing-other"), Vec::<i32>::new());
+        end(|| built_by(&instance));
+        assert_eq!(built_by(&instance), Vec::<i32>::new());
     }
 
     #[test]

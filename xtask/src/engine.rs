@@ -3,16 +3,21 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::checkout::Checkout;
 use crate::process;
+use crate::state::Region;
 use crate::tools::Tools;
 
 /// Marks every process that this instance starts, so that `down` finds them.
 pub(crate) const INSTANCE_VARIABLE: &str = "CRANEWING_INSTANCE";
+
+/// How long an ordinary command of the engine may take on a machine that is busy.
+const ENGINE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What runs the nodes' containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +54,7 @@ impl Engine {
 pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     variables: Vec<(&'static str, std::ffi::OsString)>,
+    tools: Vec<PathBuf>,
 }
 
 impl Surroundings {
@@ -69,7 +75,7 @@ impl Surroundings {
             ("HELM_CONFIG_HOME", checkout.state().join("helm").into()),
             ("HELM_DATA_HOME", checkout.state().join("helm").into()),
         ];
-        Ok(Self { engine, variables })
+        Ok(Self { engine, variables, tools: tools.directories().to_vec() })
     }
 
     /// A program with these surroundings.
@@ -80,9 +86,29 @@ impl Surroundings {
         command
     }
 
-    /// The engine itself.
+    /// The engine itself, for what takes seconds.
     pub(crate) fn engine(&self) -> Command {
-        self.command(self.engine.program())
+        self.engine_within(ENGINE_LIMIT)
+    }
+
+    /// The engine itself, told to stop when `limit` has passed and killed ten seconds later.
+    pub(crate) fn engine_within(&self, limit: Duration) -> Command {
+        let mut command = self.command("timeout");
+        command.args(["--kill-after=10", &limit.as_secs().to_string(), self.engine.program()]);
+        command
+    }
+
+    /// How people reach the regions with kubectl and helm from their own shell.
+    pub(crate) fn way_in(&self, regions: &[Region]) -> String {
+        let tools: Vec<_> = self.tools.iter().map(|directory| directory.display().to_string()).collect();
+        let Some((first, others)) = regions.split_first() else { return String::new() };
+        let others: Vec<_> = others.iter().map(|region| format!("{}.kubeconfig", region.id)).collect();
+        let or = if others.is_empty() { String::new() } else { format!("   # or {}", others.join(", ")) };
+        format!(
+            "To use kubectl and helm there yourself:\n  export PATH=\"{}:$PATH\"\n  export KUBECONFIG=\"{}\"{or}\n",
+            tools.join(":"),
+            first.kubeconfig.display()
+        )
     }
 
     /// For programs that this one starts by other means.
@@ -115,4 +141,34 @@ pub(crate) fn prepare_host() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lines_for_a_shell_lead_to_the_tools_and_the_first_region_and_name_the_others() {
+        let region = |id: &str| Region {
+            id: id.to_owned(),
+            kubeconfig: PathBuf::from(format!("/c d/{id}.kubeconfig")),
+            cluster: None,
+            context: None,
+        };
+        let surroundings = Surroundings {
+            engine: Engine::Podman,
+            variables: Vec::new(),
+            tools: vec!["/a b/kubectl".into(), "/helm".into()],
+        };
+        let way_in = surroundings.way_in(&["kr", "jp", "sg"].map(region));
+        assert!(way_in.ends_with("   # or jp.kubeconfig, sg.kubeconfig\n"), "{way_in}");
+        let exports = way_in.lines().skip(1).collect::<Vec<_>>().join("\n");
+        let said = process::output(
+            Command::new("/bin/sh")
+                .env("PATH", "/bin")
+                .args(["-c", &format!("{exports}\necho $PATH $KUBECONFIG")]),
+        );
+        assert_eq!(said.unwrap(), "/a b/kubectl:/helm:/bin /c d/kr.kubeconfig\n");
+        assert!(!surroundings.way_in(&[region("kr")]).contains('#'));
+    }
 }

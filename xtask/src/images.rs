@@ -102,7 +102,7 @@ pub(crate) fn compile(checkout: &Checkout) -> Result<PathBuf> {
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
     cargo.args(["--package=operator", "--package=gameserver", "--package=gameserver-bots"]);
     cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    process::run(&mut cargo, &checkout.log("compile"))?;
+    process::run(&mut process::bound(&cargo, &checkout.instance), &checkout.log("compile"))?;
     Ok(target::directory(checkout).join(triple).join("release"))
 }
 

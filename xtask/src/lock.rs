@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::checkout::Checkout;
 use crate::clock;
 
 /// Held until dropped.
@@ -16,6 +17,13 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Takes the instance of a working tree for one run; it is refused when it is another tree's.
+    pub(crate) fn instance(checkout: &Checkout, purpose: &str) -> Result<Self> {
+        let lock = Self::take(&checkout.state().join("lock"), purpose)?;
+        checkout.claim()?;
+        Ok(lock)
+    }
+
     /// Takes the lock, or fails at once and names its owner.
     pub(crate) fn take(path: &Path, purpose: &str) -> Result<Self> {
         match Self::try_take(path, purpose)? {

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::node_image;
 use crate::process;
 use crate::progress::Progress;
+use crate::tools;
 
 /// A Debian package and the file that shows that it is there.
 struct Package {
@@ -42,8 +43,20 @@ const NODE_IMAGE: &[Package] = &[
     Package { name: "ca-certificates", files: &["/etc/ssl/certs/ca-certificates.crt"] },
 ];
 
-const NO_GO: &str =
-    "Go 1.26 or newer is missing: kind, kubectl and Helm are built with it. See go.dev/doc/install";
+/// Major and minor version of Go.
+type GoVersion = (u32, u32);
+
+/// The oldest Go that builds every tool.
+const GO_MIN: GoVersion = (1, 26);
+
+/// What is said where Go is missing or too old.
+fn no_go(found: Option<GoVersion>) -> String {
+    let found = found.map_or_else(String::new, |(major, minor)| format!(" (here is {major}.{minor})"));
+    let (major, minor) = GO_MIN;
+    format!(
+        "Go {major}.{minor} or newer is missing{found}: kind, kubectl and Helm are built with it. See go.dev/doc/install"
+    )
+}
 
 /// What is missing for local regions.
 fn missing(checkout: &Checkout, engine: Engine) -> Result<Vec<&'static str>> {
@@ -64,7 +77,7 @@ fn missing(checkout: &Checkout, engine: Engine) -> Result<Vec<&'static str>> {
 struct Facts<'a> {
     linux: bool,
     root: bool,
-    go: bool,
+    go: Option<GoVersion>,
     apt: bool,
     /// Debian packages that are not there.
     missing: &'a [&'static str],
@@ -93,11 +106,9 @@ fn decide(facts: Facts<'_>) -> Result<Action> {
         );
     }
     let packages = (!facts.missing.is_empty()).then(|| install_command(facts.missing));
-    if !facts.go {
+    if facts.go < Some(GO_MIN) {
         let and = packages.map_or_else(String::new, |command| format!("\nMissing too: {command}"));
-        bail!(
-            "Go 1.26 or newer is missing: kind, kubectl and Helm are built with it. See go.dev/doc/install{and}"
-        );
+        bail!("{}{and}", no_go(facts.go));
     }
     match packages {
         None => Ok(Action::Nothing),
@@ -113,14 +124,24 @@ fn install_command(packages: &[&str]) -> String {
     format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
 }
 
-fn has_go() -> bool {
-    process::succeeds(Command::new("go").arg("version"))
+/// Version in `go version go1.26.8 linux/amd64`; that of a Go in development is the one that it becomes.
+fn go_version(said: &str) -> Option<GoVersion> {
+    let digits = |text: &str| text.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok();
+    said.split_whitespace().skip(2).find_map(|word| {
+        let (major, rest) = word.strip_prefix("go")?.split_once('.')?;
+        Some((major.parse().ok()?, digits(rest)?))
+    })
+}
+
+fn go(checkout: &Checkout) -> Option<GoVersion> {
+    go_version(&tools::go_version(checkout)?)
 }
 
 /// What clusters that exist need of this machine: kubectl and Helm are built with Go.
-pub(crate) fn ensure_go() -> Result<()> {
-    if !has_go() {
-        bail!(NO_GO);
+pub(crate) fn ensure_go(checkout: &Checkout) -> Result<()> {
+    let found = go(checkout);
+    if found < Some(GO_MIN) {
+        bail!(no_go(found));
     }
     Ok(())
 }
@@ -131,7 +152,7 @@ pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &
     let facts = Facts {
         linux: cfg!(target_os = "linux"),
         root: rustix::process::geteuid().is_root(),
-        go: has_go(),
+        go: go(checkout),
         apt: Path::new("/usr/bin/apt-get").exists(),
         missing: &missing,
         terminal: io::stdin().is_terminal(),
@@ -166,8 +187,15 @@ pub(crate) fn ensure(checkout: &Checkout, engine: Engine, yes: bool, progress: &
 mod tests {
     use super::*;
 
-    const DEBIAN: Facts<'_> =
-        Facts { linux: true, root: true, go: true, apt: true, missing: &[], terminal: true, yes: false };
+    const DEBIAN: Facts<'_> = Facts {
+        linux: true,
+        root: true,
+        go: Some(GO_MIN),
+        apt: true,
+        missing: &[],
+        terminal: true,
+        yes: false,
+    };
 
     fn refusal(facts: Facts<'_>) -> String {
         decide(facts).unwrap_err().to_string()
@@ -183,6 +211,30 @@ mod tests {
     }
 
     #[test]
+    fn a_go_that_is_too_old_counts_as_missing_and_its_version_is_said() {
+        for (said, version) in [
+            ("go version go1.26.8 linux/amd64\n", Some((1, 26))),
+            ("go version go1.27rc1 linux/arm64\n", Some((1, 27))),
+            ("go version devel go1.28-3c1f8e2 Mon Jan 5 2026 linux/amd64\n", Some((1, 28))),
+            ("go version go1.26.8-X:nodwarf5 linux/amd64\n", Some((1, 26))),
+            ("gccgo (Debian 12.2.0) 12.2.0", None),
+            ("", None),
+        ] {
+            assert_eq!(go_version(said), version, "{said}");
+        }
+        for (go, refused) in
+            [((1, 24), true), ((1, 25), true), ((1, 26), false), ((1, 30), false), ((2, 0), false)]
+        {
+            let outcome = decide(Facts { go: Some(go), ..DEBIAN });
+            assert_eq!(outcome.is_err(), refused, "{go:?}");
+            if let Err(error) = outcome {
+                let here = format!("Go 1.26 or newer is missing (here is {}.{})", go.0, go.1);
+                assert!(error.to_string().contains(&here), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn who_is_not_root_or_not_on_linux_is_shown_the_other_way_at_once() {
         for facts in [Facts { root: false, ..DEBIAN }, Facts { linux: false, ..DEBIAN }] {
             assert!(refusal(facts).contains("--context"), "{facts:?}");
@@ -191,7 +243,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_named_at_once_with_its_command() {
-        let nothing = Facts { go: false, missing: &["podman", "runc"], ..DEBIAN };
+        let nothing = Facts { go: None, missing: &["podman", "runc"], ..DEBIAN };
         let said = refusal(nothing);
         assert!(
             said.contains("Go 1.26") && said.contains("apt-get install") && said.contains("podman runc"),

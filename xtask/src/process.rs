@@ -9,6 +9,29 @@ use anyhow::{Context as _, Result, bail};
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 15;
 
+/// Marks what compiles for an instance, and everything that it starts in turn, so that `down` finds all of it.
+pub(crate) const BUILD_VARIABLE: &str = "CRANEWING_BUILD";
+
+/// Exit code of `timeout` when the limit has passed.
+const LIMIT_PASSED: i32 = 124;
+
+/// The same command, that ends with the thread that starts it, however this program ends; what it started itself is found by the mark.
+pub(crate) fn bound(command: &Command, instance: &str) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.arg("--pdeathsig=KILL").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        bound.current_dir(directory);
+    }
+    bound.env(BUILD_VARIABLE, instance);
+    bound
+}
+
 /// Runs to the end with both streams appended to `log`.
 pub(crate) fn run(command: &mut Command, log: &Path) -> Result<()> {
     let file = open_log(log)?;
@@ -89,6 +112,9 @@ fn line(command: &Command) -> String {
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
+        (Some(LIMIT_PASSED), _) => {
+            format!("exit code {LIMIT_PASSED}, which `timeout` gives when the limit has passed")
+        }
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown status".to_owned(),
@@ -107,6 +133,35 @@ mod tests {
             error.contains("sh -c") && error.contains("exit code 3") && error.contains("| went wrong"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_compiles_ends_with_who_started_it_and_is_marked_in_all_that_it_starts() {
+        use std::io::{BufRead as _, BufReader};
+        use std::os::unix::process::ExitStatusExt as _;
+        // the death of the thread that started it counts as the parent's
+        let starter = std::thread::spawn(|| {
+            let mut program =
+                bound(Command::new("sh").args(["-c", "echo begun; exec sleep 30"]), "cranewing-0000");
+            let mut program = program.stdout(Stdio::piped()).spawn().unwrap();
+            let mut said = String::new();
+            let _length = BufReader::new(program.stdout.take().unwrap()).read_line(&mut said).unwrap();
+            program
+        });
+        assert_eq!(starter.join().unwrap().wait().unwrap().signal(), Some(9));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sh -c 'echo $CRANEWING_BUILD $KEPT ${PATH-unset}; pwd'"]);
+        shell.env("KEPT", "kept").current_dir("/");
+        assert_eq!(
+            output(&mut bound(shell.env("PATH", "/usr/bin:/bin"), "cranewing-0000")).unwrap(),
+            "cranewing-0000 kept /usr/bin:/bin\n/\n"
+        );
+    }
+
+    #[test]
+    fn a_limit_that_has_passed_is_named() {
+        let error = output(Command::new("timeout").args(["0.01", "sleep", "600"])).unwrap_err().to_string();
+        assert!(error.contains("limit has passed"), "{error}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn prepare(checkout: &Checkout) -> Result<()> {
             ]))?;
             let metadata: Metadata =
                 serde_json::from_str(&text).context("cargo metadata is not understood")?;
-            copy(&newest, &own, &metadata.packages)?;
+            copy(checkout, &newest, &own, &metadata.packages)?;
         }
         fs::create_dir_all(&own).with_context(|| format!("failed to create {}", own.display()))?;
     }
@@ -127,7 +127,7 @@ fn profiles(target: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Copies dependencies and nothing of the workspace's own packages, whose sources differ.
-fn copy(from: &Path, to: &Path, members: &[Package]) -> Result<()> {
+fn copy(checkout: &Checkout, from: &Path, to: &Path, members: &[Package]) -> Result<()> {
     let locks = cargo_locks(from)?;
     for lock in &locks {
         // a build that runs would leave half of what it vouches for
@@ -140,7 +140,7 @@ fn copy(from: &Path, to: &Path, members: &[Package]) -> Result<()> {
             // with its times, by which cargo knows that nothing changed
             let mut copy = Command::new("cp");
             copy.args(["--archive", "--reflink=auto"]).arg(profile.join(part)).arg(&target);
-            process::output(&mut copy)?;
+            process::output(&mut process::bound(&copy, &checkout.instance))?;
             drop_members(&target.join(part), members)?;
         }
     }

@@ -23,12 +23,12 @@ use crate::up;
 /// Version of the licence checker.
 const CARGO_DENY: &str = "0.20.2";
 
-/// How much the end-to-end suite does.
+/// How much is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Level {
     /// Every behaviour once
     Standard,
-    /// Long runs too
+    /// `up` and `down` in other shapes and cut off at every point too
     Full,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Leave out what needs a cluster
     #[arg(long, conflicts_with = "level")]
     fast: bool,
-    /// How much the end-to-end suite does
+    /// How much is tested
     #[arg(long, value_enum, default_value_t = Level::Standard)]
     level: Level,
 }
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.fast {
         println!("\n== end to end, first path of README: left out by --fast");
     } else {
-        outcomes.push(stage("end to end", true, || end_to_end(&checkout, args.level)));
+        outcomes.push(stage("end to end", true, || end_to_end(&checkout)));
         outcomes.push(stage("first path of README", true, || {
             tests(cargo(&checkout)?.args([
                 "test",
@@ -226,7 +226,8 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
         let unfinished = unfinished(&directory);
         let mut install = cargo(checkout)?;
         install.args(["install", "--locked", "--quiet", "--root"]).arg(&unfinished);
-        process::run(install.arg(format!("cargo-deny@{CARGO_DENY}")), &checkout.log("cargo-deny"))?;
+        install.arg(format!("cargo-deny@{CARGO_DENY}"));
+        process::run(&mut process::bound(&install, &checkout.instance), &checkout.log("cargo-deny"))?;
         fs::rename(&unfinished, &directory).context("failed to complete cargo-deny")?;
     }
     let mut deny = Command::new(directory.join("bin/cargo-deny"));
@@ -242,19 +243,14 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
 }
 
 /// The suite on clusters of its own, which are removed afterwards whatever came of it.
-fn end_to_end(checkout: &Checkout, level: Level) -> Result<Counts> {
+fn end_to_end(checkout: &Checkout) -> Result<Counts> {
     let checkout = &checkout.named("test");
-    let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask test")?;
+    let _lock = Lock::instance(checkout, "cargo xtask test")?;
     let counts = {
         let progress = Progress::new();
         clusters(checkout, &progress)
     }
-    .and_then(|mut suite| {
-        if level == Level::Full {
-            suite.env("CRANEWING_E2E_LEVEL", "full");
-        }
-        tests(&mut suite)
-    });
+    .and_then(|mut suite| tests(&mut suite));
     let removed =
         Progress::new().step("remove the clusters", |step| down::remove(checkout, |text| step.note(text)));
     let counts = counts?;

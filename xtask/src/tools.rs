@@ -134,6 +134,11 @@ impl Tools {
         Ok(Self { directories })
     }
 
+    /// Directories that hold kubectl, helm and kind.
+    pub(crate) fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
     /// `PATH` with the tools before everything else.
     pub(crate) fn path(&self) -> Result<OsString> {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -174,16 +179,15 @@ pub(crate) fn build_metrics_server(
 
 /// Where kind's Go module lies; its `images/base/files` make a node of a root file system.
 pub(crate) fn kind_source(checkout: &Checkout) -> Result<PathBuf> {
-    let mut go = go(&KIND.source(checkout));
-    process::output(go.args(["mod", "download"]))?;
-    let found = process::output(self::go(&KIND.source(checkout)).args([
-        "list",
-        "-m",
-        "-f",
-        "{{.Dir}}",
-        "sigs.k8s.io/kind",
-    ]))?;
+    let source = KIND.source(checkout);
+    process::output(&mut process::bound(go(&source).args(["mod", "download"]), &checkout.instance))?;
+    let found = process::output(go(&source).args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind"]))?;
     Ok(PathBuf::from(found.trim()))
+}
+
+/// What `go version` says where the tools are built: there an older Go may fetch a newer one. None if there is no Go.
+pub(crate) fn go_version(checkout: &Checkout) -> Option<String> {
+    process::output(go(&KUBERNETES_PROGRAMS.source(checkout)).arg("version")).ok()
 }
 
 fn build_all(checkout: &Checkout, progress: &Progress, modules: &[&Module]) -> Result<Vec<PathBuf>> {
@@ -246,7 +250,8 @@ impl Module {
             tell(program, at + 1);
             let mut go = go(&self.source(checkout));
             go.args(["build", "-trimpath", "-tags", self.tags, "-ldflags", &self.linker_flags(), "-o"]);
-            process::run(go.arg(unfinished.join(program)).arg(package), &log)?;
+            go.arg(unfinished.join(program)).arg(package);
+            process::run(&mut process::bound(&go, &checkout.instance), &log)?;
         }
         fs::rename(&unfinished, directory)
             .with_context(|| format!("failed to complete {}", directory.display()))

@@ -96,13 +96,13 @@ impl Default for Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let checkout = Checkout::locate()?;
     let (surroundings, state) = {
-        let _lock = Lock::take(&checkout.state().join("lock"), "cargo xtask up")?;
+        let _lock = Lock::instance(&checkout, "cargo xtask up")?;
         let progress = Progress::new();
         let (surroundings, state, overview) = bring_up(&checkout, args, &progress)?;
         progress.say(&format!("players in {} after {}", ids(&state.regions), seconds(progress.elapsed())));
         drop(progress);
         if args.once {
-            return observe::print(&overview, args.output);
+            return show(&overview, &surroundings, &state, args.output);
         }
         (surroundings, state)
     };
@@ -132,11 +132,21 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
     let Some(state) = State::load(&checkout)? else {
         bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
     };
+    checkout.claim()?;
     let surroundings = Surroundings::new(&checkout, state.engine, &Tools::built(&checkout)?)?;
     if args.watch {
         return view::run(&checkout, &surroundings, &state);
     }
-    observe::print(&observe::overview(&checkout, &surroundings, &state), args.output)
+    show(&observe::overview(&checkout, &surroundings, &state), &surroundings, &state, args.output)
+}
+
+/// Prints what runs; people are told how to look further.
+fn show(overview: &Overview, surroundings: &Surroundings, state: &State, output: Output) -> Result<()> {
+    observe::print(overview, output)?;
+    if output == Output::Text {
+        print!("\n{}", surroundings.way_in(&state.regions));
+    }
+    Ok(())
 }
 
 /// `cargo xtask tools`: everything that is built once, also what only tests need.
@@ -193,7 +203,7 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
 }
 
 fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Result<(Surroundings, State)> {
-    packages::ensure_go()?;
+    packages::ensure_go(checkout)?;
     let tools = Tools::build(checkout, progress)?;
     let engine = Engine::choose()?;
     let surroundings = Surroundings::new(checkout, engine, &tools)?;

@@ -41,9 +41,10 @@ pub(crate) fn run(checkout: &Checkout, surroundings: &Surroundings, state: &Stat
         }
     });
     println!(
-        "{} stays up: {}.\nLook again: cargo xtask status --watch. Stop: cargo xtask down",
+        "{} stays up: {}.\nLook again: cargo xtask status --watch. Stop: cargo xtask down\n{}",
         checkout.instance,
-        state.regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
+        state.regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", "),
+        surroundings.way_in(&state.regions).trim_end()
     );
     outcome
 }

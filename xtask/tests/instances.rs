@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use fresh::{Clone, holds_within};
+use fresh::{FreshClone, holds_within};
 use serde_json::Value;
 
 /// Seconds after which `up` is killed: while clusters are made, while the operator is installed, while players join, and when all runs.
 const MOMENTS: [u64; 8] = [2, 8, 15, 22, 29, 34, 38, 60];
 
 /// What an instance may leave on this machine.
-fn leftovers(clone: &Clone, instance: &str) -> Vec<String> {
+fn leftovers(clone: &FreshClone, instance: &str) -> Vec<String> {
     let engine = ["docker", "podman"].into_iter().find(|engine| {
         clone
             .command(engine)
@@ -37,10 +37,11 @@ fn leftovers(clone: &Clone, instance: &str) -> Vec<String> {
         let text = String::from_utf8(output.stdout).unwrap();
         found.extend(text.lines().filter(|line| line.contains(instance)).map(str::to_owned));
     }
-    let mark = format!("CRANEWING_INSTANCE={instance}");
+    let marks = ["CRANEWING_INSTANCE", "CRANEWING_BUILD"].map(|mark| format!("{mark}={instance}"));
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
+        if environment.split(|byte| *byte == 0).any(is_ours) {
             let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
             found.push(String::from_utf8_lossy(&line).replace('\0', " "));
         }
@@ -52,23 +53,28 @@ fn network_namespaces() -> usize {
     fs::read_dir("/run/netns").map_or(0, Iterator::count)
 }
 
-fn status(clone: &Clone) -> Value {
+fn status(clone: &FreshClone) -> Value {
     serde_json::from_str(&clone.succeed("cargo xtask status --output json")).unwrap()
 }
 
-fn instance(clone: &Clone) -> String {
+fn instance(clone: &FreshClone) -> String {
     status(clone)["instance"].as_str().unwrap().to_owned()
 }
 
 /// Where the kubeconfigs of an instance are.
-fn kubeconfig(clone: &Clone, region: &str) -> PathBuf {
+fn kubeconfig(clone: &FreshClone, region: &str) -> PathBuf {
     fresh::cache().join("instances").join(instance(clone)).join(format!("{region}.kubeconfig"))
 }
 
-/// Takes the operator and its definitions out of a cluster, as its owner would.
-fn uninstall(clone: &Clone, kubeconfig: &Path) {
+/// A program that `up` built.
+fn tool(name: &str) -> PathBuf {
     let tools = fs::read_dir(fresh::cache().join("tools")).unwrap().flatten().map(|entry| entry.path());
-    let helm = tools.map(|tool| tool.join("helm")).find(|program| program.is_file()).unwrap();
+    tools.map(|tool| tool.join(name)).find(|program| program.is_file()).unwrap()
+}
+
+/// Takes the operator and its definitions out of a cluster, as its owner would.
+fn uninstall(clone: &FreshClone, kubeconfig: &Path) {
+    let helm = tool("helm");
     for release in ["cranewing", "cranewing-crds"] {
         let arguments = ["uninstall", release, "--namespace", "cranewing-system", "--wait", "--kubeconfig"];
         let status = clone.command(helm.to_str().unwrap()).args(arguments).arg(kubeconfig).status();
@@ -79,7 +85,7 @@ fn uninstall(clone: &Clone, kubeconfig: &Path) {
 /// Three nodes a region, and then a second checkout that uses one of these clusters instead of making its own.
 #[test]
 fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
-    let clone = Clone::fresh("home");
+    let clone = FreshClone::fresh("home");
     let namespaces = network_namespaces();
     clone.succeed("cargo xtask up --once --nodes 3");
     let home = instance(&clone);
@@ -89,7 +95,7 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
     let kubeconfig = kubeconfig(&clone, "kr");
     let context = format!("kind-{home}-kr");
 
-    let guest = Clone::fresh("guest");
+    let guest = FreshClone::fresh("guest");
     let up = || {
         let mut up = guest.command("cargo");
         up.args(["xtask", "up", "--once", "--output", "json", "--players", "30"]);
@@ -112,6 +118,10 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
         "it made no cluster"
     );
     guest.succeed("cargo xtask down");
+    // `home` made the namespace, so the guest leaves it
+    let namespace = ["get", "namespace", "cranewing-system", "--kubeconfig"];
+    let kubectl = clone.command(tool("kubectl").to_str().unwrap()).args(namespace).arg(&kubeconfig).status();
+    assert!(kubectl.unwrap().success(), "the namespace that was there before is still there");
 
     // the cluster is still there, and nothing of ours is in it
     let regions = status(&clone)["regions"].clone();
@@ -138,7 +148,7 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
 
 #[test]
 fn down_removes_everything_whenever_up_was_killed() {
-    let clone = Clone::fresh("home");
+    let clone = FreshClone::fresh("home");
     // so that the moments fall into the making of clusters and not into the compiling
     clone.succeed("cargo xtask up --once");
     let instance = instance(&clone);
@@ -170,17 +180,76 @@ const BUILDING: [(&str, &str); 3] = [
     ("containerd.log", "containerd successfully booted"),
 ];
 
-/// A cache with every tool, as links, and no node image.
-fn cache_without_node_image() -> PathBuf {
-    let cache = fresh::cache().join("without-node-image");
+/// A cache with links to what the usual one has in `directories`, but for what begins with `missing`.
+fn cache_with(name: &str, directories: &[&str], missing: &str) -> PathBuf {
+    let cache = fresh::cache().join(name);
     if cache.exists() {
         fs::remove_dir_all(&cache).unwrap();
     }
-    fs::create_dir_all(cache.join("tools")).unwrap();
-    for tool in fs::read_dir(fresh::cache().join("tools")).unwrap().flatten() {
-        std::os::unix::fs::symlink(tool.path(), cache.join("tools").join(tool.file_name())).unwrap();
+    for directory in directories {
+        fs::create_dir_all(cache.join(directory)).unwrap();
+        for entry in fs::read_dir(fresh::cache().join(directory)).unwrap().flatten() {
+            if !entry.file_name().to_string_lossy().starts_with(missing) {
+                std::os::unix::fs::symlink(entry.path(), cache.join(directory).join(entry.file_name()))
+                    .unwrap();
+            }
+        }
     }
     cache
+}
+
+/// The name under which a clone stands in a cache of its own.
+fn instance_in(cache: &Path) -> String {
+    let instances = fs::read_dir(cache.join("instances")).unwrap().flatten();
+    instances.map(|entry| entry.file_name().into_string().unwrap()).next().unwrap()
+}
+
+/// Lines of the commands that compile for a clone, by their mark.
+fn compilers(instance: &str) -> Vec<String> {
+    let mark = format!("CRANEWING_BUILD={instance}");
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    });
+    let line = |path: PathBuf| fs::read(path.join("cmdline")).unwrap_or_default();
+    processes.map(|process| String::from_utf8_lossy(&line(process.path())).replace('\0', " ")).collect()
+}
+
+/// What is missing in the cache so that `up` compiles it first, what it has, and a word of what compiles then: tools by Go, and our own
+/// programs, for which there is no target directory yet.
+const COMPILING: [(&str, &[&str], &str); 2] =
+    [("helm-", &["tools", "node-images"], "/compile "), ("nothing", &["tools", "node-images"], "rustc ")];
+
+#[test]
+fn down_leaves_nothing_that_compiles_when_up_was_killed() {
+    let clone = FreshClone::fresh("home");
+    for (missing, directories, compiler) in COMPILING {
+        let cache = cache_with("compiling", directories, missing);
+        let xtask = |command: &str| {
+            let mut xtask = clone.command("cargo");
+            xtask.args(["xtask", command]).env("CRANEWING_CACHE", &cache).stdin(Stdio::null());
+            // so that Go has something to compile
+            xtask.env("GOCACHE", cache.join("go-build"));
+            xtask
+        };
+        let mut up = xtask("up").arg("--once").spawn().unwrap();
+        let compiles = holds_within(Duration::from_secs(600), Duration::from_millis(50), || {
+            assert!(up.try_wait().unwrap().is_none(), "`up` ended before {compiler} ran");
+            cache.join("instances").is_dir()
+                && compilers(&instance_in(&cache)).iter().any(|line| line.contains(compiler))
+        });
+        // cargo replaces itself by the program that it runs
+        up.kill().unwrap();
+        let _killed = up.wait().unwrap();
+        assert!(compiles, "{compiler} never ran");
+        assert!(xtask("down").status().unwrap().success());
+        assert_eq!(leftovers(&clone, &instance_in(&cache)), Vec::<String>::new(), "at {compiler}");
+        let unfinished = fs::read_dir(cache.join("tools")).unwrap().flatten();
+        let unfinished = unfinished.filter(|tool| tool.file_name().to_string_lossy().contains("unfinished"));
+        assert_eq!(unfinished.count(), 0, "at {compiler}");
+        assert_eq!(users(&cache), Vec::<String>::new(), "at {compiler}");
+        fs::remove_dir_all(cache).unwrap();
+    }
 }
 
 /// Processes that are at work in a directory, and mounts in it.
@@ -197,11 +266,11 @@ fn users(directory: &Path) -> Vec<String> {
 
 #[test]
 fn down_leaves_nothing_of_a_node_image_whose_building_was_killed() {
-    let clone = Clone::fresh("home");
+    let clone = FreshClone::fresh("home");
     let packages = clone.root.join("e2e/cluster/node-image/packages");
     // another recipe, so that the engine has no image of it either
     fs::write(&packages, fs::read_to_string(&packages).unwrap() + "# built by a test\n").unwrap();
-    let cache = cache_without_node_image();
+    let cache = cache_with("without-node-image", &["tools"], "nothing");
     let images = cache.join("node-images");
     let xtask = |command: &str| {
         let mut xtask = clone.command("cargo");
@@ -223,8 +292,7 @@ fn down_leaves_nothing_of_a_node_image_whose_building_was_killed() {
         assert!(xtask("down").status().unwrap().success());
         assert_eq!(fs::read_dir(&images).unwrap().count(), 0, "at {words}");
         assert_eq!(users(&cache), Vec::<String>::new(), "at {words}");
-        let instance = fs::read_dir(cache.join("instances")).unwrap().flatten().next().unwrap().file_name();
-        assert_eq!(leftovers(&clone, instance.to_str().unwrap()), Vec::<String>::new(), "at {words}");
+        assert_eq!(leftovers(&clone, &instance_in(&cache)), Vec::<String>::new(), "at {words}");
     }
     fs::remove_dir_all(cache).unwrap();
 }

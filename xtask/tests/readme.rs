@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fresh::{Clone, holds_within};
+use fresh::{FreshClone, holds_within};
 use serde_json::Value;
 
 /// Players in all regions from a fresh clone, its own code compiled first.
@@ -24,7 +24,7 @@ const SECTION: &str = "## Watch it live";
 const FULL_SCREEN: &str = "\x1b[?1049h";
 
 /// Runs a line in a terminal until players are in all regions, then presses Ctrl-C. Gives what the terminal showed.
-fn watch(clone: &Clone, line: &str) -> String {
+fn watch(clone: &FreshClone, line: &str) -> String {
     let mut terminal = Terminal::open(clone, line);
     let is_over = holds_within(PATIENCE, Duration::from_secs(1), || {
         terminal.ended() || (terminal.shows(FULL_SCREEN) && players_everywhere(clone))
@@ -38,7 +38,7 @@ fn watch(clone: &Clone, line: &str) -> String {
     terminal.close()
 }
 
-fn players_everywhere(clone: &Clone) -> bool {
+fn players_everywhere(clone: &FreshClone) -> bool {
     let Output { status, stdout, .. } = clone.run("cargo xtask status --output json");
     status.success() && regions(&String::from_utf8_lossy(&stdout)).is_some_and(|players| players.len() == 3)
 }
@@ -51,7 +51,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(clone: &Clone, line: &str) -> Self {
+    fn open(clone: &FreshClone, line: &str) -> Self {
         // exec: dash, asked to run a program, reports its own Ctrl-C although the program took it and ended well
         let exec = format!("exec {line}");
         let mut script = clone
@@ -131,7 +131,7 @@ fn commands(readme: &str, section: &str) -> Vec<String> {
 
 #[test]
 fn the_first_path_of_the_readme_does_what_it_says() {
-    let clone = Clone::fresh("home");
+    let clone = FreshClone::fresh("home");
     let readme = fs::read_to_string(clone.root.join("README.md")).unwrap();
     let commands = commands(&readme, SECTION);
     assert_eq!(commands.first().map(String::as_str), Some("cargo xtask up"), "{commands:?}");

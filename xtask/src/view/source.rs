@@ -24,6 +24,9 @@ use crate::state::State;
 /// Events that are kept a region.
 pub(crate) const EVENTS_MAX: usize = 8;
 
+/// Pages of 500 events that one look reads at most.
+const EVENT_PAGES_MAX: u32 = 20;
+
 /// How long a region may take to answer one question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,16 @@ struct Watched {
 struct List<T> {
     #[serde(default = "Vec::new")]
     items: Vec<T>,
+    #[serde(default)]
+    metadata: ListMetadata,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ListMetadata {
+    /// Where the next page begins, in letters that a URL may hold; empty on the last.
+    #[serde(rename = "continue")]
+    next: String,
 }
 
 #[derive(Deserialize)]
@@ -198,8 +211,24 @@ fn read(region: &Watched) -> Result<(Vec<Resource>, Vec<Event>)> {
         let list: List<Resource> = get(&region.socket, &path)?;
         resources.extend(list.items.into_iter().map(|item| Resource { kind: kind.to_owned(), ..item }));
     }
-    let events: List<RawEvent> = get(&region.socket, "/apis/events.k8s.io/v1/events?limit=500")?;
-    Ok((resources, newest_events(&region.id, events.items)))
+    let events = events(&region.socket)?;
+    Ok((resources, newest_events(&region.id, events)))
+}
+
+/// Events about objects of ours, all that the API server still has: they come in the order of their names, so the newest may be last.
+fn events(socket: &Path) -> Result<Vec<RawEvent>> {
+    const PATH: &str = "/apis/events.k8s.io/v1/events?limit=500&fieldSelector=regarding.apiVersion%3Dcranewing.dev%2Fv1alpha1";
+    let mut events = Vec::new();
+    let mut next = String::new();
+    for _ in 0..EVENT_PAGES_MAX {
+        let page: List<RawEvent> = get(socket, &format!("{PATH}&continue={next}"))?;
+        events.extend(page.items);
+        next = page.metadata.next;
+        if next.is_empty() {
+            return Ok(events);
+        }
+    }
+    bail!("there are more events than anybody can look at")
 }
 
 /// The newest events of our own kinds, newest last.
@@ -265,6 +294,40 @@ mod tests {
         let events = newest_events("kr", raw);
         assert_eq!(events.len(), EVENTS_MAX);
         assert_eq!(events.last().map(|event| event.time.as_str()), Some("2026-01-01T00:00:19Z"));
+    }
+
+    #[test]
+    fn the_newest_event_is_found_on_the_last_page() {
+        use std::os::unix::net::UnixListener;
+        let socket = std::env::temp_dir().join(format!("cranewing-events-{}.sock", std::process::id()));
+        let _absent = std::fs::remove_file(&socket);
+        let server = UnixListener::bind(&socket).unwrap();
+        let answers = std::thread::spawn(move || {
+            let page = |next: &str, name: &str| {
+                let event = format!(
+                    r#"{{"regarding":{{"kind":"Fleet","name":"{name}","apiVersion":"cranewing.dev/v1alpha1"}}}}"#
+                );
+                format!(
+                    "HTTP/1.0 200 OK\r\n\r\n{{\"metadata\":{{\"continue\":\"{next}\"}},\"items\":[{event}]}}"
+                )
+            };
+            let mut asked = Vec::new();
+            for answer in [page("page-2", "first"), page("", "last")] {
+                let (mut stream, _) = server.accept().unwrap();
+                let mut question = [0; 1024];
+                let length = stream.read(&mut question).unwrap();
+                let question = String::from_utf8_lossy(&question[..length]).into_owned();
+                asked.push(question.lines().next().unwrap().to_owned());
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            asked
+        });
+        let events = newest_events("kr", events(&socket).unwrap());
+        assert_eq!(events.last().map(|event| event.object.as_str()), Some("Fleet last"));
+        let asked = answers.join().unwrap();
+        assert!(asked.iter().all(|line| line.contains("fieldSelector=regarding.apiVersion")), "{asked:?}");
+        assert!(asked[1].contains("continue=page-2"), "{asked:?}");
+        std::fs::remove_file(socket).unwrap();
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A clone of the commit that is tested, for one working tree always in the same place, so that what it compiles is kept once.
-pub(crate) struct Clone {
+pub(crate) struct FreshClone {
     /// Its working tree.
     pub(crate) root: PathBuf,
     /// Held for as long as the place is in use: another run in the same working tree waits.
     _place: File,
 }
 
-impl Clone {
+impl FreshClone {
     /// Clones into `name` beside the other clones of this tree.
     pub(crate) fn fresh(name: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -53,7 +53,7 @@ impl Clone {
     }
 }
 
-impl Drop for Clone {
+impl Drop for FreshClone {
     fn drop(&mut self) {
         drop(self.run("cargo xtask down"));
     }
