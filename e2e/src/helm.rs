@@ -6,6 +6,9 @@ use tokio::process::Command;
 use crate::command;
 use crate::region::{OPERATOR_NAMESPACE, Region};
 
+/// Helm's label of the releases that this suite makes, by which they are known from those of others.
+pub(crate) const MARK: &str = "cranewing-e2e=suite";
+
 /// Until all is available.
 const WAIT: [&str; 3] = ["--wait", "--timeout", "120s"];
 
@@ -56,7 +59,7 @@ async fn upgrade_operator(region: &Region, more: &[&str], flags: &[&str]) {
 
 async fn upgrade(region: &Region, (release, chart): (&str, &str), values: &[&str], flags: &[&str]) {
     let chart = repository(chart).display().to_string();
-    let mut arguments = vec!["upgrade", "--install", "--create-namespace", release, &chart];
+    let mut arguments = vec!["upgrade", "--install", "--create-namespace", "--labels", MARK, release, &chart];
     arguments.extend(flags);
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
     drop(helm(region, &arguments).await);

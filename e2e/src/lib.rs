@@ -3,6 +3,7 @@
 //! The clusters come from the environment (`CRANEWING_E2E_KUBECONFIG_KR` and so on); the suite never makes one.
 //!
 //! Invariants:
+//! - An installation that this suite did not make is never touched: a region that has one is refused.
 //! - A test has its region for itself, and makes what it needs in a namespace of its own.
 //! - What a test made is removed also when it fails; then events, objects and logs are printed first.
 //! - Nothing waits for a while: a condition comes, or its ceiling fails the test with what was seen last.
@@ -23,6 +24,7 @@ mod pool;
 pub mod region;
 pub mod reports;
 pub mod scratch;
+mod strangers;
 pub mod trial;
 pub mod wait;
 

@@ -19,15 +19,19 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why it is not there.
-    fn missing(self) -> Option<String> {
+    /// Why it is not there: of the variables some are set, and the engine may be at fault.
+    fn missing(
+        self,
+        is_set: impl Fn(&str) -> bool,
+        engine_fault: impl Fn() -> Option<String>,
+    ) -> Option<String> {
         let variables: &[&str] = match self {
             Self::Engine => &["CRANEWING_E2E_ENGINE"],
             Self::Bots => &["CRANEWING_E2E_BOTS"],
             Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
             Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
         };
-        let unset = variables.iter().find(|variable| std::env::var_os(variable).is_none());
+        let unset = variables.iter().find(|variable| !is_set(variable));
         let why = match self {
             Self::Engine => "it pauses nodes and kills processes on them",
             Self::Bots => "it needs players",
@@ -57,7 +61,8 @@ fn engine_fault() -> Option<String> {
 
 /// Whether all of `needs` are there; says that the test is not run if one is not.
 pub(crate) fn are_met(test: &str, needs: &[Need]) -> bool {
-    let missing = needs.iter().find_map(|need| need.missing());
+    let is_set = |variable: &str| std::env::var_os(variable).is_some();
+    let missing = needs.iter().find_map(|need| need.missing(is_set, engine_fault));
     if let Some(reason) = &missing {
         not_run(test, reason);
     }
@@ -67,4 +72,36 @@ pub(crate) fn are_met(test: &str, needs: &[Need]) -> bool {
 /// Lists a test as not run.
 pub(crate) fn not_run(test: &str, reason: &str) {
     say(&format!("not run: {test}: {}", reason.trim().replace('\n', " ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_left_out_with_its_reason_where_something_that_it_needs_is_missing() {
+        let images = ["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"];
+        let none: Option<&str> = None;
+        for (need, set, fault, said) in [
+            (Need::Images, &images[..], none, None),
+            (Need::Images, &images[..1], none, Some("CRANEWING_E2E_GAMESERVER_IMAGE is not set")),
+            (Need::Bots, &[], none, Some("it needs players, and CRANEWING_E2E_BOTS is not set")),
+            (Need::Bots, &["CRANEWING_E2E_BOTS"], Some("podman cannot be run"), None),
+            (Need::MetricsServer, &images, none, Some("CRANEWING_E2E_METRICS_SERVER_IMAGE is not set")),
+            (Need::Engine, &[], none, Some("CRANEWING_E2E_ENGINE is not set")),
+            (
+                Need::Engine,
+                &["CRANEWING_E2E_ENGINE"],
+                Some("podman cannot be run"),
+                Some("but podman cannot be run"),
+            ),
+            (Need::Engine, &["CRANEWING_E2E_ENGINE"], none, None),
+        ] {
+            let missing = need.missing(|variable| set.contains(&variable), || fault.map(str::to_owned));
+            match said {
+                None => assert_eq!(missing, None, "{need:?} with {set:?}"),
+                Some(said) => assert!(missing.is_some_and(|why| why.contains(said)), "{need:?} with {set:?}"),
+            }
+        }
+    }
 }

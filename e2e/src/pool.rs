@@ -14,6 +14,8 @@ pub(crate) struct Slot {
 /// What the last test left in a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
+    /// Nobody has looked yet: what is there may be somebody's.
+    Unseen,
     /// Nothing is known; an installation by Helm mends what is missing.
     Unknown,
     /// The operator runs as this working tree installs it.
@@ -57,7 +59,7 @@ struct Pool {
 static POOL: LazyLock<Pool> = LazyLock::new(|| {
     let regions = ["sg", "jp", "kr"].into_iter().filter_map(|id| {
         let kubeconfig = std::env::var(format!("CRANEWING_E2E_KUBECONFIG_{}", id.to_uppercase())).ok()?;
-        Some(Slot { id, kubeconfig, content: Content::Unknown })
+        Some(Slot { id, kubeconfig, content: Content::Unseen })
     });
     let free: Vec<Slot> = regions.collect();
     assert!(

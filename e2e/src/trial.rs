@@ -8,7 +8,7 @@ use crate::needs::{self, Need};
 use crate::pool::{self, Content, Lease};
 use crate::region::Region;
 use crate::scratch::Scratch;
-use crate::{helm, node};
+use crate::{helm, node, strangers};
 
 /// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
 /// there the test is listed as not run.
@@ -43,6 +43,10 @@ async fn run(test: &str, needs: &[Need], start: Start, body: impl AsyncFnOnce(&S
         let reason =
             format!("it pauses nodes and kills processes on them, and {node} is not on this machine");
         return needs::not_run(name, &reason);
+    }
+    if lease.slot().content == Content::Unseen {
+        strangers::refuse(&region).await;
+        lease.slot().content = Content::Unknown;
     }
     prepare(&mut lease, &region, start).await;
     let scratch = Scratch::create(region, test).await;

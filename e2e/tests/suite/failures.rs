@@ -1,18 +1,20 @@
 //! What breaks, and what stays as it was.
 
-use e2e::{Need, PATIENCE, Watch, eventually, in_namespace, node, operator, say};
+use e2e::{Need, PATIENCE, Region, Watch, eventually, in_namespace, node, operator, say};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use operator_api::Fleet;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::{duel_in, scale};
+use crate::{duel, duel_in, scale};
 
-/// How long a region stands still: longer than servers may be silent and than a lease lasts, shorter than a server is
-/// given to come back.
+/// How long a region stands still: longer than any server of `patience` may be silent, recovering or starting, and than a lease lasts.
 const STANDSTILL: Duration = Duration::from_secs(10);
+/// All patience with a server of that test, in seconds: silence and then recovery, or a start.
+const PATIENCE_SECONDS: [u64; 3] = [2, 6, 9];
 /// Ceiling for the time that nobody leads: twice a lease and what a busy machine adds.
 const LEADERLESS_SECONDS_MAX: f64 = 15.0;
 /// Ceiling for the time that nobody leads when the lease is given back: others look each second.
@@ -117,17 +119,43 @@ async fn a_leader_that_is_told_to_stop_hands_over_and_ends_well() {
     .await;
 }
 
-/// Rule: silence makes a server Recovering first; what is heard again in time is the server that it was.
+/// The Fleet `duel`, whose servers would be given up within a standstill if that counted against them.
+fn impatient(replicas: usize) -> String {
+    let [silence, recovery, startup] = PATIENCE_SECONDS;
+    assert!(silence + recovery < STANDSTILL.as_secs() && startup < STANDSTILL.as_secs());
+    let health = format!(
+        "health: {{silenceSeconds: {silence}, recoverySeconds: {recovery}, startupSeconds: {startup}}}, "
+    );
+    let fleet = duel(replicas, "");
+    let impatient = fleet.replacen("capacity:", &format!("{health}capacity:"), 1);
+    assert_ne!(impatient, fleet);
+    impatient
+}
+
+/// A region stands still from here to there: what is tested is what this does, so nothing can be waited for instead.
+async fn stand_still(region: &Region) {
+    let paused = node::pause(region).await;
+    tokio::time::sleep(STANDSTILL).await;
+    drop(paused);
+}
+
+/// Rule: time in which nobody could be heard counts against nobody, neither who plays nor who just starts.
 #[tokio::test]
 async fn a_region_that_stood_still_goes_on_with_the_same_servers() {
     in_namespace("paused", &[Need::Engine], async |scratch| {
-        duel_in(scratch, 3).await;
+        drop(scratch.apply::<Fleet>(&impatient(2)).await);
+        drop(scratch.await_fleet("duel", 2).await);
         let region = &scratch.region;
-        operator::await_reports_to_every_replica(region, 2, 3).await;
+        operator::await_reports_to_every_replica(region, 2, 2).await;
+        scale(scratch, "duel", 3).await;
+        eventually("a third server starts", PATIENCE, || async {
+            let pods = scratch.api::<Pod>().list(&ListParams::default()).await;
+            let count = pods.map_err(|error| error.to_string())?.items.len();
+            if count == 3 { Ok(()) } else { Err(format!("{count} pods")) }
+        })
+        .await;
         let before = scratch.identities("duel").await;
-        let paused = node::pause(region).await;
-        tokio::time::sleep(STANDSTILL).await;
-        drop(paused);
+        stand_still(region).await;
         let watch = Watch::new();
         eventually("the region answers", PATIENCE, || async { scratch.servers("duel").await.map(drop) })
             .await;
@@ -136,7 +164,8 @@ async fn a_region_that_stood_still_goes_on_with_the_same_servers() {
         operator::await_reports_to_every_replica(region, 2, 3).await;
         drop(scratch.await_fleet("duel", 3).await);
         say(&format!(
-            "measured: region paused for 10 s: all servers Ready {:.1} s after it",
+            "measured: region paused for {} s: all servers Ready {:.1} s after it",
+            STANDSTILL.as_secs(),
             watch.seconds()
         ));
         assert_eq!(scratch.identities("duel").await, before, "the same servers, pods and processes");

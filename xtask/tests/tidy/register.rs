@@ -18,6 +18,21 @@ fn register() -> Register {
     toml::from_str(&text).expect("docs/register.toml is understood")
 }
 
+/// Tests that only `cargo xtask test --level full` runs; `"full: "` stands before their entries.
+const FULL: [&str; 2] = ["xtask/tests/instances.rs", "xtask/tests/bare_machine.rs"];
+
+/// Why an entry does not say at which level it is shown; and the entry without that.
+fn level(entry: &str) -> (Option<String>, &str) {
+    let (says_full, bare) = entry.strip_prefix("full: ").map_or((false, entry), |bare| (true, bare));
+    let is_full = bare.split("::").next().is_some_and(|path| FULL.contains(&path));
+    let fault = match (is_full, says_full) {
+        (true, false) => Some(format!("{entry}: only `--level full` runs it: write \"full: {bare}\"")),
+        (false, true) => Some(format!("{entry}: it runs at every level")),
+        _ => None,
+    };
+    (fault, bare)
+}
+
 /// Why an entry shows nothing; none if the file has such a test.
 fn fault(entry: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     let Some((path, name)) = entry.rsplit_once("::") else {
@@ -42,13 +57,31 @@ fn the_register_names_only_what_exists_and_every_promise_is_shown() {
     let register = register();
     let read = |path: &str| std::fs::read_to_string(crate::root().join(path)).ok();
     let entries = register.requirements.values().chain(register.promises.values()).flatten();
-    let mut faults: Vec<String> = entries.filter_map(|entry| fault(entry, read)).collect();
+    let found = |entry: &String| {
+        let (misplaced, bare) = level(entry);
+        misplaced.or_else(|| fault(bare, read))
+    };
+    let mut faults: Vec<String> = entries.filter_map(found).collect();
     // a requirement may still be to come; a promise is given
     let unshown = register.promises.iter().filter(|(_, shown)| shown.is_empty());
     faults.extend(unshown.map(|(promise, _)| format!("{promise}: nothing shows it")));
     let covered = register.requirements.values().filter(|tests| !tests.is_empty()).count();
+    let in_full_alone = |shown: &&Vec<String>| shown.iter().all(|entry| entry.starts_with("full: "));
+    let late = register.promises.values().filter(in_full_alone).count();
+    println!("register: {late} of {} promises are shown at --level full alone", register.promises.len());
     println!("register: {covered} of {} requirements have tests", register.requirements.len());
     assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn an_entry_says_when_only_the_full_level_runs_it() {
+    let says = |entry| level(entry).0;
+    assert_eq!(says("a.rs::rule"), None);
+    assert_eq!(says("docs/benchmarks/up.md"), None);
+    assert_eq!(says("full: xtask/tests/instances.rs::rule"), None);
+    assert_eq!(level("full: xtask/tests/instances.rs::rule").1, "xtask/tests/instances.rs::rule");
+    assert!(says("xtask/tests/instances.rs::rule").is_some_and(|fault| fault.contains("full: ")));
+    assert!(says("full: a.rs::rule").is_some());
 }
 
 #[test]
