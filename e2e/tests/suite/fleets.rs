@@ -2,7 +2,7 @@
 
 use e2e::bots::Bots;
 use e2e::kstatus::{Standing, standing};
-use e2e::{Need, PATIENCE, Scratch, eventually, in_namespace, operator};
+use e2e::{Need, PATIENCE, Scratch, Watch, eventually, in_namespace, operator};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
@@ -43,9 +43,9 @@ async fn a_fleet_becomes_ready_with_an_address_each_and_three_writes_a_server() 
         let of = |name: &str| {
             spent.iter().filter(|(key, _)| key.contains(name)).map(|(_, value)| value).sum::<f64>()
         };
-        assert!(of("\"gameservers\"") <= 6.0, "one POST a server: {spent:?}");
-        assert!(of("\"pods\"") <= 6.0, "one POST a pod: {spent:?}");
-        assert!(of("\"gameservers/status\"") <= 6.0, "one PATCH of status a server: {spent:?}");
+        let writes = [of("\"gameservers\""), of("\"pods\""), of("\"gameservers/status\"")];
+        assert_eq!(writes, [6.0; 3], "one POST a server, one a pod, one PATCH of status a server: {spent:?}");
+        assert_eq!(operator::leader(region).await, leader, "whose account this is");
     })
     .await;
 }
@@ -66,22 +66,39 @@ async fn a_settled_fleet_causes_no_writes() {
     .await;
 }
 
-/// Waits for thirty reports without a write in between. What went before may still be written off.
+/// Longer than anything takes that the operator does by time alone: the longest is the half minute after which a new leader
+/// may decide deletions.
+const QUIET_SECONDS: f64 = 40.0;
+
+/// Waits for thirty reports without a write in between, because what went before may still be written off. From then on
+/// there must be none.
 async fn await_quiet(scratch: &Scratch) {
     let region = &scratch.region;
     let leader = operator::leader(region).await;
     let quiet: RefCell<Option<(BTreeMap<String, f64>, f64)>> = RefCell::new(None);
-    eventually("thirty reports without a write", PATIENCE, || async {
+    let settled = eventually("thirty reports without a write", PATIENCE, || async {
         let writes = operator::writes(region, &leader).await;
         let reported = operator::metric(region, &leader, operator::REPORTS).await;
         let since = match quiet.take() {
             Some((seen, since)) if seen == writes => since,
             _ => reported,
         };
-        quiet.replace(Some((writes, since)));
-        if reported >= since + 30.0 { Ok(()) } else { Err(format!("{} reports", reported - since)) }
+        quiet.replace(Some((writes.clone(), since)));
+        if reported >= since + 30.0 { Ok(writes) } else { Err(format!("{} reports", reported - since)) }
     })
     .await;
+    assert!(!settled.is_empty(), "what made the fleet is on the leader's account");
+    let (began, reported) = (Watch::new(), operator::metric(region, &leader, operator::REPORTS).await);
+    eventually("no write for longer than any period", PATIENCE, || async {
+        let writes = operator::writes(region, &leader).await;
+        let seconds = began.seconds();
+        assert_eq!(writes, settled, "a write after {seconds:.0} s of quiet");
+        if seconds >= QUIET_SECONDS { Ok(()) } else { Err(format!("quiet for {seconds:.0} s")) }
+    })
+    .await;
+    let heard = operator::metric(region, &leader, operator::REPORTS).await - reported;
+    assert!(heard >= QUIET_SECONDS, "servers reported meanwhile: {heard}");
+    assert_eq!(operator::leader(region).await, leader, "whose account this is");
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use e2e::kstatus::{Standing, standing};
 use e2e::region::OPERATOR_NAMESPACE;
 use e2e::{PATIENCE, Region, Scratch, eventually, helm, in_bare_region, in_namespace, operator};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 use crate::{duel, duel_in};
@@ -152,7 +152,10 @@ async fn bad_objects_are_refused_with_the_fields_path() {
         refuses_bad_regions(scratch).await;
         let server = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServer, metadata: {name: g}, spec: {capacity: 5}}";
         drop(scratch.apply::<GameServer>(server).await);
-        assert_refused(scratch.try_apply::<GameServer>(&server.replace("5}", "6}")).await, "immutable");
+        let changed = server.replace("5}", "6}");
+        assert_refused(scratch.try_apply::<GameServer>(&changed).await, "spec: immutable");
+        let long = server.replace("name: g", &format!("name: {}", "n".repeat(64)));
+        assert_refused(scratch.try_apply::<GameServer>(&long).await, "at most 63 characters");
     })
     .await;
 }
@@ -182,15 +185,21 @@ async fn refuses_bad_scalers(scratch: &Scratch) {
     let policies = |metric: &str, up: i32, down: i32| {
         format!("policies: [{{metric: {metric}, upThreshold: {up}, downThreshold: {down}}}]")
     };
-    for (min, policies, words) in [
-        (3, policies("player_count", 80, 30), "min must not be above max"),
-        (1, policies("player_count", 30, 30), "upThreshold must be above downThreshold"),
-        (1, "policies: []".to_owned(), "spec.policies"),
-        (1, policies("moon", 2, 1), "spec.policies[0].metric"),
+    let good = policies("player_count", 80, 30);
+    let scaler = |name: &str, fleet: &str, min: i32, policies: &str| {
+        format!(
+            "{{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {{name: {name}}}, spec: {{fleet: {fleet}, min: {min}, max: 2, {policies}}}}}"
+        )
+    };
+    drop(scratch.apply::<AutoScaler>(&scaler("taken", "f", 1, &good)).await);
+    for (yaml, words) in [
+        (scaler("taken", "g", 1, &good), "fleet: immutable"),
+        (scaler(&"n".repeat(41), "f", 1, &good), "at most 40 characters"),
+        (scaler("s", "f", 3, &good), "min must not be above max"),
+        (scaler("s", "f", 1, &policies("player_count", 30, 30)), "upThreshold must be above downThreshold"),
+        (scaler("s", "f", 1, "policies: []"), "spec.policies"),
+        (scaler("s", "f", 1, &policies("moon", 2, 1)), "spec.policies[0].metric"),
     ] {
-        let yaml = format!(
-            "{{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {{name: s}}, spec: {{fleet: f, min: {min}, max: 2, {policies}}}}}"
-        );
         assert_refused(scratch.try_apply::<AutoScaler>(&yaml).await, words);
     }
 }
@@ -201,19 +210,37 @@ async fn refuses_bad_regions(scratch: &Scratch) {
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "RegionCluster", "metadata": { "name": "bad" },
         "spec": { "regionId": "xx", "zones": ["a", "b", "c"], "vpcCidr": "10.1.0.0/16" },
     });
-    for (field, value, words) in [
-        ("zones", json!(["a", "b"]), "spec.zones"),
-        ("zones", json!(["a", "b", "b"]), "zones must not repeat"),
-        ("vpcCidr", json!("10.1.0.0"), "CIDR form"),
-        ("regionId", json!("too-long-for-it"), "spec.regionId"),
-        ("minGameServers", json!(101), "spec.minGameServers"),
-        ("latencyToOtherRegions", json!({ "xx": 1 }), "must not name the region itself"),
+    let apply = async |name: &str, spec: Value| {
+        let mut region = good.clone();
+        region["metadata"]["name"] = json!(name);
+        for (field, value) in spec.as_object().unwrap() {
+            region["spec"][field] = value.clone();
+        }
+        regions.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(region)).await
+    };
+    for (spec, words) in [
+        (json!({ "zones": ["a", "b"] }), "spec.zones"),
+        (json!({ "zones": ["a", "b", "b"] }), "zones must not repeat"),
+        (json!({ "vpcCidr": "10.1.0.0" }), "CIDR form"),
+        (json!({ "vpcCidr": "10.1.0.0/33" }), "CIDR form"),
+        (json!({ "vpcCidr": "10.1.0/16" }), "CIDR form"),
+        (json!({ "vpcCidr": "10.1.0.256/16" }), "CIDR form"),
+        (json!({ "vpcCidr": "10.1.0.0/16 " }), "CIDR form"),
+        (json!({ "vpcCidr": "kr.example.com/16" }), "CIDR form"),
+        (json!({ "vpcCidr": "" }), "CIDR form"),
+        (json!({ "regionId": "too-long-for-it" }), "spec.regionId"),
+        (json!({ "minGameServers": 101 }), "spec.minGameServers"),
+        (json!({ "minGameServers": 5, "maxGameServers": 2 }), "minGameServers must not be above"),
+        (json!({ "latencyToOtherRegions": { "xx": 1 } }), "must not name the region itself"),
+        (json!({ "latencyToOtherRegions": { "yy": -1 } }), "milliseconds from 0 to 10000"),
+        (json!({ "latencyToOtherRegions": { "yy": 10_001 } }), "milliseconds from 0 to 10000"),
     ] {
-        let mut bad = good.clone();
-        bad["spec"][field] = value;
-        let applied = regions.patch("bad", &PatchParams::apply("e2e").force(), &Patch::Apply(bad)).await;
-        assert_refused(applied, words);
+        assert_refused(apply("bad", spec).await, words);
     }
+    // nobody's region, which no operator here looks at
+    drop(apply("taken", json!({})).await.unwrap());
+    assert_refused(apply("taken", json!({ "regionId": "yy" })).await, "regionId: immutable");
+    drop(regions.delete("taken", &DeleteParams::default()).await.unwrap());
 }
 
 fn assert_refused<K: std::fmt::Debug>(result: kube::Result<K>, words: &str) {
