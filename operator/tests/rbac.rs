@@ -30,7 +30,7 @@ fn rules_for<'a>(rules: &'a [Value], resource: &str) -> Vec<(Vec<&'a str>, Vec<&
     of.map(|rule| (words(&rule["resourceNames"]), words(&rule["verbs"]))).collect()
 }
 
-/// B3: what is known by its name is reached by that name alone. No name can limit what is made.
+/// What is known by its name is reached by that name alone. No name can limit what is made.
 #[test]
 fn what_the_operator_keeps_under_one_name_is_all_of_its_kind_that_it_reaches() {
     let rules = rules();

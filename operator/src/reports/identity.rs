@@ -199,4 +199,4 @@ fn verify_with(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mock_api::MockApi;
+use crate::reports::identity::tests::{ClusterKey, claims, publish};
 use crate::reports::trust::Trust;
 use crate::runtime::watch::Watched;
 use gameserver_contract::{Backend, REPORT_TLS_NAME};
@@ -88,6 +89,36 @@ fn a_pod_speaks_for_the_one_game_server_that_owns_it() {
     }
 }
 
+/// An endpoint that knows one pod and its game server, and a client that trusts it.
+async fn endpoint(api: &MockApi, limits: Limits) -> (Endpoint, TlsConnector) {
+    let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
+    let when = (TERMS, clock.unix());
+    let trust = Trust::open(api.client(), "cranewing-system", when, metrics.clone()).await.unwrap();
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(trust.bundle().as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (_replicas, replicas) = watch::channel(Vec::new());
+    let endpoint = Endpoint {
+        acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
+        live: Arc::new(LiveServers::new()),
+        verifier: Arc::new(Verifier::new(api.client(), clock)),
+        keys: Arc::new(FleetKeys::new(api.client())),
+        game_servers: store(&[object("arena-0", "g-0", "f")]),
+        pods: store(&[object("arena-0", "p-0", "g-0")]),
+        replicas,
+        limits,
+        metrics,
+        clock,
+    };
+    (endpoint, TlsConnector::from(Arc::new(config)))
+}
+
 /// An endpoint that listens, with a client that trusts it.
 struct Listening {
     address: SocketAddr,
@@ -102,37 +133,21 @@ impl Listening {
         limits: Limits,
         accept: impl FnOnce(TcpListener) -> A,
     ) -> Self {
-        let (api, clock, metrics) = (MockApi::default(), Clock::start(), Metrics::new().unwrap());
-        let when = (TERMS, clock.unix());
-        let trust =
-            Arc::new(Trust::open(api.client(), "cranewing-system", when, metrics.clone()).await.unwrap());
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(trust.bundle().as_bytes()) {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let (_replicas, replicas) = watch::channel(Vec::new());
-        let endpoint = Endpoint {
-            acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
-            live: Arc::new(LiveServers::new()),
-            verifier: Arc::new(Verifier::new(api.client(), clock)),
-            keys: Arc::new(FleetKeys::new(api.client())),
-            game_servers: store(&[]),
-            pods: store(&[]),
-            replicas,
-            limits,
-            metrics: metrics.clone(),
-            clock,
-        };
+        Self::start_with(&MockApi::default(), limits, accept).await
+    }
+
+    async fn start_with<A: Accept + Send + Sync + 'static>(
+        api: &MockApi,
+        limits: Limits,
+        accept: impl FnOnce(TcpListener) -> A,
+    ) -> Self {
+        let (endpoint, connector) = endpoint(api, limits).await;
+        let metrics = endpoint.metrics.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(endpoint.serve(accept(listener), stop.clone()));
-        Self { address, metrics, connector: TlsConnector::from(Arc::new(config)), stop, serving }
+        Self { address, metrics, connector, stop, serving }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -166,6 +181,29 @@ async fn who_comes_while_every_place_is_taken_is_served_when_one_is_free() {
         drop(greeted);
         endpoint.end().await;
     }
+}
+
+/// B2. In real time, which here is that of a handshake: the welcomed one would keep the other waiting for half a minute.
+#[tokio::test]
+async fn who_is_welcomed_leaves_its_place_among_those_that_nobody_knows_yet() {
+    let api = MockApi::default();
+    let key = ClusterKey::new("one");
+    publish(&api, &[&key]);
+    let server: GameServer = serde_json::from_value(object("arena-0", "g-0", "f")).unwrap();
+    FleetKeys::new(api.client()).ensure("games", &SecretOf::server(&server)).await.unwrap();
+    let limits = Limits { streams: 2, greetings: 1 };
+    let endpoint = Listening::start_with(&api, limits, |listener| listener).await;
+
+    let mut first = endpoint.greet(endpoint.connect().await).await;
+    let hello = Hello { token: key.sign(&claims()), ..hello("games", "arena-0", "g-0") };
+    write_frame(&mut first, &ServerMessage::Hello(hello)).await.unwrap();
+    let mut first = FrameReader::new(first);
+    let answer: OperatorMessage = first.read().await.unwrap();
+    assert!(matches!(answer, OperatorMessage::Welcome(_)), "{answer:?}");
+    let second = async { endpoint.greet(endpoint.connect().await).await };
+    assert!(timeout(PATIENCE, second).await.is_ok(), "the first still has the place");
+    assert_eq!(endpoint.metrics.streams.get(), 1);
+    endpoint.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,26 +255,10 @@ fn a_token_that_cannot_be_verified_now_is_counted_apart_from_a_false_one() {
 
 #[tokio::test]
 async fn a_stream_whose_task_panics_counts_no_more() {
-    let api = MockApi::default();
-    let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
-    let (_replicas, replicas) = watch::channel(Vec::new());
-    let when = (TERMS, clock.unix());
-    let trust = Trust::open(api.client(), "cranewing-system", when, metrics.clone()).await.unwrap();
-    let endpoint = Endpoint {
-        acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
-        live: Arc::new(LiveServers::new()),
-        verifier: Arc::new(Verifier::new(api.client(), clock)),
-        keys: Arc::new(FleetKeys::new(api.client())),
-        game_servers: store(&[]),
-        pods: store(&[]),
-        replicas,
-        limits: ONE,
-        metrics,
-        clock,
-    };
+    let (endpoint, _connector) = endpoint(&MockApi::default(), ONE).await;
     let (orders, _received) = mpsc::channel(ORDERS_MAX);
     let connected = Connected::begin(&endpoint, "g-0".to_owned(), &hello("games", "arena-0", "g-0"), orders);
-    let is_connected = || endpoint.live.get(clock.elapsed(), "g-0").unwrap().connected;
+    let is_connected = || endpoint.live.get(endpoint.clock.elapsed(), "g-0").unwrap().connected;
     assert_eq!((endpoint.metrics.streams.get(), is_connected()), (1, true));
     let panicked = tokio::spawn(async move {
         let _connected = connected;
