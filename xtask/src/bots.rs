@@ -88,6 +88,8 @@ pub(crate) fn start(
     let own = checkout.state().join("bots");
     fs::copy(program, &own).with_context(|| format!("failed to copy {}", program.display()))?;
     let _absent = fs::remove_file(stats_file(checkout));
+    // of the runs before, one log stays
+    let _first = fs::rename(log_file(checkout), log_file(checkout).with_extension("log.1"));
     let log = process::open_log(&log_file(checkout))?;
     let mut command = Command::new(&own);
     command.envs(surroundings.variables());
