@@ -38,14 +38,16 @@ pub async fn lease_holder(region: &Region) -> Result<String, String> {
     Ok(lease.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default())
 }
 
-/// Every version of the lease from resource version `since` on, until one that names a holder other than `but`.
-pub async fn lease_until_held_by_another(region: &Region, since: &str, but: &str) -> Vec<LeaseSpec> {
+/// Every version of the lease after `before`, until somebody takes it anew.
+pub async fn lease_until_taken(region: &Region, before: &Lease) -> Vec<LeaseSpec> {
+    let taken_before = before.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0);
+    let since = before.resource_version().unwrap();
     let this_one = WatchParams::default().fields(&format!("metadata.name={LEASE}"));
     let is_held = |lease: &Value| {
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-        !holder.is_empty() && holder != but
+        !holder.is_empty() && lease["spec"]["leaseTransitions"].as_i64() > Some(taken_before.into())
     };
-    let versions = scratch::versions(&region.system::<Lease>(), &this_one, since, is_held).await;
+    let versions = scratch::versions(&region.system::<Lease>(), &this_one, &since, is_held).await;
     versions.into_iter().map(|mut lease| serde_json::from_value(lease["spec"].take()).unwrap()).collect()
 }
 

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = ("self.minGameServers <= self.maxGameServers", "minGameServers must not be above maxGameServers"))]
-#[x_kube(validation = ("!(self.regionId in self.latencyToOtherRegions)", "latencyToOtherRegions: must not name the region itself"))]
+#[x_kube(validation = ("!has(self.latencyToOtherRegions) || !(self.regionId in self.latencyToOtherRegions)", "latencyToOtherRegions: must not name the region itself"))]
 pub struct RegionClusterSpec {
     /// Short name of the region, such as `kr`: 1 to 8 lower case letters and digits, beginning with a letter. Immutable.
     #[schemars(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$"))]

@@ -257,7 +257,8 @@ fn get<T: for<'de> Deserialize<'de>>(socket: &Path, path: &str) -> Result<T> {
     let mut stream = UnixStream::connect(socket).context("the proxy is gone")?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n")?;
+    let question = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(question.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).context("does not answer")?;
     body(&answer)
