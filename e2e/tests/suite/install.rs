@@ -47,7 +47,7 @@ async fn kubectl_applies_shows_and_awaits_every_kind() {
         for object in &kinds {
             drop(scratch.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", object]).await);
             let json = scratch.kubectl(&["get", "--output=json", object]).await;
-            let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+            let object: Value = serde_json::from_str(&json).unwrap();
             assert_eq!(standing(&object), Standing::Current, "{object:#}");
         }
 
