@@ -154,8 +154,10 @@ impl Verifier {
     }
 
     async fn ask(&self, asked: &mut Asked, now: Duration) {
+        let read = self.read_keys().await;
+        // only now: a stream that gave up waiting has learned nothing, and the next one asks
         asked.at = Some(now);
-        match self.read_keys().await {
+        match read {
             Ok(keys) => {
                 asked.failure = None;
                 *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;

@@ -280,6 +280,21 @@ async fn while_the_keys_cannot_be_read_those_that_are_known_still_count() {
     waiting.abort();
 }
 
+/// B2: a stream that gave up while the API server was silent leaves the next one to ask, whose token is not false for that.
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_for_the_keys_does_not_make_the_next_one_a_liar() {
+    let api = MockApi::default();
+    let key = ClusterKey::new("one");
+    publish(&api, &[&key]);
+    let verifier = verifier(&api);
+    let token = key.sign(&claims());
+    api.fail(|_| Some(NO_ANSWER));
+    let given_up = tokio::time::timeout(Duration::from_secs(5), verifier.verify(&token)).await;
+    assert!(given_up.is_err(), "the API server is silent");
+    api.heal();
+    assert_eq!(verifier.verify(&token).await.unwrap(), arena_0());
+}
+
 const RSA_MODULUS: &str = "\
     0gZirWIYjqVhBSeddbqtF4-1FCY9BTm56GfWKN0UXiJlBZUf2AcGbUicc4NH79ENJ3klQvMwlAUBZcoHMGWW3XlP5Jx_UN2sEcLj\
     NtoFvSRsOI3GDvsI1CYBe1-H6yDlPD-7eIH_93qFvJkp7wjgaQuuK8puJYBOwJNwEeVBKhzlZACww-GealizKdwK2stNTpQYLV_s\
