@@ -14,6 +14,7 @@ use crate::checkout::Checkout;
 use crate::down;
 use crate::engine::Engine;
 use crate::node_image;
+use crate::packages;
 use crate::progress::{Finished, Progress};
 use crate::up;
 
@@ -90,8 +91,11 @@ pub(super) fn is_cold() -> bool {
 
 /// With nothing cached: what a newcomer waits for.
 pub(super) fn cold(checkout: &Checkout) -> Result<Page> {
-    node_image::forget(Engine::choose()?)?;
     let progress = Progress::new();
+    let engine = Engine::choose()?;
+    // a machine that never had the engine is given it before it is asked for images
+    packages::ensure(checkout, engine, true, &progress)?;
+    node_image::forget(engine)?;
     drop(up::bring_up(checkout, &up::Args::default(), &progress)?);
     let steps = progress.finished();
     if !steps.iter().any(|step| step.name == node_image::BUILD) {
