@@ -15,6 +15,7 @@ mod crds;
 mod deploy;
 mod down;
 mod engine;
+mod foreign;
 mod images;
 mod lock;
 mod node_image;
@@ -97,5 +98,25 @@ fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_its_own_clusters_and_what_uses_others_exclude_each_other() {
+        let parses =
+            |arguments: &[&str]| Cli::try_parse_from([&["xtask", "test"], arguments].concat()).is_ok();
+        assert!(parses(&["--level", "full"]) && parses(&["--context", "a", "--context", "jp=b"]));
+        assert!(!parses(&["--fast", "--context", "a"]) && !parses(&["--level", "full", "--context", "a"]));
+        assert!(!parses(&["--operator-image", "a"]), "images are for clusters that are named");
     }
 }

@@ -11,13 +11,16 @@ use crate::checkout::{Checkout, unfinished};
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::down;
+use crate::engine::{Engine, Surroundings};
+use crate::foreign;
 use crate::images::{self, Images};
 use crate::lock::Lock;
+use crate::packages;
 use crate::process;
 use crate::progress::Progress;
-use crate::state::State;
+use crate::state::{Region, State};
 use crate::target::cargo;
-use crate::tools;
+use crate::tools::{self, Tools};
 use crate::up;
 
 /// Version of the licence checker.
@@ -36,11 +39,13 @@ enum Level {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave out what needs a cluster
-    #[arg(long, conflicts_with = "level")]
+    #[arg(long, conflicts_with_all = ["level", "contexts"])]
     fast: bool,
     /// How much is tested
-    #[arg(long, value_enum, default_value_t = Level::Standard)]
+    #[arg(long, value_enum, default_value_t = Level::Standard, conflicts_with = "contexts")]
     level: Level,
+    #[command(flatten, next_help_heading = "The end-to-end suite alone, on clusters that exist")]
+    foreign: foreign::Args,
 }
 
 /// How a stage ended.
@@ -65,6 +70,10 @@ struct Outcome {
 /// Runs all stages, whatever fails, and prints the summary; fails if anything failed.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let checkout = Checkout::locate()?;
+    if args.foreign.is_given() {
+        let suite = stage("end to end", true, || end_to_end_on(&args.foreign, &checkout));
+        return Ok(summarize(&[suite], false));
+    }
     let check = |arguments: &[&str]| check(cargo(&checkout)?.args(arguments));
     let mut outcomes = vec![
         stage("format", false, || check(&["fmt", "--all", "--check"])),
@@ -279,22 +288,58 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     })?;
     progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
 
-    let mut suite = cargo(checkout)?;
-    // with the whole workspace, so that every dependency has the features it was already compiled with
-    suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-    suite.args(self::suite(checkout)?);
-    // a test takes one of the three regions for itself
-    suite.args(["--", "--test-threads=3"]);
-    suite.envs(surroundings.variables());
-    for region in &state.regions {
-        suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
-    }
+    let mut suite = suite_on(checkout, &surroundings, &state.regions)?;
     suite
         .env("CRANEWING_E2E_ENGINE", surroundings.engine.program())
         .env("CRANEWING_E2E_OPERATOR_IMAGE", &built.operator.reference)
         .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
         .env("CRANEWING_E2E_BOTS", &built.bots);
+    Ok(suite)
+}
+
+/// The suite on clusters that exist. What needs this machine's engine, or an image that they may be unable to pull, is listed as not run.
+fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts> {
+    let checkout = &checkout.named("test");
+    let _lock = Lock::instance(checkout, "cargo xtask test")?;
+    packages::ensure_go(checkout)?;
+    let mut suite = {
+        let progress = Progress::new();
+        let surroundings =
+            Surroundings::new(checkout, Engine::choose()?, &Tools::build(checkout, &progress)?)?;
+        let regions = foreign.regions(checkout)?;
+        let built = Images::build(checkout, &progress)?;
+        for region in &regions {
+            progress.step(&format!("images for {}", region.id), |_| {
+                foreign::write_kubeconfig(&surroundings, region)?;
+                foreign.load(checkout, &surroundings, region, &built)
+            })?;
+        }
+        let references = foreign.references(&built);
+        let mut suite = suite_on(checkout, &surroundings, &regions)?;
+        suite
+            .env("CRANEWING_E2E_OPERATOR_IMAGE", references.operator)
+            .env("CRANEWING_E2E_GAMESERVER_IMAGE", references.gameserver)
+            .env("CRANEWING_E2E_BOTS", &built.bots);
+        suite
+    };
+    tests(&mut suite)
+}
+
+/// The suite with these regions, of which a test takes one for itself.
+fn suite_on(checkout: &Checkout, surroundings: &Surroundings, regions: &[Region]) -> Result<Command> {
+    if let Some(unknown) = regions.iter().find(|region| !REGION_IDS.contains(&region.id.as_str())) {
+        bail!("the suite knows the regions {}, and not {}", REGION_IDS.join(", "), unknown.id);
+    }
+    let mut suite = cargo(checkout)?;
+    // with the whole workspace, so that every dependency has the features it was already compiled with
+    suite.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    suite.args(self::suite(checkout)?);
+    suite.args(["--".to_owned(), format!("--test-threads={}", regions.len())]);
+    suite.envs(surroundings.variables());
+    for region in regions {
+        suite.env(format!("CRANEWING_E2E_KUBECONFIG_{}", region.id.to_uppercase()), &region.kubeconfig);
+    }
     Ok(suite)
 }
 

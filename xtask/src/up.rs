@@ -11,6 +11,7 @@ use crate::clock;
 use crate::cluster::{self, REGION_IDS};
 use crate::deploy::{self, References};
 use crate::engine::{self, Engine, Surroundings};
+use crate::foreign;
 use crate::images::Images;
 use crate::lock::Lock;
 use crate::node_image;
@@ -52,15 +53,8 @@ pub(crate) struct Args {
     /// What `--once` prints
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Use this existing cluster for a region and create none: `kr=CONTEXT`, or `CONTEXT` for the next of kr, jp, sg (repeatable)
-    #[arg(long = "context", value_name = "[REGION=]CONTEXT")]
-    contexts: Vec<String>,
-    /// Operator image that clusters given by --context can pull
-    #[arg(long, requires = "contexts", value_name = "IMAGE")]
-    operator_image: Option<String>,
-    /// Game server image that clusters given by --context can pull
-    #[arg(long, requires = "contexts", value_name = "IMAGE")]
-    gameserver_image: Option<String>,
+    #[command(flatten, next_help_heading = "On clusters that exist")]
+    foreign: foreign::Args,
     /// Players over all regions
     #[arg(long, default_value_t = PLAYERS)]
     players: u32,
@@ -84,9 +78,7 @@ impl Default for Args {
             nodes: 1,
             once: true,
             output: Output::Text,
-            contexts: Vec::new(),
-            operator_image: None,
-            gameserver_image: None,
+            foreign: foreign::Args::default(),
             players: PLAYERS,
         }
     }
@@ -115,10 +107,10 @@ pub(crate) fn bring_up(
     args: &Args,
     progress: &Progress,
 ) -> Result<(Surroundings, State, Overview)> {
-    let (surroundings, state) = if args.contexts.is_empty() {
-        converge_local(checkout, args, progress)
-    } else {
+    let (surroundings, state) = if args.foreign.is_given() {
         converge_foreign(checkout, args, progress)
+    } else {
+        converge_local(checkout, args, progress)
     }?;
     let waited = format!("players in {}", ids(&state.regions));
     let overview = progress
@@ -207,48 +199,22 @@ fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Re
     let tools = Tools::build(checkout, progress)?;
     let engine = Engine::choose()?;
     let surroundings = Surroundings::new(checkout, engine, &tools)?;
-    let state = State { engine, nodes: 0, regions: foreign_regions(checkout, &args.contexts)? };
+    let state = State { engine, nodes: 0, regions: args.foreign.regions(checkout)? };
     keep_shape(checkout, &state)?;
     for region in &state.regions {
-        write_kubeconfig(&surroundings, region)?;
-        deploy::refuse_strangers(checkout, &surroundings, region)?;
+        foreign::reach(checkout, &surroundings, region)?;
     }
     state.save(checkout)?;
     let images = Images::build(checkout, progress)?;
-    let references = References {
-        operator: args.operator_image.clone().unwrap_or_else(|| images.operator.reference.clone()),
-        gameserver: args.gameserver_image.clone().unwrap_or_else(|| images.gameserver.reference.clone()),
-    };
+    let references = args.foreign.references(&images);
     for region in &state.regions {
         progress.step(&format!("install in {}", region.id), |_| {
-            if args.operator_image.is_none() || args.gameserver_image.is_none() {
-                load_foreign(checkout, &surroundings, region, &images)?;
-            }
+            args.foreign.load(checkout, &surroundings, region, &images)?;
             deploy::install(checkout, &surroundings, region, &references)
         })?;
     }
     start_players(checkout, &surroundings, &state, args.players, &images.bots, progress)?;
     Ok((surroundings, state))
-}
-
-/// Puts our images into a kind cluster that somebody else made.
-fn load_foreign(
-    checkout: &Checkout,
-    surroundings: &Surroundings,
-    region: &Region,
-    images: &Images,
-) -> Result<()> {
-    let context = region.context.as_deref().unwrap_or_default();
-    let Some(cluster) = context.strip_prefix("kind-") else {
-        bail!(
-            "{context} is no kind cluster, so images cannot be put into it: push {} and {} to a registry that it can pull from, \
-             and name them by --operator-image and --gameserver-image",
-            images.operator.archive.display(),
-            images.gameserver.archive.display()
-        );
-    };
-    let local = Region { cluster: Some(cluster.to_owned()), ..region.clone() };
-    cluster::load(checkout, surroundings, &local, &images.archives())
 }
 
 fn start_players(
@@ -303,91 +269,7 @@ fn keep_shape(checkout: &Checkout, planned: &State) -> Result<()> {
     }
 }
 
-/// The regions that `--context` names; no two have the same id.
-fn foreign_regions(checkout: &Checkout, contexts: &[String]) -> Result<Vec<Region>> {
-    let mut regions: Vec<Region> = Vec::new();
-    for (index, argument) in contexts.iter().enumerate() {
-        let (id, context) = region_of(argument, index)?;
-        if let Some(other) = regions.iter().find(|region| region.id == id) {
-            let first = other.context.as_deref().unwrap_or_default();
-            bail!("--context names region {id} twice, as {first} and as {context}: write REGION=CONTEXT");
-        }
-        let kubeconfig = checkout.state().join(format!("{id}.kubeconfig"));
-        regions.push(Region { id, kubeconfig, cluster: None, context: Some(context) });
-    }
-    Ok(regions)
-}
-
-/// Region id and context of one `--context`.
-fn region_of(argument: &str, index: usize) -> Result<(String, String)> {
-    if let Some((id, context)) = argument.split_once('=') {
-        return Ok((id.to_owned(), context.to_owned()));
-    }
-    let id = REGION_IDS
-        .get(index)
-        .with_context(|| format!("name the region of context {argument}: REGION={argument}"))?;
-    Ok(((*id).to_owned(), argument.to_owned()))
-}
-
-/// One file with this context alone, so that everything after it treats all regions alike.
-fn write_kubeconfig(surroundings: &Surroundings, region: &Region) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut kubectl = surroundings.command("kubectl");
-    match std::env::var_os("KUBECONFIG") {
-        Some(own) => kubectl.env("KUBECONFIG", own),
-        None => kubectl.env_remove("KUBECONFIG"),
-    };
-    let text = process::output(kubectl.args([
-        "config",
-        "view",
-        "--minify",
-        "--flatten",
-        "--raw",
-        "--context",
-        region.context.as_deref().unwrap_or_default(),
-    ]))?;
-    if let Some(directory) = region.kubeconfig.parent() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("failed to create {}", directory.display()))?;
-    }
-    std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&region.kubeconfig)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("failed to write {}", region.kubeconfig.display()))
-}
-
 /// Their ids, as in a sentence.
 pub(crate) fn ids(regions: &[Region]) -> String {
     regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_context_names_its_region_or_takes_the_next() {
-        assert_eq!(region_of("eu=prod", 0).unwrap(), ("eu".to_owned(), "prod".to_owned()));
-        assert_eq!(region_of("prod", 1).unwrap(), ("jp".to_owned(), "prod".to_owned()));
-    }
-
-    #[test]
-    fn no_region_is_named_twice() {
-        let checkout = Checkout::locate().unwrap();
-        let contexts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let regions = foreign_regions(&checkout, &contexts(&["a", "eu=b"])).unwrap();
-        assert_eq!(regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>(), ["kr", "eu"]);
-        let refusal = foreign_regions(&checkout, &contexts(&["a", "kr=b"])).unwrap_err().to_string();
-        assert!(refusal.contains("region kr twice, as a and as b"), "{refusal}");
-    }
-
-    #[test]
-    fn a_fourth_context_without_a_region_is_refused() {
-        assert!(region_of("prod", 3).is_err());
-    }
 }
