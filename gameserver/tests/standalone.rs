@@ -144,6 +144,8 @@ fn where_io_uring_is_denied_mmsg_plays_on_and_says_why() {
         assert_eq!(reason["step"], "set up a ring");
         assert!(reason["reason"].as_str().unwrap().contains("Operation not permitted"), "{reason}");
         assert_eq!(server.logged("listening")["backend"], "mmsg");
+        let control = server.logged("the control thread runs on plain tokio");
+        assert!(control["reason"].as_str().unwrap().contains("Operation not permitted"), "{control}");
         play(&server, &key).leave();
         server.signal("-TERM");
         assert!(server.wait().0.success());

@@ -20,6 +20,7 @@ use tracing::info;
 
 use super::StepError;
 use super::context::Context;
+use super::figures;
 use super::horizontal::{are_rivals, is_older};
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
@@ -328,21 +329,43 @@ fn compute_status(
             desired_replicas: i32::try_from(decision.desired).ok(),
             last_scale_time: base.last_scale_time,
             reason: Some(decision.reason.as_str().to_owned()),
-            policies: policy_statuses(scaler, &figures, &decision),
+            policies: policy_statuses(scaler, &old.policies, &figures, &decision),
             observed_generation: generation,
             conditions: conditions(decide_conditions(&decision, younger.as_deref())),
         },
     }
 }
 
-fn policy_statuses(scaler: &AutoScaler, figures: &Figures, decision: &Decision) -> Vec<PolicyStatus> {
-    let statuses = scaler.spec.policies.iter().zip(&decision.wishes).map(|(policy, wish)| PolicyStatus {
-        metric: policy.metric,
-        value: to_core(policy, figures).value.and_then(|value| i64::try_from(value).ok()),
-        wish: wish.replicas.and_then(|replicas| i32::try_from(replicas).ok()),
-        reason: wish.reason.as_str().to_owned(),
-    });
+fn policy_statuses(
+    scaler: &AutoScaler,
+    old: &[PolicyStatus],
+    figures: &Figures,
+    decision: &Decision,
+) -> Vec<PolicyStatus> {
+    let statuses =
+        scaler.spec.policies.iter().zip(&decision.wishes).enumerate().map(|(index, (policy, wish))| {
+            let value = to_core(policy, figures).value.and_then(|value| i64::try_from(value).ok());
+            let status = PolicyStatus {
+                metric: policy.metric,
+                value,
+                wish: wish.replicas.and_then(|replicas| i32::try_from(replicas).ok()),
+                reason: wish.reason.as_str().to_owned(),
+            };
+            // A value that made the policy wish something else is told as it was.
+            let told = old.get(index).filter(|old| PolicyStatus { value, ..(*old).clone() } == status);
+            let told = told.and_then(|told| told.value);
+            PolicyStatus { value: value.map(|value| steady(policy.metric, told, value)), ..status }
+        });
     statuses.collect()
+}
+
+/// What to tell of a policy's value. Players are told as they are counted.
+fn steady(metric: ScalingMetric, told: Option<i64>, value: i64) -> i64 {
+    match metric {
+        ScalingMetric::PlayerCount => value,
+        ScalingMetric::CpuUsage => figures::number(told, value, figures::MEAN),
+        ScalingMetric::QueueDepth => figures::number(told, value, figures::PERCENTILE),
+    }
 }
 
 fn decide_conditions(decision: &Decision, younger: Option<&str>) -> Vec<Decided> {

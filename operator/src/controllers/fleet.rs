@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info};
 
 use super::StepError;
 use super::context::Context;
+use super::figures;
 use super::game_server::STALLING;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
@@ -343,7 +344,9 @@ fn compute_status(
         draining_replicas: count(&|member| member.observed.state == State::Draining),
         players: alive().map(|member| i64::from(member.observed.players())).sum(),
         capacity,
-        tick_p99: tick_us.quantile(0.99).map(microseconds),
+        tick_p99: tick_us
+            .quantile(0.99)
+            .map(|us| figures::latency(old.tick_p99.as_deref(), us, figures::PERCENTILE)),
         selector: Some(labels::fleet_selector(&fleet.name_any())),
         revision: Some(revision(fleet)),
         observed_generation: generation,
@@ -400,15 +403,6 @@ fn decide_failed(reason: &'static str, failure: String) -> Vec<Decided> {
         Decided::new(types::READY, false, reason, failure.clone()),
         Decided::new(types::STALLED, true, reason, failure),
     ]
-}
-
-/// `850us`, `1.5ms`, `12ms`.
-pub(crate) fn microseconds(us: u64) -> String {
-    match us {
-        0..1000 => format!("{us}us"),
-        1000..10_000 => format!("{}.{}ms", us / 1000, us % 1000 / 100),
-        _ => format!("{}ms", us / 1000),
-    }
 }
 
 #[cfg(test)]
@@ -480,12 +474,5 @@ mod tests {
         );
         assert_eq!(news(&status(19, 0), &status(20, 0)), News::Transition);
         assert_eq!(news(&status(20, 1), &status(20, 2)), News::Figure);
-    }
-
-    #[test]
-    fn durations_are_short_and_keep_two_digits() {
-        for (us, text) in [(0, "0us"), (850, "850us"), (1536, "1.5ms"), (12_288, "12ms")] {
-            assert_eq!(microseconds(us), text);
-        }
     }
 }

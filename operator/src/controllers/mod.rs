@@ -5,6 +5,7 @@
 mod authority;
 mod auto_scaler;
 mod context;
+mod figures;
 mod fleet;
 mod game_server;
 mod horizontal;

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::StepError;
 use super::context::Context;
-use super::fleet::microseconds;
+use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 
@@ -123,7 +123,9 @@ fn compute_status(
             .map(|live| i64::from(live.facts.capacity))
             .sum(),
         servers,
-        mean_input_latency: latency.mean().map(microseconds),
+        mean_input_latency: latency
+            .mean()
+            .map(|us| figures::latency(old.mean_input_latency.as_deref(), us, figures::MEAN)),
         zones_covered: Some(format!("{covered}/{}", zones.len())),
         operator_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         observed_generation: generation,

@@ -2,28 +2,33 @@
 
 use super::{World, ours};
 use crate::controllers::{StepError, auto_scaler, horizontal};
-use gameserver_contract::Phase;
+use gameserver_contract::{HistogramDelta, Phase, Report};
 use kube::Resource;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 const HORIZONTAL: &str = "/apis/autoscaling/v2/namespaces/games/horizontalpodautoscalers/web";
 
 impl World {
     /// A scaler of `arena` that adds a server above five players each, made at this second.
     fn put_scaler(&mut self, second: u32) {
+        self.put_scaler_by(
+            second,
+            &json!({ "metric": "player_count", "upThreshold": 5, "downThreshold": 1 }),
+        );
+    }
+
+    fn put_scaler_by(&mut self, second: u32, policy: &Value) {
         let scaler = json!({
             "apiVersion": "cranewing.dev/v1alpha1", "kind": "AutoScaler",
             "metadata": {
                 "name": "arena", "namespace": "games", "uid": "s-1", "generation": 1,
                 "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
             },
-            "spec": {
-                "fleet": "arena", "min": 1, "max": 5,
-                "policies": [{ "metric": "player_count", "upThreshold": 5, "downThreshold": 1 }],
-            },
+            "spec": { "fleet": "arena", "min": 1, "max": 5, "policies": [policy] },
         });
         self.put(&ours("autoscalers", "arena"), &scaler);
     }
@@ -79,6 +84,47 @@ async fn a_settled_scaler_makes_no_request() {
         world.reconcile_scaler().await.unwrap();
     }
     assert_eq!(world.api.take_seen(), []);
+}
+
+#[tokio::test]
+async fn a_figure_that_only_jitters_makes_no_request() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_scaler_by(0, &json!({ "metric": "cpu_usage", "upThreshold": 90, "downThreshold": 10 }));
+    let cpu = |cpu_millis| Report { phase: Phase::Ready, players: 3, cpu_millis, ..Report::default() };
+    world.tell("arena-0", &cpu(50));
+    world.reconcile_scaler().await.unwrap();
+    world.api.take_seen();
+    for cpu_millis in [52, 47, 55] {
+        world.wait(Duration::from_secs(5));
+        world.tell("arena-0", &cpu(cpu_millis));
+        world.reconcile_scaler().await.unwrap();
+    }
+    assert_eq!(world.api.take_seen(), []);
+    world.wait(Duration::from_secs(5));
+    world.tell("arena-0", &cpu(70));
+    world.reconcile_scaler().await.unwrap();
+    assert_eq!(world.api.take_briefs(), ["PATCH autoscalers/arena/status"]);
+}
+
+#[tokio::test]
+async fn each_metric_is_what_the_servers_report() {
+    // of twenty ticks one had a queue of eight and the rest of one: p95 is one; of ten, eight
+    let queue = |ticks: u32| HistogramDelta { buckets: vec![(0, ticks), (5, 1)], sum: 0 };
+    let ready = |report: Report| Report { phase: Phase::Ready, ..report };
+    for (metric, report, value) in [
+        ("player_count", Report { players: 7, ..Report::default() }, 7),
+        // the pod asks for 100 thousandths of a core unless its template asks for others
+        ("cpu_usage", Report { cpu_millis: 50, ..Report::default() }, 50),
+        ("queue_depth", Report { queue_depth: queue(19), ..Report::default() }, 1),
+        ("queue_depth", Report { queue_depth: queue(9), ..Report::default() }, 8),
+    ] {
+        let mut world = World::with_running_fleet(1).await;
+        world.put_scaler_by(0, &json!({ "metric": metric, "upThreshold": value, "downThreshold": 0 }));
+        world.tell("arena-0", &ready(report));
+        world.reconcile_scaler().await.unwrap();
+        let scaler = world.api.get(&ours("autoscalers", "arena")).unwrap();
+        assert_eq!(scaler["status"]["policies"][0]["value"], value, "{metric}");
+    }
 }
 
 #[tokio::test]

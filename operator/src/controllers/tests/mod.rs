@@ -178,9 +178,14 @@ impl World {
     }
 
     fn report(&self, name: &str, phase: Phase, players: u32) {
+        self.tell(name, &report(phase, players));
+    }
+
+    /// What the server reports.
+    fn tell(&self, name: &str, report: &Report) {
         let uid = self.server(name).uid().unwrap();
         let stream = (uid.as_str(), self.numbers[&uid]);
-        self.context.live.report(self.context.clock.elapsed(), stream, &report(phase, players));
+        self.context.live.report(self.context.clock.elapsed(), stream, report);
     }
 
     /// The server's word that this drain is complete.

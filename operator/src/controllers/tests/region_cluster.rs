@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::controllers::region_cluster;
-use gameserver_contract::Phase;
+use gameserver_contract::{HistogramDelta, Phase, Report};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
 use std::sync::Arc;
@@ -53,6 +53,33 @@ async fn a_region_tells_its_players_servers_health_and_zones() {
     world.report("arena-1", Phase::Ready, 4);
     world.reconcile_region().await;
     assert_eq!(world.api.take_seen(), [], "settled");
+}
+
+#[tokio::test]
+async fn latencies_of_players_who_play_on_make_no_request() {
+    let mut world = World::with_running_fleet(1).await;
+    world.put_region("kr");
+    world.wait(Duration::from_secs(5)); // what made the Fleet is written
+    let at = |us: u64| Report {
+        phase: Phase::Ready,
+        players: 3,
+        tick_us: HistogramDelta { buckets: vec![(13, 9), (14, 1)], sum: 10 * us },
+        input_latency_us: HistogramDelta { buckets: vec![(27, 10)], sum: 10 * us },
+        ..Report::default()
+    };
+    world.tell("arena-0", &at(10_000));
+    world.reconcile_region().await;
+    world.reconcile_fleet().await.unwrap();
+    let region = world.api.get(REGION).unwrap();
+    assert_eq!(region["status"]["meanInputLatency"], "10ms");
+    world.api.take_seen();
+    for us in [10_900, 9100, 11_400] {
+        world.wait(Duration::from_secs(61));
+        world.tell("arena-0", &at(us));
+        world.reconcile_region().await;
+        world.reconcile_fleet().await.unwrap();
+    }
+    assert_eq!(world.api.take_seen(), []);
 }
 
 #[tokio::test]
