@@ -53,11 +53,11 @@ pub(crate) struct Args {
     /// What `--once` prints
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    #[command(flatten, next_help_heading = "On clusters that exist")]
-    foreign: foreign::Args,
     /// Players over all regions
     #[arg(long, default_value_t = PLAYERS)]
     players: u32,
+    #[command(flatten, next_help_heading = "On clusters that exist")]
+    foreign: foreign::Args,
 }
 
 /// `cargo xtask status`
@@ -78,8 +78,8 @@ impl Default for Args {
             nodes: 1,
             once: true,
             output: Output::Text,
-            foreign: foreign::Args::default(),
             players: PLAYERS,
+            foreign: foreign::Args::default(),
         }
     }
 }
