@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkout::Checkout;
 use crate::clock;
-use crate::down;
 use crate::engine::Surroundings;
+use crate::marked;
 use crate::process;
 use crate::state::{Region, State};
 
@@ -83,7 +83,7 @@ pub(crate) fn start(
     players: u32,
     program: &Path,
 ) -> Result<()> {
-    down::end_marked(&checkout.instance, &["bots"]);
+    marked::end(&checkout.instance, &["bots"]);
     // a copy, so that compiling anew does not touch what runs
     let own = checkout.state().join("bots");
     fs::copy(program, &own).with_context(|| format!("failed to copy {}", program.display()))?;

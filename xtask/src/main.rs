@@ -18,6 +18,7 @@ mod engine;
 mod foreign;
 mod images;
 mod lock;
+mod marked;
 mod node_image;
 mod observe;
 mod packages;

@@ -11,7 +11,15 @@ use crate::cluster::kubectl;
 use crate::engine::Surroundings;
 use crate::process;
 use crate::state::{Region, State};
-use crate::up::Output;
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
 
 /// All regions of an instance at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -22,6 +22,11 @@ pub(crate) struct Region {
     pub(crate) context: Option<String>,
 }
 
+/// Their ids, as in a sentence.
+pub(crate) fn ids(regions: &[Region]) -> String {
+    regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// Everything that was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {

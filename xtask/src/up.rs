@@ -15,11 +15,11 @@ use crate::foreign;
 use crate::images::Images;
 use crate::lock::Lock;
 use crate::node_image;
-use crate::observe::{self, Overview};
+use crate::observe::{self, Output, Overview};
 use crate::packages;
 use crate::process;
 use crate::progress::{Progress, seconds};
-use crate::state::{Region, State};
+use crate::state::{State, ids};
 use crate::tools::{self, Tools};
 use crate::view;
 
@@ -28,15 +28,6 @@ const PLAYERS_LIMIT: Duration = Duration::from_secs(180);
 
 /// Players over all regions, if nobody says otherwise.
 const PLAYERS: u32 = 600;
-
-/// How something is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
 
 /// `cargo xtask up`
 #[derive(Debug, clap::Args)]
@@ -267,9 +258,4 @@ fn keep_shape(checkout: &Checkout, planned: &State) -> Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-/// Their ids, as in a sentence.
-pub(crate) fn ids(regions: &[Region]) -> String {
-    regions.iter().map(|region| region.id.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -14,6 +14,7 @@ use crate::cluster::{self, kubectl};
 use crate::deploy;
 use crate::down;
 use crate::engine::{Engine, Surroundings};
+use crate::marked;
 use crate::process;
 use crate::progress::Progress;
 use crate::state::{Region, State};
@@ -50,7 +51,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     down::remove(checkout, |_| ())?;
     let progress = Progress::new();
     let (surroundings, state, _) = up::bring_up(checkout, &up::Args::default(), &progress)?;
-    down::end_marked(&checkout.instance, &["bots"]);
+    marked::end(&checkout.instance, &["bots"]);
     let region = state.regions.first().context("there is no region")?;
     quiet(&surroundings, region)?;
     let file = checkout.state().join("fleet.yaml");
