@@ -12,6 +12,7 @@ pub mod host_ports;
 pub mod lease;
 pub mod probes;
 pub mod region;
+pub mod regions;
 pub mod rolling;
 pub mod scale;
 pub mod server_state;
