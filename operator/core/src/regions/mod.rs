@@ -5,6 +5,7 @@
 
 mod id;
 pub mod membership;
+pub mod shares;
 pub mod view;
 
 pub use id::{InvalidRegionId, REGION_ID_LEN_MAX, RegionId};
