@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
-use crate::reports::endpoint::{Endpoint, Limits};
+use crate::reports::endpoint::{self, Endpoint};
 use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -87,7 +87,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
         replicas: watch_replicas(&client, &args, serving),
-        limits: Limits::default(),
+        limits: endpoint::LIMITS,
         metrics: metrics.clone(),
         clock,
     };

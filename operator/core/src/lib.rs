@@ -13,6 +13,8 @@ pub mod lease;
 pub mod probes;
 pub mod region;
 pub mod regions;
+pub mod responder;
 pub mod rolling;
+pub mod round_trip;
 pub mod scale;
 pub mod server_state;

@@ -1,7 +1,9 @@
 //! What every controller stands on.
 
+pub(crate) mod accept;
 pub(crate) mod admin;
 pub(crate) mod clock;
+pub(crate) mod frame;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod patience;
