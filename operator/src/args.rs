@@ -5,6 +5,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use operator_core::authority::{Terms, TermsError};
 use operator_core::host_ports::PortRange;
+use operator_core::regions::{InvalidRegionId, RegionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +26,12 @@ pub enum Command {
     Crd,
     /// Print the seccomp profile of game servers, or keep it on a node.
     Seccomp(SeccompArgs),
-    /// Run the controllers and the report endpoint.
+    /// Run the controllers, the report endpoint and the links to other regions.
     Run(Box<RunArgs>),
+    /// Answer the probes by which other regions see that this one is there.
+    Responder(ResponderArgs),
+    /// Make regions known to each other, so that they act as one; or take one out.
+    Region(RegionArgs),
 }
 
 /// Settings of `operator seccomp`.
@@ -40,12 +45,90 @@ pub struct SeccompArgs {
     pub log_format: LogFormat,
 }
 
+/// Settings of `operator responder`.
+#[derive(Clone, Debug, Parser)]
+pub struct ResponderArgs {
+    /// UDP address to answer at.
+    #[arg(long, env = "CRANEWING_RESPONDER_LISTEN", default_value = "0.0.0.0:7443")]
+    pub listen: SocketAddr,
+    /// Form of the logs.
+    #[arg(long, env = "CRANEWING_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Settings of `operator region`.
+#[derive(Clone, Debug, Parser)]
+pub struct RegionArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RegionCommand,
+}
+
+/// What to do with regions.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RegionCommand {
+    /// Tell each of these regions' clusters how the others are reached and by which keys they are known.
+    ///
+    /// Nothing changes for a pair that knows each other already, so it can be repeated: after a region has come, a key or an
+    /// address has changed, or a cluster did not answer.
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join {
+        /// Clusters of all regions that are to act as one.
+        #[command(flatten)]
+        clusters: Clusters,
+        /// Address by which others reach a region's links, instead of its Service's: `kr=link.kr.example:8444`. Repeatable.
+        #[arg(long = "address", value_name = "REGION=HOST:PORT", value_parser = parse_pair)]
+        addresses: Vec<(RegionId, String)>,
+    },
+    /// Take a region out: the others forget it, and it forgets them.
+    #[command(after_help = LEAVE_EXAMPLES)]
+    Leave {
+        /// The region that leaves.
+        #[arg(long, value_name = "REGION")]
+        region: RegionId,
+        /// Clusters of the regions that stay, and of the one that leaves, if it is still there.
+        #[command(flatten)]
+        clusters: Clusters,
+    },
+    /// Show what each region's cluster knows of the others.
+    #[command(after_help = LIST_EXAMPLES)]
+    List {
+        /// Clusters to ask.
+        #[command(flatten)]
+        clusters: Clusters,
+    },
+}
+
+const JOIN_EXAMPLES: &str = "Examples:
+  operator region join --context kr --context jp --context sg
+  operator region join --kubeconfig kr=kr.yaml --kubeconfig jp=jp.yaml
+  operator region join --context kr --context jp --address kr=link.example:8444";
+const LEAVE_EXAMPLES: &str = "Examples:
+  operator region leave --region jp --context kr --context jp --context sg
+  operator region leave --region jp --context kr --context sg    # jp's cluster is gone";
+const LIST_EXAMPLES: &str = "Examples:
+  operator region list --context kr --context jp --context sg";
+
+/// Clusters to reach.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Clusters {
+    /// Context of the kubeconfig that `KUBECONFIG` names. Repeatable.
+    #[arg(long = "context", value_name = "CONTEXT", required_unless_present = "kubeconfigs")]
+    pub contexts: Vec<String>,
+    /// File whose current context is the cluster of that region. Repeatable.
+    #[arg(long = "kubeconfig", value_name = "REGION=PATH", value_parser = parse_pair)]
+    pub kubeconfigs: Vec<(RegionId, String)>,
+    /// Namespace of the operator in each of them.
+    #[arg(long, default_value = "cranewing-system")]
+    pub namespace: String,
+}
+
 /// Settings of `operator run`.
 #[derive(Clone, Debug, Parser)]
 pub struct RunArgs {
     /// regionId of the region that this cluster is, such as `kr`.
     #[arg(long, env = "CRANEWING_REGION_ID")]
-    pub region_id: String,
+    pub region_id: RegionId,
     /// Namespace that the operator runs in.
     #[arg(long, env = "CRANEWING_NAMESPACE", help_heading = "Identity")]
     pub namespace: String,
@@ -90,6 +173,13 @@ pub struct RunArgs {
     #[arg(long, env = "CRANEWING_REPORT_CERTIFICATE_LIFETIME", default_value = "24h", value_parser = parse_duration, help_heading = "Reports")]
     pub report_certificate_lifetime: Duration,
 
+    /// Address of the link endpoint, which other regions' operators read.
+    #[arg(long, env = "CRANEWING_LINK_LISTEN", default_value = "0.0.0.0:8444", help_heading = "Regions")]
+    pub link_listen: SocketAddr,
+    /// UDP port of the responders on the nodes of this region, which other regions are told; without it there are none.
+    #[arg(long, env = "CRANEWING_RESPONDER_PORT", help_heading = "Regions")]
+    pub responder_port: Option<u16>,
+
     /// Address of `/metrics`, `/livez` and `/readyz`.
     #[arg(long, env = "CRANEWING_ADMIN_LISTEN", default_value = "0.0.0.0:8080", help_heading = "Telemetry")]
     pub admin_listen: SocketAddr,
@@ -131,6 +221,13 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Reads `kr=something`.
+fn parse_pair(text: &str) -> Result<(RegionId, String), String> {
+    let (region, value) =
+        text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or("REGION=VALUE")?;
+    Ok((region.parse().map_err(|error: InvalidRegionId| error.to_string())?, value.to_owned()))
 }
 
 /// Reads `365d`, `24h`, `90m`, `300s`.
@@ -208,6 +305,14 @@ mod tests {
         assert_eq!(parse_port_range("7000-7999"), Ok(PortRange { first: 7000, last: 7999 }));
         for bad in ["7000", "7999-7000", "0-10", "a-b", "70000-70001", ""] {
             assert!(parse_port_range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_region_names_it_first() {
+        assert_eq!(parse_pair("kr=a=b:1"), Ok(("kr".parse().unwrap(), "a=b:1".to_owned())));
+        for bad in ["", "kr", "kr=", "=a", "KR=a"] {
+            assert!(parse_pair(bad).is_err(), "{bad}");
         }
     }
 }

@@ -4,15 +4,20 @@
 //! - `about`: whom a line of the log is about.
 //! - `runtime`: tasks, watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
+//! - `links`: what the operators of several regions say to each other, on every replica.
 //! - `controllers`: one room a kind; they run on the leader only.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.
+//! - `responder`: answers the probes of other regions; `region`: makes regions known to each other.
 
 mod about;
 pub mod args;
 mod controllers;
+mod links;
 #[cfg(test)]
 mod mock_api;
+pub mod region;
 mod reports;
+pub mod responder;
 mod run;
 mod runtime;
 pub mod seccomp;

@@ -8,5 +8,7 @@ fn main() -> anyhow::Result<()> {
         Command::Crd => operator::print_crds(&mut std::io::stdout().lock()),
         Command::Seccomp(args) => operator::seccomp::run(&args, &mut std::io::stdout().lock()),
         Command::Run(args) => operator::run(*args),
+        Command::Responder(args) => operator::responder::run(&args),
+        Command::Region(args) => operator::region::run(args.command, &mut std::io::stdout().lock()),
     }
 }

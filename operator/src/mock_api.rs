@@ -151,7 +151,7 @@ impl Table {
         let Seen { method, path, body } = seen;
         let found = self.objects.get(path);
         match method.as_str() {
-            "GET" => found.map_or((404, Value::Null), |found| (200, found.clone())),
+            "GET" => found.map_or_else(|| self.list(path), |found| (200, found.clone())),
             "POST" => {
                 let name = body["metadata"]["name"].as_str().unwrap_or("generated");
                 let path = format!("{path}/{name}");
@@ -178,6 +178,14 @@ impl Table {
             "DELETE" => self.objects.remove(path).map_or((404, Value::Null), |gone| (200, gone)),
             _ => (405, Value::Null),
         }
+    }
+
+    /// What lies below this path; nothing is no list, but a path that is not known.
+    fn list(&self, path: &str) -> (u16, Value) {
+        let below = |of: &String| of.rsplit_once('/').is_some_and(|(parent, _)| parent == path);
+        let items: Vec<&Value> =
+            self.objects.iter().filter(|(of, _)| below(of)).map(|(_, object)| object).collect();
+        if items.is_empty() { (404, Value::Null) } else { (200, json!({ "metadata": {}, "items": items })) }
     }
 
     /// A status is replaced, as its only manager's apply does; anything else is merged.

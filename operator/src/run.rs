@@ -23,7 +23,8 @@ use tracing::info;
 
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
-use crate::reports::endpoint::{Endpoint, Limits};
+use crate::links::{Links, Setup};
+use crate::reports::endpoint::{self, Endpoint};
 use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -57,11 +58,12 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let clock = Clock::start();
     let metrics = Metrics::new().context("failed to make the metrics")?;
     let client = connect(&metrics).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), region = args.region_id, "the operator starts");
+    info!(version = env!("CARGO_PKG_VERSION"), region = %args.region_id, "the operator starts");
 
     // Listeners first: a port that is taken must be known before anything else happens.
     let admin_listener = bind(args.admin_listen, "admin").await?;
     let report_listener = bind(args.report_listen, "report").await?;
+    let link_listener = bind(args.link_listen, "link").await?;
     let when = (args.report_terms()?, clock.unix());
     let trust = Arc::new(Trust::open(client.clone(), &args.namespace, when, metrics.clone()).await?);
     let acceptor = TlsAcceptor::from(trust.server_config()?);
@@ -87,7 +89,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
         replicas: watch_replicas(&client, &args, serving),
-        limits: Limits::default(),
+        limits: endpoint::LIMITS,
         metrics: metrics.clone(),
         clock,
     };
@@ -96,14 +98,17 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let authorities = watch_authorities(&client, &args, serving);
     serving
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
+    let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
+    let links = Arc::new(Links::new(args.region_id, regions, nodes, metrics.clone(), clock));
+    let registered = links.start(setup_of_links(&client, &args, link_listener), serving).await?;
     serving.spawn("the look for silent servers", |stop| {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
     });
 
-    let shared = Shared { args, client, stores, live, keys, trust, report_endpoint, metrics, clock };
+    let shared = Shared { args, client, stores, live, keys, trust, links, report_endpoint, metrics, clock };
     let stopped = tokio::select! {
         stopped = groups.until_stopped(&mut signals) => Some(stopped),
-        () = wait_for_lists(&shared.stores) => None,
+        () = wait_until_warm(&shared, registered) => None,
     };
     let stopped = if let Some(stopped) = stopped {
         stopped
@@ -139,6 +144,7 @@ impl Groups {
             namespace: shared.args.namespace.clone(),
             lease: shared.args.lease.clone(),
             identity: shared.args.pod_name.clone(),
+            pulse: Arc::clone(&shared.links.pulse),
             clock: shared.clock,
         };
         self.lease.spawn("the lease", |stop| candidate.run(leads, stop).map(Ok));
@@ -176,6 +182,17 @@ async fn connect(metrics: &Metrics) -> anyhow::Result<Client> {
     let builder = ClientBuilder::try_from(config).context("failed to make a client")?;
     // The wait is outermost: a request counts as a write even if its answer never comes.
     Ok(builder.with_layer(&WriteAccount(metrics.api_writes.clone())).with_layer(&answer_in_time()).build())
+}
+
+fn setup_of_links<'a>(client: &'a Client, args: &'a RunArgs, listener: TcpListener) -> Setup<'a> {
+    let (namespace, responder_port) = (args.namespace.as_str(), args.responder_port);
+    Setup { client, namespace, responder_port, recorder: recorder(client, args), listener }
+}
+
+/// Who Events come from.
+fn recorder(client: &Client, args: &RunArgs) -> Recorder {
+    let instance = Some(args.pod_name.clone());
+    Recorder::new(client.clone(), Reporter { controller: "cranewing-operator".to_owned(), instance })
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
@@ -257,8 +274,10 @@ async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, st
     }
 }
 
-async fn wait_for_lists(stores: &Stores) {
-    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal } = stores;
+/// Every watch has its list, and every peer is read or silent.
+async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
+    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal } =
+        &shared.stores;
     // An error means that the watch ended, which happens only when the operator stops.
     let _all = tokio::join!(
         fleets.store().wait_until_ready(),
@@ -268,6 +287,7 @@ async fn wait_for_lists(stores: &Stores) {
         pods.store().wait_until_ready(),
         nodes.store().wait_until_ready(),
         horizontal.store().wait_until_ready(),
+        shared.links.settle(registered),
     );
 }
 
@@ -278,6 +298,7 @@ struct Shared {
     live: Arc<LiveServers>,
     keys: Arc<FleetKeys>,
     trust: Arc<Trust>,
+    links: Arc<Links>,
     report_endpoint: String,
     metrics: Metrics,
     clock: Clock,
@@ -309,29 +330,24 @@ async fn lead(
 
 impl Shared {
     fn context(&self) -> Context {
-        let reporter = Reporter {
-            controller: "cranewing-operator".to_owned(),
-            instance: Some(self.args.pod_name.clone()),
-        };
-        Context::new(self, reporter)
+        Context::new(self, recorder(&self.client, &self.args))
     }
 }
 
 impl Context {
-    fn new(shared: &Shared, reporter: Reporter) -> Self {
+    fn new(shared: &Shared, recorder: Recorder) -> Self {
         let (client, trust) = (&shared.client, &shared.trust);
         let bundles = Arc::new(Bundles::new(client.clone(), Arc::clone(trust)));
         let rotation =
             Rotation::new(client.clone(), &shared.args.namespace, Arc::clone(trust), Arc::clone(&bundles));
         Self {
             client: shared.client.clone(),
-            region_id: shared.args.region_id.clone(),
             stores: shared.stores.clone(),
             live: Arc::clone(&shared.live),
             keys: Arc::clone(&shared.keys),
             pods: controllers::PodDefaults {
                 image: shared.args.gameserver_image.clone(),
-                region_id: shared.args.region_id.clone(),
+                region_id: shared.args.region_id.to_string(),
                 report_endpoint: shared.report_endpoint.clone(),
                 seccomp_profile: shared.args.seccomp_profile.clone(),
             },
@@ -341,7 +357,8 @@ impl Context {
             pace: controllers::Pace::default(),
             placements: controllers::Placements::default(),
             scale_times: controllers::ScaleTimes::default(),
-            recorder: Recorder::new(shared.client.clone(), reporter),
+            links: Arc::clone(&shared.links),
+            recorder,
             metrics: shared.metrics.clone(),
             clock: shared.clock,
             leading_since: shared.live.awake(shared.clock.elapsed()),

@@ -112,12 +112,13 @@ pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: 
     Overview { instance: checkout.instance.clone(), regions }
 }
 
-/// Every resource of ours in a region.
+/// Every resource of ours in a region, whose home it is.
 pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<Vec<Resource>> {
     let query = [
         "get",
         "gameservers,fleets,autoscalers,regionclusters",
         "--all-namespaces",
+        "--selector=!cranewing.dev/home",
         "--output=json",
         "--request-timeout=5s",
     ];

@@ -20,6 +20,10 @@ pub mod types {
     pub const SCALING_LIMITED: &str = "ScalingLimited";
     /// A region has a node in each of its zones.
     pub const ZONES_COVERED: &str = "ZonesCovered";
+    /// A region is read from here; of the region itself: a majority of the registered regions reads it.
+    pub const CONNECTED: &str = "Connected";
+    /// The object's home is another region's cluster, and nothing follows from it here.
+    pub const NOT_HOME: &str = "NotHome";
 }
 
 /// Reasons, CamelCase as the API conventions ask.
@@ -68,6 +72,8 @@ pub mod reasons {
     pub const AT_MAXIMUM: &str = "AtMaximum";
     /// A zone has no node.
     pub const ZONE_WITHOUT_NODE: &str = "ZoneWithoutNode";
+    /// The home of an object is another region.
+    pub const OTHER_REGION: &str = "OtherRegion";
 }
 
 /// A condition as decided, before it is merged with what the object carries.

@@ -15,6 +15,17 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].
 pub const MANAGED_BY_OPERATOR: &str = "cranewing-operator";
 
+/// Secret in the operator's namespace: the key by which this region proves itself to others.
+pub const LINK_SECRET: &str = "cranewing-link";
+/// Service in the operator's namespace by which other regions reach this one's operators.
+pub const LINK_SERVICE: &str = "cranewing-link";
+/// Label on Secrets in the operator's namespace: regionId of the region whose addresses and keys they hold.
+pub const PEER: &str = "cranewing.dev/peer";
+/// Label on the copy of another region's object: regionId of its home.
+pub const HOME: &str = "cranewing.dev/home";
+/// Annotation on the copy of another region's RegionCluster: addresses of that region's responders, comma separated.
+pub const RESPONDERS: &str = "cranewing.dev/responders";
+
 /// Well-known node label with the zone's name.
 pub const NODE_ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -39,6 +50,11 @@ pub fn fleet_secret_name(fleet: &str) -> String {
 /// Name of the Secret that holds the key of a GameServer without a Fleet. No Fleet's Secret can have such a name.
 pub fn server_secret_name(game_server: &str) -> String {
     format!("{game_server}-server-key")
+}
+
+/// Name of the Secret that holds a peer's addresses and keys.
+pub fn peer_secret_name(region_id: &str) -> String {
+    format!("cranewing-peer-{region_id}")
 }
 
 /// Label selector that matches the Pods of a Fleet, as the scale subresource publishes it.

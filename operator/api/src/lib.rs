@@ -25,7 +25,8 @@ pub use game_server::{
     PortProtocol, PortStatus,
 };
 pub use region_cluster::{
-    RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, ServerCounts, ZoneStatus,
+    RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips, RegionStanding,
+    ServerCounts, ZoneStatus,
 };
 
 /// API group of all kinds.

@@ -2,7 +2,7 @@
 
 #![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,16 @@ use std::collections::BTreeMap;
     doc = "A region: one Kubernetes cluster with its zones and bounds.",
     printcolumn(name = "Region", type_ = "string", json_path = ".spec.regionId"),
     printcolumn(name = "Display-Name", type_ = "string", json_path = ".spec.displayName", priority = 1),
+    printcolumn(name = "Standing", type_ = "string", json_path = ".status.standing"),
     printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
     printcolumn(name = "Players", type_ = "integer", json_path = ".status.players"),
     printcolumn(name = "Servers", type_ = "integer", json_path = ".status.servers.total"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.servers.ready"),
     printcolumn(name = "Latency", type_ = "string", json_path = ".status.meanInputLatency"),
+    printcolumn(name = "Round-Trip", type_ = "integer", json_path = ".status.roundTrips.link"),
+    printcolumn(name = "Headroom", type_ = "integer", json_path = ".status.headroom", priority = 1),
+    printcolumn(name = "Seen-By", type_ = "string", json_path = ".status.seenBy", priority = 1),
+    printcolumn(name = "Heartbeat", type_ = "date", json_path = ".status.lastHeartbeat", priority = 1),
     printcolumn(name = "Zones", type_ = "string", json_path = ".status.zonesCovered"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.operatorVersion"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -85,10 +90,26 @@ const fn default_players_per_server() -> i32 {
     1000
 }
 
-/// What a region's own operator knows of it. Live figures are rounded and written at most each five seconds.
+/// What is known of a region: its own operator's figures, and on the copy in another region's cluster how that one reaches
+/// it. Live figures are rounded and written at most each five seconds.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RegionClusterStatus {
+    /// Of the region itself Member or Isolated; on the copy in another region Connected, Unreachable, Degraded, Isolated or
+    /// Gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<RegionStanding>,
+    /// On a copy: when the region was last heard. It is written along with other changes and when the link is lost, never by
+    /// itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat: Option<Time>,
+    /// On a copy: regions that say that they read this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub seen_by: Vec<String>,
+    /// On a copy: median round trips to the region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trips: Option<RegionRoundTrips>,
     /// Healthy, Degraded or Unhealthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<RegionHealth>,
@@ -96,6 +117,8 @@ pub struct RegionClusterStatus {
     pub players: i64,
     /// Players that fit on Ready servers.
     pub capacity: i64,
+    /// Players that still fit on them.
+    pub headroom: i64,
     /// Game servers by state.
     pub servers: ServerCounts,
     /// Mean time from the arrival of an input to the state that acknowledges it, over the last minute, such as `8ms`.
@@ -114,9 +137,52 @@ pub struct RegionClusterStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, ZonesCovered.
+    /// Ready, ZonesCovered; Connected where another region is registered; NotHome on another region's object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// How a region stands among the registered ones.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegionStanding {
+    /// This region, and a majority of the registered regions reads it and is read by it.
+    Member,
+    /// It is read.
+    Connected,
+    /// It is not read from here, and no majority says more: nothing is placed there from here.
+    Unreachable,
+    /// A majority does not read it and some still reach it, or its API server is away: nothing new is placed there.
+    Degraded,
+    /// It does not see a majority: it keeps what it has and judges nobody.
+    Isolated,
+    /// A majority reaches neither its operators nor its responders.
+    Gone,
+}
+
+impl RegionStanding {
+    /// Name in columns, reasons and Events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "Member",
+            Self::Connected => "Connected",
+            Self::Unreachable => "Unreachable",
+            Self::Degraded => "Degraded",
+            Self::Isolated => "Isolated",
+            Self::Gone => "Gone",
+        }
+    }
+}
+
+/// Median round trips in milliseconds. A figure stays until it is off by more than a fifth and more than 2.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegionRoundTrips {
+    /// Between the operators, over the last 31 questions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<i32>,
+    /// To the nearest responder, over its last 31 answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp: Option<i32>,
 }
 
 /// How a region is.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
@@ -162,7 +163,7 @@ async fn decide_and_scale(
         let reason = if direction == "up" { "ScaledUp" } else { "ScaledDown" };
         // No two changes are of one version of the Fleet.
         let changed = ObjectReference { resource_version: fleet.resource_version(), ..fleet.object_ref(&()) };
-        context.event_of_change(&scaler.object_ref(&()), changed, reason, note).await;
+        context.event_of_change(&scaler.object_ref(&()), changed, (EventType::Normal, reason, note)).await;
     }
     let younger = horizontals_beside(context, scaler).first().map(|younger| younger.name_any());
     Ok(Some(Outcome::Decided { replicas, figures, decision, younger }))

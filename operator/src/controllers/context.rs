@@ -20,6 +20,7 @@ use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
+use crate::links::Links;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
 use crate::reports::trust::{Bundles, Rotation};
@@ -42,7 +43,6 @@ pub(crate) struct Stores {
 /// What controllers share for as long as this replica leads.
 pub(crate) struct Context {
     pub(crate) client: Client,
-    pub(crate) region_id: String,
     pub(crate) stores: Stores,
     pub(crate) live: Arc<LiveServers>,
     pub(crate) keys: Arc<FleetKeys>,
@@ -50,6 +50,7 @@ pub(crate) struct Context {
     pub(crate) ports: HostPortLedger,
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) rotation: Rotation,
+    pub(crate) links: Arc<Links>,
     pub(crate) pace: Pace,
     pub(crate) placements: Placements,
     pub(crate) scale_times: ScaleTimes,
@@ -112,10 +113,9 @@ impl Context {
         &self,
         object: &ObjectReference,
         changed: ObjectReference,
-        reason: &str,
-        note: String,
+        event: (EventType, &str, String),
     ) {
-        self.publish(object, Some(changed), (EventType::Normal, reason, note)).await;
+        self.publish(object, Some(changed), event).await;
     }
 
     async fn publish(

@@ -16,6 +16,7 @@ mod placements;
 mod pod;
 mod probes;
 mod region_cluster;
+mod region_copies;
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +95,7 @@ pub(crate) async fn run(context: Arc<Context>) {
     tokio::join!(
         authority::run(&context),
         region_cluster::export_figures(&context),
+        region_copies::run(&context),
         control(
             "GameServer",
             &context,

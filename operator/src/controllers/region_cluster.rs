@@ -1,4 +1,4 @@
-//! RegionCluster: how the region that this operator runs in is (A2, A3).
+//! RegionCluster: how the region that this operator runs in is (A2, A3), and how it sees the others.
 
 use gameserver_contract::Histogram;
 use k8s_openapi::api::core::v1::Node;
@@ -17,9 +17,12 @@ use super::context::Context;
 use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
+use super::region_copies::{self, Home, home_of};
+use crate::links::{Look, is_ready};
+use crate::reports::live::Snapshot;
 
-/// How often the region is looked at.
-const PERIOD: Duration = Duration::from_secs(2);
+/// How often a region is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +37,28 @@ impl StepError for Error {
     }
 }
 
-/// observe -> judge -> status. Another region's object is left to its own operator.
+/// observe -> judge -> status. Of another region's object only the copy that we made has more than a condition.
 pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>) -> Result<Action, Error> {
-    if region.spec.region_id != context.region_id || region.metadata.deletion_timestamp.is_some() {
+    if region.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     // observe (no client required)
-    let observed = observe_all(&context);
+    let look = context.links.look(context.clock.elapsed());
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
-    let new = compute_status(&context, &region, &observed, &old);
-    let news = if old.health != new.health || !stand_alike(&old.conditions, &new.conditions) {
+    let new = match home_of(&region, context.links.me) {
+        Home::Here => compute_status(&context, &region, (&observe_all(&context), &look), &old),
+        Home::CopiedFrom(home) => match (look.known.get(&home), look.judgements.get(&home)) {
+            (Some(known), Some(judgement)) => {
+                region_copies::compute_status(&context.clock.wall(), &region, (known, judgement), &old)
+            }
+            // No longer registered: the copy goes.
+            _ => return Ok(Action::requeue(PERIOD)),
+        },
+        Home::Elsewhere => region_copies::inert(&context.clock.wall(), &region, &old),
+    };
+    let turned = old.health != new.health || old.standing != new.standing;
+    let news = if turned || !stand_alike(&old.conditions, &new.conditions) {
         News::Transition
     } else {
         News::Figure
@@ -59,6 +73,7 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
             }
             written => written.map_err(Error::Status)?,
         }
+        region_copies::tell_standing(&context, &region, (old.standing, &new)).await;
     }
     Ok(Action::requeue(PERIOD))
 }
@@ -93,7 +108,7 @@ fn count(observed: &[Observed], state: State) -> i32 {
 fn compute_status(
     context: &Context,
     region: &RegionCluster,
-    observed: &[Observed],
+    (observed, look): (&[Observed], &Look),
     old: &RegionClusterStatus,
 ) -> RegionClusterStatus {
     let servers = ServerCounts {
@@ -112,16 +127,23 @@ fn compute_status(
     for live in ready.clone().filter_map(|server| server.live.as_ref()) {
         latency.merge(&live.input_latency_us);
     }
+    let places = |of_one: &dyn Fn(&Snapshot) -> u32| {
+        let live = ready.clone().filter_map(|server| server.live.as_ref());
+        live.map(|live| i64::from(of_one(live))).sum()
+    };
     let health = judge(servers, wanted);
     let covered = zones.iter().filter(|zone| zone.nodes > 0).count();
     let generation = region.metadata.generation;
+    let own = &look.judgements[&context.links.me];
+    let mut decided = decide_conditions(health, servers, wanted, &zones);
+    // Alone there is nobody to be connected with.
+    decided.extend((!look.known.is_empty()).then(|| region_copies::decide_connected(own, true)));
     RegionClusterStatus {
+        standing: Some(region_copies::to_api(own.standing, true)),
         health: Some(health),
         players: observed.iter().map(|server| i64::from(server.players())).sum(),
-        capacity: ready
-            .filter_map(|server| server.live.as_ref())
-            .map(|live| i64::from(live.facts.capacity))
-            .sum(),
+        capacity: places(&|live| live.facts.capacity),
+        headroom: places(&|live| live.facts.capacity.saturating_sub(live.players)),
         servers,
         mean_input_latency: latency
             .mean()
@@ -129,13 +151,9 @@ fn compute_status(
         zones_covered: Some(format!("{covered}/{}", zones.len())),
         operator_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         observed_generation: generation,
-        conditions: merge_conditions(
-            &context.clock.wall(),
-            generation,
-            &old.conditions,
-            decide_conditions(health, servers, wanted, &zones),
-        ),
+        conditions: merge_conditions(&context.clock.wall(), generation, &old.conditions, decided),
         zones,
+        ..RegionClusterStatus::default()
     }
 }
 
@@ -155,12 +173,11 @@ fn judge(servers: ServerCounts, wanted: i32) -> RegionHealth {
 }
 
 fn zones_of(region: &RegionCluster, nodes: &[Arc<Node>]) -> Vec<ZoneStatus> {
-    let ready = |node: &Node| {
-        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
     let in_zone = |zone: &String| {
-        nodes.iter().filter(|node| node.labels().get(labels::NODE_ZONE) == Some(zone) && ready(node)).count()
+        nodes
+            .iter()
+            .filter(|node| node.labels().get(labels::NODE_ZONE) == Some(zone) && is_ready(node))
+            .count()
     };
     let zones = region.spec.zones.iter();
     zones

@@ -10,36 +10,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, debug, error, info, warn};
+use tracing::{Instrument, Span, debug, info};
 
-use super::frame::{FrameError, FrameReader, write_frame};
 use super::identity::{IdentityError, PodIdentity, Verifier};
 use super::keys::{FleetKeys, KeyError, SecretOf};
 use super::live::{LiveServers, ORDERS_MAX};
 use crate::about::about;
+use crate::runtime::accept::{Accept, Limits, serve_each};
 use crate::runtime::clock::Clock;
+use crate::runtime::frame::{FrameError, FrameReader, write_frame};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::telemetry::chain;
 
-/// Streams at once.
-const STREAMS_MAX: usize = 20_000;
-/// Of these, streams that have not said who they are: before a token is verified, anybody may open one, and each may cost
-/// the memory of a handshake and a hello.
-const GREETINGS_MAX: usize = 256;
+/// Streams at once; and of these, streams that have not said who they are: before a token is verified, anybody may open one,
+/// and each may cost the memory of a handshake and a hello.
+pub(crate) const LIMITS: Limits = Limits { streams: 20_000, greetings: 256 };
 /// Bytes of a hello; a token makes up most of it.
 const HELLO_BYTES_MAX: usize = 8 * 1024;
 /// Time for the TLS handshake and the hello together, and for each write.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A stream that says nothing for this long is closed; reports come each second.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Wait after a stream could not be accepted.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Time to tell a server why it is refused; a word of courtesy, so it is short.
 const COURTESY: Duration = Duration::from_secs(1);
 /// Period of reports that servers are asked for.
@@ -57,33 +53,6 @@ pub(crate) struct Endpoint {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
-}
-
-/// How many streams there may be at once; more wait where the kernel keeps those that nobody accepted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// All of them.
-    pub(crate) streams: usize,
-    /// Those not welcomed yet.
-    pub(crate) greetings: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { streams: STREAMS_MAX, greetings: GREETINGS_MAX }
-    }
-}
-
-/// Where streams come from.
-pub(crate) trait Accept {
-    /// The next one.
-    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
-}
-
-impl Accept for TcpListener {
-    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        Self::accept(self).await
-    }
 }
 
 /// Why a stream is refused or ends.
@@ -141,40 +110,12 @@ impl StreamError {
 impl Endpoint {
     /// Accepts streams until `stop`; ends when every stream has ended.
     pub(crate) async fn serve(self, listener: impl Accept, stop: CancellationToken) {
-        let endpoint = Arc::new(self);
-        let Limits { streams, greetings } = endpoint.limits;
-        let (places, greetings) = (Arc::new(Semaphore::new(streams)), Arc::new(Semaphore::new(greetings)));
-        let mut streams = JoinSet::new();
-        loop {
-            // The place first: who cannot be served waits where the kernel keeps those that nobody accepted.
-            let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, Arc::clone(&greetings).acquire_owned().await, listener.accept().await)
-            };
-            let Some((Ok(place), Ok(greeting), accepted)) = stop.run_until_cancelled(next).await else {
-                break;
-            };
-            while let Some(ended) = streams.try_join_next() {
-                tell_panic(ended);
-            }
-            match accepted {
-                Ok((socket, from)) => {
-                    let (endpoint, stop) = (Arc::clone(&endpoint), stop.clone());
-                    streams.spawn(async move {
-                        endpoint.run_stream((socket, from), greeting, stop).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "failed to accept a report stream");
-                    // Out of files or memory, mostly: trying at once would only burn what is left.
-                    sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
-        }
-        while let Some(ended) = streams.join_next().await {
-            tell_panic(ended);
-        }
+        let (endpoint, stop_streams) = (Arc::new(self), stop.clone());
+        serve_each("a report stream", listener, endpoint.limits, stop, |accepted, greeting| {
+            let (endpoint, stop) = (Arc::clone(&endpoint), stop_streams.clone());
+            async move { endpoint.run_stream(accepted, greeting, stop).await }
+        })
+        .await;
     }
 
     /// `greeting` is the place among those that are not welcomed yet.
@@ -336,13 +277,6 @@ async fn tell_refused(write: &mut (impl AsyncWrite + Unpin), error: &StreamError
     let refused = OperatorMessage::Refused { reason: error.to_string() };
     if let Ok(Err(unheard)) = timeout(COURTESY, write_frame(write, &refused)).await {
         debug!(error = chain(&unheard), "a server did not hear why it is refused");
-    }
-}
-
-/// The panic hook has said where; this says that it was a stream, and that only this one ended.
-fn tell_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        error!(error = chain(&error), "the task of a report stream failed");
     }
 }
 

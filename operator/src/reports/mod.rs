@@ -8,7 +8,6 @@
 //! - `replicas`: the addresses of all replicas' endpoints.
 
 pub(crate) mod endpoint;
-pub(crate) mod frame;
 pub(crate) mod identity;
 pub(crate) mod keys;
 pub(crate) mod live;

@@ -34,6 +34,8 @@ async fn replica() -> Shared {
         nodes: Watched::fed().0,
         horizontal: Watched::fed().0,
     };
+    let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
+    let links = Links::new(args.region_id, regions, nodes, metrics.clone(), clock);
     let live = Arc::new(LiveServers::new());
     let hello = Hello {
         contract_version: 1,
@@ -58,6 +60,7 @@ async fn replica() -> Shared {
         live,
         keys: Arc::new(FleetKeys::new(client)),
         trust: Arc::new(trust),
+        links: Arc::new(links),
         report_endpoint: "10.0.0.1:8443".to_owned(),
         metrics,
         clock,

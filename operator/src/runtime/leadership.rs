@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use operator_core::lease::{LEASE_DURATION, LeaseAction, RENEW_PERIOD, Seen, decide_lease, must_step_down};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::Clock;
+use super::pulse::ApiPulse;
 
 /// The Lease and who wants it.
 pub(crate) struct Candidate {
@@ -20,6 +22,7 @@ pub(crate) struct Candidate {
     pub(crate) namespace: String,
     pub(crate) lease: String,
     pub(crate) identity: String,
+    pub(crate) pulse: Arc<ApiPulse>,
     pub(crate) clock: Clock,
 }
 
@@ -41,7 +44,11 @@ impl Candidate {
             // Whoever waits counts from when the record changed, which is before we hear of it: so do we.
             let began = self.clock.elapsed();
             // A request that hangs must not outlive the time in which we would have to step down.
-            match timeout(RENEW_PERIOD, self.turn(&api, &mut record)).await {
+            let turned = timeout(RENEW_PERIOD, self.turn(&api, &mut record)).await;
+            if matches!(turned, Ok(Ok(_))) {
+                self.pulse.beat(self.clock.elapsed());
+            }
+            match turned {
                 Ok(Ok(true)) => {
                     renewed_at = began;
                     self.set(&leads, true);
@@ -152,7 +159,6 @@ mod tests {
     use super::*;
     use crate::mock_api::{LOST, MockApi, NO_ANSWER, SLOW, SLOW_ANSWER};
     use operator_core::lease::STEP_DOWN_AFTER;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::task::JoinHandle;
     use tokio::time::sleep;
@@ -174,6 +180,7 @@ mod tests {
             namespace: "games".to_owned(),
             lease: "leader".to_owned(),
             identity: identity.to_owned(),
+            pulse: Arc::default(),
             clock: Clock::start(),
         };
         let task = tokio::spawn(candidate.run(sender, stop.clone()));

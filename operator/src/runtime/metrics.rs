@@ -2,7 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Every metric. Labels are bounded: kinds, verbs, reasons and states, never names of players or servers.
@@ -24,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) streams_refused: IntCounterVec,
     /// Reports received by outcome.
     pub(crate) reports: IntCounterVec,
+    /// Of the links to other regions.
+    pub(crate) links: LinkMetrics,
     /// When the authority that issues report certificates ends.
     pub(crate) authority_expiry: Gauge,
     /// When this replica's report certificate ends.
@@ -36,6 +39,21 @@ pub(crate) struct Metrics {
     pub(crate) ready_seconds: Histogram,
     /// Changes of replicas by AutoScalers, by direction.
     pub(crate) scale_changes: IntCounterVec,
+}
+
+/// Metrics of the links. Labels name registered regions, of which there are at most 64.
+#[derive(Clone)]
+pub(crate) struct LinkMetrics {
+    /// 1 for a region that is read, else 0.
+    pub(crate) up: IntGaugeVec,
+    /// Links of other regions that were refused, by reason.
+    pub(crate) refused: IntCounterVec,
+    /// Digests received.
+    pub(crate) digests: IntCounterVec,
+    /// Median round trips, by way too.
+    pub(crate) round_trips: GaugeVec,
+    /// Part of the last probes that was lost.
+    pub(crate) probe_loss: GaugeVec,
 }
 
 /// Names of all metrics, for dashboards and alerts to be checked against.
@@ -54,6 +72,16 @@ pub(crate) mod names {
     pub(crate) const STREAMS_REFUSED: &str = "operator_report_streams_refused_total";
     /// Counter by `outcome` (accepted, invalid).
     pub(crate) const REPORTS: &str = "operator_reports_total";
+    /// Gauge by `region`, 1 while digests of it come.
+    pub(crate) const LINK_UP: &str = "operator_link_up";
+    /// Counter by `reason`.
+    pub(crate) const LINKS_REFUSED: &str = "operator_links_refused_total";
+    /// Counter by `region`.
+    pub(crate) const DIGESTS: &str = "operator_digests_total";
+    /// Gauge by `region` and `way` (link, udp), seconds.
+    pub(crate) const ROUND_TRIPS: &str = "operator_link_round_trip_seconds";
+    /// Gauge by `region`, from 0 to 1.
+    pub(crate) const PROBE_LOSS: &str = "operator_link_probe_loss_ratio";
     /// Gauge, seconds since the Unix epoch.
     pub(crate) const AUTHORITY_EXPIRY: &str = "operator_report_authority_expiry_timestamp_seconds";
     /// Gauge, seconds since the Unix epoch.
@@ -104,6 +132,7 @@ impl Metrics {
             streams: gauge(names::STREAMS, "Open report streams.")?,
             streams_refused: counters(names::STREAMS_REFUSED, "Refused report streams.", &["reason"])?,
             reports: counters(names::REPORTS, "Reports received.", &["outcome"])?,
+            links: LinkMetrics::new(&registry)?,
             authority_expiry: seconds(names::AUTHORITY_EXPIRY, "End of the report endpoint's authority.")?,
             certificate_expiry: seconds(
                 names::CERTIFICATE_EXPIRY,
@@ -138,6 +167,34 @@ impl Metrics {
         self.leader.set(0);
         self.game_servers.reset();
         self.players.set(0);
+    }
+}
+
+impl LinkMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let by_region = &["region"];
+        let up = Opts::new(names::LINK_UP, "1 for another region that is read.");
+        let refused = Opts::new(names::LINKS_REFUSED, "Refused links of other regions.");
+        let digests = Opts::new(names::DIGESTS, "Digests received from other regions.");
+        let round_trips = Opts::new(names::ROUND_TRIPS, "Median round trips to other regions.");
+        let probe_loss = Opts::new(names::PROBE_LOSS, "Part of the last probes that was lost.");
+        Ok(Self {
+            up: register(registry, IntGaugeVec::new(up, by_region)?)?,
+            refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
+            digests: register(registry, IntCounterVec::new(digests, by_region)?)?,
+            round_trips: register(registry, GaugeVec::new(round_trips, &["region", "way"])?)?,
+            probe_loss: register(registry, GaugeVec::new(probe_loss, by_region)?)?,
+        })
+    }
+
+    /// A region is no longer registered. What was never shown of it cannot be removed, which is no error.
+    pub(crate) fn forget(&self, region: &str) {
+        drop(self.up.remove_label_values(&[region]));
+        drop(self.digests.remove_label_values(&[region]));
+        drop(self.probe_loss.remove_label_values(&[region]));
+        for way in ["link", "udp"] {
+            drop(self.round_trips.remove_label_values(&[region, way]));
+        }
     }
 }
 

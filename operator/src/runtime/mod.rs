@@ -1,10 +1,14 @@
 //! What every controller stands on.
 
+pub(crate) mod accept;
 pub(crate) mod admin;
+pub(crate) mod chance;
 pub(crate) mod clock;
+pub(crate) mod frame;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod patience;
+pub(crate) mod pulse;
 pub(crate) mod tasks;
 pub(crate) mod telemetry;
 pub(crate) mod watch;

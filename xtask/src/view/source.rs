@@ -206,8 +206,10 @@ fn read(region: &Watched) -> Result<(Vec<Resource>, Vec<Event>)> {
         ("autoscalers", "AutoScaler"),
         ("gameservers", "GameServer"),
     ] {
-        // from the server's cache: nothing here must be the very newest
-        let path = format!("/apis/cranewing.dev/v1alpha1/{plural}?resourceVersion=0");
+        // from the server's cache: nothing here must be the very newest; and nothing whose home is another region
+        let path = format!(
+            "/apis/cranewing.dev/v1alpha1/{plural}?resourceVersion=0&labelSelector=%21cranewing.dev%2Fhome"
+        );
         let list: List<Resource> = get(&region.socket, &path)?;
         resources.extend(list.items.into_iter().map(|item| Resource { kind: kind.to_owned(), ..item }));
     }

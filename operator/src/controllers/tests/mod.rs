@@ -6,12 +6,14 @@ mod fleet;
 mod game_server;
 mod logs;
 mod region_cluster;
+mod region_copies;
 
 use super::context::{Context, Stores};
 use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
+use crate::links::Links;
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::{LiveServers, ORDERS_MAX};
@@ -69,6 +71,8 @@ impl World {
         let (stores, feeds) = stores();
         let clock = Clock::started_ago(HOUR);
         let metrics = Metrics::new().unwrap();
+        let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
+        let links = Links::new("kr".parse().unwrap(), regions, nodes, metrics.clone(), clock);
         let opened = Trust::open(client.clone(), "cranewing-system", (TERMS, clock.unix()), metrics.clone());
         let trust = Arc::new(opened.await.unwrap());
         let bundles = Arc::new(Bundles::new(client.clone(), Arc::clone(&trust)));
@@ -76,7 +80,7 @@ impl World {
         let reporter = Reporter { controller: "cranewing-operator".to_owned(), instance: None };
         let context = Context {
             client: client.clone(),
-            region_id: "kr".to_owned(),
+            links: Arc::new(links),
             stores,
             live: Arc::new(LiveServers::new()),
             keys: Arc::new(FleetKeys::new(client.clone())),

@@ -98,5 +98,9 @@ async fn another_regions_object_is_left_to_its_own_operator() {
     let mut world = World::with_running_fleet(1).await;
     world.put_region("jp");
     world.reconcile_region().await;
+    assert_eq!(world.condition(REGION, "NotHome").unwrap().0, "True");
+    assert_eq!(world.api.get(REGION).unwrap()["status"]["health"], json!(null), "nobody judges it here");
+    world.api.take_seen();
+    world.reconcile_region().await;
     assert_eq!(world.api.take_seen(), []);
 }

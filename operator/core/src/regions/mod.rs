@@ -1,0 +1,12 @@
+//! Many regions as one: who counts, how servers are shared out, where players go.
+//!
+//! Nobody writes into another region. Each publishes facts about itself, reads those of the others, and decides for itself
+//! by the functions here; what keeps the regions together is that equal facts give equal answers (decisions 9 and 10).
+
+mod id;
+pub mod membership;
+pub mod placement;
+pub mod shares;
+pub mod view;
+
+pub use id::{InvalidRegionId, REGION_ID_LEN_MAX, RegionId};

@@ -1,0 +1,283 @@
+//! Other regions' RegionClusters in this cluster: the leader keeps a copy of each registered region's own, and tells on it how
+//! that region is reached from here.
+//!
+//! Invariants:
+//! - An object that somebody else made is never adopted, changed or deleted, whatever its name.
+//! - A copy goes when its region is no longer registered, never because nothing is heard of it.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use kube::runtime::events::EventType;
+use kube::{Api, Resource as _, ResourceExt};
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{RegionCluster, RegionClusterStatus, RegionRoundTrips, RegionStanding, labels};
+use operator_core::backoff::next_backoff;
+use operator_core::regions::RegionId;
+use operator_core::regions::membership::{Judgement, Reach, Source, Standing};
+use operator_core::round_trip::show_ms;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::context::Context;
+use crate::links::peer::join;
+use crate::links::table::Known;
+use crate::runtime::telemetry::chain;
+
+/// How often copies are compared with what they are of.
+const PERIOD: Duration = Duration::from_secs(1);
+const FIELD_MANAGER: &str = "cranewing-copies";
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// This region's.
+    Here,
+    /// That region's, and we made this copy of it.
+    CopiedFrom(RegionId),
+    /// Another region's, and somebody put it here.
+    Elsewhere,
+}
+
+pub(super) fn home_of(region: &RegionCluster, me: RegionId) -> Home {
+    let label = |name| region.labels().get(name).map(String::as_str);
+    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
+    let home = label(labels::HOME).and_then(|home| home.parse::<RegionId>().ok());
+    match home.filter(|home| is_ours && *home != me && region.name_any() == home.as_str()) {
+        Some(home) => Home::CopiedFrom(home),
+        None if region.spec.region_id == me.as_str() => Home::Here,
+        None => Home::Elsewhere,
+    }
+}
+
+/// What is to be done to a copy.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Apply(Box<RegionCluster>),
+    Delete { name: String, uid: Option<String> },
+}
+
+/// Keeps the copies until the future is dropped.
+pub(super) async fn run(context: &Context) {
+    let mut failures = 0;
+    loop {
+        failures = if turn(context).await { 0 } else { failures + 1 };
+        sleep(if failures > 0 { next_backoff(failures, 0) } else { PERIOD }).await;
+    }
+}
+
+/// Does what is due; false if something failed.
+pub(super) async fn turn(context: &Context) -> bool {
+    let known = context.links.look(context.clock.elapsed()).known;
+    let mut all_done = true;
+    for step in plan(context.links.me, &known, &context.stores.region_clusters.store().state()) {
+        let done = carry_out(context, &step).await;
+        let outcome = if done.is_ok() { "ok" } else { "error" };
+        context.metrics.reconciles.with_label_values(&["RegionCopy", outcome]).inc();
+        if let Err(error) = done {
+            all_done = false;
+            warn!(error = chain(&error), ?step, "failed to keep the copy of a region");
+        }
+    }
+    all_done
+}
+
+fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCluster>]) -> Vec<Step> {
+    let of_name = |name: &str| regions.iter().find(|region| region.name_any() == name);
+    let apply = known.iter().filter_map(|(home, known)| {
+        let wanted = build(*home, known)?;
+        let is_due = match of_name(home.as_str()) {
+            None => true,
+            Some(found) => home_of(found, me) == Home::CopiedFrom(*home) && !is_as_wanted(found, &wanted),
+        };
+        is_due.then(|| Step::Apply(Box::new(wanted)))
+    });
+    let delete = regions.iter().filter(|region| match home_of(region, me) {
+        Home::CopiedFrom(home) => !known.contains_key(&home),
+        Home::Here | Home::Elsewhere => false,
+    });
+    let delete = delete.map(|region| Step::Delete { name: region.name_any(), uid: region.uid() });
+    apply.chain(delete).collect()
+}
+
+/// The copy as it should be; none while nobody has told of the region's own.
+fn build(home: RegionId, known: &Known) -> Option<RegionCluster> {
+    let spec = known.objects.as_ref()?.region_cluster.clone()?;
+    let labels = [(labels::HOME, home.as_str()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR)];
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let responders = (labels::RESPONDERS.to_owned(), join(&known.responders));
+    let metadata = ObjectMeta {
+        name: Some(home.to_string()),
+        labels: Some(labels.map(owned).into()),
+        annotations: Some([responders].into()),
+        ..ObjectMeta::default()
+    };
+    (spec.region_id == home.as_str()).then_some(RegionCluster { metadata, spec, status: None })
+}
+
+fn is_as_wanted(found: &RegionCluster, wanted: &RegionCluster) -> bool {
+    found.spec == wanted.spec
+        && found.annotations().get(labels::RESPONDERS) == wanted.annotations().get(labels::RESPONDERS)
+}
+
+async fn carry_out(context: &Context, step: &Step) -> kube::Result<()> {
+    let api: Api<RegionCluster> = Api::all(context.client.clone());
+    match step {
+        Step::Apply(copy) => {
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            drop(api.patch(&copy.name_any(), &params, &Patch::Apply(copy)).await?);
+            info!(region = copy.name_any(), "keeps a copy of a region");
+        }
+        Step::Delete { name, uid } => {
+            let preconditions = Some(Preconditions { uid: uid.clone(), resource_version: None });
+            let params = DeleteParams { preconditions, ..DeleteParams::default() };
+            match api.delete(name, &params).await {
+                // Gone already, or another by now.
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                deleted => drop(deleted?),
+            }
+            info!(region = name, "let go of the copy of a region");
+        }
+    }
+    Ok(())
+}
+
+/// Status of a copy: the figures that its region last told, and how it is reached from here.
+pub(super) fn compute_status(
+    now: &Time,
+    region: &RegionCluster,
+    (known, judgement): (&Known, &Judgement),
+    old: &RegionClusterStatus,
+) -> RegionClusterStatus {
+    let seers = judgement.votes.0.iter().filter(|(_, reach)| **reach == Reach::Reads);
+    let shown = old.round_trips.unwrap_or_default();
+    let generation = region.metadata.generation;
+    let mut new = RegionClusterStatus {
+        standing: Some(to_api(judgement.standing, false)),
+        seen_by: seers.map(|(region, _)| region.to_string()).collect(),
+        round_trips: Some(RegionRoundTrips {
+            link: show(shown.link, known.link),
+            udp: show(shown.udp, known.udp),
+        }),
+        observed_generation: generation,
+        conditions: merge_conditions(
+            now,
+            generation,
+            &old.conditions,
+            vec![decide_connected(judgement, false)],
+        ),
+        ..old.clone()
+    };
+    if let Some(figures) = known.last.as_ref().and_then(|(digest, _)| digest.figures.clone()) {
+        new = RegionClusterStatus {
+            health: figures.health,
+            players: figures.players,
+            capacity: figures.capacity,
+            headroom: figures.headroom,
+            servers: figures.servers,
+            mean_input_latency: figures.mean_input_latency,
+            zones_covered: figures.zones_covered,
+            zones: figures.zones,
+            operator_version: figures.operator_version,
+            ..new
+        };
+    }
+    if let Some((_, heard)) = known.last.as_ref().filter(|_| new != *old) {
+        new.last_heartbeat = Some(heard.clone());
+    }
+    new
+}
+
+fn show(shown: Option<i32>, median: Option<Duration>) -> Option<i32> {
+    let before = shown.and_then(|ms| u32::try_from(ms).ok());
+    median.map_or(shown, |median| i32::try_from(show_ms(before, median)).ok())
+}
+
+/// Status of another region's object that somebody put here.
+pub(super) fn inert(now: &Time, region: &RegionCluster, old: &RegionClusterStatus) -> RegionClusterStatus {
+    let generation = region.metadata.generation;
+    let message = format!(
+        "its home is region {0}, and nothing follows from it here; delete it, and a copy of that region's own takes its place \
+         once the regions have joined",
+        region.spec.region_id
+    );
+    let not_home = Decided::new(types::NOT_HOME, true, reasons::OTHER_REGION, message);
+    RegionClusterStatus {
+        observed_generation: generation,
+        conditions: merge_conditions(now, generation, &old.conditions, vec![not_home]),
+        ..RegionClusterStatus::default()
+    }
+}
+
+/// The standing as the API spells it.
+pub(super) const fn to_api(standing: Standing, is_own: bool) -> RegionStanding {
+    match standing {
+        Standing::Connected if is_own => RegionStanding::Member,
+        Standing::Connected => RegionStanding::Connected,
+        Standing::Unreachable => RegionStanding::Unreachable,
+        Standing::Isolated => RegionStanding::Isolated,
+        Standing::Degraded(_) => RegionStanding::Degraded,
+        Standing::Gone => RegionStanding::Gone,
+    }
+}
+
+/// Condition Connected, with who says what.
+pub(super) fn decide_connected(judgement: &Judgement, is_own: bool) -> Decided {
+    let standing = judgement.standing;
+    let is_connected = standing == Standing::Connected;
+    let why = match standing {
+        Standing::Connected if is_own => {
+            "a majority of the registered regions reads this one and is read by it"
+        }
+        Standing::Isolated if is_own => {
+            "no majority of the registered regions reads this one and is read by it: it keeps what it has and judges nobody"
+        }
+        Standing::Connected => "it is read",
+        Standing::Unreachable => {
+            "it is not read from here, and no majority says more: nothing is placed there from here"
+        }
+        Standing::Isolated => "it says that it does not see a majority: it keeps what it has",
+        Standing::Degraded(Source::Votes) => {
+            "a majority does not read it, and some still reach it: nothing new is placed there"
+        }
+        Standing::Degraded(Source::OwnWord) => {
+            "it says that its API server is away: nothing new is placed there"
+        }
+        Standing::Gone => "a majority reaches neither its operators nor its responders",
+    };
+    let votes = judgement.votes.to_string();
+    let votes = if votes.is_empty() { "nobody votes".to_owned() } else { votes };
+    Decided::new(types::CONNECTED, is_connected, to_api(standing, is_own).as_str(), format!("{why}; {votes}"))
+}
+
+/// An Event of a standing that changed, with who says what.
+pub(super) async fn tell_standing(
+    context: &Context,
+    region: &RegionCluster,
+    (old, new): (Option<RegionStanding>, &RegionClusterStatus),
+) {
+    let (Some(old), Some(standing)) = (old, new.standing) else { return };
+    if old == standing {
+        return;
+    }
+    let message = new.conditions.iter().find(|condition| condition.type_ == types::CONNECTED);
+    let note = format!(
+        "{} was {} and is {}: {}",
+        region.spec.region_id,
+        old.as_str(),
+        standing.as_str(),
+        message.map_or("no other region is registered", |condition| &condition.message)
+    );
+    info!(region = region.spec.region_id, note, "a region stands elsewhere");
+    let type_ = match standing {
+        RegionStanding::Member | RegionStanding::Connected => EventType::Normal,
+        _ => EventType::Warning,
+    };
+    let object = region.object_ref(&());
+    // No two changes are of one version.
+    let changed = ObjectReference { resource_version: region.resource_version(), ..object.clone() };
+    context.event_of_change(&object, changed, (type_, standing.as_str(), note)).await;
+}

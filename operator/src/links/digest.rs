@@ -1,0 +1,150 @@
+//! What this region says of itself: a new digest each second, made by every replica from what it has anyway.
+
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use operator_api::{RegionCluster, labels};
+use operator_core::regions::RegionId;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Links;
+use super::message::{Digest, Figures, Objects, Version};
+use super::peer::RESPONDERS_MAX;
+
+/// How often a digest is made.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What does not change while the process runs.
+pub(super) struct Origin {
+    /// Uid of the namespace `kube-system`.
+    pub(super) cluster: String,
+    /// Random.
+    pub(super) boot: u64,
+    /// Port of the responders, if there are some.
+    pub(super) responder_port: Option<u16>,
+}
+
+/// Makes one digest after the other until `stop`.
+pub(super) async fn run(
+    links: Arc<Links>,
+    origin: Origin,
+    made: watch::Sender<Arc<Digest>>,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sequence = 0;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        sequence += 1;
+        made.send_replace(Arc::new(links.digest(&origin, sequence)));
+    }
+}
+
+/// This region's own RegionCluster: the first by name, should there be several.
+pub(super) fn own(me: RegionId, regions: &Store<RegionCluster>) -> Option<Arc<RegionCluster>> {
+    let is_own = |region: &Arc<RegionCluster>| {
+        region.spec.region_id == me.as_str() && !region.labels().contains_key(labels::HOME)
+    };
+    regions.state().into_iter().filter(is_own).min_by_key(|region| region.name_any())
+}
+
+/// What this region publishes.
+pub(super) fn objects(me: RegionId, regions: &Store<RegionCluster>) -> Option<Objects> {
+    let own = own(me, regions)?;
+    Some(Objects { version: version(&own), region_cluster: Some(own.spec.clone()) })
+}
+
+pub(super) fn version(region: &RegionCluster) -> Version {
+    Version {
+        uid: region.uid().unwrap_or_default(),
+        generation: region.metadata.generation.unwrap_or_default(),
+    }
+}
+
+pub(super) fn figures(region: &RegionCluster) -> Option<Figures> {
+    let status = region.status.clone()?;
+    Some(Figures {
+        health: status.health,
+        players: status.players,
+        capacity: status.capacity,
+        headroom: status.headroom,
+        servers: status.servers,
+        mean_input_latency: status.mean_input_latency,
+        zones_covered: status.zones_covered,
+        zones: status.zones,
+        operator_version: status.operator_version,
+    })
+}
+
+/// Where the responders listen: on the ready nodes, the first by address.
+pub(super) fn responders(nodes: &[Arc<Node>], port: u16) -> Vec<String> {
+    let addresses = nodes.iter().filter(|node| is_ready(node)).filter_map(|node| internal_ip(node));
+    let mut responders: Vec<SocketAddr> = addresses.map(|address| SocketAddr::new(address, port)).collect();
+    responders.sort_unstable();
+    responders.truncate(RESPONDERS_MAX);
+    responders.iter().map(ToString::to_string).collect()
+}
+
+/// Whether the node says that it is.
+pub(crate) fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn internal_ip(node: &Node) -> Option<IpAddr> {
+    let mut addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    addresses.find(|address| address.type_ == "InternalIP")?.address.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::watch::Watched;
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    fn node(ready: &str, address: &str) -> Arc<Node> {
+        let addresses = json!([
+            { "type": "Hostname", "address": "node" },
+            { "type": "InternalIP", "address": address },
+        ]);
+        let conditions = json!([{ "type": "Ready", "status": ready }]);
+        let node = json!({ "metadata": {}, "status": { "addresses": addresses, "conditions": conditions } });
+        Arc::new(serde_json::from_value(node).unwrap())
+    }
+
+    #[test]
+    fn responders_are_on_ready_nodes_and_in_order() {
+        let nodes = [node("True", "192.0.2.3"), node("False", "192.0.2.1"), node("True", "192.0.2.2")];
+        assert_eq!(responders(&nodes, 8444), ["192.0.2.2:8444", "192.0.2.3:8444"]);
+        let many: Vec<Arc<Node>> = (0..20).map(|last| node("True", &format!("192.0.2.{last}"))).collect();
+        assert_eq!(responders(&many, 8444).len(), RESPONDERS_MAX);
+    }
+
+    #[test]
+    fn a_region_publishes_its_own_object_and_no_copy() {
+        let (regions, mut writer) = Watched::<RegionCluster>::fed();
+        let (me, store) = ("kr".parse().unwrap(), regions.store());
+        for (name, region_id, home, published) in [
+            ("jp", "jp", None, None),
+            ("copy", "kr", Some("kr"), None),
+            ("two", "kr", None, Some("two")),
+            ("one", "kr", None, Some("one")),
+        ] {
+            let labels = home.map(|home| json!({ labels::HOME: home }));
+            let region = json!({
+                "metadata": { "name": name, "uid": name, "generation": 2, "labels": labels },
+                "spec": { "regionId": region_id, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+            });
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(region).unwrap()));
+            let found = objects(me, store).map(|objects| objects.version);
+            let expected = published.map(|uid: &str| Version { uid: uid.to_owned(), generation: 2 });
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The links between regions (design way 7): every replica serves a digest of its region, and reads those of the others.
+//! Nobody writes into another region, and nothing here depends on who leads.
+//!
+//! - `identity`: the key by which a region proves itself; `tls`: how it does.
+//! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
+//! - `message`: what is said; `digest`: what this region says of itself.
+//! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
+//! - `table`: what is known of each peer; the one owner of that.
+
+mod digest;
+mod endpoint;
+mod follow;
+pub(crate) mod identity;
+pub(crate) mod message;
+pub(crate) mod peer;
+mod prober;
+mod puller;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub(crate) use digest::is_ready;
+
+use anyhow::Context as _;
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use kube::runtime::watcher::Config as WatchConfig;
+use kube::{Api, Client, ResourceExt};
+use operator_api::{RegionCluster, labels};
+use operator_core::regions::RegionId;
+use operator_core::regions::membership::{Evidence, Judgement, Reach, Row, Standing, Word, judge};
+use operator_core::regions::view::{Ballot, View};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use crate::runtime::chance::random;
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::pulse::ApiPulse;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::watch::Watched;
+use digest::{Origin, own};
+use endpoint::LinkEndpoint;
+use follow::Follower;
+use identity::Identity;
+use message::Digest;
+use table::{Known, PeerTable, SILENT_AFTER};
+
+/// How often a replica that begins looks whether it knows enough.
+const SETTLED_LOOK: Duration = Duration::from_millis(50);
+
+/// This region and what it knows of the others.
+pub(crate) struct Links {
+    pub(crate) me: RegionId,
+    pub(crate) table: Arc<PeerTable>,
+    pub(crate) pulse: Arc<ApiPulse>,
+    region_clusters: Store<RegionCluster>,
+    nodes: Store<Node>,
+    ballot: Mutex<Ballot>,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+/// Every registered region as it is now.
+pub(crate) struct Look {
+    pub(crate) known: BTreeMap<RegionId, Known>,
+    /// This region's own among them.
+    pub(crate) judgements: BTreeMap<RegionId, Judgement>,
+    /// How this region reaches the others.
+    pub(crate) row: Row,
+}
+
+/// What a replica begins with.
+pub(crate) struct Setup<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) namespace: &'a str,
+    pub(crate) responder_port: Option<u16>,
+    pub(crate) recorder: Recorder,
+    pub(crate) listener: TcpListener,
+}
+
+impl Links {
+    pub(crate) fn new(
+        me: RegionId,
+        region_clusters: Store<RegionCluster>,
+        nodes: Store<Node>,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        let (table, pulse, ballot) = (Arc::default(), Arc::default(), Mutex::default());
+        Self { me, table, pulse, region_clusters, nodes, ballot, metrics, clock }
+    }
+
+    /// Begins to serve and to read, as tasks of this group. Answers with what says when every
+    /// peer is registered.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        setup: Setup<'_>,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<watch::Receiver<bool>> {
+        let Setup { client, namespace, responder_port, recorder, listener } = setup;
+        let identity = Identity::open(client.clone(), namespace, self.me.as_str()).await?;
+        let system: Api<Namespace> = Api::all(client.clone());
+        let system = system.get("kube-system").await.context("failed to read the namespace kube-system")?;
+        let cluster = system.uid().unwrap_or_default();
+        let origin = Origin { cluster, boot: random()?, responder_port };
+        let (made, digest) = watch::channel(Arc::new(self.digest(&origin, 0)));
+        let pinned = Arc::clone(&self.table);
+        let endpoint = LinkEndpoint {
+            acceptor: TlsAcceptor::from(tls::server_config(&identity, move |key| {
+                pinned.region_of(key).is_some()
+            })?),
+            table: Arc::clone(&self.table),
+            digest,
+            me: self.me,
+            region_clusters: self.region_clusters.clone(),
+            places: Mutex::default(),
+            metrics: self.metrics.clone(),
+        };
+        tasks.spawn("the link endpoint", |stop| endpoint.serve(listener, stop).map(Ok));
+        let links = Arc::clone(self);
+        tasks.spawn("the digest", |stop| digest::run(links, origin, made, stop).map(Ok));
+        let (table, token, clock) = (Arc::clone(&self.table), random()?, self.clock);
+        tasks.spawn("the probes of other regions", move |stop| prober::run(table, token, clock, stop));
+        let labelled = WatchConfig::default().labels(labels::PEER);
+        let secrets: Watched<Secret> =
+            Watched::start(Api::namespaced(client.clone(), namespace), labelled, tasks);
+        let follower = Follower::new(Arc::clone(self), identity, recorder);
+        let (sender, registered) = watch::channel(false);
+        tasks.spawn("the readers of other regions", |stop| follower.run(secrets, sender, stop));
+        Ok(registered)
+    }
+
+    /// Waits until this replica can say of every peer how it is reached: one that has just begun would tell others that it
+    /// reads nobody. `registered` is what [`Self::start`] answered.
+    pub(crate) async fn settle(&self, mut registered: watch::Receiver<bool>) {
+        // An error means that the operator stops.
+        if registered.wait_for(|registered| *registered).await.is_err() {
+            return;
+        }
+        while self.table.known(self.clock.elapsed()).values().any(|known| known.reach.is_none()) {
+            sleep(SETTLED_LOOK).await;
+        }
+    }
+
+    /// Looks at every registered region.
+    pub(crate) fn look(&self, now: Duration) -> Look {
+        let known = self.table.known(now);
+        let row = Row(known.iter().filter_map(|(&region, known)| Some((region, known.reach?))).collect());
+        let words: BTreeMap<RegionId, Word> =
+            known.iter().filter_map(|(&region, known)| Some((region, word(known.digest()?)))).collect();
+        let registered: BTreeSet<RegionId> = known.keys().copied().chain([self.me]).collect();
+        let words = words.iter().map(|(&region, word)| (region, word)).collect();
+        let judgements = judge(&Evidence { me: self.me, registered: &registered, row: &row, words: &words });
+        Look { known, judgements, row }
+    }
+
+    /// Looks, votes, and says so.
+    fn digest(&self, origin: &Origin, sequence: u64) -> Digest {
+        self.remember_responders();
+        let now = self.clock.elapsed();
+        let look = self.look(now);
+        self.export(&look);
+        let own = own(self.me, &self.region_clusters);
+        let nodes = self.nodes.state();
+        Digest {
+            region: self.me.to_string(),
+            cluster: origin.cluster.clone(),
+            boot: origin.boot,
+            sequence,
+            row: look.row.0.iter().map(|(region, &reach)| (region.to_string(), reach.into())).collect(),
+            view: self.vote(now, &look).into(),
+            standing: match look.judgements[&self.me].standing {
+                Standing::Connected => message::OwnStanding::Member,
+                _ => message::OwnStanding::Isolated,
+            },
+            api_away: self.pulse.silent_for(now) >= SILENT_AFTER,
+            figures: own.as_deref().and_then(digest::figures),
+            responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
+            objects: own.as_deref().map(digest::version),
+        }
+    }
+
+    fn vote(&self, now: Duration, look: &Look) -> View {
+        let heard: BTreeMap<RegionId, View> =
+            look.known.iter().filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect();
+        let heard = heard.iter().map(|(&region, view)| (region, view)).collect();
+        let mut ballot = self.ballot.lock().unwrap_or_else(PoisonError::into_inner);
+        *ballot = ballot.next(now, self.me, &look.judgements, &heard);
+        ballot.proposed.clone()
+    }
+
+    /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.
+    fn remember_responders(&self) {
+        for copy in self.region_clusters.state() {
+            let home = copy.labels().get(labels::HOME).and_then(|home| home.parse().ok());
+            if let (Some(home), Some(text)) = (home, copy.annotations().get(labels::RESPONDERS)) {
+                self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
+            }
+        }
+    }
+
+    fn export(&self, look: &Look) {
+        for (region, known) in &look.known {
+            let up = i64::from(known.reach == Some(Reach::Reads));
+            self.metrics.links.up.with_label_values(&[region.as_str()]).set(up);
+            for (way, median) in [("link", known.link), ("udp", known.udp)] {
+                if let Some(median) = median {
+                    let labels = [region.as_str(), way];
+                    self.metrics.links.round_trips.with_label_values(&labels).set(median.as_secs_f64());
+                }
+            }
+            let (lost, all) = known.lost;
+            if all > 0 {
+                let ratio = f64::from(lost) / f64::from(all);
+                self.metrics.links.probe_loss.with_label_values(&[region.as_str()]).set(ratio);
+            }
+        }
+    }
+}
+
+fn word(digest: &Digest) -> Word {
+    let reach = |reach: message::Reach| match reach {
+        message::Reach::Reads => Some(Reach::Reads),
+        message::Reach::Answers => Some(Reach::Answers),
+        message::Reach::Silent => Some(Reach::Silent),
+        message::Reach::Unknown => None,
+    };
+    let row = digest.row.iter();
+    Word {
+        row: Row(row.filter_map(|(region, said)| Some((region.parse().ok()?, reach(*said)?))).collect()),
+        isolated: digest.standing == message::OwnStanding::Isolated,
+        api_server_away: digest.api_away,
+    }
+}
+
+fn view(digest: &Digest) -> View {
+    let regions = digest.view.regions.iter().filter_map(|region| region.parse().ok()).collect();
+    View { number: digest.view.number, regions }
+}
+
+impl From<Reach> for message::Reach {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Reads => Self::Reads,
+            Reach::Answers => Self::Answers,
+            Reach::Silent => Self::Silent,
+        }
+    }
+}
+
+impl From<View> for message::View {
+    fn from(view: View) -> Self {
+        Self { number: view.number, regions: view.regions.iter().map(ToString::to_string).collect() }
+    }
+}

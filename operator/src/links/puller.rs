@@ -1,0 +1,148 @@
+//! Reads one peer: dials its addresses in turn, and asks it each second how it is.
+
+use operator_core::backoff::{jitter_of, next_backoff};
+use operator_core::regions::RegionId;
+use rustls::ClientConfig;
+use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::message::{Answer, Ask, Request};
+use super::peer::Peer;
+use super::table::PeerTable;
+use super::tls;
+use crate::runtime::clock::Clock;
+use crate::runtime::frame::{FrameError, FrameReader, write_frame};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::telemetry::chain;
+
+/// How often a peer is asked.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Time to reach an address and for the handshake.
+const DIAL_MAX: Duration = Duration::from_secs(3);
+/// Time for an answer, from the first byte asked to the last one answered.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Failures in a row by which the wait for the next try grows: to three seconds at most, so that a link that can be had again
+/// is.
+const FAILURES_COUNTED_MAX: u32 = 4;
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+enum PullError {
+    #[error("failed to dial it")]
+    Dial(#[source] io::Error),
+    #[error("it does not show a key of the peer's Secret, or does not speak our protocol")]
+    Stranger,
+    #[error("no answer in time")]
+    TooSlow,
+    #[error("the link broke; the peer ends it at once where its Secrets do not have our key")]
+    Frame(#[from] FrameError),
+    #[error("it says that it is region {0:?}")]
+    OtherRegion(String),
+    #[error("the answer has no digest")]
+    NoDigest,
+}
+
+/// One peer's reader.
+pub(super) struct Puller {
+    pub(super) me: RegionId,
+    pub(super) peer: Arc<Peer>,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) table: Arc<PeerTable>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+}
+
+struct Link {
+    read: FrameReader<ReadHalf<TlsStream<TcpStream>>>,
+    write: WriteHalf<TlsStream<TcpStream>>,
+}
+
+impl Puller {
+    /// Reads the peer until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.pull()).await;
+    }
+
+    async fn pull(&self) {
+        let region = self.peer.region;
+        let (mut failures, mut told) = (0, String::new());
+        for address in self.peer.addresses.iter().cycle() {
+            let outcome = match self.dial(address).await {
+                Ok(mut link) => {
+                    (failures, told) = (0, String::new());
+                    info!(%region, address, "linked to a peer");
+                    self.ask_each_second(&mut link).await
+                }
+                Err(error) => Err(error),
+            };
+            failures = (failures + 1).min(FAILURES_COUNTED_MAX);
+            let wait = next_backoff(failures, jitter_of(&format!("{} {region} {address}", self.me)));
+            if let Err(error) = outcome.map_err(|error| chain(&error))
+                && error != told
+            {
+                // Once for each reason: it is tried as long as the peer is registered.
+                info!(%region, address, error, "failed to read a peer");
+                told = error;
+            }
+            sleep(wait).await;
+        }
+    }
+
+    async fn dial(&self, address: &str) -> Result<Link, PullError> {
+        let dialling = async {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            // Keys are pinned, so that a name says nothing; TLS wants one.
+            let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4])));
+            TlsConnector::from(Arc::clone(&self.tls)).connect(name, socket).await
+        };
+        let dialled = timeout(DIAL_MAX, dialling).await.map_err(|_elapsed| PullError::TooSlow)?;
+        let stream = dialled.map_err(|error| {
+            if tls::is_unknown_key(&error) { PullError::Stranger } else { PullError::Dial(error) }
+        })?;
+        if tls::peer_key(stream.get_ref().1).is_none() {
+            return Err(PullError::Stranger);
+        }
+        let (read, write) = split(stream);
+        Ok(Link { read: FrameReader::new(read), write })
+    }
+
+    async fn ask_each_second(&self, link: &mut Link) -> Result<(), PullError> {
+        let region = self.peer.region;
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let asked_at = self.clock.elapsed();
+            let digest = ask(link, Ask::Digest).await?.digest.ok_or(PullError::NoDigest)?;
+            let now = self.clock.elapsed();
+            if digest.region != region.as_str() {
+                return Err(PullError::OtherRegion(digest.region));
+            }
+            self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
+            let when = (now, self.clock.wall());
+            if self.table.heard(when, region, digest, now.saturating_sub(asked_at)).is_some()
+                && let Some(objects) = ask(link, Ask::Objects).await?.objects
+            {
+                self.table.keep(region, objects);
+            }
+        }
+    }
+}
+
+async fn ask(link: &mut Link, ask: Ask) -> Result<Answer, PullError> {
+    let answer = async {
+        write_frame(&mut link.write, &Request { ask }).await?;
+        link.read.read().await
+    };
+    Ok(timeout(ANSWER_MAX, answer).await.map_err(|_elapsed| PullError::TooSlow)??)
+}

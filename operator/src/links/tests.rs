@@ -1,0 +1,385 @@
+//! Regions that link over loopback, in this process and by real TLS; in real time, which is the sockets'.
+
+use super::digest::Origin;
+use super::identity::tests::identity;
+use super::message::Ask;
+use super::peer::Peer;
+use super::*;
+use crate::mock_api::MockApi;
+use crate::runtime::frame::{FrameReader, write_frame};
+use kube::runtime::events::Reporter;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
+use message::{Answer, Request};
+use operator_core::regions::membership::{Reach, Source};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+const LOOK_EACH: Duration = Duration::from_millis(10);
+
+/// A replica of a region's operator.
+struct Region {
+    links: Arc<Links>,
+    follower: Follower,
+    keys: Identity,
+    address: SocketAddr,
+    api: MockApi,
+    api_answers: Arc<AtomicBool>,
+    _tasks: Tasks,
+    _regions: Writer<RegionCluster>,
+}
+
+impl Region {
+    async fn start(name: &str) -> Self {
+        Self::start_with(name, identity(name)).await
+    }
+
+    async fn start_with(name: &str, keys: Identity) -> Self {
+        let (regions, mut writer) = Watched::<RegionCluster>::fed();
+        let object = json!({
+            "metadata": { "name": name, "uid": format!("u-{name}"), "generation": 3 },
+            "spec": { "regionId": name, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+            "status": { "health": "Healthy", "players": 7 },
+        });
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
+        let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
+        let me = name.parse().unwrap();
+        let (store, nodes) = (regions.store().clone(), Watched::fed().0.store().clone());
+        let links = Arc::new(Links::new(me, store.clone(), nodes, metrics.clone(), clock));
+        let origin = Origin { cluster: format!("c-{name}"), boot: random().unwrap(), responder_port: None };
+        let (made, digest) = watch::channel(Arc::new(links.digest(&origin, 0)));
+        let (table, mut tasks) = (Arc::clone(&links.table), Tasks::default());
+        let pins = move |key: &identity::PublicKey| table.region_of(key).is_some();
+        let endpoint = LinkEndpoint {
+            acceptor: TlsAcceptor::from(tls::server_config(&keys, pins).unwrap()),
+            table: Arc::clone(&links.table),
+            digest,
+            me,
+            region_clusters: store,
+            places: Mutex::default(),
+            metrics,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tasks.spawn("the link endpoint", |stop| endpoint.serve(listener, stop).map(Ok));
+        let digesting = Arc::clone(&links);
+        tasks.spawn("the digest", |stop| digest::run(digesting, origin, made, stop).map(Ok));
+        let api_answers = Arc::new(AtomicBool::new(true));
+        let (beating, answers) = (Arc::clone(&links), Arc::clone(&api_answers));
+        tasks.spawn("the API server's answers", |_| async move {
+            loop {
+                if answers.load(Ordering::Relaxed) {
+                    beating.pulse.beat(clock.elapsed());
+                }
+                sleep(LOOK_EACH).await;
+            }
+        });
+        let api = MockApi::default();
+        let reporter = Reporter { controller: "cranewing-operator".to_owned(), instance: None };
+        let recorder = Recorder::new(api.client(), reporter);
+        let follower = Follower::new(Arc::clone(&links), copy_of(&keys), recorder);
+        Self { links, follower, keys, address, api, api_answers, _tasks: tasks, _regions: writer }
+    }
+
+    /// As another one registers it.
+    fn peer(&self) -> Peer {
+        known_as(self.links.me.as_str(), &[self.address], &self.keys)
+    }
+
+    async fn register(&mut self, peers: &[Peer]) {
+        let secrets: Vec<Arc<Secret>> = peers.iter().map(|peer| Arc::new(peer.to_secret())).collect();
+        self.follower.sync(&secrets).await.unwrap();
+    }
+
+    /// A letter for each registered region, by name: how it is judged here.
+    fn standings(&self) -> String {
+        let look = self.links.look(self.links.clock.elapsed());
+        let letter = |judgement: &Judgement| match judgement.standing {
+            Standing::Connected => 'C',
+            Standing::Unreachable => 'U',
+            Standing::Isolated => 'I',
+            Standing::Degraded(_) => 'D',
+            Standing::Gone => 'G',
+        };
+        look.judgements.values().map(letter).collect()
+    }
+
+    fn known(&self, region: &str) -> Known {
+        self.links.table.known(self.links.clock.elapsed())[&region.parse().unwrap()].clone()
+    }
+
+    fn refused(&self, reason: &str) -> u64 {
+        self.links.metrics.links.refused.with_label_values(&[reason]).get()
+    }
+
+    /// A link to this region with these keys.
+    async fn dial(&self, keys: &Identity) -> TlsStream<TcpStream> {
+        let config = tls::client_config(keys, self.keys.public_keys.clone()).unwrap();
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        TlsConnector::from(config).connect("x".try_into().unwrap(), socket).await.unwrap()
+    }
+}
+
+fn known_as(region: &str, addresses: &[SocketAddr], keys: &Identity) -> Peer {
+    Peer {
+        region: region.parse().unwrap(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        keys: keys.public_keys.clone(),
+        responders: Vec::new(),
+    }
+}
+
+fn copy_of(keys: &Identity) -> Identity {
+    Identity {
+        region: keys.region.clone(),
+        key: Arc::clone(&keys.key),
+        public_keys: keys.public_keys.clone(),
+    }
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(LOOK_EACH).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), waiting).await.is_ok(), "never: {what}");
+}
+
+async fn ask(stream: &mut TlsStream<TcpStream>, ask: Ask) -> Option<Answer> {
+    write_frame(stream, &Request { ask }).await.ok()?;
+    FrameReader::new(stream).read().await.ok()
+}
+
+/// Three regions of which each knows the others.
+async fn three() -> [Region; 3] {
+    let mut regions = [Region::start("jp").await, Region::start("kr").await, Region::start("sg").await];
+    let peers: Vec<Peer> = regions.iter().map(Region::peer).collect();
+    for region in &mut regions {
+        let others: Vec<Peer> = peers.iter().filter(|peer| peer.region != region.links.me).cloned().collect();
+        region.register(&others).await;
+    }
+    regions
+}
+
+#[tokio::test]
+async fn regions_that_know_each_other_read_each_other() {
+    let regions = three().await;
+    let (_sender, registered) = watch::channel(true);
+    regions[0].links.settle(registered).await;
+    assert_eq!(regions[0].known("kr").reach, Some(Reach::Reads), "it began by knowing that");
+    until("all are connected", || regions.iter().all(|region| region.standings() == "CCC")).await;
+    let jp = regions[1].known("jp");
+    let (digest, _) = jp.last.clone().unwrap();
+    assert_eq!((digest.cluster.as_str(), digest.figures.as_ref().unwrap().players), ("c-jp", 7));
+    until("its object is here", || regions[1].known("jp").objects.is_some()).await;
+    let objects = regions[1].known("jp").objects.unwrap();
+    assert_eq!((objects.version.uid.as_str(), objects.version.generation), ("u-jp", 3));
+    assert_eq!(objects.region_cluster.as_ref().unwrap().region_id, "jp");
+    assert!(jp.link.is_some());
+    let up = &regions[1].links.metrics.links.up;
+    until("the metrics say so", || up.with_label_values(&["jp"]).get() == 1).await;
+    assert!(regions[1].links.metrics.links.digests.with_label_values(&["jp"]).get() > 0);
+}
+
+#[tokio::test]
+async fn a_region_that_goes_is_gone_by_the_votes_of_the_others() {
+    let [jp, kr, sg] = three().await;
+    until("all are connected", || [&jp, &kr, &sg].iter().all(|region| region.standings() == "CCC")).await;
+    drop(sg);
+    until("it is gone", || jp.standings() == "CCG" && kr.standings() == "CCG").await;
+    let look = jp.links.look(jp.links.clock.elapsed());
+    assert_eq!(look.judgements[&"sg".parse().unwrap()].votes.to_string(), "jp Silent, kr Silent");
+}
+
+#[tokio::test]
+async fn a_region_says_itself_that_its_api_server_is_away() {
+    let [jp, kr, sg] = three().await;
+    sg.api_answers.store(false, Ordering::Relaxed);
+    until("the others know", || jp.standings() == "CCD" && kr.standings() == "CCD").await;
+    let look = jp.links.look(jp.links.clock.elapsed());
+    assert_eq!(look.judgements[&sg.links.me].standing, Standing::Degraded(Source::OwnWord));
+    assert_eq!(sg.standings(), "CCC", "it sees the others all the same");
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_registered_is_refused_in_the_handshake_and_counted() {
+    let (jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    // kr knows jp, and jp does not know kr.
+    kr.register(&[jp.peer()]).await;
+    until("it is refused", || jp.refused("unknown_key") >= 2).await;
+    assert!(kr.known("jp").last.is_none());
+    // And jp shows another key than kr was told.
+    let stranger = known_as("jp", &[jp.address], &identity("jp"));
+    let before = jp.refused("tls");
+    kr.register(&[stranger]).await;
+    until("it is hung up on", || jp.refused("tls") > before).await;
+    assert!(kr.known("jp").last.is_none());
+}
+
+#[tokio::test]
+async fn keys_change_without_a_gap() {
+    let (jp, next, mut kr) =
+        (Region::start("jp").await, Region::start("jp").await, Region::start("kr").await);
+    for replica in [&jp, &next] {
+        replica.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    }
+    let mut both = jp.peer();
+    both.addresses.extend(next.peer().addresses);
+    both.keys.extend(next.peer().keys);
+    let boot = |kr: &Region| kr.known("jp").last.map(|(digest, _)| digest.boot);
+    kr.register(&[jp.peer()]).await;
+    until("the old key counts", || boot(&kr).is_some()).await;
+    let old = boot(&kr);
+    kr.register(&[both]).await;
+    drop(jp);
+    until("the new one does", || {
+        assert_eq!(kr.known("jp").reach, Some(Reach::Reads), "at no moment it is not read");
+        boot(&kr) != old
+    })
+    .await;
+    kr.register(&[next.peer()]).await;
+    assert_eq!(kr.known("jp").reach, Some(Reach::Reads));
+}
+
+#[tokio::test]
+async fn a_peer_that_is_let_go_is_answered_no_more() {
+    let (jp, kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    let mut link = jp.dial(&kr.keys).await;
+    assert!(ask(&mut link, Ask::Digest).await.unwrap().digest.is_some());
+    assert_eq!(ask(&mut link, Ask::Unknown).await.unwrap(), Answer::default());
+    jp.links.table.register(Duration::ZERO, []);
+    assert!(ask(&mut link, Ask::Digest).await.is_none());
+}
+
+#[tokio::test]
+async fn a_peer_asks_no_faster_than_it_may_and_holds_no_more_links_than_it_may() {
+    let (jp, kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    let mut links = Vec::new();
+    for _ in 0..33 {
+        links.push(jp.dial(&kr.keys).await);
+    }
+    until("one is too many", || jp.refused("too_many") == 1).await;
+    let began = jp.links.clock.elapsed();
+    for _ in 0..41 {
+        ask(&mut links[0], Ask::Digest).await.unwrap();
+    }
+    let took = jp.links.clock.elapsed().saturating_sub(began);
+    assert!(took >= endpoint::ANSWERS_APART * 39, "{took:?}");
+}
+
+/// How a peer is bad.
+#[derive(Clone, Copy)]
+enum Manner {
+    NoHandshake,
+    NoAnswer,
+    ByteByByte,
+}
+
+/// Accepts links and is bad.
+async fn misbehave(keys: &Identity, manner: Manner) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(tls::server_config(keys, |_| true).unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if matches!(manner, Manner::NoHandshake) {
+                    std::future::pending::<()>().await;
+                }
+                let mut stream = acceptor.accept(socket).await?;
+                if matches!(manner, Manner::NoAnswer) {
+                    std::future::pending::<()>().await;
+                }
+                stream.write_all(&1000_u32.to_be_bytes()).await?;
+                loop {
+                    stream.write_all(&[0xc0]).await?;
+                    stream.flush().await?;
+                    sleep(Duration::from_millis(100)).await;
+                }
+                #[expect(unreachable_code, reason = "it says what the block returns")]
+                Ok::<_, std::io::Error>(())
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn bad_peers_delay_nobody() {
+    let (jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    let mut peers = vec![jp.peer()];
+    for (name, manner) in
+        [("deaf", Manner::NoHandshake), ("mute", Manner::NoAnswer), ("slow", Manner::ByteByByte)]
+    {
+        let keys = identity(name);
+        peers.push(known_as(name, &[misbehave(&keys, manner).await], &keys));
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    peers.push(known_as("away", &[nobody], &identity("away")));
+    kr.register(&peers).await;
+    until("the good one is read", || kr.known("jp").reach == Some(Reach::Reads)).await;
+    until("the bad ones are silent", || {
+        assert_eq!(kr.known("jp").reach, Some(Reach::Reads), "all the while");
+        ["deaf", "mute", "slow", "away"].iter().all(|bad| kr.known(bad).reach == Some(Reach::Silent))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_whose_responder_alone_answers_is_not_silent() {
+    let mut kr = Region::start("kr").await;
+    let responder = crate::responder::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let responders = vec![responder.local_addr().unwrap()];
+    kr.register(&[Peer { responders, ..known_as("jp", &[nobody], &identity("jp")) }]).await;
+    let mut tasks = Tasks::default();
+    tasks.spawn("the responder", |_| async move { crate::responder::respond(&responder).await });
+    let (table, clock) = (Arc::clone(&kr.links.table), kr.links.clock);
+    tasks.spawn("the probes", move |stop| prober::run(table, 7, clock, stop));
+    until("it answers", || kr.known("jp").reach == Some(Reach::Answers)).await;
+    assert!(kr.known("jp").udp.is_some() && kr.known("jp").lost.0 == 0);
+}
+
+#[tokio::test]
+async fn a_bad_secret_is_told_once_by_its_field_and_the_others_count() {
+    let mut kr = Region::start("kr").await;
+    let (good, mut bad) = (known_as("jp", &[kr.address], &identity("jp")).to_secret(), kr.peer().to_secret());
+    let own = Arc::new(bad.clone());
+    bad.metadata.name = Some("bad".to_owned());
+    bad.data.as_mut().unwrap().remove("addresses");
+    let secrets = [Arc::new(good), Arc::new(bad), own];
+    for _ in 0..3 {
+        kr.follower.sync(&secrets).await.unwrap();
+    }
+    let notes: Vec<String> =
+        kr.api.take_seen().iter().map(|seen| seen.body["note"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(notes, ["addresses is missing", "label cranewing.dev/peer: `kr` is this region itself"]);
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 1);
+}
+
+/// Or a slip of the pen in one of three regions' Secrets would let one alone be a majority of the two that are left.
+#[tokio::test]
+async fn a_secret_that_is_not_understood_still_registers_its_region() {
+    let mut kr = Region::start("kr").await;
+    let jp = known_as("jp", &[kr.address], &identity("jp"));
+    let mut bad = [jp.to_secret(), known_as("sg", &[kr.address], &identity("sg")).to_secret()];
+    for secret in &mut bad {
+        secret.data = None;
+    }
+    let [bad_jp, bad_sg] = bad.map(Arc::new);
+    kr.register(std::slice::from_ref(&jp)).await;
+    kr.follower.sync(&[bad_jp, bad_sg]).await.unwrap();
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 2);
+    assert_eq!(kr.links.table.region_of(&jp.keys[0]), Some(jp.region), "what was known of it still is");
+}

@@ -1,0 +1,11 @@
+//! The only place that draws numbers.
+
+use anyhow::anyhow;
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// A number that nobody can guess.
+pub(crate) fn random() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_unspecified| anyhow!("failed to draw a random number"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
