@@ -16,6 +16,8 @@ pub enum Need {
     MetricsServer,
     /// The images of this working tree.
     Images,
+    /// Three regions, and the operator's program, by which they are joined.
+    Regions,
 }
 
 impl Need {
@@ -30,6 +32,12 @@ impl Need {
             Self::Bots => &["CRANEWING_E2E_BOTS"],
             Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
             Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
+            Self::Regions => &[
+                "CRANEWING_E2E_OPERATOR",
+                "CRANEWING_E2E_KUBECONFIG_KR",
+                "CRANEWING_E2E_KUBECONFIG_JP",
+                "CRANEWING_E2E_KUBECONFIG_SG",
+            ],
         };
         let unset = variables.iter().find(|variable| !is_set(variable));
         let why = match self {
@@ -37,6 +45,7 @@ impl Need {
             Self::Bots => "it needs players",
             Self::MetricsServer => "it needs figures of CPU",
             Self::Images => "it needs an operator",
+            Self::Regions => "it needs three regions that are joined",
         };
         if let Some(variable) = unset {
             return Some(format!("{why}, and {variable} is not set"));

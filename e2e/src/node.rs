@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::needs::engine;
 use crate::region::Region;
@@ -45,6 +46,71 @@ impl Drop for Paused {
             }
         }
     }
+}
+
+/// What of a region's traffic with others a cut takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// All of it.
+    Everything,
+    /// What the region itself begins; it still answers others.
+    OwnCalls,
+}
+
+/// A region that is cut off; the cut ends when this is dropped, and by itself when its time is over, whatever became of this.
+pub struct Cut {
+    nodes: Vec<String>,
+}
+
+/// Name of the table that a cut is.
+const CUT: &str = "inet cranewing_e2e_cut";
+
+/// Cuts a region's nodes off from the nodes and pods of `others`. Who plays in it from elsewhere, and who watches, is not cut off.
+pub async fn cut(region: &Region, others: &[&Region], lost: Lost, at_most: Duration) -> Cut {
+    let mut away = Vec::new();
+    for other in others {
+        away.extend(networks(other).await);
+    }
+    let elements: Vec<String> =
+        away.iter().map(|network| format!("{network} timeout {}s", at_most.as_secs())).collect();
+    let (arriving, leaving) = match lost {
+        Lost::Everything => ("ip saddr @away drop", "ip daddr @away drop"),
+        Lost::OwnCalls => ("accept", "ip daddr @away ct direction original drop"),
+    };
+    let table = format!(
+        "table {CUT} {{ set away {{ type ipv4_addr; flags interval, timeout; elements = {{ {} }} }} \
+         chain arriving {{ type filter hook prerouting priority -310; {arriving}; }} \
+         chain leaving {{ type filter hook postrouting priority 310; {leaving}; }} }}",
+        elements.join(", ")
+    );
+    let cut = Cut { nodes: names(region).await };
+    for node in &cut.nodes {
+        drop(engine_says(&["exec", node, "nft", &table]));
+    }
+    cut
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            let healed = Command::new(engine()).args(["exec", node, "nft", "delete", "table", CUT]).output();
+            if !healed.as_ref().is_ok_and(|output| output.status.success()) {
+                eprintln!("{node} stays cut off until its time is over: {healed:?}");
+            }
+        }
+    }
+}
+
+/// Addresses of a region's nodes, and the networks of their pods.
+async fn networks(region: &Region) -> Vec<String> {
+    let nodes = region.all::<Node>().list(&ListParams::default()).await.unwrap().items;
+    let of_node = |node: Node| {
+        let addresses = node.status.and_then(|status| status.addresses).unwrap_or_default();
+        let own =
+            addresses.into_iter().filter(|address| address.type_ == "InternalIP").map(|own| own.address);
+        own.chain(node.spec.and_then(|spec| spec.pod_cidr)).collect::<Vec<_>>()
+    };
+    nodes.into_iter().flat_map(of_node).collect()
 }
 
 /// Kills the first process of a pod's first container, with a signal that it cannot hear.

@@ -43,12 +43,16 @@ impl Drop for Lease {
     }
 }
 
-/// Waits for a region that nobody uses.
-pub(crate) async fn take() -> Lease {
-    let place = POOL.places.acquire().await.expect("the pool is never closed");
-    place.forget();
-    let slot = POOL.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    Lease { slot: Some(slot.expect("there is a slot for each place")) }
+/// Waits for so many regions that nobody uses; they come sorted by their ids.
+pub(crate) async fn take(count: usize) -> Vec<Lease> {
+    // all at once, so that two tests that need several never wait for each other's
+    let places = POOL.places.acquire_many(u32::try_from(count).expect("a handful"));
+    places.await.expect("the pool is never closed").forget();
+    let mut free = POOL.free.lock().unwrap_or_else(PoisonError::into_inner);
+    let rest = free.len().checked_sub(count).expect("there is a slot for each place");
+    let mut taken = free.split_off(rest);
+    taken.sort_by_key(|slot| slot.id);
+    taken.into_iter().map(|slot| Lease { slot: Some(slot) }).collect()
 }
 
 struct Pool {
@@ -56,11 +60,18 @@ struct Pool {
     places: Semaphore,
 }
 
+/// Every region that there may be.
+pub(crate) const REGIONS: [&str; 3] = ["sg", "jp", "kr"];
+
+/// Where the kubeconfig of a region is, if there is one.
+fn kubeconfig(id: &str) -> Option<String> {
+    std::env::var(format!("CRANEWING_E2E_KUBECONFIG_{}", id.to_uppercase())).ok()
+}
+
 static POOL: LazyLock<Pool> = LazyLock::new(|| {
-    let regions = ["sg", "jp", "kr"].into_iter().filter_map(|id| {
-        let kubeconfig = std::env::var(format!("CRANEWING_E2E_KUBECONFIG_{}", id.to_uppercase())).ok()?;
-        Some(Slot { id, kubeconfig, content: Content::Unseen })
-    });
+    let regions = REGIONS
+        .into_iter()
+        .filter_map(|id| Some(Slot { id, kubeconfig: kubeconfig(id)?, content: Content::Unseen }));
     let free: Vec<Slot> = regions.collect();
     assert!(
         !free.is_empty(),

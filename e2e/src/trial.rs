@@ -1,6 +1,7 @@
 //! One test: a region for itself, a namespace in it, the story of a failure, and nothing left behind whatever happened.
 
 use futures::FutureExt as _;
+use futures::future::join_all;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use crate::describe::describe;
@@ -13,12 +14,19 @@ use crate::{helm, node, strangers};
 /// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
 /// there the test is listed as not run.
 pub async fn in_namespace(test: &str, needs: &[Need], body: impl AsyncFnOnce(&Scratch)) {
-    run(test, needs, Start::Operator, body).await;
+    run(test, needs, (1, Start::Operator), async |places| body(&places[0]).await).await;
+}
+
+/// Runs a test in a namespace of its own in each of three regions with operators that are up to date and know nothing of each
+/// other, sorted by their ids.
+pub async fn in_three_regions(test: &str, needs: &[Need], body: impl AsyncFnOnce(&[Scratch])) {
+    let needs = [&[Need::Regions], needs].concat();
+    run(test, &needs, (pool::REGIONS.len(), Start::Operator), body).await;
 }
 
 /// Runs a test that installs by itself, in a namespace of a region where nothing of the product is.
 pub async fn in_bare_region(test: &str, body: impl AsyncFnOnce(&Scratch)) {
-    run(test, &[], Start::Bare, body).await;
+    run(test, &[], (1, Start::Bare), async |places| body(&places[0]).await).await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,40 +35,48 @@ enum Start {
     Bare,
 }
 
-async fn run(test: &str, needs: &[Need], start: Start, body: impl AsyncFnOnce(&Scratch)) {
+async fn run(test: &str, needs: &[Need], (count, start): (usize, Start), body: impl AsyncFnOnce(&[Scratch])) {
     // the thread bears the test's full name, except where one thread runs them all
     let thread = std::thread::current();
     let name = thread.name().filter(|name| *name != "main").unwrap_or(test);
     if !needs::are_met(name, &[&[Need::Images], needs].concat()) {
         return;
     }
-    let mut lease = pool::take().await;
-    let slot = lease.slot();
-    let region = Region::open(slot.id, &slot.kubeconfig).await;
-    if needs.contains(&Need::Engine)
-        && let Some(node) = node::stranger(&region).await
-    {
-        let reason =
-            format!("it pauses nodes and kills processes on them, and {node} is not on this machine");
-        return needs::not_run(name, &reason);
+    let mut leases = pool::take(count).await;
+    let mut regions = Vec::new();
+    for slot in leases.iter_mut().map(Lease::slot) {
+        let region = Region::open(slot.id, &slot.kubeconfig).await;
+        if needs.contains(&Need::Engine)
+            && let Some(node) = node::stranger(&region).await
+        {
+            let reason =
+                format!("it pauses nodes and kills processes on them, and {node} is not on this machine");
+            return needs::not_run(name, &reason);
+        }
+        if slot.content == Content::Unseen {
+            strangers::refuse(&region).await;
+            slot.content = Content::Unknown;
+        }
+        regions.push(region);
     }
-    if lease.slot().content == Content::Unseen {
-        strangers::refuse(&region).await;
-        lease.slot().content = Content::Unknown;
-    }
-    prepare(&mut lease, &region, start).await;
-    let scratch = Scratch::create(region, test).await;
-    let outcome = AssertUnwindSafe(body(&scratch)).catch_unwind().await;
-    lease.slot().content = match (start, &outcome) {
+    join_all(leases.iter_mut().zip(&regions).map(|(lease, region)| prepare(lease, region, start))).await;
+    let places = join_all(regions.into_iter().map(|region| Scratch::create(region, test))).await;
+    let outcome = AssertUnwindSafe(body(&places)).catch_unwind().await;
+    let content = match (start, &outcome) {
         (Start::Operator, Ok(())) => Content::Operator,
         (Start::Bare, Err(_)) => Content::Dirty,
         // a test that failed may have left the operator as it should not be
         _ => Content::Unknown,
     };
-    if outcome.is_err() {
-        eprintln!("{name} failed in {}; how things stood:\n{}", scratch.region.id, describe(&scratch).await);
+    for place in places {
+        if outcome.is_err() {
+            eprintln!("{name} failed in {}; how things stood:\n{}", place.region.id, describe(&place).await);
+        }
+        place.remove().await;
     }
-    scratch.remove().await;
+    for lease in &mut leases {
+        lease.slot().content = content;
+    }
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }

@@ -10,6 +10,8 @@ mod failures;
 mod fleets;
 #[path = "suite/install.rs"]
 mod install;
+#[path = "suite/regions.rs"]
+mod regions;
 #[path = "suite/reports.rs"]
 mod reports;
 

@@ -142,6 +142,16 @@ pub(crate) fn await_operator(
     })
 }
 
+/// Makes the regions known to each other. `program` is the operator's own, whose replicas have made their keys by now.
+pub(crate) fn join(checkout: &Checkout, regions: &[Region], program: &Path) -> Result<()> {
+    let mut join = Command::new(program);
+    join.args(["region", "join", "--namespace", NAMESPACE]);
+    for region in regions {
+        join.arg("--kubeconfig").arg(format!("{}={}", region.id, region.kubeconfig.display()));
+    }
+    process::run(&mut join, &checkout.log("join"))
+}
+
 /// Takes the samples and the operator out of a cluster that stays; what this instance did not install is left.
 pub(crate) fn uninstall(checkout: &Checkout, surroundings: &Surroundings, region: &Region) -> Result<()> {
     let log = checkout.log(&format!("uninstall-{}", region.id));

@@ -26,12 +26,14 @@ pub(crate) struct Image {
     pub(crate) archive: PathBuf,
 }
 
-/// What this working tree gives: two images, and the bots that run on this host.
+/// What this working tree gives: two images, and programs that run on this host.
 #[derive(Debug)]
 pub(crate) struct Images {
     pub(crate) operator: Image,
     pub(crate) gameserver: Image,
-    /// Program, not an image.
+    /// The operator's program, by which regions are joined.
+    pub(crate) operator_program: PathBuf,
+    /// The load client.
     pub(crate) bots: PathBuf,
 }
 
@@ -44,6 +46,7 @@ impl Images {
             Ok(Self {
                 operator: image("operator")?,
                 gameserver: image("gameserver")?,
+                operator_program: keep(checkout, "cranewing-operator", &release.join("operator"))?,
                 bots: keep(checkout, "bots", &release.join("bots"))?,
             })
         })

@@ -294,6 +294,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
         .env("CRANEWING_E2E_OPERATOR_IMAGE", &built.operator.reference)
         .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
+        .env("CRANEWING_E2E_OPERATOR", &built.operator_program)
         .env("CRANEWING_E2E_BOTS", &built.bots);
     Ok(suite)
 }
@@ -320,6 +321,7 @@ fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts>
         suite
             .env("CRANEWING_E2E_OPERATOR_IMAGE", references.operator)
             .env("CRANEWING_E2E_GAMESERVER_IMAGE", references.gameserver)
+            .env("CRANEWING_E2E_OPERATOR", &built.operator_program)
             .env("CRANEWING_E2E_BOTS", &built.bots);
         suite
     };

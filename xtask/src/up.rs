@@ -182,6 +182,8 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
     })?;
     progress.step("join the pod networks", |_| cluster::route(checkout, &surroundings, &state.regions))?;
     start_players(checkout, &surroundings, &state, args.players, &images.bots, progress)?;
+    progress
+        .step("join the regions", |_| deploy::join(checkout, &state.regions, &images.operator_program))?;
     Ok((surroundings, state))
 }
 
