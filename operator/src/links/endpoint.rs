@@ -35,7 +35,7 @@ const REQUEST_BYTES_MAX: usize = 1024;
 /// Time for the handshake, and for each answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A link that asks nothing for this long is closed; digests are asked for each second.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Least time between two answers on a link: 20 a second. Who asks faster waits.
 pub(super) const ANSWERS_APART: Duration = Duration::from_millis(50);
 

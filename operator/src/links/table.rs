@@ -82,9 +82,14 @@ impl PeerTable {
         let since = inner.awake.look(now);
         let mut before = std::mem::take(&mut inner.peers);
         for peer in peers {
-            let (region, fresh) = (peer.region, Entry::new(&peer, since));
-            let entry = before.remove(&region).map(|old| Entry { peer, ..old });
-            inner.peers.insert(region, entry.unwrap_or(fresh));
+            let mut entry = match before.remove(&peer.region) {
+                Some(old) => Entry { peer: Arc::clone(&peer), ..old },
+                None => Entry::new(Arc::clone(&peer), since),
+            };
+            if entry.heard.is_none() {
+                entry.point_at(peer.responders.clone());
+            }
+            inner.peers.insert(peer.region, entry);
         }
     }
 
@@ -164,18 +169,16 @@ impl PeerTable {
 }
 
 impl Entry {
-    fn new(peer: &Arc<Peer>, since: Duration) -> Self {
-        let mut entry = Self {
-            peer: Arc::clone(peer),
+    fn new(peer: Arc<Peer>, since: Duration) -> Self {
+        Self {
+            peer,
             since,
             heard: None,
             objects: None,
             link: RoundTrips::default(),
             responders: Vec::new(),
             probes: BTreeMap::new(),
-        };
-        entry.point_at(peer.responders.clone());
-        entry
+        }
     }
 
     /// Probes these responders; no word of any leaves those that are probed.
@@ -298,14 +301,17 @@ mod tests {
         let probed = || {
             table.probe(SECOND).into_iter().map(|(responder, _)| responder.to_string()).collect::<Vec<_>>()
         };
-        table.remember(jp(), vec!["192.0.2.7:8444".parse().unwrap()]);
+        let named = |last: u8| vec![format!("192.0.2.{last}:8444").parse().unwrap()];
+        table.register(SECOND, [Arc::new(Peer { responders: named(6), ..peer("jp") })]);
+        assert_eq!(probed(), ["192.0.2.6:8444"], "as its Secret says now");
+        table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.7:8444"], "before anything was heard");
         let hear = |sequence, responders: &[&str]| {
             let responders = responders.iter().map(|text| (*text).to_owned()).collect();
             table.heard((SECOND, wall(SECOND)), jp(), Digest { responders, ..digest(1, sequence) }, SECOND)
         };
         hear(1, &["192.0.2.8:8444", "what newer ones say"]);
-        table.remember(jp(), vec!["192.0.2.7:8444".parse().unwrap()]);
+        table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.8:8444"], "its own word counts more");
         hear(2, &[]);
         assert_eq!(probed(), ["192.0.2.8:8444"], "no word takes none away");
