@@ -43,6 +43,8 @@ pub(crate) struct RegionOverview {
     pub(crate) bots: Option<bots::Counts>,
     /// Declared zones that have a node, such as `1/3`.
     pub(crate) zones: Option<String>,
+    /// Where it stands among the joined regions, such as `Member`.
+    pub(crate) standing: Option<String>,
     /// Version of the operator.
     pub(crate) version: Option<String>,
     /// Why the region could not be read.
@@ -152,6 +154,7 @@ pub(crate) fn summarize(read: Result<Vec<Resource>>, figures: Option<&bots::Figu
             "RegionCluster" => {
                 let text = |field: &str| item.status[field].as_str().map(str::to_owned);
                 (region.zones, region.version) = (text("zonesCovered"), text("operatorVersion"));
+                region.standing = text("standing");
             }
             _ => {}
         }
@@ -170,9 +173,9 @@ pub(crate) fn print(overview: &Overview, output: Output) -> Result<()> {
 
 /// A line per region.
 pub(crate) fn table(overview: &Overview) -> String {
-    let row = |cells: [&str; 7]| {
-        let [id, servers, ready, players, p50, p99, version] = cells;
-        format!("{id:<8}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
+    let row = |cells: [&str; 8]| {
+        let [id, standing, servers, ready, players, p50, p99, version] = cells;
+        format!("{id:<8}{standing:<9}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
     };
     let region = |(id, region): (&String, &RegionOverview)| {
         let time = |pick: fn(&Latency) -> f64| {
@@ -190,6 +193,7 @@ pub(crate) fn table(overview: &Overview) -> String {
         };
         row([
             id,
+            region.standing.as_deref().unwrap_or("-"),
             &region.servers.to_string(),
             &region.ready.to_string(),
             &region.players.to_string(),
@@ -198,7 +202,7 @@ pub(crate) fn table(overview: &Overview) -> String {
             version,
         ])
     };
-    let head = row(["REGION", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
+    let head = row(["REGION", "STANDING", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
     head + &overview.regions.iter().map(region).collect::<String>()
 }
 
@@ -232,11 +236,14 @@ mod tests {
                 serde_json::json!({"kind": "GameServer", "status": {"state": "Draining", "players": 2}}),
             ),
             resource(serde_json::json!({"kind": "GameServer"})),
-            resource(serde_json::json!({"kind": "RegionCluster", "status": {"operatorVersion": "0.1.0"}})),
+            resource(
+                serde_json::json!({"kind": "RegionCluster", "status": {"operatorVersion": "0.1.0", "standing": "Member"}}),
+            ),
         ];
         let summary = summarize(Ok(items), None);
         assert_eq!((summary.servers, summary.ready, summary.players), (3, 1, 9));
         assert_eq!(summary.version.as_deref(), Some("0.1.0"));
+        assert_eq!(summary.standing.as_deref(), Some("Member"));
     }
 
     #[test]

@@ -77,8 +77,9 @@ fn draw_region(id: &str, region: &RegionMoment, servers_max: usize) -> Vec<Strin
 fn draw_cluster(cluster: &Resource) -> String {
     let health = word(&cluster.status["health"]);
     let color = if health == "Healthy" { GREEN } else { YELLOW };
-    let zones = word(&cluster.status["zonesCovered"]);
-    format!("{}  zones {zones}  operator {}", paint(color, &health), word(&cluster.status["operatorVersion"]))
+    let [standing, zones, version] =
+        ["standing", "zonesCovered", "operatorVersion"].map(|field| word(&cluster.status[field]));
+    format!("{}  {standing}  zones {zones}  operator {version}", paint(color, &health))
 }
 
 fn draw_figures(figures: &Figures) -> String {
