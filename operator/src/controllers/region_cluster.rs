@@ -44,6 +44,9 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     }
     // observe (no client required)
     let look = context.links.look(context.clock.elapsed());
+    if look.is_listening() {
+        return Ok(Action::requeue(PERIOD));
+    }
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
     let new = match home_of(&region, context.links.me) {

@@ -78,6 +78,13 @@ pub(crate) struct Look {
     pub(crate) row: Row,
 }
 
+impl Look {
+    /// Somebody has only just been registered: until it is known how that one is reached, whoever joins would seem isolated.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.known.values().any(|known| known.reach.is_none())
+    }
+}
+
 /// What a replica begins with.
 pub(crate) struct Setup<'a> {
     pub(crate) client: &'a Client,
@@ -146,7 +153,7 @@ impl Links {
         if registered.wait_for(|registered| *registered).await.is_err() {
             return;
         }
-        while self.table.known(self.clock.elapsed()).values().any(|known| known.reach.is_none()) {
+        while self.look(self.clock.elapsed()).is_listening() {
             sleep(SETTLED_LOOK).await;
         }
     }

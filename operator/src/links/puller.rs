@@ -61,6 +61,16 @@ pub(super) struct Puller {
     pub(super) clock: Clock,
 }
 
+/// How it went so far.
+#[derive(Default)]
+struct Tries {
+    /// In a row, counted to [`FAILURES_COUNTED_MAX`].
+    failures: u32,
+    /// What was told of the last one.
+    told: String,
+    is_linked: bool,
+}
+
 struct Link {
     read: FrameReader<ReadHalf<TlsStream<TcpStream>>>,
     write: WriteHalf<TlsStream<TcpStream>>,
@@ -74,26 +84,22 @@ impl Puller {
 
     async fn pull(&self) {
         let region = self.peer.region;
-        let (mut failures, mut told) = (0, String::new());
+        let mut tries = Tries::default();
         for address in self.peer.addresses.iter().cycle() {
             let outcome = match self.dial(address).await {
-                Ok(mut link) => {
-                    (failures, told) = (0, String::new());
-                    info!(%region, address, "linked to a peer");
-                    self.ask_each_second(&mut link).await
-                }
+                Ok(mut link) => self.ask_each_second(&mut link, address, &mut tries).await,
                 Err(error) => Err(error),
             };
-            failures = (failures + 1).min(FAILURES_COUNTED_MAX);
-            let wait = next_backoff(failures, jitter_of(&format!("{} {region} {address}", self.me)));
+            tries.is_linked = false;
+            tries.failures = (tries.failures + 1).min(FAILURES_COUNTED_MAX);
             if let Err(error) = outcome.map_err(|error| chain(&error))
-                && error != told
+                && error != tries.told
             {
                 // Once for each reason: it is tried as long as the peer is registered.
                 info!(%region, address, error, "failed to read a peer");
-                told = error;
+                tries.told = error;
             }
-            sleep(wait).await;
+            sleep(next_backoff(tries.failures, jitter_of(&format!("{} {region} {address}", self.me)))).await;
         }
     }
 
@@ -116,7 +122,13 @@ impl Puller {
         Ok(Link { read: FrameReader::new(read), write })
     }
 
-    async fn ask_each_second(&self, link: &mut Link) -> Result<(), PullError> {
+    /// A handshake says little: whoever does not know our key ends the link after it. So it stands with the first answer.
+    async fn ask_each_second(
+        &self,
+        link: &mut Link,
+        address: &str,
+        tries: &mut Tries,
+    ) -> Result<(), PullError> {
         let region = self.peer.region;
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,6 +139,10 @@ impl Puller {
             let now = self.clock.elapsed();
             if digest.region != region.as_str() {
                 return Err(PullError::OtherRegion(digest.region));
+            }
+            if !tries.is_linked {
+                info!(%region, address, "linked to a peer");
+                *tries = Tries { is_linked: true, ..Tries::default() };
             }
             self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
             let when = (now, self.clock.wall());

@@ -146,6 +146,21 @@ async fn a_region_alone_is_a_member_and_says_no_more() {
 }
 
 #[tokio::test]
+async fn a_region_that_joins_is_never_told_to_be_isolated_before_it_has_listened() {
+    let mut world = World::new().await;
+    world.put(&path("kr"), &region("kr", "kr"));
+    world.settle().await;
+    world.api.take_seen();
+    world.register(&["jp", "sg"]);
+    world.settle().await;
+    world.hear("jp", 1, ALL);
+    world.settle().await;
+    assert_eq!((world.standing("kr").as_str(), world.notes()), ("Member", Vec::new()), "sg may still come");
+    world.pass(5, &[("jp", &[("kr", Reach::Silent)])]).await;
+    assert_eq!(world.standing("kr"), "Isolated", "nobody came in time");
+}
+
+#[tokio::test]
 async fn each_change_of_standing_is_written_at_once_and_told_with_its_votes() {
     let mut world = World::with_regions().await;
     let lost: &[(&str, Reach)] = &[("kr", Reach::Reads), ("jp", Reach::Silent)];
