@@ -75,13 +75,25 @@ pub async fn cut(region: &Region, others: &[&Region], lost: Lost, at_most: Durat
         away.iter().map(|network| format!("{network} timeout {}s", at_most.as_secs())).collect();
     let (arriving, leaving) = match lost {
         Lost::Everything => ("ip saddr @away drop", "ip daddr @away drop"),
-        Lost::OwnCalls => ("accept", "ip daddr @away ct direction original drop"),
+        Lost::OwnCalls => ("", "ip daddr @away ct direction original drop"),
     };
     let table = format!(
-        "table {CUT} {{ set away {{ type ipv4_addr; flags interval, timeout; elements = {{ {} }} }} \
-         chain arriving {{ type filter hook prerouting priority -310; {arriving}; }} \
-         chain leaving {{ type filter hook postrouting priority 310; {leaving}; }} }}",
-        elements.join(", ")
+        "table {CUT} {{
+            set away {{
+                type ipv4_addr
+                flags interval, timeout
+                elements = {{ {elements} }}
+            }}
+            chain arriving {{
+                type filter hook prerouting priority -310; policy accept;
+                {arriving}
+            }}
+            chain leaving {{
+                type filter hook postrouting priority 310; policy accept;
+                {leaving}
+            }}
+        }}",
+        elements = elements.join(", ")
     );
     let cut = Cut { nodes: names(region).await };
     for node in &cut.nodes {
