@@ -9,6 +9,9 @@ use crate::region::{OPERATOR_NAMESPACE, Region};
 /// Helm's label of the releases that this suite makes, by which they are known from those of others.
 pub(crate) const MARK: &str = "cranewing-e2e=suite";
 
+/// How other regions reach this one.
+const OPEN_TO_OTHERS: [&str; 2] = ["link.service.type=NodePort", "responder.enabled=true"];
+
 /// Until all is available.
 const WAIT: [&str; 3] = ["--wait", "--timeout", "120s"];
 
@@ -53,7 +56,8 @@ async fn upgrade_operator(region: &Region, more: &[&str], flags: &[&str]) {
         format!("image.{name}={reference}")
     };
     let values = [format!("region.id={}", region.id), image("operator"), image("gameserver")];
-    let values: Vec<&str> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let more = OPEN_TO_OTHERS.iter().chain(more).copied();
+    let values: Vec<&str> = values.iter().map(String::as_str).chain(more).collect();
     upgrade(region, ("cranewing", "charts/operator"), &values, flags).await;
 }
 

@@ -2,12 +2,14 @@
 
 use futures::FutureExt as _;
 use futures::future::join_all;
+use operator_api::labels;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
+use crate::command::kubectl;
 use crate::describe::describe;
 use crate::needs::{self, Need};
 use crate::pool::{self, Content, Lease};
-use crate::region::Region;
+use crate::region::{OPERATOR_NAMESPACE, Region};
 use crate::scratch::Scratch;
 use crate::{helm, node, strangers};
 
@@ -90,5 +92,8 @@ async fn prepare(lease: &mut Lease, region: &Region, start: Start) {
     }
     if start == Start::Operator && found != Content::Operator {
         helm::install(region).await;
+        // a run that was cut off may have left the regions joined
+        let peers = ["--namespace", OPERATOR_NAMESPACE, "delete", "secrets", "--selector", labels::PEER];
+        drop(kubectl(region, &peers).await);
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn install(
     operator.args(["--set", &format!("region.id={}", region.id)]);
     operator.args(["--set", &format!("image.operator={}", references.operator)]);
     operator.args(["--set", &format!("image.gameserver={}", references.gameserver)]);
+    operator.args(["--set", "link.service.type=NodePort", "--set", "responder.enabled=true"]);
     process::run(&mut operator, &log)?;
     apply_samples(checkout, surroundings, region)
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         unfinished::sweep(&checkout)?;
         if kept.is_empty() { Ok(()) } else { bail!("all is removed but what is in {}", ids(&kept)) }
     })?;
-    let named = ["test", "bench"].map(|purpose| checkout.named(purpose));
+    let named = ["test", "foreign", "bench"].map(|purpose| checkout.named(purpose));
     // trees that were removed while something of theirs was up
     for other in named.into_iter().filter(|other| other.state().exists()).chain(checkout.orphans()) {
         if State::load(&other)?

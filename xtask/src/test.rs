@@ -299,16 +299,17 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     Ok(suite)
 }
 
-/// The suite on clusters that exist. What needs this machine's engine, or an image that they may be unable to pull, is listed as not run.
+/// The suite on clusters that exist. What needs this machine's engine, an image that they may be unable to pull, or that they
+/// reach each other, is listed as not run. Nothing that leads to them stays on this machine.
 fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts> {
-    let checkout = &checkout.named("test");
+    let checkout = &checkout.named("foreign");
     let _lock = Lock::instance(checkout, "cargo xtask test")?;
     packages::ensure_go(checkout)?;
+    let regions = foreign.regions(checkout)?;
     let mut suite = {
         let progress = Progress::new();
         let surroundings =
             Surroundings::new(checkout, Engine::choose()?, &Tools::build(checkout, &progress)?)?;
-        let regions = foreign.regions(checkout)?;
         let built = Images::build(checkout, &progress)?;
         for region in &regions {
             progress.step(&format!("images for {}", region.id), |_| {
@@ -321,11 +322,15 @@ fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts>
         suite
             .env("CRANEWING_E2E_OPERATOR_IMAGE", references.operator)
             .env("CRANEWING_E2E_GAMESERVER_IMAGE", references.gameserver)
-            .env("CRANEWING_E2E_OPERATOR", &built.operator_program)
             .env("CRANEWING_E2E_BOTS", &built.bots);
         suite
     };
-    tests(&mut suite)
+    let counts = tests(&mut suite);
+    for region in &regions {
+        fs::remove_file(&region.kubeconfig)
+            .with_context(|| format!("failed to remove {}", region.kubeconfig.display()))?;
+    }
+    counts
 }
 
 /// The suite with these regions, of which a test takes one for itself.

@@ -73,7 +73,7 @@ const QUIET_SECONDS: f64 = 40.0;
 
 /// Waits for thirty reports without a write in between, because what went before may still be written off. From then on
 /// there must be none.
-async fn await_quiet(scratch: &Scratch) {
+pub(crate) async fn await_quiet(scratch: &Scratch) {
     let region = &scratch.region;
     let leader = operator::leader(region).await;
     let quiet: RefCell<Option<(BTreeMap<String, f64>, f64)>> = RefCell::new(None);
