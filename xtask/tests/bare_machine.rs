@@ -1,6 +1,7 @@
 //! A Debian machine with Go and nothing else: what is missing is named at once, asked for once, installed, and the tools are built.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 /// Everything that podman and the node image need and that a bare Debian lacks, in the one command that brings it.
 const INSTALL: &str = "apt-get install --yes --no-install-recommends \
                        podman conmon runc netavark aardvark-dns iptables debootstrap ca-certificates";
+
+/// On the machine: whom the machine that runs this test trusts.
+const CERTIFICATES: &str = "/opt/certificates.crt";
 
 /// How the one question ends.
 const QUESTION: &str = "[Y/n]";
@@ -38,6 +42,10 @@ impl Machine {
         for file in ["etc/resolv.conf", "etc/hosts"] {
             fs::copy(Path::new("/").join(file), machine.0.join(file)).unwrap();
         }
+        // whom this machine trusts, beside the place where a bare one has nobody yet
+        let trusted = std::env::var("SSL_CERT_FILE");
+        let trusted = trusted.unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
+        fs::copy(trusted, machine.0.join(&CERTIFICATES[1..])).unwrap();
         machine
     }
 
@@ -49,7 +57,7 @@ impl Machine {
         };
         let mut enter = Command::new("unshare");
         enter.args(["--mount", "--pid", "--mount-proc", "--kill-child", "bash", "-c", ENTER, "bash"]);
-        enter.args(program.split_whitespace()).env("ROOT", &self.0);
+        enter.args(program.split_whitespace()).env("ROOT", &self.0).env("SSL_CERT_FILE", CERTIFICATES);
         enter.env("TREE", Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap());
         enter.envs(["GOROOT", "GOMODCACHE", "GOCACHE"].map(|name| (name, of_go(name))));
         enter.env("GO", if go { format!("{}/bin:", of_go("GOROOT")) } else { String::new() });
@@ -65,11 +73,16 @@ impl Machine {
 
     /// The same in a terminal, in which somebody answers.
     fn answer(&self, answer: &str) -> String {
-        let mut terminal = self.command("script --quiet --return --command", true);
-        terminal.args(["xtask up --once", "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut terminal = terminal.spawn().unwrap();
-        let mut keys = terminal.stdin.take().unwrap();
-        let lines = BufReader::new(terminal.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keys).and_then(|()| unlockpt(&keys)).unwrap();
+        let name = ptsname(&keys, Vec::new()).unwrap();
+        let screen = || fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let mut up = self.command("xtask up --once", true);
+        let mut running = up.stdin(screen()).stdout(screen()).stderr(screen()).spawn().unwrap();
+        // so that the last one who has the screen is the program, and what it shows ends with it
+        drop(up);
+        let mut keys = fs::File::from(keys);
+        let lines = BufReader::new(keys.try_clone().unwrap()).lines().map_while(Result::ok);
         let mut shown = String::new();
         for line in lines {
             if line.contains(QUESTION) {
@@ -77,9 +90,7 @@ impl Machine {
             }
             shown += &(line + "\n");
         }
-        // a terminal whose keys end before its program is another test
-        drop(keys);
-        assert!(!terminal.wait().unwrap().success(), "nothing can go on without: {shown}");
+        assert!(!running.wait().unwrap().success(), "nothing can go on without: {shown}");
         shown
     }
 
