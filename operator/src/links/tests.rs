@@ -15,8 +15,9 @@ use operator_core::regions::membership::{Reach, Source};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -273,6 +274,48 @@ async fn a_peer_asks_no_faster_than_it_may_and_holds_no_more_links_than_it_may()
     }
     let took = jp.links.clock.elapsed().saturating_sub(began);
     assert!(took >= endpoint::ANSWERS_APART * 39, "{took:?}");
+}
+
+/// Another address of a region; whoever is notified breaks its links.
+async fn other_address(of: SocketAddr) -> (SocketAddr, Arc<Notify>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, broken) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
+    let breaks = Arc::clone(&broken);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(of).await.unwrap();
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = breaks.notified() => {}
+            }
+        }
+    });
+    (address, broken)
+}
+
+/// As on a rollout: the way to the node is there, and another replica answers on it.
+#[tokio::test]
+async fn a_link_that_breaks_is_dialled_anew_where_it_stood_before_any_other_address() {
+    let (jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    let (good, broken) = other_address(jp.address).await;
+    let blackhole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    kr.register(&[known_as("jp", &[good, blackhole.local_addr().unwrap()], &jp.keys)]).await;
+    let heard = || kr.known("jp").last.map_or(0, |(digest, _)| digest.sequence);
+    until("it is read", || heard() > 0).await;
+    for _ in 0..2 {
+        let before = heard();
+        until("it is read for a while", || heard() >= before + 2).await;
+        let before = heard();
+        broken.notify_waiters();
+        until("it is read again", || {
+            assert_eq!(kr.known("jp").reach, Some(Reach::Reads), "at no moment it is not");
+            heard() > before
+        })
+        .await;
+    }
+    assert!(timeout(LOOK_EACH, blackhole.accept()).await.is_err(), "nobody was dialled there");
 }
 
 /// How a peer is bad.
