@@ -397,18 +397,70 @@ async fn a_peer_whose_responder_alone_answers_is_not_silent() {
 #[tokio::test]
 async fn a_bad_secret_is_told_once_by_its_field_and_the_others_count() {
     let mut kr = Region::start("kr").await;
-    let (good, mut bad) = (known_as("jp", &[kr.address], &identity("jp")).to_secret(), kr.peer().to_secret());
-    let own = Arc::new(bad.clone());
-    bad.metadata.name = Some("bad".to_owned());
+    let [good, mut bad, mut again] = ["jp", "sg", "jp"].map(|region| peer_of(&kr, region).to_secret());
     bad.data.as_mut().unwrap().remove("addresses");
-    let secrets = [Arc::new(good), Arc::new(bad), own];
+    again.metadata.name = Some("zz".to_owned());
+    let own = kr.peer().to_secret();
+    let secrets = [again, good, bad, own].map(Arc::new);
     for _ in 0..3 {
         kr.follower.sync(&secrets).await.unwrap();
     }
     let notes: Vec<String> =
         kr.api.take_seen().iter().map(|seen| seen.body["note"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(notes, ["addresses is missing", "label cranewing.dev/peer: `kr` is this region itself"]);
-    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 1);
+    assert_eq!(
+        notes,
+        [
+            "label cranewing.dev/peer: `kr` is this region itself",
+            "addresses is missing",
+            "label cranewing.dev/peer: `jp` is registered twice; the first Secret by name counts",
+        ]
+    );
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 2);
+}
+
+/// Another region where this one's address is, with a key of its own.
+fn peer_of(region: &Region, name: &str) -> Peer {
+    known_as(name, &[region.address], &identity(name))
+}
+
+#[tokio::test]
+async fn of_two_secrets_of_a_region_the_first_by_name_counts_in_whatever_order_they_come() {
+    let mut kr = Region::start("kr").await;
+    let (first, second) = (peer_of(&kr, "jp"), peer_of(&kr, "jp"));
+    let mut later = second.to_secret();
+    later.metadata.name = Some("zz".to_owned());
+    let [one, two] = [first.to_secret(), later].map(Arc::new);
+    for secrets in [[&one, &two], [&two, &one]] {
+        kr.follower.sync(&secrets.map(Arc::clone)).await.unwrap();
+        let counts = [&first, &second].map(|peer| kr.links.table.region_of(&peer.keys[0]).is_some());
+        assert_eq!(counts, [true, false]);
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_is_one_too_many_does_not_count_however_its_secret_is() {
+    let mut kr = Region::start("kr").await;
+    let bad = |number: u32| {
+        let mut secret = known_as(&format!("r{number}"), &[kr.address], &kr.keys).to_secret();
+        secret.data = None;
+        Arc::new(secret)
+    };
+    let secrets: Vec<Arc<Secret>> = (0..70).map(bad).collect();
+    kr.follower.sync(&secrets).await.unwrap();
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 63);
+}
+
+/// A key that is taken out of a Secret is not to be trusted for as long as something else there is wrong.
+#[tokio::test]
+async fn a_key_that_a_secret_no_longer_names_is_not_taken_whatever_else_is_wrong_in_it() {
+    let mut kr = Region::start("kr").await;
+    let (old, next) = (peer_of(&kr, "jp"), peer_of(&kr, "jp"));
+    kr.register(std::slice::from_ref(&old)).await;
+    let mut secret = next.to_secret();
+    secret.data.as_mut().unwrap().remove("addresses");
+    kr.follower.sync(&[Arc::new(secret)]).await.unwrap();
+    let regions = [&old, &next].map(|peer| kr.links.table.region_of(&peer.keys[0]));
+    assert_eq!(regions, [None, Some(old.region)]);
 }
 
 /// Or a slip of the pen in one of three regions' Secrets would let one alone be a majority of the two that are left.
@@ -424,5 +476,5 @@ async fn a_secret_that_is_not_understood_still_registers_its_region() {
     kr.register(std::slice::from_ref(&jp)).await;
     kr.follower.sync(&[bad_jp, bad_sg]).await.unwrap();
     assert_eq!(kr.links.table.known(Duration::ZERO).len(), 2);
-    assert_eq!(kr.links.table.region_of(&jp.keys[0]), Some(jp.region), "what was known of it still is");
+    assert_eq!(kr.links.table.region_of(&jp.keys[0]), None, "no Secret names its key");
 }
