@@ -31,7 +31,9 @@ use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
 use operator_api::{RegionCluster, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::membership::{Evidence, Judgement, Reach, Row, Standing, Word, judge};
+use operator_core::regions::membership::{
+    DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Standing, Word, judge,
+};
 use operator_core::regions::view::{Ballot, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +54,7 @@ use endpoint::LinkEndpoint;
 use follow::Follower;
 use identity::Identity;
 use message::Digest;
-use table::{Known, PeerTable, SILENT_AFTER};
+use table::{Known, PeerTable};
 
 /// How often a replica that begins looks whether it knows enough.
 const SETTLED_LOOK: Duration = Duration::from_millis(50);
@@ -189,19 +191,20 @@ impl Links {
                 Standing::Connected => message::OwnStanding::Member,
                 _ => message::OwnStanding::Isolated,
             },
-            api_away: self.pulse.silent_for(now) >= SILENT_AFTER,
+            api_away: self.pulse.silent_for(now) >= DIGEST_AGE_MAX,
             figures: own.as_deref().and_then(digest::figures),
             responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
             objects: own.as_deref().map(digest::version),
         }
     }
 
+    /// In time in which this process ran: a region is not Degraded for longer because we stood still.
     fn vote(&self, now: Duration, look: &Look) -> View {
         let heard: BTreeMap<RegionId, View> =
             look.known.iter().filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect();
         let heard = heard.iter().map(|(&region, view)| (region, view)).collect();
         let mut ballot = self.ballot.lock().unwrap_or_else(PoisonError::into_inner);
-        *ballot = ballot.next(now, self.me, &look.judgements, &heard);
+        *ballot = ballot.next(self.table.awake(now), self.me, &look.judgements, &heard);
         ballot.proposed.clone()
     }
 

@@ -11,7 +11,7 @@ use kube::runtime::events::Reporter;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use message::{Answer, Request};
-use operator_core::regions::membership::{Reach, Source};
+use operator_core::regions::membership::{Reach, Source, Votes};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -316,6 +316,23 @@ async fn a_link_that_breaks_is_dialled_anew_where_it_stood_before_any_other_addr
         .await;
     }
     assert!(timeout(LOOK_EACH, blackhole.accept()).await.is_err(), "nobody was dialled there");
+}
+
+#[test]
+fn a_region_is_not_degraded_for_longer_because_this_one_stood_still() {
+    let (regions, nodes) = (Watched::fed().0.store().clone(), Watched::fed().0.store().clone());
+    let links = Links::new("kr".parse().unwrap(), regions, nodes, Metrics::new().unwrap(), Clock::start());
+    let standings = [
+        ("jp", Standing::Degraded(Source::OwnWord)),
+        ("kr", Standing::Connected),
+        ("sg", Standing::Connected),
+    ];
+    let judgement = |standing| Judgement { standing, votes: Votes::default() };
+    let judgements = standings.map(|(region, standing)| (region.parse().unwrap(), judgement(standing))).into();
+    let look = Look { known: BTreeMap::new(), judgements, row: Row::default() };
+    let counted = |second| links.vote(Duration::from_secs(second), &look).regions.len();
+    assert_eq!([counted(1), counted(600)], [3, 3], "it stood still for ten minutes");
+    assert!((601..640).map(counted).min() == Some(2), "and it goes on");
 }
 
 /// How a peer is bad.
