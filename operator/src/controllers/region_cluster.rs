@@ -49,7 +49,8 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     }
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
-    let new = match home_of(&region, context.links.me) {
+    let home = home_of(&region, context.links.me);
+    let new = match home {
         Home::Here => compute_status(&context, &region, (&observe_all(&context), &look), &old),
         Home::CopiedFrom(home) => match (look.known.get(&home), look.judgements.get(&home)) {
             (Some(known), Some(judgement)) => {
@@ -60,7 +61,8 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         },
         Home::Elsewhere => region_copies::inert(&context.clock.wall(), &region, &old),
     };
-    let turned = old.health != new.health || old.standing != new.standing;
+    // What another region says of itself is written at our pace.
+    let turned = old.standing != new.standing || (home == Home::Here && old.health != new.health);
     let news = if turned || !stand_alike(&old.conditions, &new.conditions) {
         News::Transition
     } else {

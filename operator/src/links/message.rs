@@ -114,6 +114,26 @@ pub(crate) struct Figures {
     pub(crate) operator_version: Option<String>,
 }
 
+/// Zones of a region, as its RegionCluster may name them.
+const ZONES_MAX: usize = 16;
+/// Characters of a text among the figures: as of a zone's name in a RegionCluster.
+const TEXT_CHARS_MAX: usize = 63;
+
+impl Figures {
+    /// No more than a RegionCluster may hold, whatever a peer says.
+    pub(crate) fn capped(mut self) -> Self {
+        let cap = |text: String| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
+        self.mean_input_latency = self.mean_input_latency.map(cap);
+        self.zones_covered = self.zones_covered.map(cap);
+        self.operator_version = self.operator_version.map(cap);
+        self.zones.truncate(ZONES_MAX);
+        for zone in &mut self.zones {
+            zone.name = cap(std::mem::take(&mut zone.name));
+        }
+        self
+    }
+}
+
 /// Which version of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -178,6 +198,24 @@ mod tests {
         let figures = digest.figures.unwrap();
         assert_eq!((figures.health, figures.players, figures.headroom), (None, 12, 88));
         assert_eq!((figures.servers.ready, figures.mean_input_latency.as_deref()), (3, Some("8ms")));
+    }
+
+    #[test]
+    fn figures_are_cut_to_what_a_region_cluster_may_hold() {
+        let long = || "\u{e9}".repeat(1000);
+        let figures = Figures {
+            zones: vec![ZoneStatus { name: long(), nodes: 1 }; 100],
+            mean_input_latency: Some(long()),
+            zones_covered: Some(long()),
+            operator_version: Some(long()),
+            players: 7,
+            ..Figures::default()
+        };
+        let capped = figures.capped();
+        assert_eq!((capped.zones.len(), capped.players), (16, 7));
+        let texts = [capped.mean_input_latency, capped.zones_covered, capped.operator_version];
+        let texts = texts.into_iter().flatten().chain(capped.zones.into_iter().map(|zone| zone.name));
+        assert!(texts.map(|text| text.chars().count()).all(|chars| chars == 63));
     }
 
     #[test]

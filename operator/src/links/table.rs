@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::identity::PublicKey;
-use super::message::{Digest, Objects, Version};
+use super::message::{Digest, Figures, Objects, Version};
 use super::peer::{Peer, RESPONDERS_MAX};
 
 /// Every registered region but this one.
@@ -110,7 +110,7 @@ impl PeerTable {
         &self,
         (now, wall): (Duration, Time),
         region: RegionId,
-        digest: Digest,
+        mut digest: Digest,
         took: Duration,
     ) -> Option<Version> {
         let mut inner = self.lock();
@@ -127,6 +127,7 @@ impl PeerTable {
         entry.point_at(digest.responders.iter().filter_map(|text| text.parse().ok()).collect());
         let known = entry.objects.as_ref().map(|objects| &objects.version);
         let wanted = digest.objects.clone().filter(|version| known != Some(version));
+        digest.figures = digest.figures.map(Figures::capped);
         entry.heard = Some(Heard { digest: Arc::new(digest), at, wall });
         wanted
     }
