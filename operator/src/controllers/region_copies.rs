@@ -251,7 +251,7 @@ pub(super) fn compute_status(
             servers: figures.servers,
             mean_input_latency: figures.mean_input_latency,
             zones_covered: figures.zones_covered,
-            zones: figures.zones,
+            zones: figures.zones.into_iter().map(Into::into).collect(),
             operator_version: figures.operator_version,
             ..new
         };

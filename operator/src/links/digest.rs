@@ -76,7 +76,7 @@ pub(super) fn figures(region: &RegionCluster) -> Option<Figures> {
         servers: status.servers,
         mean_input_latency: status.mean_input_latency,
         zones_covered: status.zones_covered,
-        zones: status.zones,
+        zones: status.zones.into_iter().map(Into::into).collect(),
         operator_version: status.operator_version,
     })
 }

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::message::{Answer, Ask, Request};
+use super::message::{Answer, Ask, Objects, Request};
 use super::peer::Peer;
 use super::table::PeerTable;
 use super::tls;
@@ -157,10 +157,10 @@ impl Puller {
             }
             self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
             let when = (now, self.clock.wall());
-            if self.table.heard(when, region, digest, now.saturating_sub(asked_at)).is_some()
-                && let Some(objects) = ask(link, Ask::Objects).await?.objects
-            {
-                self.table.keep(region, objects);
+            if let Some(version) = self.table.heard(when, region, digest, now.saturating_sub(asked_at)) {
+                // Those that are not understood are none of this version, and not asked for again.
+                let none = Objects { version, region_cluster: None };
+                self.table.keep(region, ask(link, Ask::Objects).await?.objects.unwrap_or(none));
             }
         }
     }
