@@ -43,7 +43,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use crate::runtime::chance::random;
+use crate::runtime::chance::{random, random_key};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::ApiPulse;
@@ -137,8 +137,8 @@ impl Links {
         tasks.spawn("the link endpoint", |stop| endpoint.serve(listener, stop).map(Ok));
         let links = Arc::clone(self);
         tasks.spawn("the digest", |stop| digest::run(links, origin, made, stop).map(Ok));
-        let (table, token, clock) = (Arc::clone(&self.table), random()?, self.clock);
-        tasks.spawn("the probes of other regions", move |stop| prober::run(table, token, clock, stop));
+        let (table, key, clock) = (Arc::clone(&self.table), random_key()?, self.clock);
+        tasks.spawn("the probes of other regions", move |stop| prober::run(table, key, clock, stop));
         let labelled = WatchConfig::default().labels(labels::PEER);
         let secrets: Watched<Secret> =
             Watched::start(Api::namespaced(client.clone(), namespace), labelled, tasks);

@@ -36,7 +36,7 @@ struct Entry {
     heard: Option<Heard>,
     objects: Option<Arc<Objects>>,
     link: RoundTrips,
-    /// Of the digest, or what was remembered before one came.
+    /// Of its Secret; where that names none, of the digest, or what was remembered before one came.
     responders: Vec<SocketAddr>,
     probes: BTreeMap<SocketAddr, Probes>,
 }
@@ -83,9 +83,7 @@ impl PeerTable {
                 Some(old) => Entry { peer: Arc::clone(&peer), ..old },
                 None => Entry::new(Arc::clone(&peer), since),
             };
-            if entry.heard.is_none() {
-                entry.point_at(peer.responders.clone());
-            }
+            entry.point_at(peer.responders.clone());
             inner.peers.insert(peer.region, entry);
         }
     }
@@ -96,11 +94,11 @@ impl PeerTable {
         inner.peers.values().find(|entry| entry.peer.keys.contains(key)).map(|entry| entry.peer.region)
     }
 
-    /// Responders that were remembered of a peer by somebody else; what it says itself counts more.
+    /// Responders that were remembered of a peer by somebody else; what it says itself counts more, and its Secret most.
     pub(crate) fn remember(&self, region: RegionId, responders: Vec<SocketAddr>) {
         let mut inner = self.lock();
         if let Some(entry) = inner.peers.get_mut(&region).filter(|entry| entry.heard.is_none()) {
-            entry.point_at(responders);
+            entry.told_of(responders);
         }
     }
 
@@ -124,7 +122,7 @@ impl PeerTable {
         if !is_new {
             return None;
         }
-        entry.point_at(digest.responders.iter().filter_map(|text| text.parse().ok()).collect());
+        entry.told_of(digest.responders.iter().filter_map(|text| text.parse().ok()).collect());
         let known = entry.objects.as_ref().map(|objects| &objects.version);
         let wanted = digest.objects.clone().filter(|version| known != Some(version));
         digest.figures = digest.figures.map(Figures::capped);
@@ -183,6 +181,13 @@ impl Entry {
             link: RoundTrips::default(),
             responders: Vec::new(),
             probes: BTreeMap::new(),
+        }
+    }
+
+    /// Somebody but its Secret, which counts more, names these responders.
+    fn told_of(&mut self, responders: Vec<SocketAddr>) {
+        if self.peer.responders.is_empty() {
+            self.point_at(responders);
         }
     }
 
@@ -299,14 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn responders_come_with_digests_and_are_remembered() {
+    fn responders_of_a_secret_count_most_and_others_come_with_digests_and_are_remembered() {
         let table = with_jp();
         let probed = || {
             table.probe(SECOND).into_iter().map(|(responder, _)| responder.to_string()).collect::<Vec<_>>()
         };
         let named = |last: u8| vec![format!("192.0.2.{last}:8444").parse().unwrap()];
         table.register(SECOND, [Arc::new(Peer { responders: named(6), ..peer("jp") })]);
+        table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.6:8444"], "as its Secret says now");
+        table.register(SECOND, [Arc::new(Peer { responders: Vec::new(), ..peer("jp") })]);
         table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.7:8444"], "before anything was heard");
         let hear = |sequence, responders: &[&str]| {
@@ -321,6 +328,9 @@ mod tests {
         let many: Vec<String> = (0..20).map(|last| format!("192.0.2.{last}:8444")).collect();
         hear(3, &many.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(probed().len(), RESPONDERS_MAX);
+        table.register(SECOND, [Arc::new(Peer { responders: named(6), ..peer("jp") })]);
+        hear(4, &["192.0.2.8:8444"]);
+        assert_eq!(probed(), ["192.0.2.6:8444"], "whatever it says itself");
     }
 
     #[test]

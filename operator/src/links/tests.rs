@@ -406,7 +406,9 @@ async fn a_peer_whose_responder_alone_answers_is_not_silent() {
     let mut tasks = Tasks::default();
     tasks.spawn("the responder", |_| async move { crate::responder::respond(&responder).await });
     let (table, clock) = (Arc::clone(&kr.links.table), kr.links.clock);
-    tasks.spawn("the probes", move |stop| prober::run(table, 7, clock, stop));
+    tasks.spawn("the probes", move |stop| {
+        prober::run(table, random_key().unwrap(), clock, stop)
+    });
     until("it answers", || kr.known("jp").reach == Some(Reach::Answers)).await;
     assert!(kr.known("jp").udp.is_some() && kr.known("jp").lost.0 == 0);
 }

@@ -3,7 +3,7 @@
 use super::World;
 use crate::controllers::{region_cluster, region_copies};
 use crate::links::message::{Digest, Figures, Objects, OwnStanding, Reach, Version};
-use crate::links::peer::tests::peer;
+use crate::links::peer::{Peer, tests::peer};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use operator_api::RegionHealth;
@@ -41,7 +41,7 @@ impl World {
     }
 
     fn register(&self, names: &[&str]) {
-        let peers = names.iter().map(|name| Arc::new(peer(name)));
+        let peers = names.iter().map(|name| Arc::new(Peer { responders: Vec::new(), ..peer(name) }));
         self.context.links.table.register(self.context.clock.elapsed(), peers);
     }
 
