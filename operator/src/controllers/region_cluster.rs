@@ -17,7 +17,8 @@ use super::context::Context;
 use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
-use super::region_copies::{self, Home, home_of};
+use super::region_copies;
+use crate::links::home::{Home, home_of};
 use crate::links::{Look, is_ready};
 use crate::reports::live::Snapshot;
 

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
+use crate::links::home::{Home, home_of};
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::runtime::telemetry::chain;
@@ -31,28 +32,6 @@ use crate::runtime::telemetry::chain;
 /// How often copies are compared with what they are of.
 const PERIOD: Duration = Duration::from_secs(1);
 const FIELD_MANAGER: &str = "cranewing-copies";
-
-/// Whose an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    /// This region's.
-    Here,
-    /// That region's, and we made this copy of it.
-    CopiedFrom(RegionId),
-    /// Another region's, and somebody put it here.
-    Elsewhere,
-}
-
-pub(super) fn home_of(region: &RegionCluster, me: RegionId) -> Home {
-    let label = |name| region.labels().get(name).map(String::as_str);
-    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
-    let home = label(labels::HOME).and_then(|home| home.parse::<RegionId>().ok());
-    match home.filter(|home| is_ours && *home != me && region.name_any() == home.as_str()) {
-        Some(home) => Home::CopiedFrom(home),
-        None if region.spec.region_id == me.as_str() => Home::Here,
-        None => Home::Elsewhere,
-    }
-}
 
 /// What is to be done to a copy.
 #[derive(Debug, PartialEq)]
@@ -111,7 +90,8 @@ impl Copies {
                 Ok(()) => drop(self.failed.remove(&name)),
                 Err(error) => {
                     warn!(region = name, error = chain(&error), "failed to keep the copy of a region");
-                    let failures = self.failed.get(&name).map_or(0, |failed| failed.failures).saturating_add(1);
+                    let failures =
+                        self.failed.get(&name).map_or(0, |failed| failed.failures).saturating_add(1);
                     let again_at = now + next_backoff(failures, jitter_of(&name));
                     self.failed.insert(name, Failed { failures, again_at });
                 }
@@ -127,7 +107,9 @@ fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCl
         let wanted = Box::new(wanted);
         match of_name(home.as_str()) {
             None => Some(Step::Create(wanted)),
-            Some(found) if home_of(found, me) != Home::CopiedFrom(*home) || is_as_wanted(found, &wanted) => None,
+            Some(found) if home_of(found, me) != Home::CopiedFrom(*home) || is_as_wanted(found, &wanted) => {
+                None
+            }
             Some(found) => Some(Step::Change { found: Arc::clone(found), wanted }),
         }
     });

@@ -84,7 +84,6 @@ impl Follower {
             }
             if !peers.contains_key(region) {
                 info!(%region, "a peer is no longer registered");
-                links.metrics.links.forget(region.as_str());
             }
             stays
         });

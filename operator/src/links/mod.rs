@@ -3,6 +3,7 @@
 //!
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
+//! - `home`: whose a RegionCluster is.
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
@@ -10,6 +11,7 @@
 mod digest;
 mod endpoint;
 mod follow;
+pub(crate) mod home;
 pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod peer;
@@ -52,6 +54,7 @@ use crate::runtime::watch::Watched;
 use digest::{Origin, own};
 use endpoint::LinkEndpoint;
 use follow::Follower;
+use home::{Home, home_of};
 use identity::Identity;
 use message::Digest;
 use table::{Known, PeerTable};
@@ -67,6 +70,8 @@ pub(crate) struct Links {
     region_clusters: Store<RegionCluster>,
     nodes: Store<Node>,
     ballot: Mutex<Ballot>,
+    /// Regions of which there are metrics.
+    shown: Mutex<BTreeSet<RegionId>>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -104,8 +109,9 @@ impl Links {
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let (table, pulse, ballot) = (Arc::default(), Arc::default(), Mutex::default());
-        Self { me, table, pulse, region_clusters, nodes, ballot, metrics, clock }
+        let (table, pulse) = (Arc::default(), Arc::default());
+        let (ballot, shown) = (Mutex::default(), Mutex::default());
+        Self { me, table, pulse, region_clusters, nodes, ballot, shown, metrics, clock }
     }
 
     /// Begins to serve and to read, as tasks of this group. Answers with what says when every
@@ -211,14 +217,23 @@ impl Links {
     /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.
     fn remember_responders(&self) {
         for copy in self.region_clusters.state() {
-            let home = copy.labels().get(labels::HOME).and_then(|home| home.parse().ok());
-            if let (Some(home), Some(text)) = (home, copy.annotations().get(labels::RESPONDERS)) {
+            if let (Home::CopiedFrom(home), Some(text)) =
+                (home_of(&copy, self.me), copy.annotations().get(labels::RESPONDERS))
+            {
                 self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
             }
         }
     }
 
+    /// Of regions that are registered, and no longer of those that were: also where a look or a reader that was under way
+    /// when one left has shown it again since.
     fn export(&self, look: &Look) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for region in shown.iter().filter(|region| !look.known.contains_key(region)) {
+            self.metrics.links.forget(region.as_str());
+        }
+        *shown = look.known.keys().copied().collect();
+        drop(shown);
         for (region, known) in &look.known {
             let up = i64::from(known.reach == Some(Reach::Reads));
             self.metrics.links.up.with_label_values(&[region.as_str()]).set(up);

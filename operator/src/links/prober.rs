@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::table::PeerTable;
 use crate::runtime::clock::Clock;
+use crate::runtime::receive::receive;
 
 /// How often each responder is probed.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -42,9 +43,7 @@ pub(super) async fn run(
                     }
                 }
             }
-            received = socket.recv_from(&mut datagram) => {
-                // An error is of an earlier probe: nobody listens there.
-                let Ok((length, from)) = received else { continue };
+            (length, from) = receive(&socket, &mut datagram) => {
                 let responder = SocketAddr::new(from.ip().to_canonical(), from.port());
                 if let Some(number) = read_answer(token(&key, responder), &datagram[..length]) {
                     table.answered(clock.elapsed(), responder, number);

@@ -12,6 +12,7 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use message::{Answer, Request};
 use operator_core::regions::membership::{Reach, Source, Votes};
+use prometheus::proto::{Metric, MetricFamily};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -328,11 +329,30 @@ fn a_region_is_not_degraded_for_longer_because_this_one_stood_still() {
         ("sg", Standing::Connected),
     ];
     let judgement = |standing| Judgement { standing, votes: Votes::default() };
-    let judgements = standings.map(|(region, standing)| (region.parse().unwrap(), judgement(standing))).into();
+    let judgements =
+        standings.map(|(region, standing)| (region.parse().unwrap(), judgement(standing))).into();
     let look = Look { known: BTreeMap::new(), judgements, row: Row::default() };
     let counted = |second| links.vote(Duration::from_secs(second), &look).regions.len();
     assert_eq!([counted(1), counted(600)], [3, 3], "it stood still for ten minutes");
     assert!((601..640).map(counted).min() == Some(2), "and it goes on");
+}
+
+#[tokio::test]
+async fn a_region_that_left_leaves_no_metrics_not_even_by_a_look_from_before() {
+    let kr = Region::start("kr").await;
+    let shown = || {
+        let gathered = kr.links.metrics.registry.gather();
+        let metrics = gathered.iter().flat_map(MetricFamily::get_metric);
+        let mut labels = metrics.flat_map(Metric::get_label);
+        labels.any(|label| label.value() == "jp")
+    };
+    kr.links.table.register(kr.links.clock.elapsed(), [Arc::new(peer_of(&kr, "jp"))]);
+    let before = kr.links.look(kr.links.clock.elapsed());
+    kr.links.export(&before);
+    assert!(shown());
+    kr.links.table.register(kr.links.clock.elapsed(), []);
+    kr.links.export(&before);
+    until("nothing of it is shown", || !shown()).await;
 }
 
 /// How a peer is bad.
@@ -406,9 +426,7 @@ async fn a_peer_whose_responder_alone_answers_is_not_silent() {
     let mut tasks = Tasks::default();
     tasks.spawn("the responder", |_| async move { crate::responder::respond(&responder).await });
     let (table, clock) = (Arc::clone(&kr.links.table), kr.links.clock);
-    tasks.spawn("the probes", move |stop| {
-        prober::run(table, random_key().unwrap(), clock, stop)
-    });
+    tasks.spawn("the probes", move |stop| prober::run(table, random_key().unwrap(), clock, stop));
     until("it answers", || kr.known("jp").reach == Some(Reach::Answers)).await;
     assert!(kr.known("jp").udp.is_some() && kr.known("jp").lost.0 == 0);
 }

@@ -80,11 +80,12 @@ impl World {
     }
 
     /// The object of a region comes with these fields changed.
-    fn hear_spec(&self, name: &str, sequence: u64, fields: Value) {
+    fn hear_spec(&self, name: &str, sequence: u64, fields: &Value) {
         self.hear(name, sequence, ALL);
         let mut spec = region("x", name)["spec"].clone();
         spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        let objects = Objects { region_cluster: Some(serde_json::from_value(spec).unwrap()), ..Objects::default() };
+        let objects =
+            Objects { region_cluster: Some(serde_json::from_value(spec).unwrap()), ..Objects::default() };
         self.context.links.table.keep(name.parse().unwrap(), objects);
     }
 
@@ -262,7 +263,12 @@ async fn health_of_a_peer_is_written_at_the_pace_of_figures() {
     for second in 0..20 {
         world.pass(1, &[("sg", ALL)]).await;
         let health = if second % 2 == 0 { RegionHealth::Degraded } else { RegionHealth::Healthy };
-        world.hear_figures("jp", 10_000 + second, ALL, Figures { health: Some(health), ..Figures::default() });
+        world.hear_figures(
+            "jp",
+            10_000 + second,
+            ALL,
+            Figures { health: Some(health), ..Figures::default() },
+        );
         world.settle().await;
     }
     let writes = world.api.take_briefs().iter().filter(|brief| brief.ends_with("/jp/status")).count();
@@ -280,10 +286,14 @@ async fn an_object_that_somebody_makes_while_we_look_is_not_overwritten() {
             world.bring();
         }
         world.api.put(&path("jp"), theirs.clone());
-        world.hear_spec("jp", 50, json!({ "displayName": "Tokyo" }));
+        world.hear_spec("jp", 50, &json!({ "displayName": "Tokyo" }));
         region_copies::Copies::default().turn(&world.context).await;
         let found = world.api.get(&path("jp")).unwrap();
-        assert_eq!((&found["metadata"]["uid"], &found["spec"]), (&json!("theirs"), &theirs["spec"]), "{name}");
+        assert_eq!(
+            (&found["metadata"]["uid"], &found["spec"]),
+            (&json!("theirs"), &theirs["spec"]),
+            "{name}"
+        );
     }
 }
 
@@ -292,10 +302,14 @@ async fn a_copy_has_what_its_region_has_and_no_longer_what_it_had() {
     let mut world = World::with_regions().await;
     for latencies in [json!({ "kr": 30, "sg": 70 }), json!({ "kr": 40 }), json!({})] {
         world.wait(SECOND * 10);
-        world.hear_spec("jp", world.context.clock.elapsed().as_secs(), json!({ "latencyToOtherRegions": latencies }));
+        world.hear_spec(
+            "jp",
+            world.context.clock.elapsed().as_secs(),
+            &json!({ "latencyToOtherRegions": latencies }),
+        );
         world.settle().await;
         let spec = &world.api.get(&path("jp")).unwrap()["spec"];
-        let found = spec.get("latencyToOtherRegions").cloned().unwrap_or(json!({}));
+        let found = spec.get("latencyToOtherRegions").cloned().unwrap_or_else(|| json!({}));
         assert_eq!(found, latencies);
     }
 }
@@ -305,9 +319,7 @@ async fn a_copy_that_cannot_be_kept_delays_no_other_and_is_tried_less_and_less()
     let mut world = World::new().await;
     world.register(&["jp", "sg"]);
     world.hear("jp", 1, ALL);
-    world.api.fail(|seen| {
-        (seen.method == "POST" && seen.body["metadata"]["name"] == "jp").then_some(500)
-    });
+    world.api.fail(|seen| (seen.method == "POST" && seen.body["metadata"]["name"] == "jp").then_some(500));
     let mut copies = region_copies::Copies::default();
     for second in 0..60 {
         if second == 30 {
