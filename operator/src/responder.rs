@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::ResponderArgs;
 use crate::runtime::chance::random;
 use crate::runtime::clock::Clock;
+use crate::runtime::receive::receive;
 
 /// Longer datagrams are cut: of a probe only its head counts.
 const DATAGRAM_BYTES_MAX: usize = 64;
@@ -40,8 +41,7 @@ pub(crate) async fn respond(socket: &UdpSocket) -> anyhow::Result<()> {
     let mut limiter = AddressLimiter::new(random()?);
     let mut datagram = [0; DATAGRAM_BYTES_MAX];
     loop {
-        // An error is of an earlier answer: whoever asked is gone.
-        let Ok((length, from)) = socket.recv_from(&mut datagram).await else { continue };
+        let (length, from) = receive(socket, &mut datagram).await;
         if let Some(answer) = answer(&datagram[..length])
             && limiter.admits(clock.elapsed(), from.ip())
         {

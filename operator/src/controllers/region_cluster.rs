@@ -17,7 +17,8 @@ use super::context::Context;
 use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
-use super::region_copies::{self, Home, home_of};
+use super::region_copies;
+use crate::links::home::{Home, home_of};
 use crate::links::{Look, is_ready};
 use crate::reports::live::Snapshot;
 
@@ -49,7 +50,8 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     }
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
-    let new = match home_of(&region, context.links.me) {
+    let home = home_of(&region, context.links.me);
+    let new = match home {
         Home::Here => compute_status(&context, &region, (&observe_all(&context), &look), &old),
         Home::CopiedFrom(home) => match (look.known.get(&home), look.judgements.get(&home)) {
             (Some(known), Some(judgement)) => {
@@ -60,7 +62,8 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         },
         Home::Elsewhere => region_copies::inert(&context.clock.wall(), &region, &old),
     };
-    let turned = old.health != new.health || old.standing != new.standing;
+    // What another region says of itself is written at our pace.
+    let turned = old.standing != new.standing || (home == Home::Here && old.health != new.health);
     let news = if turned || !stand_alike(&old.conditions, &new.conditions) {
         News::Transition
     } else {

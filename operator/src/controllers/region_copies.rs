@@ -7,15 +7,16 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{RegionCluster, RegionClusterStatus, RegionRoundTrips, RegionStanding, labels};
-use operator_core::backoff::next_backoff;
+use operator_core::backoff::{jitter_of, next_backoff};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Judgement, Reach, Source, Standing};
 use operator_core::round_trip::show_ms;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
+use crate::links::home::{Home, home_of};
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::runtime::telemetry::chain;
@@ -31,76 +33,92 @@ use crate::runtime::telemetry::chain;
 const PERIOD: Duration = Duration::from_secs(1);
 const FIELD_MANAGER: &str = "cranewing-copies";
 
-/// Whose an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    /// This region's.
-    Here,
-    /// That region's, and we made this copy of it.
-    CopiedFrom(RegionId),
-    /// Another region's, and somebody put it here.
-    Elsewhere,
-}
-
-pub(super) fn home_of(region: &RegionCluster, me: RegionId) -> Home {
-    let label = |name| region.labels().get(name).map(String::as_str);
-    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
-    let home = label(labels::HOME).and_then(|home| home.parse::<RegionId>().ok());
-    match home.filter(|home| is_ours && *home != me && region.name_any() == home.as_str()) {
-        Some(home) => Home::CopiedFrom(home),
-        None if region.spec.region_id == me.as_str() => Home::Here,
-        None => Home::Elsewhere,
-    }
-}
-
 /// What is to be done to a copy.
 #[derive(Debug, PartialEq)]
 enum Step {
-    Apply(Box<RegionCluster>),
+    Create(Box<RegionCluster>),
+    Change { found: Arc<RegionCluster>, wanted: Box<RegionCluster> },
     Delete { name: String, uid: Option<String> },
+}
+
+impl Step {
+    fn name(&self) -> String {
+        match self {
+            Self::Create(copy) | Self::Change { wanted: copy, .. } => copy.name_any(),
+            Self::Delete { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// Failures in a row with one copy, and when it is tried again.
+struct Failed {
+    failures: u32,
+    again_at: Duration,
+}
+
+/// Keeps the copies; one that cannot be kept delays no other.
+#[derive(Default)]
+pub(super) struct Copies {
+    failed: BTreeMap<String, Failed>,
 }
 
 /// Keeps the copies until the future is dropped.
 pub(super) async fn run(context: &Context) {
-    let mut failures = 0;
+    let mut copies = Copies::default();
     loop {
-        failures = if turn(context).await { 0 } else { failures + 1 };
-        sleep(if failures > 0 { next_backoff(failures, 0) } else { PERIOD }).await;
+        copies.turn(context).await;
+        sleep(PERIOD).await;
     }
 }
 
-/// Does what is due; false if something failed.
-pub(super) async fn turn(context: &Context) -> bool {
-    let known = context.links.look(context.clock.elapsed()).known;
-    let mut all_done = true;
-    for step in plan(context.links.me, &known, &context.stores.region_clusters.store().state()) {
-        let done = carry_out(context, &step).await;
-        let outcome = if done.is_ok() { "ok" } else { "error" };
-        context.metrics.reconciles.with_label_values(&["RegionCopy", outcome]).inc();
-        if let Err(error) = done {
-            all_done = false;
-            warn!(error = chain(&error), ?step, "failed to keep the copy of a region");
+impl Copies {
+    /// Does what is due.
+    pub(super) async fn turn(&mut self, context: &Context) {
+        let known = context.links.look(context.clock.elapsed()).known;
+        let steps = plan(context.links.me, &known, &context.stores.region_clusters.store().state());
+        self.failed.retain(|name, _| steps.iter().any(|step| step.name() == *name));
+        for step in steps {
+            let name = step.name();
+            let now = context.clock.elapsed();
+            if self.failed.get(&name).is_some_and(|failed| now < failed.again_at) {
+                continue;
+            }
+            let done = carry_out(context, &step).await;
+            let outcome = if done.is_ok() { "ok" } else { "error" };
+            context.metrics.reconciles.with_label_values(&["RegionCopy", outcome]).inc();
+            match done {
+                Ok(()) => drop(self.failed.remove(&name)),
+                Err(error) => {
+                    warn!(region = name, error = chain(&error), "failed to keep the copy of a region");
+                    let failures =
+                        self.failed.get(&name).map_or(0, |failed| failed.failures).saturating_add(1);
+                    let again_at = now + next_backoff(failures, jitter_of(&name));
+                    self.failed.insert(name, Failed { failures, again_at });
+                }
+            }
         }
     }
-    all_done
 }
 
 fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCluster>]) -> Vec<Step> {
     let of_name = |name: &str| regions.iter().find(|region| region.name_any() == name);
-    let apply = known.iter().filter_map(|(home, known)| {
+    let keep = known.iter().filter_map(|(home, known)| {
         let wanted = build(*home, known)?;
-        let is_due = match of_name(home.as_str()) {
-            None => true,
-            Some(found) => home_of(found, me) == Home::CopiedFrom(*home) && !is_as_wanted(found, &wanted),
-        };
-        is_due.then(|| Step::Apply(Box::new(wanted)))
+        let wanted = Box::new(wanted);
+        match of_name(home.as_str()) {
+            None => Some(Step::Create(wanted)),
+            Some(found) if home_of(found, me) != Home::CopiedFrom(*home) || is_as_wanted(found, &wanted) => {
+                None
+            }
+            Some(found) => Some(Step::Change { found: Arc::clone(found), wanted }),
+        }
     });
     let delete = regions.iter().filter(|region| match home_of(region, me) {
         Home::CopiedFrom(home) => !known.contains_key(&home),
         Home::Here | Home::Elsewhere => false,
     });
     let delete = delete.map(|region| Step::Delete { name: region.name_any(), uid: region.uid() });
-    apply.chain(delete).collect()
+    keep.chain(delete).collect()
 }
 
 /// The copy as it should be; none while nobody has told of the region's own.
@@ -123,26 +141,61 @@ fn is_as_wanted(found: &RegionCluster, wanted: &RegionCluster) -> bool {
         && found.annotations().get(labels::RESPONDERS) == wanted.annotations().get(labels::RESPONDERS)
 }
 
+/// An object that another one has taken the place of, or that somebody else changed meanwhile, is looked at again next turn.
 async fn carry_out(context: &Context, step: &Step) -> kube::Result<()> {
     let api: Api<RegionCluster> = Api::all(context.client.clone());
-    match step {
-        Step::Apply(copy) => {
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            drop(api.patch(&copy.name_any(), &params, &Patch::Apply(copy)).await?);
-            info!(region = copy.name_any(), "keeps a copy of a region");
+    let field_manager = Some(FIELD_MANAGER.to_owned());
+    let (name, done) = match step {
+        Step::Create(copy) => {
+            let params = PostParams { field_manager, ..PostParams::default() };
+            (copy.name_any(), api.create(&params, copy).await.map(drop))
+        }
+        Step::Change { found, wanted } => {
+            let params = PatchParams { field_manager, ..PatchParams::default() };
+            let patch = Patch::Merge(change(found, wanted));
+            (wanted.name_any(), api.patch(&wanted.name_any(), &params, &patch).await.map(drop))
         }
         Step::Delete { name, uid } => {
             let preconditions = Some(Preconditions { uid: uid.clone(), resource_version: None });
             let params = DeleteParams { preconditions, ..DeleteParams::default() };
-            match api.delete(name, &params).await {
-                // Gone already, or another by now.
-                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-                deleted => drop(deleted?),
-            }
+            (name.clone(), api.delete(name, &params).await.map(drop))
+        }
+    };
+    match done {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Ok(()) if matches!(step, Step::Delete { .. }) => {
             info!(region = name, "let go of the copy of a region");
+            Ok(())
+        }
+        Ok(()) => {
+            info!(region = name, "keeps a copy of a region");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What makes the copy that was found, and no other object, into the one that is wanted.
+fn change(found: &RegionCluster, wanted: &RegionCluster) -> Value {
+    json!({
+        "metadata": {
+            "uid": found.metadata.uid,
+            "resourceVersion": found.metadata.resource_version,
+            "annotations": wanted.metadata.annotations,
+        },
+        "spec": replacing(&json!(found.spec), json!(wanted.spec)),
+    })
+}
+
+/// As a merge, in which only `null` takes something away.
+fn replacing(found: &Value, mut wanted: Value) -> Value {
+    if let (Value::Object(found), Value::Object(wanted)) = (found, &mut wanted) {
+        for (field, before) in found {
+            let after = wanted.remove(field);
+            wanted.insert(field.clone(), after.map_or(Value::Null, |after| replacing(before, after)));
         }
     }
-    Ok(())
+    wanted
 }
 
 /// Status of a copy: the figures that its region last told, and how it is reached from here.
@@ -180,7 +233,7 @@ pub(super) fn compute_status(
             servers: figures.servers,
             mean_input_latency: figures.mean_input_latency,
             zones_covered: figures.zones_covered,
-            zones: figures.zones,
+            zones: figures.zones.into_iter().map(Into::into).collect(),
             operator_version: figures.operator_version,
             ..new
         };

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
-use operator_api::{RegionCluster, labels};
+use operator_api::RegionCluster;
 use operator_core::regions::RegionId;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Links;
+use super::home::{Home, home_of};
 use super::message::{Digest, Figures, Objects, Version};
 use super::peer::RESPONDERS_MAX;
 
@@ -47,9 +48,7 @@ pub(super) async fn run(
 
 /// This region's own RegionCluster: the first by name, should there be several.
 pub(super) fn own(me: RegionId, regions: &Store<RegionCluster>) -> Option<Arc<RegionCluster>> {
-    let is_own = |region: &Arc<RegionCluster>| {
-        region.spec.region_id == me.as_str() && !region.labels().contains_key(labels::HOME)
-    };
+    let is_own = |region: &Arc<RegionCluster>| home_of(region, me) == Home::Here;
     regions.state().into_iter().filter(is_own).min_by_key(|region| region.name_any())
 }
 
@@ -76,7 +75,7 @@ pub(super) fn figures(region: &RegionCluster) -> Option<Figures> {
         servers: status.servers,
         mean_input_latency: status.mean_input_latency,
         zones_covered: status.zones_covered,
-        zones: status.zones,
+        zones: status.zones.into_iter().map(Into::into).collect(),
         operator_version: status.operator_version,
     })
 }
@@ -106,6 +105,7 @@ mod tests {
     use super::*;
     use crate::runtime::watch::Watched;
     use kube::runtime::watcher::Event;
+    use operator_api::labels;
     use serde_json::json;
 
     fn node(ready: &str, address: &str) -> Arc<Node> {
@@ -132,11 +132,12 @@ mod tests {
         let (me, store) = ("kr".parse().unwrap(), regions.store());
         for (name, region_id, home, published) in [
             ("jp", "jp", None, None),
-            ("copy", "kr", Some("kr"), None),
+            ("sg", "kr", Some("sg"), None),
             ("two", "kr", None, Some("two")),
             ("one", "kr", None, Some("one")),
         ] {
-            let labels = home.map(|home| json!({ labels::HOME: home }));
+            let managed = labels::MANAGED_BY_OPERATOR;
+            let labels = home.map(|home| json!({ labels::HOME: home, labels::MANAGED_BY: managed }));
             let region = json!({
                 "metadata": { "name": name, "uid": name, "generation": 2, "labels": labels },
                 "spec": { "regionId": region_id, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },

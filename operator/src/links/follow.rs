@@ -1,14 +1,13 @@
 //! Follows the Secrets of peers: whoever appears is read, whoever changes is read anew, whoever goes is forgotten.
 //!
-//! A Secret registers its region by its label alone. What else is wrong in it makes the region unreachable and never changes
-//! how many there are, of which a majority decides.
+//! A Secret registers its region by its label alone. What else is wrong in it never changes how many there are, of which a
+//! majority decides, and a key that it no longer names is no longer taken.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt};
-use operator_api::labels;
 use operator_core::regions::RegionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +84,6 @@ impl Follower {
             }
             if !peers.contains_key(region) {
                 info!(%region, "a peer is no longer registered");
-                links.metrics.links.forget(region.as_str());
             }
             stays
         });
@@ -109,41 +107,44 @@ impl Follower {
         Ok(())
     }
 
+    /// The first Secret by name counts where two register one region.
     async fn understand(&mut self, secrets: &[Arc<Secret>]) -> BTreeMap<RegionId, Arc<Peer>> {
+        let by_name: BTreeMap<String, &Secret> =
+            secrets.iter().map(|secret| (secret.name_any(), &**secret)).collect();
         let mut peers = BTreeMap::new();
         let mut faults = BTreeMap::new();
-        for secret in secrets {
-            let peer = Peer::from_secret(secret).and_then(|peer| {
-                let is_me = peer.region == self.links.me;
-                let is_one_too_many = peers.len() >= PEERS_MAX && !peers.contains_key(&peer.region);
-                match (is_me, is_one_too_many) {
-                    (true, _) => Err(PeerError::Own(peer.region)),
-                    (_, true) => Err(PeerError::TooManyPeers(PEERS_MAX)),
-                    _ => Ok(peer),
-                }
-            });
-            match peer {
-                Ok(peer) => drop(peers.insert(peer.region, Arc::new(peer))),
-                Err(error) => {
-                    if let Some(region) = registers(secret, &error).filter(|region| *region != self.links.me)
-                    {
-                        let known = self.reading.get(&region).map(|(peer, _)| Arc::clone(peer));
-                        peers
-                            .entry(region)
-                            .or_insert_with(|| known.unwrap_or_else(|| Peer::unreachable(region)));
+        for (name, secret) in &by_name {
+            let (peer, fault) = match self.admit(secret, &peers) {
+                Err(refused) => (None, Some(refused)),
+                Ok(region) => match Peer::from_secret(secret) {
+                    Ok(peer) => (Some(peer), None),
+                    Err(fault) => {
+                        let known = self.reading.get(&region).map(|(peer, _)| &**peer);
+                        (Some(Peer::as_far_as_understood(region, secret, known)), Some(fault))
                     }
-                    faults.insert(secret.name_any(), error.to_string());
-                }
-            }
+                },
+            };
+            peers.extend(peer.map(|peer| (peer.region, Arc::new(peer))));
+            faults.extend(fault.map(|fault| (name.clone(), fault.to_string())));
         }
-        for secret in secrets {
-            let name = secret.name_any();
-            if let Some(fault) = faults.get(&name).filter(|fault| self.told.get(&name) != Some(fault)) {
-                self.tell(secret, fault).await;
+        for (name, fault) in &faults {
+            if self.told.get(name) != Some(fault) {
+                self.tell(by_name[name], fault).await;
             }
         }
         self.told = faults;
         peers
+    }
+
+    /// The region that a Secret registers beside these.
+    fn admit(&self, secret: &Secret, peers: &BTreeMap<RegionId, Arc<Peer>>) -> Result<RegionId, PeerError> {
+        let region = Peer::region_of(secret)?;
+        match region {
+            _ if region == self.links.me => Err(PeerError::Own(region)),
+            _ if peers.contains_key(&region) => Err(PeerError::Twice(region)),
+            _ if peers.len() >= PEERS_MAX => Err(PeerError::TooManyPeers(PEERS_MAX)),
+            _ => Ok(region),
+        }
     }
 
     async fn tell(&self, secret: &Secret, fault: &str) {
@@ -159,10 +160,4 @@ impl Follower {
             warn!(%error, "failed to publish an event");
         }
     }
-}
-
-/// The region that a Secret registers which is not understood.
-fn registers(secret: &Secret, fault: &PeerError) -> Option<RegionId> {
-    let is_taken = !matches!(fault, PeerError::TooManyPeers(_));
-    secret.labels().get(labels::PEER)?.parse().ok().filter(|_| is_taken)
 }

@@ -1,12 +1,11 @@
 //! What the operators of two regions say to each other, as MessagePack maps in frames.
 //!
 //! One minor version of difference is understood both ways: fields are named, one that is missing has its default, one that is
-//! not known is passed over, and so is a word that is not known. What is asked and not known gets an answer without anything
-//! in it.
+//! not known is passed over, and so is a word that is not known. A figure and an object that are not understood cost only
+//! themselves. What is asked and not known gets an answer without anything in it.
 
 use operator_api::{RegionClusterSpec, RegionHealth, ServerCounts, ZoneStatus};
-use serde::de::DeserializeOwned;
-use serde::de::value::{Error as ValueError, StrDeserializer};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +36,7 @@ pub(crate) enum Ask {
 pub(crate) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<Digest>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "understood")]
     pub(crate) objects: Option<Objects>,
 }
 
@@ -58,7 +57,7 @@ pub(crate) struct Digest {
     pub(crate) standing: OwnStanding,
     /// The region's API server does not answer.
     pub(crate) api_away: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "understood")]
     pub(crate) figures: Option<Figures>,
     /// Where its responders listen, each as `address:port`.
     pub(crate) responders: Vec<String>,
@@ -102,16 +101,64 @@ pub(crate) struct View {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Figures {
-    #[serde(deserialize_with = "known")]
+    #[serde(deserialize_with = "understood")]
     pub(crate) health: Option<RegionHealth>,
+    #[serde(deserialize_with = "understood")]
     pub(crate) players: i64,
+    #[serde(deserialize_with = "understood")]
     pub(crate) capacity: i64,
+    #[serde(deserialize_with = "understood")]
     pub(crate) headroom: i64,
+    #[serde(deserialize_with = "understood")]
     pub(crate) servers: ServerCounts,
+    #[serde(deserialize_with = "understood")]
     pub(crate) mean_input_latency: Option<String>,
+    #[serde(deserialize_with = "understood")]
     pub(crate) zones_covered: Option<String>,
-    pub(crate) zones: Vec<ZoneStatus>,
+    #[serde(deserialize_with = "understood")]
+    pub(crate) zones: Vec<Zone>,
+    #[serde(deserialize_with = "understood")]
     pub(crate) operator_version: Option<String>,
+}
+
+/// A zone and its ready nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Zone {
+    pub(crate) name: String,
+    pub(crate) nodes: i32,
+}
+
+impl From<ZoneStatus> for Zone {
+    fn from(ZoneStatus { name, nodes }: ZoneStatus) -> Self {
+        Self { name, nodes }
+    }
+}
+
+impl From<Zone> for ZoneStatus {
+    fn from(Zone { name, nodes }: Zone) -> Self {
+        Self { name, nodes }
+    }
+}
+
+/// Zones of a region, as its RegionCluster may name them.
+const ZONES_MAX: usize = 16;
+/// Characters of a text among the figures: as of a zone's name in a RegionCluster.
+const TEXT_CHARS_MAX: usize = 63;
+
+impl Figures {
+    /// No more than a RegionCluster may hold, whatever a peer says.
+    pub(crate) fn capped(mut self) -> Self {
+        let cap = |text: String| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
+        self.mean_input_latency = self.mean_input_latency.map(cap);
+        self.zones_covered = self.zones_covered.map(cap);
+        self.operator_version = self.operator_version.map(cap);
+        self.zones.truncate(ZONES_MAX);
+        for zone in &mut self.zones {
+            zone.name = cap(std::mem::take(&mut zone.name));
+        }
+        self
+    }
 }
 
 /// Which version of an object.
@@ -127,18 +174,31 @@ pub(crate) struct Version {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Objects {
     pub(crate) version: Version,
+    #[serde(deserialize_with = "understood")]
     pub(crate) region_cluster: Option<RegionClusterSpec>,
 }
 
-/// A word that is known; none for one of a newer operator.
-fn known<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let word = Option::<String>::deserialize(deserializer)?;
-    Ok(word.and_then(|word| T::deserialize(StrDeserializer::<ValueError>::new(&word)).ok()))
+/// What a field says if it is understood, else its default: so that it costs only itself.
+fn understood<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Field<T> {
+        Known(T),
+        Unknown(IgnoredAny),
+    }
+    Ok(match Field::deserialize(deserializer)? {
+        Field::Known(known) => known,
+        Field::Unknown(IgnoredAny) => T::default(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
 
     fn read<T: DeserializeOwned>(bytes: &[u8]) -> T {
         rmp_serde::from_slice(bytes).unwrap()
@@ -178,6 +238,56 @@ mod tests {
         let figures = digest.figures.unwrap();
         assert_eq!((figures.health, figures.players, figures.headroom), (None, 12, 88));
         assert_eq!((figures.servers.ready, figures.mean_input_latency.as_deref()), (3, Some("8ms")));
+    }
+
+    #[test]
+    fn what_is_not_understood_costs_only_itself() {
+        let spec = json!({ "regionId": "jp", "zones": ["a", "b", "c"], "vpcCidr": "10.20.0.0/16" });
+        let with = |field: &str, value: Value| {
+            let mut answer = json!({
+                "digest": { "sequence": 7, "figures": { "players": 3, "headroom": 40, "zones": [{ "name": "a" }] } },
+                "objects": { "version": { "uid": "u", "generation": 2 }, "regionCluster": spec },
+            });
+            *answer.pointer_mut(field).unwrap() = value;
+            let answer: Answer = read(&rmp_serde::to_vec_named(&answer).unwrap());
+            assert_eq!(answer.digest.as_ref().map(|digest| digest.sequence), Some(7), "{field}");
+            (answer.digest.unwrap().figures.unwrap_or_default(), answer.objects)
+        };
+        let whole = Figures {
+            players: 3,
+            headroom: 40,
+            zones: vec![Zone { name: "a".to_owned(), nodes: 0 }],
+            ..Figures::default()
+        };
+        let version = Version { uid: "u".to_owned(), generation: 2 };
+        let bare = Objects { version, region_cluster: None };
+        for value in [json!("x"), json!(u64::MAX), json!({ "regionId": "jp" }), json!([[1.5]])] {
+            let (figures, objects) = with("/digest/figures/players", value.clone());
+            assert_eq!(figures, Figures { players: 0, ..whole.clone() });
+            assert!(objects.unwrap().region_cluster.is_some());
+            assert_eq!(with("/digest/figures/zones", value.clone()).0.players, 3);
+            assert_eq!(with("/objects/regionCluster", value.clone()), (whole.clone(), Some(bare.clone())));
+        }
+        assert_eq!(with("/objects", json!("x")), (whole, None));
+        assert_eq!(with("/digest/figures", json!("x")).0, Figures::default());
+    }
+
+    #[test]
+    fn figures_are_cut_to_what_a_region_cluster_may_hold() {
+        let long = || "\u{e9}".repeat(1000);
+        let figures = Figures {
+            zones: vec![Zone { name: long(), nodes: 1 }; 100],
+            mean_input_latency: Some(long()),
+            zones_covered: Some(long()),
+            operator_version: Some(long()),
+            players: 7,
+            ..Figures::default()
+        };
+        let capped = figures.capped();
+        assert_eq!((capped.zones.len(), capped.players), (16, 7));
+        let texts = [capped.mean_input_latency, capped.zones_covered, capped.operator_version];
+        let texts = texts.into_iter().flatten().chain(capped.zones.into_iter().map(|zone| zone.name));
+        assert!(texts.map(|text| text.chars().count()).all(|chars| chars == 63));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
+//! - `home`: whose a RegionCluster is.
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
@@ -10,6 +11,7 @@
 mod digest;
 mod endpoint;
 mod follow;
+pub(crate) mod home;
 pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod peer;
@@ -31,7 +33,9 @@ use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
 use operator_api::{RegionCluster, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::membership::{Evidence, Judgement, Reach, Row, Standing, Word, judge};
+use operator_core::regions::membership::{
+    DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Standing, Word, judge,
+};
 use operator_core::regions::view::{Ballot, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +45,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use crate::runtime::chance::random;
+use crate::runtime::chance::{random, random_key};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::ApiPulse;
@@ -50,9 +54,10 @@ use crate::runtime::watch::Watched;
 use digest::{Origin, own};
 use endpoint::LinkEndpoint;
 use follow::Follower;
+use home::{Home, home_of};
 use identity::Identity;
 use message::Digest;
-use table::{Known, PeerTable, SILENT_AFTER};
+use table::{Known, PeerTable};
 
 /// How often a replica that begins looks whether it knows enough.
 const SETTLED_LOOK: Duration = Duration::from_millis(50);
@@ -65,6 +70,8 @@ pub(crate) struct Links {
     region_clusters: Store<RegionCluster>,
     nodes: Store<Node>,
     ballot: Mutex<Ballot>,
+    /// Regions of which there are metrics.
+    shown: Mutex<BTreeSet<RegionId>>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -102,8 +109,9 @@ impl Links {
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let (table, pulse, ballot) = (Arc::default(), Arc::default(), Mutex::default());
-        Self { me, table, pulse, region_clusters, nodes, ballot, metrics, clock }
+        let (table, pulse) = (Arc::default(), Arc::default());
+        let (ballot, shown) = (Mutex::default(), Mutex::default());
+        Self { me, table, pulse, region_clusters, nodes, ballot, shown, metrics, clock }
     }
 
     /// Begins to serve and to read, as tasks of this group. Answers with what says when every
@@ -135,8 +143,8 @@ impl Links {
         tasks.spawn("the link endpoint", |stop| endpoint.serve(listener, stop).map(Ok));
         let links = Arc::clone(self);
         tasks.spawn("the digest", |stop| digest::run(links, origin, made, stop).map(Ok));
-        let (table, token, clock) = (Arc::clone(&self.table), random()?, self.clock);
-        tasks.spawn("the probes of other regions", move |stop| prober::run(table, token, clock, stop));
+        let (table, key, clock) = (Arc::clone(&self.table), random_key()?, self.clock);
+        tasks.spawn("the probes of other regions", move |stop| prober::run(table, key, clock, stop));
         let labelled = WatchConfig::default().labels(labels::PEER);
         let secrets: Watched<Secret> =
             Watched::start(Api::namespaced(client.clone(), namespace), labelled, tasks);
@@ -189,33 +197,43 @@ impl Links {
                 Standing::Connected => message::OwnStanding::Member,
                 _ => message::OwnStanding::Isolated,
             },
-            api_away: self.pulse.silent_for(now) >= SILENT_AFTER,
+            api_away: self.pulse.silent_for(now) >= DIGEST_AGE_MAX,
             figures: own.as_deref().and_then(digest::figures),
             responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
             objects: own.as_deref().map(digest::version),
         }
     }
 
+    /// In time in which this process ran: a region is not Degraded for longer because we stood still.
     fn vote(&self, now: Duration, look: &Look) -> View {
         let heard: BTreeMap<RegionId, View> =
             look.known.iter().filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect();
         let heard = heard.iter().map(|(&region, view)| (region, view)).collect();
         let mut ballot = self.ballot.lock().unwrap_or_else(PoisonError::into_inner);
-        *ballot = ballot.next(now, self.me, &look.judgements, &heard);
+        *ballot = ballot.next(self.table.awake(now), self.me, &look.judgements, &heard);
         ballot.proposed.clone()
     }
 
     /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.
     fn remember_responders(&self) {
         for copy in self.region_clusters.state() {
-            let home = copy.labels().get(labels::HOME).and_then(|home| home.parse().ok());
-            if let (Some(home), Some(text)) = (home, copy.annotations().get(labels::RESPONDERS)) {
+            if let (Home::CopiedFrom(home), Some(text)) =
+                (home_of(&copy, self.me), copy.annotations().get(labels::RESPONDERS))
+            {
                 self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
             }
         }
     }
 
+    /// Of regions that are registered, and no longer of those that were: also where a look or a reader that was under way
+    /// when one left has shown it again since.
     fn export(&self, look: &Look) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for region in shown.iter().filter(|region| !look.known.contains_key(region)) {
+            self.metrics.links.forget(region.as_str());
+        }
+        *shown = look.known.keys().copied().collect();
+        drop(shown);
         for (region, known) in &look.known {
             let up = i64::from(known.reach == Some(Reach::Reads));
             self.metrics.links.up.with_label_values(&[region.as_str()]).set(up);

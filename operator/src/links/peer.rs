@@ -8,7 +8,6 @@ use operator_api::labels;
 use operator_core::regions::{InvalidRegionId, RegionId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::identity::PublicKey;
 
@@ -31,6 +30,8 @@ pub(crate) enum PeerError {
     Own(RegionId),
     #[error("label {label}: {0} other regions are registered already", label = labels::PEER)]
     TooManyPeers(usize),
+    #[error("label {label}: `{0}` is registered twice; the first Secret by name counts", label = labels::PEER)]
+    Twice(RegionId),
     #[error("{0} is missing")]
     Missing(&'static str),
     #[error("{0}: at most {1}, with commas between them")]
@@ -54,12 +55,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn from_secret(secret: &Secret) -> Result<Self, PeerError> {
-        let label = secret.labels().get(labels::PEER).cloned().unwrap_or_default();
         let entry = |field, limit| {
-            let bytes = secret.data.as_ref().and_then(|data| data.get(field));
-            let text = String::from_utf8_lossy(bytes.map_or(&[][..], |bytes| &bytes.0)).into_owned();
-            let parts: Vec<String> =
-                text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            let parts = parts_of(secret, field);
             if parts.len() > limit { Err(PeerError::TooMany(field, limit)) } else { Ok(parts) }
         };
         let needed = |field, limit| match entry(field, limit) {
@@ -68,7 +65,7 @@ impl Peer {
         };
         let key = |text: String| PublicKey::from_base64(&text).ok_or(PeerError::Key(text));
         Ok(Self {
-            region: label.parse().map_err(|_invalid| PeerError::Region(label))?,
+            region: Self::region_of(secret)?,
             addresses: needed(ADDRESSES, ADDRESSES_MAX)?
                 .into_iter()
                 .map(check_address)
@@ -81,9 +78,20 @@ impl Peer {
         })
     }
 
-    /// One that is registered and of which no more is known.
-    pub(crate) fn unreachable(region: RegionId) -> Arc<Self> {
-        Arc::new(Self { region, addresses: Vec::new(), keys: Vec::new(), responders: Vec::new() })
+    /// The region that a Secret registers, whatever else is wrong in it.
+    pub(crate) fn region_of(secret: &Secret) -> Result<RegionId, PeerError> {
+        let label = secret.labels().get(labels::PEER).cloned().unwrap_or_default();
+        label.parse().map_err(|_invalid| PeerError::Region(label))
+    }
+
+    /// One whose Secret is not understood: it is trusted by the keys that can be read there now, whatever was there before,
+    /// and reached where it was, if that is `known`. Without a key it is unreachable.
+    pub(crate) fn as_far_as_understood(region: RegionId, secret: &Secret, known: Option<&Self>) -> Self {
+        let keys = parts_of(secret, PUBLIC_KEYS);
+        let keys = keys.iter().filter_map(|text| PublicKey::from_base64(text)).take(KEYS_MAX).collect();
+        let (addresses, responders) =
+            known.map(|peer| (peer.addresses.clone(), peer.responders.clone())).unwrap_or_default();
+        Self { region, addresses, keys, responders }
     }
 
     pub(crate) fn to_secret(&self) -> Secret {
@@ -105,6 +113,12 @@ impl Peer {
             ..Secret::default()
         }
     }
+}
+
+fn parts_of(secret: &Secret, field: &str) -> Vec<String> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(field));
+    let text = String::from_utf8_lossy(bytes.map_or(&[][..], |bytes| &bytes.0)).into_owned();
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 /// An address to dial, such as `192.0.2.1:30844` or `link.kr.example:8444`.

@@ -1,4 +1,4 @@
-//! Reads one peer: dials its addresses in turn, and asks it each second how it is.
+//! Reads one peer: dials its addresses in turn, first the one that last answered, and asks it each second how it is.
 
 use operator_core::backoff::{jitter_of, next_backoff};
 use operator_core::regions::RegionId;
@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::message::{Answer, Ask, Request};
+use super::message::{Answer, Ask, Objects, Request};
 use super::peer::Peer;
 use super::table::PeerTable;
 use super::tls;
@@ -68,7 +68,8 @@ struct Tries {
     failures: u32,
     /// What was told of the last one.
     told: String,
-    is_linked: bool,
+    /// Since when the link stands, if it does.
+    linked_at: Option<Duration>,
 }
 
 struct Link {
@@ -85,12 +86,13 @@ impl Puller {
     async fn pull(&self) {
         let region = self.peer.region;
         let mut tries = Tries::default();
-        for address in self.peer.addresses.iter().cycle() {
+        let mut at = 0;
+        while let Some(address) = self.peer.addresses.get(at) {
             let outcome = match self.dial(address).await {
                 Ok(mut link) => self.ask_each_second(&mut link, address, &mut tries).await,
                 Err(error) => Err(error),
             };
-            tries.is_linked = false;
+            let linked_at = tries.linked_at.take();
             tries.failures = (tries.failures + 1).min(FAILURES_COUNTED_MAX);
             if let Err(error) = outcome.map_err(|error| chain(&error))
                 && error != tries.told
@@ -98,6 +100,15 @@ impl Puller {
                 // Once for each reason: it is tried as long as the peer is registered.
                 info!(%region, address, error, "failed to read a peer");
                 tries.told = error;
+            }
+            // Where a link just stood another replica most likely answers, while an address that does not would cost more
+            // time than a region may be silent. Who ends each link at once is waited for all the same.
+            let stood_for = linked_at.map(|since| self.clock.elapsed().saturating_sub(since));
+            if stood_for.is_some_and(|stood_for| stood_for >= PERIOD) {
+                continue;
+            }
+            if linked_at.is_none() {
+                at = (at + 1) % self.peer.addresses.len();
             }
             sleep(next_backoff(tries.failures, jitter_of(&format!("{} {region} {address}", self.me)))).await;
         }
@@ -140,16 +151,16 @@ impl Puller {
             if digest.region != region.as_str() {
                 return Err(PullError::OtherRegion(digest.region));
             }
-            if !tries.is_linked {
+            if tries.linked_at.is_none() {
                 info!(%region, address, "linked to a peer");
-                *tries = Tries { is_linked: true, ..Tries::default() };
+                *tries = Tries { linked_at: Some(now), ..Tries::default() };
             }
             self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
             let when = (now, self.clock.wall());
-            if self.table.heard(when, region, digest, now.saturating_sub(asked_at)).is_some()
-                && let Some(objects) = ask(link, Ask::Objects).await?.objects
-            {
-                self.table.keep(region, objects);
+            if let Some(version) = self.table.heard(when, region, digest, now.saturating_sub(asked_at)) {
+                // Those that are not understood are none of this version, and not asked for again.
+                let none = Objects { version, region_cluster: None };
+                self.table.keep(region, ask(link, Ask::Objects).await?.objects.unwrap_or(none));
             }
         }
     }

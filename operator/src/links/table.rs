@@ -2,13 +2,13 @@
 //!
 //! Invariants:
 //! - Whoever is not registered is not known: what was heard of a peer goes with its Secret.
-//! - Silence is measured in time in which this process itself ran: who was stopped heard nobody.
+//! - All times are of the time in which this process itself ran: who was stopped heard nobody.
 //! - Each lock is held for a look or a change, never while somebody is waited for.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use operator_core::awake::Awake;
 use operator_core::regions::RegionId;
-use operator_core::regions::membership::Reach;
+use operator_core::regions::membership::{DIGEST_AGE_MAX, Reach, decide_reach};
 use operator_core::round_trip::{Probes, RoundTrips};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,11 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::identity::PublicKey;
-use super::message::{Digest, Objects, Version};
+use super::message::{Digest, Figures, Objects, Version};
 use super::peer::{Peer, RESPONDERS_MAX};
-
-/// A peer is read while a new digest of it came within this long; its responders answer for as long after an answer.
-pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(4);
 
 /// Every registered region but this one.
 #[derive(Default)]
@@ -39,7 +36,7 @@ struct Entry {
     heard: Option<Heard>,
     objects: Option<Arc<Objects>>,
     link: RoundTrips,
-    /// Of the digest, or what was remembered before one came.
+    /// Of its Secret; where that names none, of the digest, or what was remembered before one came.
     responders: Vec<SocketAddr>,
     probes: BTreeMap<SocketAddr, Probes>,
 }
@@ -55,7 +52,7 @@ struct Heard {
 /// A peer as it is known now.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// None while it has been listened to in vain for less than [`SILENT_AFTER`].
+    /// None while it has been listened to in vain for less than [`DIGEST_AGE_MAX`].
     pub(crate) reach: Option<Reach>,
     /// The last digest, however old, and when it came.
     pub(crate) last: Option<(Arc<Digest>, Time)>,
@@ -86,9 +83,7 @@ impl PeerTable {
                 Some(old) => Entry { peer: Arc::clone(&peer), ..old },
                 None => Entry::new(Arc::clone(&peer), since),
             };
-            if entry.heard.is_none() {
-                entry.point_at(peer.responders.clone());
-            }
+            entry.point_at(peer.responders.clone());
             inner.peers.insert(peer.region, entry);
         }
     }
@@ -99,11 +94,11 @@ impl PeerTable {
         inner.peers.values().find(|entry| entry.peer.keys.contains(key)).map(|entry| entry.peer.region)
     }
 
-    /// Responders that were remembered of a peer by somebody else; what it says itself counts more.
+    /// Responders that were remembered of a peer by somebody else; what it says itself counts more, and its Secret most.
     pub(crate) fn remember(&self, region: RegionId, responders: Vec<SocketAddr>) {
         let mut inner = self.lock();
         if let Some(entry) = inner.peers.get_mut(&region).filter(|entry| entry.heard.is_none()) {
-            entry.point_at(responders);
+            entry.told_of(responders);
         }
     }
 
@@ -113,7 +108,7 @@ impl PeerTable {
         &self,
         (now, wall): (Duration, Time),
         region: RegionId,
-        digest: Digest,
+        mut digest: Digest,
         took: Duration,
     ) -> Option<Version> {
         let mut inner = self.lock();
@@ -127,9 +122,10 @@ impl PeerTable {
         if !is_new {
             return None;
         }
-        entry.point_at(digest.responders.iter().filter_map(|text| text.parse().ok()).collect());
+        entry.told_of(digest.responders.iter().filter_map(|text| text.parse().ok()).collect());
         let known = entry.objects.as_ref().map(|objects| &objects.version);
         let wanted = digest.objects.clone().filter(|version| known != Some(version));
+        digest.figures = digest.figures.map(Figures::capped);
         entry.heard = Some(Heard { digest: Arc::new(digest), at, wall });
         wanted
     }
@@ -144,15 +140,17 @@ impl PeerTable {
     /// Numbers of the probes that are sent now, by responder.
     pub(crate) fn probe(&self, now: Duration) -> Vec<(SocketAddr, u32)> {
         let mut inner = self.lock();
+        let at = inner.awake.look(now);
         let probes = inner.peers.values_mut().flat_map(|entry| entry.probes.iter_mut());
-        probes.map(|(responder, probes)| (*responder, probes.send(now))).collect()
+        probes.map(|(responder, probes)| (*responder, probes.send(at))).collect()
     }
 
     /// A responder answered a probe.
     pub(crate) fn answered(&self, now: Duration, responder: SocketAddr, number: u32) {
         let mut inner = self.lock();
+        let at = inner.awake.look(now);
         for probes in inner.peers.values_mut().filter_map(|entry| entry.probes.get_mut(&responder)) {
-            probes.answer(now, number);
+            probes.answer(at, number);
         }
     }
 
@@ -160,7 +158,12 @@ impl PeerTable {
     pub(crate) fn known(&self, now: Duration) -> BTreeMap<RegionId, Known> {
         let mut inner = self.lock();
         let awake = inner.awake.look(now);
-        inner.peers.iter().map(|(region, entry)| (*region, entry.known(now, awake))).collect()
+        inner.peers.iter().map(|(region, entry)| (*region, entry.known(awake))).collect()
+    }
+
+    /// For how long this process has run by now, its standstills apart.
+    pub(crate) fn awake(&self, now: Duration) -> Duration {
+        self.lock().awake.look(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -181,6 +184,13 @@ impl Entry {
         }
     }
 
+    /// Somebody but its Secret, which counts more, names these responders.
+    fn told_of(&mut self, responders: Vec<SocketAddr>) {
+        if self.peer.responders.is_empty() {
+            self.point_at(responders);
+        }
+    }
+
     /// Probes these responders; no word of any leaves those that are probed.
     fn point_at(&mut self, mut responders: Vec<SocketAddr>) {
         responders.truncate(RESPONDERS_MAX);
@@ -194,19 +204,14 @@ impl Entry {
         self.responders = responders;
     }
 
-    fn known(&self, now: Duration, awake: Duration) -> Known {
-        let is_within = |since: Duration, now: Duration| now.saturating_sub(since) < SILENT_AFTER;
-        let answered = self.probes.values().filter_map(Probes::answered_at).any(|at| is_within(at, now));
-        let reads = self.heard.as_ref().is_some_and(|heard| is_within(heard.at, awake));
-        let lost = self.probes.values().map(|probes| probes.lost(now));
+    fn known(&self, awake: Duration) -> Known {
+        let age = |at: Duration| awake.saturating_sub(at);
+        let mut answered_at = self.probes.values().filter_map(Probes::answered_at);
+        let answers = answered_at.any(|at| age(at) < DIGEST_AGE_MAX);
+        let digest_age = self.heard.as_ref().map(|heard| age(heard.at));
+        let lost = self.probes.values().map(|probes| probes.lost(awake));
         Known {
-            reach: match (reads, answered) {
-                (true, _) => Some(Reach::Reads),
-                // A link takes a moment to begin.
-                _ if is_within(self.since, awake) => None,
-                (false, true) => Some(Reach::Answers),
-                (false, false) => Some(Reach::Silent),
-            },
+            reach: decide_reach(digest_age, age(self.since), answers),
             last: self.heard.as_ref().map(|heard| (Arc::clone(&heard.digest), heard.wall.clone())),
             objects: self.objects.clone(),
             responders: self.responders.clone(),
@@ -280,6 +285,9 @@ mod tests {
         table.heard((SECOND * 9, wall(SECOND)), jp(), digest(1, 1), SECOND);
         assert_eq!(reach(&table, SECOND * 600), Some(Reach::Reads));
         assert_eq!(reach_after(&table, 600, 603), Some(Reach::Silent));
+        let (responder, number) = table.probe(SECOND * 603)[0];
+        table.answered(SECOND * 603, responder, number);
+        assert_eq!(reach(&table, SECOND * 1200), Some(Reach::Answers), "nor a responder");
     }
 
     #[test]
@@ -296,14 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn responders_come_with_digests_and_are_remembered() {
+    fn responders_of_a_secret_count_most_and_others_come_with_digests_and_are_remembered() {
         let table = with_jp();
         let probed = || {
             table.probe(SECOND).into_iter().map(|(responder, _)| responder.to_string()).collect::<Vec<_>>()
         };
         let named = |last: u8| vec![format!("192.0.2.{last}:8444").parse().unwrap()];
         table.register(SECOND, [Arc::new(Peer { responders: named(6), ..peer("jp") })]);
+        table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.6:8444"], "as its Secret says now");
+        table.register(SECOND, [Arc::new(Peer { responders: Vec::new(), ..peer("jp") })]);
         table.remember(jp(), named(7));
         assert_eq!(probed(), ["192.0.2.7:8444"], "before anything was heard");
         let hear = |sequence, responders: &[&str]| {
@@ -318,6 +328,9 @@ mod tests {
         let many: Vec<String> = (0..20).map(|last| format!("192.0.2.{last}:8444")).collect();
         hear(3, &many.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(probed().len(), RESPONDERS_MAX);
+        table.register(SECOND, [Arc::new(Peer { responders: named(6), ..peer("jp") })]);
+        hear(4, &["192.0.2.8:8444"]);
+        assert_eq!(probed(), ["192.0.2.6:8444"], "whatever it says itself");
     }
 
     #[test]

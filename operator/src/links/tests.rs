@@ -11,12 +11,14 @@ use kube::runtime::events::Reporter;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use message::{Answer, Request};
-use operator_core::regions::membership::{Reach, Source};
+use operator_core::regions::membership::{Reach, Source, Votes};
+use prometheus::proto::{Metric, MetricFamily};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -275,6 +277,84 @@ async fn a_peer_asks_no_faster_than_it_may_and_holds_no_more_links_than_it_may()
     assert!(took >= endpoint::ANSWERS_APART * 39, "{took:?}");
 }
 
+/// Another address of a region; whoever is notified breaks its links.
+async fn other_address(of: SocketAddr) -> (SocketAddr, Arc<Notify>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, broken) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
+    let breaks = Arc::clone(&broken);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(of).await.unwrap();
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = breaks.notified() => {}
+            }
+        }
+    });
+    (address, broken)
+}
+
+/// As on a rollout: the way to the node is there, and another replica answers on it.
+#[tokio::test]
+async fn a_link_that_breaks_is_dialled_anew_where_it_stood_before_any_other_address() {
+    let (jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.links.table.register(Duration::ZERO, [Arc::new(kr.peer())]);
+    let (good, broken) = other_address(jp.address).await;
+    let blackhole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    kr.register(&[known_as("jp", &[good, blackhole.local_addr().unwrap()], &jp.keys)]).await;
+    let heard = || kr.known("jp").last.map_or(0, |(digest, _)| digest.sequence);
+    until("it is read", || heard() > 0).await;
+    for _ in 0..2 {
+        let before = heard();
+        until("it is read for a while", || heard() >= before + 2).await;
+        let before = heard();
+        broken.notify_waiters();
+        until("it is read again", || {
+            assert_eq!(kr.known("jp").reach, Some(Reach::Reads), "at no moment it is not");
+            heard() > before
+        })
+        .await;
+    }
+    assert!(timeout(LOOK_EACH, blackhole.accept()).await.is_err(), "nobody was dialled there");
+}
+
+#[test]
+fn a_region_is_not_degraded_for_longer_because_this_one_stood_still() {
+    let (regions, nodes) = (Watched::fed().0.store().clone(), Watched::fed().0.store().clone());
+    let links = Links::new("kr".parse().unwrap(), regions, nodes, Metrics::new().unwrap(), Clock::start());
+    let standings = [
+        ("jp", Standing::Degraded(Source::OwnWord)),
+        ("kr", Standing::Connected),
+        ("sg", Standing::Connected),
+    ];
+    let judgement = |standing| Judgement { standing, votes: Votes::default() };
+    let judgements =
+        standings.map(|(region, standing)| (region.parse().unwrap(), judgement(standing))).into();
+    let look = Look { known: BTreeMap::new(), judgements, row: Row::default() };
+    let counted = |second| links.vote(Duration::from_secs(second), &look).regions.len();
+    assert_eq!([counted(1), counted(600)], [3, 3], "it stood still for ten minutes");
+    assert!((601..640).map(counted).min() == Some(2), "and it goes on");
+}
+
+#[tokio::test]
+async fn a_region_that_left_leaves_no_metrics_not_even_by_a_look_from_before() {
+    let kr = Region::start("kr").await;
+    let shown = || {
+        let gathered = kr.links.metrics.registry.gather();
+        let metrics = gathered.iter().flat_map(MetricFamily::get_metric);
+        let mut labels = metrics.flat_map(Metric::get_label);
+        labels.any(|label| label.value() == "jp")
+    };
+    kr.links.table.register(kr.links.clock.elapsed(), [Arc::new(peer_of(&kr, "jp"))]);
+    let before = kr.links.look(kr.links.clock.elapsed());
+    kr.links.export(&before);
+    assert!(shown());
+    kr.links.table.register(kr.links.clock.elapsed(), []);
+    kr.links.export(&before);
+    until("nothing of it is shown", || !shown()).await;
+}
+
 /// How a peer is bad.
 #[derive(Clone, Copy)]
 enum Manner {
@@ -346,7 +426,7 @@ async fn a_peer_whose_responder_alone_answers_is_not_silent() {
     let mut tasks = Tasks::default();
     tasks.spawn("the responder", |_| async move { crate::responder::respond(&responder).await });
     let (table, clock) = (Arc::clone(&kr.links.table), kr.links.clock);
-    tasks.spawn("the probes", move |stop| prober::run(table, 7, clock, stop));
+    tasks.spawn("the probes", move |stop| prober::run(table, random_key().unwrap(), clock, stop));
     until("it answers", || kr.known("jp").reach == Some(Reach::Answers)).await;
     assert!(kr.known("jp").udp.is_some() && kr.known("jp").lost.0 == 0);
 }
@@ -354,18 +434,70 @@ async fn a_peer_whose_responder_alone_answers_is_not_silent() {
 #[tokio::test]
 async fn a_bad_secret_is_told_once_by_its_field_and_the_others_count() {
     let mut kr = Region::start("kr").await;
-    let (good, mut bad) = (known_as("jp", &[kr.address], &identity("jp")).to_secret(), kr.peer().to_secret());
-    let own = Arc::new(bad.clone());
-    bad.metadata.name = Some("bad".to_owned());
+    let [good, mut bad, mut again] = ["jp", "sg", "jp"].map(|region| peer_of(&kr, region).to_secret());
     bad.data.as_mut().unwrap().remove("addresses");
-    let secrets = [Arc::new(good), Arc::new(bad), own];
+    again.metadata.name = Some("zz".to_owned());
+    let own = kr.peer().to_secret();
+    let secrets = [again, good, bad, own].map(Arc::new);
     for _ in 0..3 {
         kr.follower.sync(&secrets).await.unwrap();
     }
     let notes: Vec<String> =
         kr.api.take_seen().iter().map(|seen| seen.body["note"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(notes, ["addresses is missing", "label cranewing.dev/peer: `kr` is this region itself"]);
-    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 1);
+    assert_eq!(
+        notes,
+        [
+            "label cranewing.dev/peer: `kr` is this region itself",
+            "addresses is missing",
+            "label cranewing.dev/peer: `jp` is registered twice; the first Secret by name counts",
+        ]
+    );
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 2);
+}
+
+/// Another region where this one's address is, with a key of its own.
+fn peer_of(region: &Region, name: &str) -> Peer {
+    known_as(name, &[region.address], &identity(name))
+}
+
+#[tokio::test]
+async fn of_two_secrets_of_a_region_the_first_by_name_counts_in_whatever_order_they_come() {
+    let mut kr = Region::start("kr").await;
+    let (first, second) = (peer_of(&kr, "jp"), peer_of(&kr, "jp"));
+    let mut later = second.to_secret();
+    later.metadata.name = Some("zz".to_owned());
+    let [one, two] = [first.to_secret(), later].map(Arc::new);
+    for secrets in [[&one, &two], [&two, &one]] {
+        kr.follower.sync(&secrets.map(Arc::clone)).await.unwrap();
+        let counts = [&first, &second].map(|peer| kr.links.table.region_of(&peer.keys[0]).is_some());
+        assert_eq!(counts, [true, false]);
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_is_one_too_many_does_not_count_however_its_secret_is() {
+    let mut kr = Region::start("kr").await;
+    let bad = |number: u32| {
+        let mut secret = known_as(&format!("r{number}"), &[kr.address], &kr.keys).to_secret();
+        secret.data = None;
+        Arc::new(secret)
+    };
+    let secrets: Vec<Arc<Secret>> = (0..70).map(bad).collect();
+    kr.follower.sync(&secrets).await.unwrap();
+    assert_eq!(kr.links.table.known(Duration::ZERO).len(), 63);
+}
+
+/// A key that is taken out of a Secret is not to be trusted for as long as something else there is wrong.
+#[tokio::test]
+async fn a_key_that_a_secret_no_longer_names_is_not_taken_whatever_else_is_wrong_in_it() {
+    let mut kr = Region::start("kr").await;
+    let (old, next) = (peer_of(&kr, "jp"), peer_of(&kr, "jp"));
+    kr.register(std::slice::from_ref(&old)).await;
+    let mut secret = next.to_secret();
+    secret.data.as_mut().unwrap().remove("addresses");
+    kr.follower.sync(&[Arc::new(secret)]).await.unwrap();
+    let regions = [&old, &next].map(|peer| kr.links.table.region_of(&peer.keys[0]));
+    assert_eq!(regions, [None, Some(old.region)]);
 }
 
 /// Or a slip of the pen in one of three regions' Secrets would let one alone be a majority of the two that are left.
@@ -381,5 +513,5 @@ async fn a_secret_that_is_not_understood_still_registers_its_region() {
     kr.register(std::slice::from_ref(&jp)).await;
     kr.follower.sync(&[bad_jp, bad_sg]).await.unwrap();
     assert_eq!(kr.links.table.known(Duration::ZERO).len(), 2);
-    assert_eq!(kr.links.table.region_of(&jp.keys[0]), Some(jp.region), "what was known of it still is");
+    assert_eq!(kr.links.table.region_of(&jp.keys[0]), None, "no Secret names its key");
 }

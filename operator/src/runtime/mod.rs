@@ -9,6 +9,7 @@ pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod patience;
 pub(crate) mod pulse;
+pub(crate) mod receive;
 pub(crate) mod tasks;
 pub(crate) mod telemetry;
 pub(crate) mod watch;

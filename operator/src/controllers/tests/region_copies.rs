@@ -3,9 +3,10 @@
 use super::World;
 use crate::controllers::{region_cluster, region_copies};
 use crate::links::message::{Digest, Figures, Objects, OwnStanding, Reach, Version};
-use crate::links::peer::tests::peer;
+use crate::links::peer::{Peer, tests::peer};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use operator_api::RegionHealth;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl World {
     }
 
     fn register(&self, names: &[&str]) {
-        let peers = names.iter().map(|name| Arc::new(peer(name)));
+        let peers = names.iter().map(|name| Arc::new(Peer { responders: Vec::new(), ..peer(name) }));
         self.context.links.table.register(self.context.clock.elapsed(), peers);
     }
 
@@ -50,6 +51,10 @@ impl World {
     }
 
     fn hear_of(&self, name: &str, sequence: u64, row: &[(&str, Reach)], players: i64) {
+        self.hear_figures(name, sequence, row, Figures { players, headroom: 40, ..Figures::default() });
+    }
+
+    fn hear_figures(&self, name: &str, sequence: u64, row: &[(&str, Reach)], figures: Figures) {
         let version = Version { uid: format!("u-{name}"), generation: 1 };
         let digest = Digest {
             region: name.to_owned(),
@@ -60,7 +65,7 @@ impl World {
                 .filter(|(of, _)| *of != name)
                 .map(|&(of, reach)| (of.to_owned(), reach))
                 .collect(),
-            figures: Some(Figures { players, headroom: 40, ..Figures::default() }),
+            figures: Some(figures),
             responders: vec!["192.0.2.1:8444".to_owned()],
             objects: Some(version.clone()),
             ..Digest::default()
@@ -74,10 +79,20 @@ impl World {
         }
     }
 
+    /// The object of a region comes with these fields changed.
+    fn hear_spec(&self, name: &str, sequence: u64, fields: &Value) {
+        self.hear(name, sequence, ALL);
+        let mut spec = region("x", name)["spec"].clone();
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let objects =
+            Objects { region_cluster: Some(serde_json::from_value(spec).unwrap()), ..Objects::default() };
+        self.context.links.table.keep(name.parse().unwrap(), objects);
+    }
+
     /// Copies and every RegionCluster are looked at, twice.
     async fn settle(&mut self) {
         for _ in 0..2 {
-            region_copies::turn(&self.context).await;
+            region_copies::Copies::default().turn(&self.context).await;
             self.bring();
             for region in self.context.stores.region_clusters.store().state() {
                 region_cluster::reconcile(region, Arc::clone(&self.context)).await.unwrap();
@@ -239,4 +254,86 @@ async fn figures_of_a_peer_are_written_at_the_pace_of_figures() {
     }
     let writes = world.api.take_briefs().iter().filter(|brief| brief.ends_with("/jp/status")).count();
     assert!((3..=5).contains(&writes), "{writes} writes in 20 seconds");
+}
+
+/// Or a region of which nothing is believed but what it says of itself could have its copy written without end.
+#[tokio::test]
+async fn health_of_a_peer_is_written_at_the_pace_of_figures() {
+    let mut world = World::with_regions().await;
+    for second in 0..20 {
+        world.pass(1, &[("sg", ALL)]).await;
+        let health = if second % 2 == 0 { RegionHealth::Degraded } else { RegionHealth::Healthy };
+        world.hear_figures(
+            "jp",
+            10_000 + second,
+            ALL,
+            Figures { health: Some(health), ..Figures::default() },
+        );
+        world.settle().await;
+    }
+    let writes = world.api.take_briefs().iter().filter(|brief| brief.ends_with("/jp/status")).count();
+    assert!((3..=5).contains(&writes), "{writes} writes in 20 seconds");
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_makes_while_we_look_is_not_overwritten() {
+    let mut theirs = region("jp", "jp");
+    theirs["metadata"]["uid"] = json!("theirs");
+    for (name, in_store) in [("where there was none", false), ("where our copy was", true)] {
+        let mut world = World::with_regions().await;
+        if !in_store {
+            world.api.remove(&path("jp"));
+            world.bring();
+        }
+        world.api.put(&path("jp"), theirs.clone());
+        world.hear_spec("jp", 50, &json!({ "displayName": "Tokyo" }));
+        region_copies::Copies::default().turn(&world.context).await;
+        let found = world.api.get(&path("jp")).unwrap();
+        assert_eq!(
+            (&found["metadata"]["uid"], &found["spec"]),
+            (&json!("theirs"), &theirs["spec"]),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_copy_has_what_its_region_has_and_no_longer_what_it_had() {
+    let mut world = World::with_regions().await;
+    for latencies in [json!({ "kr": 30, "sg": 70 }), json!({ "kr": 40 }), json!({})] {
+        world.wait(SECOND * 10);
+        world.hear_spec(
+            "jp",
+            world.context.clock.elapsed().as_secs(),
+            &json!({ "latencyToOtherRegions": latencies }),
+        );
+        world.settle().await;
+        let spec = &world.api.get(&path("jp")).unwrap()["spec"];
+        let found = spec.get("latencyToOtherRegions").cloned().unwrap_or_else(|| json!({}));
+        assert_eq!(found, latencies);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_kept_delays_no_other_and_is_tried_less_and_less() {
+    let mut world = World::new().await;
+    world.register(&["jp", "sg"]);
+    world.hear("jp", 1, ALL);
+    world.api.fail(|seen| (seen.method == "POST" && seen.body["metadata"]["name"] == "jp").then_some(500));
+    let mut copies = region_copies::Copies::default();
+    for second in 0..60 {
+        if second == 30 {
+            world.hear("sg", 1, ALL);
+        }
+        copies.turn(&world.context).await;
+        world.bring();
+        assert_eq!(world.api.get(&path("sg")).is_some(), second >= 30, "after {second} s");
+        world.wait(SECOND);
+    }
+    let tries = world.api.take_seen().iter().filter(|seen| seen.body["metadata"]["name"] == "jp").count();
+    assert!((4..=9).contains(&tries), "{tries} tries in a minute");
+    world.api.heal();
+    world.wait(SECOND * 45);
+    copies.turn(&world.context).await;
+    assert!(world.api.get(&path("jp")).is_some());
 }
