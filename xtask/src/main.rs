@@ -120,4 +120,10 @@ mod tests {
         assert!(!parses(&["--fast", "--context", "a"]) && !parses(&["--level", "full", "--context", "a"]));
         assert!(!parses(&["--operator-image", "a"]), "images are for clusters that are named");
     }
+
+    #[test]
+    fn the_live_view_is_no_json() {
+        let parses = |arguments: &[&str]| Cli::try_parse_from([&["xtask", "up"], arguments].concat()).is_ok();
+        assert!(parses(&["--once", "--output", "json"]) && parses(&[]) && !parses(&["--output", "json"]));
+    }
 }

@@ -75,11 +75,16 @@ struct List {
 
 impl Overview {
     /// Whether every region has players, by the servers' reports, and they play, by what the bots measure. The bots of an
-    /// earlier run, which the servers still show for a moment, are neither.
+    /// earlier run, which the servers still show for a moment, are neither. A region that has only just joined is no part of
+    /// the whole yet.
     pub(crate) fn has_players_everywhere(&self) -> bool {
         let plays = |region: &RegionOverview| {
             let measured = region.latency_ms.as_ref().is_some_and(|latency| latency.p99 > 0.0);
-            region.players > 0 && measured && region.bots.as_ref().is_some_and(|bots| bots.players > 0)
+            let has_joined = region.standing.as_deref() != Some("Isolated");
+            has_joined
+                && region.players > 0
+                && measured
+                && region.bots.as_ref().is_some_and(|bots| bots.players > 0)
         };
         !self.regions.is_empty() && self.regions.values().all(plays)
     }
@@ -258,5 +263,8 @@ mod tests {
         assert!(!overview(&[("kr", 1, 1), ("jp", 0, 1), ("sg", 1, 1)]).has_players_everywhere());
         assert!(!overview(&[("kr", 1, 1), ("jp", 9, 0)]).has_players_everywhere(), "those are gone by now");
         assert!(!overview(&[]).has_players_everywhere());
+        let mut joining = overview(&[("kr", 1, 1)]);
+        joining.regions.get_mut("kr").unwrap().standing = Some("Isolated".to_owned());
+        assert!(!joining.has_players_everywhere());
     }
 }

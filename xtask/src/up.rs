@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
     /// What `--once` prints
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, default_value_t = Output::Text, requires = "once")]
     output: Output,
     /// Players over all regions
     #[arg(long, default_value_t = PLAYERS)]
