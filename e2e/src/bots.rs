@@ -46,7 +46,9 @@ impl Bots {
     pub fn start(scratch: &Scratch, fleet: &str, players: u32, (up, hold, down): (u32, u32, u32)) -> Self {
         let program = std::env::var("CRANEWING_E2E_BOTS").expect("CRANEWING_E2E_BOTS is not set");
         let file = |extension: &str| {
-            let name = format!("cranewing-{}-{}.{extension}", std::process::id(), scratch.namespace);
+            // three regions of a test have one name of a namespace
+            let (process, region) = (std::process::id(), scratch.region.id);
+            let name = format!("cranewing-{process}-{region}-{}.{extension}", scratch.namespace);
             std::env::temp_dir().join(name)
         };
         let (stats, log) = (file("jsonl"), file("log"));

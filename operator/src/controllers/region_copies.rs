@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
+use crate::links::home::{Home, of_region};
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::runtime::telemetry::chain;
@@ -30,28 +31,6 @@ use crate::runtime::telemetry::chain;
 /// How often copies are compared with what they are of.
 const PERIOD: Duration = Duration::from_secs(1);
 const FIELD_MANAGER: &str = "cranewing-copies";
-
-/// Whose an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    /// This region's.
-    Here,
-    /// That region's, and we made this copy of it.
-    CopiedFrom(RegionId),
-    /// Another region's, and somebody put it here.
-    Elsewhere,
-}
-
-pub(super) fn home_of(region: &RegionCluster, me: RegionId) -> Home {
-    let label = |name| region.labels().get(name).map(String::as_str);
-    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
-    let home = label(labels::HOME).and_then(|home| home.parse::<RegionId>().ok());
-    match home.filter(|home| is_ours && *home != me && region.name_any() == home.as_str()) {
-        Some(home) => Home::CopiedFrom(home),
-        None if region.spec.region_id == me.as_str() => Home::Here,
-        None => Home::Elsewhere,
-    }
-}
 
 /// What is to be done to a copy.
 #[derive(Debug, PartialEq)]
@@ -91,11 +70,11 @@ fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCl
         let wanted = build(*home, known)?;
         let is_due = match of_name(home.as_str()) {
             None => true,
-            Some(found) => home_of(found, me) == Home::CopiedFrom(*home) && !is_as_wanted(found, &wanted),
+            Some(found) => of_region(found, me) == Home::CopiedFrom(*home) && !is_as_wanted(found, &wanted),
         };
         is_due.then(|| Step::Apply(Box::new(wanted)))
     });
-    let delete = regions.iter().filter(|region| match home_of(region, me) {
+    let delete = regions.iter().filter(|region| match of_region(region, me) {
         Home::CopiedFrom(home) => !known.contains_key(&home),
         Home::Here | Home::Elsewhere => false,
     });

@@ -4,13 +4,17 @@
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
+//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
 
 mod digest;
 mod endpoint;
+pub(crate) mod facts;
 mod follow;
+pub(crate) mod home;
 pub(crate) mod identity;
+pub(crate) mod kept;
 pub(crate) mod message;
 pub(crate) mod peer;
 mod prober;
@@ -24,17 +28,18 @@ pub(crate) use digest::is_ready;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
-use operator_api::{RegionCluster, labels};
+use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Evidence, Judgement, Reach, Row, Standing, Word, judge};
-use operator_core::regions::view::{Ballot, View};
+use operator_core::regions::shares::SHARES_VERSION;
+use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -51,6 +56,7 @@ use digest::{Origin, own};
 use endpoint::LinkEndpoint;
 use follow::Follower;
 use identity::Identity;
+use kept::Kept;
 use message::Digest;
 use table::{Known, PeerTable, SILENT_AFTER};
 
@@ -62,11 +68,18 @@ pub(crate) struct Links {
     pub(crate) me: RegionId,
     pub(crate) table: Arc<PeerTable>,
     pub(crate) pulse: Arc<ApiPulse>,
-    region_clusters: Store<RegionCluster>,
-    nodes: Store<Node>,
-    ballot: Mutex<Ballot>,
+    stores: LinkStores,
     metrics: Metrics,
     clock: Clock,
+}
+
+/// What a region says of itself is what is in these.
+#[derive(Clone)]
+pub(crate) struct LinkStores {
+    pub(crate) region_clusters: Store<RegionCluster>,
+    pub(crate) nodes: Store<Node>,
+    pub(crate) fleets: Store<Fleet>,
+    pub(crate) ballots: Store<ConfigMap>,
 }
 
 /// Every registered region as it is now.
@@ -88,15 +101,8 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Links {
-    pub(crate) fn new(
-        me: RegionId,
-        region_clusters: Store<RegionCluster>,
-        nodes: Store<Node>,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> Self {
-        let (table, pulse, ballot) = (Arc::default(), Arc::default(), Mutex::default());
-        Self { me, table, pulse, region_clusters, nodes, ballot, metrics, clock }
+    pub(crate) fn new(me: RegionId, stores: LinkStores, metrics: Metrics, clock: Clock) -> Self {
+        Self { me, table: Arc::default(), pulse: Arc::default(), stores, metrics, clock }
     }
 
     /// Begins to serve and to read, as tasks of this group. Answers with what says when every
@@ -120,8 +126,7 @@ impl Links {
             })?),
             table: Arc::clone(&self.table),
             digest,
-            me: self.me,
-            region_clusters: self.region_clusters.clone(),
+            links: Arc::clone(self),
             places: Mutex::default(),
             metrics: self.metrics.clone(),
         };
@@ -163,44 +168,48 @@ impl Links {
         Look { known, judgements, row }
     }
 
-    /// Looks, votes, and says so.
+    /// Whether this region's API server has been away for so long that others are told.
+    pub(crate) fn api_is_away(&self, now: Duration) -> bool {
+        self.pulse.silent_for(now) >= SILENT_AFTER
+    }
+
+    /// The region's vote and what goes with it, with the version of its ConfigMap; none if that is not understood.
+    pub(crate) fn kept(&self) -> Option<(Kept, Option<String>)> {
+        kept::read(&self.stores.ballots)
+    }
+
+    /// Looks, and says so.
     fn digest(&self, origin: &Origin, sequence: u64) -> Digest {
         self.remember_responders();
         let now = self.clock.elapsed();
         let look = self.look(now);
         self.export(&look);
-        let own = own(self.me, &self.region_clusters);
-        let nodes = self.nodes.state();
+        let own = own(self.me, &self.stores.region_clusters);
+        let nodes = self.stores.nodes.state();
+        let kept = self.kept().unwrap_or_default().0;
         Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
             boot: origin.boot,
             sequence,
             row: look.row.0.iter().map(|(region, &reach)| (region.to_string(), reach.into())).collect(),
-            view: self.vote(now, &look).into(),
+            view: kept.proposed.into(),
             standing: match look.judgements[&self.me].standing {
                 Standing::Connected => message::OwnStanding::Member,
                 _ => message::OwnStanding::Isolated,
             },
-            api_away: self.pulse.silent_for(now) >= SILENT_AFTER,
+            api_away: self.api_is_away(now),
             figures: own.as_deref().and_then(digest::figures),
             responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
-            objects: own.as_deref().map(digest::version),
+            objects: self.objects_version(),
+            holdings: self.holdings(kept.basis),
+            speaks: SHARES_VERSION,
         }
-    }
-
-    fn vote(&self, now: Duration, look: &Look) -> View {
-        let heard: BTreeMap<RegionId, View> =
-            look.known.iter().filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect();
-        let heard = heard.iter().map(|(&region, view)| (region, view)).collect();
-        let mut ballot = self.ballot.lock().unwrap_or_else(PoisonError::into_inner);
-        *ballot = ballot.next(now, self.me, &look.judgements, &heard);
-        ballot.proposed.clone()
     }
 
     /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.
     fn remember_responders(&self) {
-        for copy in self.region_clusters.state() {
+        for copy in self.stores.region_clusters.state() {
             let home = copy.labels().get(labels::HOME).and_then(|home| home.parse().ok());
             if let (Some(home), Some(text)) = (home, copy.annotations().get(labels::RESPONDERS)) {
                 self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
@@ -224,6 +233,14 @@ impl Links {
                 self.metrics.links.probe_loss.with_label_values(&[region.as_str()]).set(ratio);
             }
         }
+    }
+}
+
+impl Look {
+    /// Views of the regions that are read.
+    pub(crate) fn views(&self) -> BTreeMap<RegionId, View> {
+        let known = self.known.iter();
+        known.filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect()
     }
 }
 

@@ -50,7 +50,7 @@ impl World {
     }
 
     fn hear_of(&self, name: &str, sequence: u64, row: &[(&str, Reach)], players: i64) {
-        let version = Version { uid: format!("u-{name}"), generation: 1 };
+        let version = Version { uid: format!("u-{name}"), generation: 1, contents: 0 };
         let digest = Digest {
             region: name.to_owned(),
             sequence,
@@ -70,7 +70,7 @@ impl World {
         let round_trip = Duration::from_millis(30 + sequence % 5);
         if table.heard((clock.elapsed(), clock.wall()), name, digest, round_trip).is_some() {
             let spec = serde_json::from_value(region("x", name.as_str())["spec"].clone()).unwrap();
-            table.keep(name, Objects { version, region_cluster: Some(spec) });
+            table.keep(name, Objects { version, region_cluster: Some(spec), ..Objects::default() });
         }
     }
 
