@@ -7,6 +7,7 @@ use crate::links::peer::{Peer, tests::peer};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use operator_api::RegionHealth;
+use operator_core::backoff::next_backoff;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -321,17 +322,26 @@ async fn a_copy_that_cannot_be_kept_delays_no_other_and_is_tried_less_and_less()
     world.hear("jp", 1, ALL);
     world.api.fail(|seen| (seen.method == "POST" && seen.body["metadata"]["name"] == "jp").then_some(500));
     let mut copies = region_copies::Copies::default();
+    let mut tried_at = Vec::new();
     for second in 0..60 {
         if second == 30 {
             world.hear("sg", 1, ALL);
         }
+        let now = world.context.clock.elapsed();
         copies.turn(&world.context).await;
         world.bring();
+        if world.api.take_seen().iter().any(|seen| seen.body["metadata"]["name"] == "jp") {
+            tried_at.push(now);
+        }
         assert_eq!(world.api.get(&path("sg")).is_some(), second >= 30, "after {second} s");
         world.wait(SECOND);
     }
-    let tries = world.api.take_seen().iter().filter(|seen| seen.body["metadata"]["name"] == "jp").count();
-    assert!((4..=12).contains(&tries), "{tries} tries in a minute");
+    // the longest waits fit eight tries into a minute
+    assert!(tried_at.len() >= 8, "{tried_at:?}");
+    for (failures, pair) in (1..).zip(tried_at.windows(2)) {
+        let waited = pair[1].saturating_sub(pair[0]);
+        assert!(waited >= next_backoff(failures, 0), "too soon after {failures}: {tried_at:?}");
+    }
     world.api.heal();
     world.wait(SECOND * 45);
     copies.turn(&world.context).await;
