@@ -24,7 +24,7 @@ impl<'a> Joined<'a> {
         for (number, place) in places.iter().enumerate() {
             let id = place.region.id;
             let region = format!(
-                "{{apiVersion: cranewing.dev/v1alpha1, kind: RegionCluster, metadata: {{name: {id}}}, spec: {{regionId: {id}, zones: [{id}-a, {id}-b, {id}-c], vpcCidr: 10.{number}.0.0/16}}}}"
+                "{{apiVersion: cranewing.dev/v1alpha1, kind: RegionCluster, metadata: {{name: {id}}}, spec: {{regionId: {id}, zones: [{id}-a, {id}-b, {id}-c], vpcCidr: 10.{number}.0.0/16, minGameServers: 0}}}}"
             );
             place.apply_everywhere(&region).await;
         }

@@ -32,26 +32,24 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes a namespace, and removes those of an earlier run that was cut off.
-    pub(crate) async fn create(region: Region, test: &str) -> Self {
+    pub(crate) async fn create(region: Region, test: &str, name: &str) -> Self {
         let api: Api<Namespace> = region.all();
         let leftovers = api.list(&ListParams::default().labels(LABEL)).await.unwrap();
         for leftover in leftovers.items.iter().filter(|found| found.metadata.deletion_timestamp.is_none()) {
             drop(api.delete(&leftover.name_any(), &DeleteParams::background()).await.unwrap());
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let name = format!("e2e-{test}-{:x}", since.as_millis() & 0xfff_ffff);
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let labels = [label("pod-security.kubernetes.io/enforce", "privileged"), label(LABEL, test)];
         let namespace = Namespace {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(name.to_owned()),
                 labels: Some(labels.into_iter().collect()),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()
         };
         drop(api.create(&PostParams::default(), &namespace).await.unwrap());
-        Self { region, namespace: name, manifests: Mutex::default() }
+        Self { region, namespace: name.to_owned(), manifests: Mutex::default() }
     }
 
     /// Objects of a kind in it.
@@ -214,6 +212,12 @@ impl Scratch {
         }
         Ok(found.len())
     }
+}
+
+/// A name of a namespace that no other run has.
+pub(crate) fn fresh_name(test: &str) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("e2e-{test}-{:x}", since.as_millis() & 0xfff_ffff)
 }
 
 /// Every version of the objects that `which` selects from resource version `since` on, until one `is_last`.

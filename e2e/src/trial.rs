@@ -10,7 +10,7 @@ use crate::describe::describe;
 use crate::needs::{self, Need};
 use crate::pool::{self, Content, Lease};
 use crate::region::{OPERATOR_NAMESPACE, Region};
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
 use crate::{helm, node, strangers};
 
 /// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
@@ -62,7 +62,10 @@ async fn run(test: &str, needs: &[Need], (count, start): (usize, Start), body: i
         regions.push(region);
     }
     join_all(leases.iter_mut().zip(&regions).map(|(lease, region)| prepare(lease, region, start))).await;
-    let places = join_all(regions.into_iter().map(|region| Scratch::create(region, test))).await;
+    // a Fleet that is shared out has the same namespace everywhere
+    let namespace = scratch::fresh_name(test);
+    let places = regions.into_iter().map(|region| Scratch::create(region, test, &namespace));
+    let places = join_all(places).await;
     let outcome = AssertUnwindSafe(body(&places)).catch_unwind().await;
     let content = match (start, &outcome) {
         (Start::Operator, Ok(())) => Content::Operator,

@@ -10,6 +10,8 @@ mod failures;
 mod fleets;
 #[path = "suite/install.rs"]
 mod install;
+#[path = "suite/placed_fleets.rs"]
+mod placed_fleets;
 #[path = "suite/regions.rs"]
 mod regions;
 #[path = "suite/reports.rs"]

@@ -77,7 +77,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     });
 
     let serving = &mut groups.serving;
-    let stores = watch_all(&client, serving);
+    let stores = watch_all(&client, &args.namespace, serving);
     let live = Arc::new(LiveServers::new());
     let keys = Arc::new(FleetKeys::new(client.clone()));
     let verifier = Arc::new(Verifier::new(client.clone(), clock));
@@ -98,8 +98,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let authorities = watch_authorities(&client, &args, serving);
     serving
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
-    let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
-    let links = Arc::new(Links::new(args.region_id, regions, nodes, metrics.clone(), clock));
+    let links = Arc::new(Links::new(args.region_id, stores.of_links(), metrics.clone(), clock));
     let registered = links.start(setup_of_links(&client, &args, link_listener), serving).await?;
     serving.spawn("the look for silent servers", |stop| {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
@@ -217,9 +216,10 @@ async fn report_address(client: &Client, args: &RunArgs) -> anyhow::Result<Strin
     Ok(if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") })
 }
 
-fn watch_all(client: &Client, tasks: &mut Tasks) -> Stores {
+fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
     let all = WatchConfig::default;
     let game_pods = all().labels(&format!("{}={}", labels::ROLE, labels::ROLE_GAME_SERVER));
+    let ballot = all().fields(&format!("metadata.name={}", labels::BALLOT));
     Stores {
         fleets: Watched::start(Api::all(client.clone()), all(), tasks),
         game_servers: Watched::start(Api::all(client.clone()), all(), tasks),
@@ -228,6 +228,7 @@ fn watch_all(client: &Client, tasks: &mut Tasks) -> Stores {
         pods: Watched::start(Api::all(client.clone()), game_pods, tasks),
         nodes: Watched::start(Api::all(client.clone()), all(), tasks),
         horizontal: Watched::start(Api::all(client.clone()), all(), tasks),
+        ballots: Watched::start(Api::namespaced(client.clone(), namespace), ballot, tasks),
     }
 }
 
@@ -276,7 +277,7 @@ async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, st
 
 /// Every watch has its list, and every peer is read or silent.
 async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
-    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal } =
+    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots } =
         &shared.stores;
     // An error means that the watch ended, which happens only when the operator stops.
     let _all = tokio::join!(
@@ -287,6 +288,7 @@ async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
         pods.store().wait_until_ready(),
         nodes.store().wait_until_ready(),
         horizontal.store().wait_until_ready(),
+        ballots.store().wait_until_ready(),
         shared.links.settle(registered),
     );
 }
@@ -342,6 +344,7 @@ impl Context {
             Rotation::new(client.clone(), &shared.args.namespace, Arc::clone(trust), Arc::clone(&bundles));
         Self {
             client: shared.client.clone(),
+            namespace: shared.args.namespace.clone(),
             stores: shared.stores.clone(),
             live: Arc::clone(&shared.live),
             keys: Arc::clone(&shared.keys),

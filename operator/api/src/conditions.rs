@@ -24,6 +24,10 @@ pub mod types {
     pub const CONNECTED: &str = "Connected";
     /// The object's home is another region's cluster, and nothing follows from it here.
     pub const NOT_HOME: &str = "NotHome";
+    /// Bounds of a placed Fleet and of its regions cannot all hold; the message has the figures.
+    pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
+    /// An object of the name that must be created is there and belongs to somebody else; nothing is adopted.
+    pub const NAME_TAKEN: &str = "NameTaken";
 }
 
 /// Reasons, CamelCase as the API conventions ask.
@@ -74,6 +78,18 @@ pub mod reasons {
     pub const ZONE_WITHOUT_NODE: &str = "ZoneWithoutNode";
     /// The home of an object is another region.
     pub const OTHER_REGION: &str = "OtherRegion";
+    /// There is no namespace for the copy of another region's object.
+    pub const NAMESPACE_MISSING: &str = "NamespaceMissing";
+    /// A placed Fleet does not say how many servers it wants.
+    pub const REPLICAS_MISSING: &str = "ReplicasMissing";
+    /// A region is not as far as its part of a placed Fleet.
+    pub const SHARING_OUT: &str = "SharingOut";
+    /// Not all bounds can hold.
+    pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
+    /// Nothing moves while this region does not take part, or does not know what the others go by.
+    pub const HOLDING: &str = "Holding";
+    /// A placed Fleet, or a region's share of one, cannot have an AutoScaler yet.
+    pub const PLACED_FLEET: &str = "PlacedFleet";
 }
 
 /// A condition as decided, before it is merged with what the object carries.

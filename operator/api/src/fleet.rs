@@ -35,13 +35,17 @@ use crate::GameServerSpec;
     printcolumn(name = "Draining", type_ = "integer", json_path = ".status.drainingReplicas"),
     printcolumn(name = "Players", type_ = "integer", json_path = ".status.players"),
     printcolumn(name = "Tick-P99", type_ = "string", json_path = ".status.tickP99"),
+    printcolumn(name = "Home", type_ = "string", json_path = ".spec.home"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = ("size(self.metadata.name) <= 40", "metadata.name: at most 40 characters, because the names of game servers add to it")
+    validation = ("size(self.metadata.name) <= 40", "metadata.name: at most 40 characters, because the names of game servers add to it"),
+    validation = ("!has(self.spec.placement) || size(self.metadata.name) <= 31", "metadata.name: at most 31 characters with placement, because the names of its shares add to it")
 )]
+#[x_kube(validation = ("has(self.home) == has(self.placement)", "home: one that has placement needs a home, and no other has one"))]
+#[x_kube(validation = ("has(self.placement) == has(oldSelf.placement)", "placement: cannot be given or taken; make another Fleet"))]
 pub struct FleetSpec {
-    /// Game servers wanted. 0 to 10000. Leave it out when an AutoScaler or a HorizontalPodAutoscaler sets it; a new Fleet
-    /// without it has none.
+    /// Game servers wanted, with placement in all regions together. 0 to 10000. Leave it out when an AutoScaler or a
+    /// HorizontalPodAutoscaler sets it; a new Fleet without it has none. Required with placement.
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -49,6 +53,64 @@ pub struct FleetSpec {
     /// What each game server looks like. A change applies to servers made from then on.
     #[serde(default)]
     pub template: GameServerTemplate,
+
+    /// Region whose cluster has the Fleet to itself, by regionId; the other regions have copies. Required with placement, and
+    /// only with it. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$"))]
+    #[x_kube(validation = ("self == oldSelf", "home: immutable; make another Fleet"))]
+    pub home: Option<String>,
+
+    /// Shares the Fleet out over the regions: each gets a Fleet of its own, `<name>-<regionId>`. Whether a Fleet has it is
+    /// immutable, what is in it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// How a Fleet is shared out over the regions.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// What a region weighs: `ByWeight` as it says here; `FollowPlayers` as many of the Fleet's players as it has. Default
+    /// `ByWeight`.
+    #[serde(default)]
+    pub mode: PlacementMode,
+    /// Regions that take part. At most 64. Without any all registered regions do, alike; else one that is not here weighs 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["regionId".to_owned()]))]
+    pub regions: Vec<PlacementRegion>,
+}
+
+/// What the regions of a placed Fleet weigh.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlacementMode {
+    /// As their entries say.
+    #[default]
+    ByWeight,
+    /// As the Fleet's players are spread over those that weigh something, in steps of 5 %, at most once a minute.
+    FollowPlayers,
+}
+
+/// A region's part in a placed Fleet.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementRegion {
+    /// Which region.
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$"))]
+    pub region_id: String,
+    /// Weight among the regions. 0 to 1000; default 1.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub weight: i32,
+    /// Fewest game servers there. 0 to 1000; default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub min: i32,
+}
+
+const fn default_weight() -> i32 {
+    1
 }
 
 /// What each game server of a Fleet looks like.
@@ -100,10 +162,28 @@ pub struct FleetStatus {
     /// Short hash of the template that new servers are made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// With placement: what each region has, as it is known here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub regions: Vec<RegionShare>,
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled.
+    /// Ready, Reconciling, Stalled; with placement also `BoundsConflict`, `NotHome` and `NameTaken` where they hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// A region's share of a placed Fleet.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionShare {
+    /// Which region.
+    pub region_id: String,
+    /// Game servers that the region asks for.
+    pub share: i32,
+    /// Of these, how many take players.
+    pub ready: i32,
+    /// Players on them.
+    pub players: i64,
 }

@@ -23,6 +23,16 @@ pub const LINK_SERVICE: &str = "cranewing-link";
 pub const PEER: &str = "cranewing.dev/peer";
 /// Label on the copy of another region's object: regionId of its home.
 pub const HOME: &str = "cranewing.dev/home";
+/// Label on a region's share of a placed Fleet: name of that Fleet.
+pub const PARENT: &str = "cranewing.dev/parent";
+/// Annotation on the copy of a placed Fleet: which version of it this is, as `uid homeEpoch generation`.
+pub const VERSION: &str = "cranewing.dev/version";
+/// Annotation on a placed Fleet that follows its players: the record of their weights, as `number region=weight,...`.
+pub const WEIGHTS: &str = "cranewing.dev/weights";
+/// Finalizer of a placed Fleet at its home: the other regions must hear of its end.
+pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";
+/// ConfigMap in the operator's namespace: this region's vote, what its shares go by, and tombstones of its placed Fleets.
+pub const BALLOT: &str = "cranewing-ballot";
 /// Annotation on the copy of another region's RegionCluster: addresses of that region's responders, comma separated.
 pub const RESPONDERS: &str = "cranewing.dev/responders";
 
@@ -60,4 +70,9 @@ pub fn peer_secret_name(region_id: &str) -> String {
 /// Label selector that matches the Pods of a Fleet, as the scale subresource publishes it.
 pub fn fleet_selector(fleet: &str) -> String {
     format!("{FLEET}={fleet}")
+}
+
+/// Name of a region's share of a placed Fleet.
+pub fn share_name(fleet: &str, region_id: &str) -> String {
+    format!("{fleet}-{region_id}")
 }

@@ -19,7 +19,10 @@ pub mod region_cluster;
 pub use auto_scaler::{
     AutoScaler, AutoScalerSpec, AutoScalerStatus, PolicyStatus, ScalingMetric, ScalingPolicy,
 };
-pub use fleet::{Fleet, FleetSpec, FleetStatus, GameServerTemplate, TemplateMetadata};
+pub use fleet::{
+    Fleet, FleetSpec, FleetStatus, GameServerTemplate, Placement, PlacementMode, PlacementRegion,
+    RegionShare, TemplateMetadata,
+};
 pub use game_server::{
     DrainSpec, GameServer, GameServerPort, GameServerSpec, GameServerState, GameServerStatus, HealthSpec,
     PortProtocol, PortStatus,

@@ -52,11 +52,11 @@ pub struct RegionClusterSpec {
     #[schemars(length(min = 3, max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(validation = ("self.all(z, self.exists_one(y, y == z))", "zones must not repeat"))]
     pub zones: Vec<String>,
-    /// Fewest game servers in the region. 0 to 100; default 3. Declared: nothing holds to it yet.
+    /// Fewest game servers in the region, of all placed Fleets together if there are some. 0 to 100; default 3.
     #[serde(default = "default_min_game_servers")]
     #[schemars(range(min = 0, max = 100))]
     pub min_game_servers: i32,
-    /// Most game servers in the region. 0 to 1000; default 100. Declared: nothing holds to it yet.
+    /// Most game servers in the region, of all placed Fleets together. 0 to 1000; default 100.
     #[serde(default = "default_max_game_servers")]
     #[schemars(range(min = 0, max = 1000))]
     pub max_game_servers: i32,

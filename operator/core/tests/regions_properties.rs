@@ -99,7 +99,9 @@ impl Movers {
         let held = |id| {
             let shares = targets[0].shares.iter();
             shares
-                .map(|(fleet, shares)| (fleet.clone(), Held { share: shares[&id], ready: shares[&id] }))
+                .map(|(fleet, shares)| {
+                    (fleet.clone(), Held { share: shares[&id], ready: shares[&id], players: 0 })
+                })
                 .collect()
         };
         let mover = |&id: &RegionId| Mover {
@@ -146,7 +148,7 @@ impl Movers {
         for (fleet, share) in next_shares(mover.id, &mover.mine, max, &self.targets[mover.stage], &heard) {
             let held = mover.mine.fleets.entry(fleet.clone()).or_default();
             if held.share != share {
-                *held = Held { share, ready: held.ready.min(share) };
+                *held = Held { share, ready: held.ready.min(share), players: 0 };
                 *mover.changes.entry(fleet).or_default() += 1;
             }
         }

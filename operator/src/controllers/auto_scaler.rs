@@ -97,7 +97,9 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
     let outcome = match fleet {
         None => Outcome::FleetMissing,
         Some(fleet) => {
-            if let Some(older) = older_scaler(&context, &scaler) {
+            if fleet.spec.placement.is_some() || fleet.labels().contains_key(labels::PARENT) {
+                Outcome::Placed
+            } else if let Some(older) = older_scaler(&context, &scaler) {
                 Outcome::Conflict(older)
             } else {
                 match decide_and_scale(&context, &scaler, &fleet, &now).await? {
@@ -113,6 +115,8 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
 
 enum Outcome {
     FleetMissing,
+    /// The Fleet has placement, or is a share of one that has.
+    Placed,
     /// Kind and name of the older scaler.
     Conflict(String),
     Decided {
@@ -307,6 +311,19 @@ fn compute_status(
             let decided = vec![
                 Decided::new(types::READY, false, reason, message.clone()),
                 Decided::new(types::ABLE_TO_SCALE, false, reason, message),
+            ];
+            AutoScalerStatus { reason: Some(reason.to_owned()), conditions: conditions(decided), ..base }
+        }
+        Outcome::Placed => {
+            let message = format!(
+                "Fleet {} is shared out over regions, which an AutoScaler cannot scale yet; set its replicas, and delete this",
+                scaler.spec.fleet
+            );
+            let reason = reasons::PLACED_FLEET;
+            let decided = vec![
+                Decided::new(types::READY, false, reason, message.clone()),
+                Decided::new(types::ABLE_TO_SCALE, false, reason, message.clone()),
+                Decided::new(types::STALLED, true, reason, message),
             ];
             AutoScalerStatus { reason: Some(reason.to_owned()), conditions: conditions(decided), ..base }
         }

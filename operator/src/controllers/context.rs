@@ -1,7 +1,7 @@
 //! What controllers share.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, ObjectReference, Pod};
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -20,7 +20,7 @@ use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
-use crate::links::Links;
+use crate::links::{LinkStores, Links};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
 use crate::reports::trust::{Bundles, Rotation};
@@ -38,11 +38,27 @@ pub(crate) struct Stores {
     pub(crate) pods: Watched<Pod>,
     pub(crate) nodes: Watched<Node>,
     pub(crate) horizontal: Watched<HorizontalPodAutoscaler>,
+    /// What this region keeps of its vote.
+    pub(crate) ballots: Watched<ConfigMap>,
+}
+
+impl Stores {
+    /// Those by which the region is told to others.
+    pub(crate) fn of_links(&self) -> LinkStores {
+        LinkStores {
+            region_clusters: self.region_clusters.store().clone(),
+            nodes: self.nodes.store().clone(),
+            fleets: self.fleets.store().clone(),
+            ballots: self.ballots.store().clone(),
+        }
+    }
 }
 
 /// What controllers share for as long as this replica leads.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    /// The operator's own.
+    pub(crate) namespace: String,
     pub(crate) stores: Stores,
     pub(crate) live: Arc<LiveServers>,
     pub(crate) keys: Arc<FleetKeys>,

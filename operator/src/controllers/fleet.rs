@@ -75,9 +75,9 @@ struct Member {
     observed: Observed,
 }
 
-/// observe -> plan -> apply -> status.
+/// observe -> plan -> apply -> status. A placed Fleet has shares and no servers: it is `placed_fleets`'.
 pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Result<Action, Error> {
-    if fleet.metadata.deletion_timestamp.is_some() {
+    if fleet.metadata.deletion_timestamp.is_some() || fleet.spec.placement.is_some() {
         return Ok(Action::await_change());
     }
     // observe (no client required)
@@ -299,9 +299,13 @@ async fn publish(
 }
 
 /// What changed, by what matters most.
-fn news(old: &FleetStatus, new: &FleetStatus) -> News {
+pub(super) fn news(old: &FleetStatus, new: &FleetStatus) -> News {
     let counts = |status: &FleetStatus| {
-        (status.replicas, status.ready_replicas, status.in_use_replicas, status.draining_replicas)
+        let shares =
+            status.regions.iter().map(|region| (region.region_id.clone(), region.share, region.ready));
+        let of_servers =
+            (status.replicas, status.ready_replicas, status.in_use_replicas, status.draining_replicas);
+        (of_servers, shares.collect::<Vec<_>>())
     };
     if !stand_alike(&old.conditions, &new.conditions)
         || (&old.selector, &old.revision) != (&new.selector, &new.revision)
@@ -347,6 +351,7 @@ fn compute_status(
         tick_p99: tick_us
             .quantile(0.99)
             .map(|us| figures::latency(old.tick_p99.as_deref(), us, figures::PERCENTILE)),
+        regions: Vec::new(),
         selector: Some(labels::fleet_selector(&fleet.name_any())),
         revision: Some(revision(fleet)),
         observed_generation: generation,
@@ -398,7 +403,7 @@ fn stuck(member: &Member) -> Option<(&'static str, &str)> {
 }
 
 /// What must be done cannot be done, for this reason.
-fn decide_failed(reason: &'static str, failure: String) -> Vec<Decided> {
+pub(super) fn decide_failed(reason: &'static str, failure: String) -> Vec<Decided> {
     vec![
         Decided::new(types::READY, false, reason, failure.clone()),
         Decided::new(types::STALLED, true, reason, failure),

@@ -7,11 +7,14 @@ mod auto_scaler;
 mod context;
 mod figures;
 mod fleet;
+mod fleet_copies;
 mod game_server;
 mod horizontal;
 mod host_ports;
 mod observe;
 mod pace;
+mod placed_fleets;
+mod placed_status;
 mod placements;
 mod pod;
 mod probes;
@@ -96,6 +99,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         authority::run(&context),
         region_cluster::export_figures(&context),
         region_copies::run(&context),
+        placed_fleets::run(&context),
         control(
             "GameServer",
             &context,

@@ -18,7 +18,7 @@ use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 use super::region_copies;
-use crate::links::home::{Home, home_of};
+use crate::links::home::{Home, of_region};
 use crate::links::{Look, is_ready};
 use crate::reports::live::Snapshot;
 
@@ -45,12 +45,12 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
     }
     // observe (no client required)
     let look = context.links.look(context.clock.elapsed());
-    if look.is_listening() {
+    if look.is_listening(context.links.me) {
         return Ok(Action::requeue(PERIOD));
     }
     // status (client required)
     let old = region.status.clone().unwrap_or_default();
-    let home = home_of(&region, context.links.me);
+    let home = of_region(&region, context.links.me);
     let new = match home {
         Home::Here => compute_status(&context, &region, (&observe_all(&context), &look), &old),
         Home::CopiedFrom(home) => match (look.known.get(&home), look.judgements.get(&home)) {
@@ -126,7 +126,9 @@ fn compute_status(
         unhealthy: count(observed, State::Unhealthy),
     };
     let fleets = context.stores.fleets.store().state();
-    let wanted: i32 = fleets.iter().map(|fleet| fleet.spec.replicas.unwrap_or(0)).sum();
+    // Of a placed Fleet its share counts, which is a Fleet too.
+    let wanted = fleets.iter().filter(|fleet| fleet.spec.placement.is_none());
+    let wanted: i32 = wanted.map(|fleet| fleet.spec.replicas.unwrap_or(0)).sum();
     let zones = zones_of(region, &context.stores.nodes.store().state());
     let mut latency = Histogram::default();
     let ready = observed.iter().filter(|server| server.state == State::Ready);

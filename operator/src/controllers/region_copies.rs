@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
-use crate::links::home::{Home, home_of};
+use crate::links::home::{Home, of_region};
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::runtime::telemetry::chain;
@@ -107,13 +107,15 @@ fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCl
         let wanted = Box::new(wanted);
         match of_name(home.as_str()) {
             None => Some(Step::Create(wanted)),
-            Some(found) if home_of(found, me) != Home::CopiedFrom(*home) || is_as_wanted(found, &wanted) => {
+            Some(found)
+                if of_region(found, me) != Home::CopiedFrom(*home) || is_as_wanted(found, &wanted) =>
+            {
                 None
             }
             Some(found) => Some(Step::Change { found: Arc::clone(found), wanted }),
         }
     });
-    let delete = regions.iter().filter(|region| match home_of(region, me) {
+    let delete = regions.iter().filter(|region| match of_region(region, me) {
         Home::CopiedFrom(home) => !known.contains_key(&home),
         Home::Here | Home::Elsewhere => false,
     });

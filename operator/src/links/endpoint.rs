@@ -1,7 +1,5 @@
 //! Answers the operators of other regions, on every replica.
 
-use kube::runtime::reflector::Store;
-use operator_api::RegionCluster;
 use operator_core::regions::RegionId;
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::digest;
+use super::Links;
 use super::identity::PublicKey;
 use super::message::{Answer, Ask, Digest, Request};
 use super::table::PeerTable;
@@ -44,8 +42,7 @@ pub(super) struct LinkEndpoint {
     pub(super) acceptor: TlsAcceptor,
     pub(super) table: Arc<PeerTable>,
     pub(super) digest: watch::Receiver<Arc<Digest>>,
-    pub(super) me: RegionId,
-    pub(super) region_clusters: Store<RegionCluster>,
+    pub(super) links: Arc<Links>,
     /// Links of each peer.
     pub(super) places: Mutex<BTreeMap<RegionId, Arc<Semaphore>>>,
     pub(super) metrics: Metrics,
@@ -148,23 +145,21 @@ impl LinkEndpoint {
         loop {
             pace.tick().await;
             let asked = timeout(SILENCE_MAX, reader.read_at_most(REQUEST_BYTES_MAX)).await;
-            let Request { ask } = asked.map_err(|_elapsed| LinkError::TooSlow)??;
+            let Request { ask, offset } = asked.map_err(|_elapsed| LinkError::TooSlow)??;
             if self.table.region_of(&key) != Some(region) {
                 return Err(LinkError::UnknownKey);
             }
-            let answer = self.answer(ask);
+            let answer = self.answer(ask, offset);
             timeout(PATIENCE, write_frame(&mut write, &answer))
                 .await
                 .map_err(|_elapsed| LinkError::TooSlow)??;
         }
     }
 
-    fn answer(&self, ask: Ask) -> Answer {
+    fn answer(&self, ask: Ask, offset: usize) -> Answer {
         match ask {
             Ask::Digest => Answer { digest: Some(Digest::clone(&self.digest.borrow())), ..Answer::default() },
-            Ask::Objects => {
-                Answer { objects: digest::objects(self.me, &self.region_clusters), ..Answer::default() }
-            }
+            Ask::Objects => Answer { objects: self.links.objects(offset), ..Answer::default() },
             Ask::Unknown => Answer::default(),
         }
     }

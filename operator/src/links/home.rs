@@ -1,7 +1,7 @@
-//! Whose a RegionCluster is.
+//! Whose an object is: this region's, another one's of which we made a copy, or another one's that somebody put here.
 
-use kube::ResourceExt;
-use operator_api::{RegionCluster, labels};
+use kube::{Resource, ResourceExt};
+use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 
 /// Whose an object is.
@@ -15,16 +15,30 @@ pub(crate) enum Home {
     Elsewhere,
 }
 
-/// Whose this object is in the cluster of region `me`.
-pub(crate) fn home_of(region: &RegionCluster, me: RegionId) -> Home {
-    let label = |name| region.labels().get(name).map(String::as_str);
-    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
-    let home = label(labels::HOME).and_then(|home| home.parse::<RegionId>().ok());
-    match home.filter(|home| is_ours && *home != me && region.name_any() == home.as_str()) {
+/// Home of a RegionCluster.
+pub(crate) fn of_region(region: &RegionCluster, me: RegionId) -> Home {
+    match copied_from(region, me).filter(|home| region.name_any() == home.as_str()) {
         Some(home) => Home::CopiedFrom(home),
         None if region.spec.region_id == me.as_str() => Home::Here,
         None => Home::Elsewhere,
     }
+}
+
+/// Home of a Fleet; none if it has no placement.
+pub(crate) fn of_fleet(fleet: &Fleet, me: RegionId) -> Option<Home> {
+    fleet.spec.placement.as_ref()?;
+    let home = fleet.spec.home.as_deref().unwrap_or_default();
+    Some(match copied_from(fleet, me).filter(|copied| copied.as_str() == home) {
+        Some(home) => Home::CopiedFrom(home),
+        None if home == me.as_str() => Home::Here,
+        None => Home::Elsewhere,
+    })
+}
+
+fn copied_from(object: &impl Resource, me: RegionId) -> Option<RegionId> {
+    let label = |name| object.labels().get(name).map(String::as_str);
+    let is_ours = label(labels::MANAGED_BY) == Some(labels::MANAGED_BY_OPERATOR);
+    label(labels::HOME)?.parse().ok().filter(|home| is_ours && *home != me)
 }
 
 #[cfg(test)]
@@ -50,7 +64,7 @@ mod tests {
                 "spec": { "regionId": region_id, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
             });
             let region = serde_json::from_value(region).unwrap();
-            assert_eq!(home_of(&region, "kr".parse().unwrap()), expected, "{case}");
+            assert_eq!(of_region(&region, "kr".parse().unwrap()), expected, "{case}");
         }
     }
 }

@@ -4,7 +4,8 @@
 //! not known is passed over, and so is a word that is not known. A figure and an object that are not understood cost only
 //! themselves. What is asked and not known gets an answer without anything in it.
 
-use operator_api::{RegionClusterSpec, RegionHealth, ServerCounts, ZoneStatus};
+use operator_api::{FleetSpec, RegionClusterSpec, RegionHealth, ServerCounts, ZoneStatus};
+use operator_core::regions::shares::{self, Holdings};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Request {
     pub(crate) ask: Ask,
+    /// Of objects: how many Fleets came already.
+    pub(crate) offset: usize,
 }
 
 /// What is asked for.
@@ -22,7 +25,7 @@ pub(crate) struct Request {
 pub(crate) enum Ask {
     /// How the region is, each second.
     Digest,
-    /// The objects that it publishes, when the digest names another version of them.
+    /// The objects that it publishes, page by page, when the digest names another version of them.
     Objects,
     /// What a newer operator asks.
     #[default]
@@ -63,6 +66,10 @@ pub(crate) struct Digest {
     pub(crate) responders: Vec<String>,
     /// Version of the objects that it publishes; nothing if it publishes none.
     pub(crate) objects: Option<Version>,
+    /// What it has of placed Fleets.
+    pub(crate) holdings: Holdings,
+    /// Highest version of the share function that it speaks; 0 for none.
+    pub(crate) speaks: u32,
 }
 
 /// How a region is reached: `operator_core::regions::membership::Reach`.
@@ -161,12 +168,14 @@ impl Figures {
     }
 }
 
-/// Which version of an object.
+/// Which version of a region's objects: of its RegionCluster, and of all that it publishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Version {
     pub(crate) uid: String,
     pub(crate) generation: i64,
+    /// Hash of the versions of everything else.
+    pub(crate) contents: u64,
 }
 
 /// What a region publishes.
@@ -176,22 +185,58 @@ pub(crate) struct Objects {
     pub(crate) version: Version,
     #[serde(deserialize_with = "understood")]
     pub(crate) region_cluster: Option<RegionClusterSpec>,
+    /// Those of this page that are understood.
+    #[serde(deserialize_with = "understood_ones")]
+    pub(crate) fleets: Vec<PublishedFleet>,
+    /// Offset of the next page.
+    pub(crate) next: Option<usize>,
+}
+
+/// A placed Fleet as its home has it, or its tombstone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PublishedFleet {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) version: shares::Version,
+    /// Record of what its players weigh, as annotation `cranewing.dev/weights` has it.
+    pub(crate) weights: Option<String>,
+    /// It is a tombstone, and has no spec.
+    pub(crate) deleted: bool,
+    pub(crate) spec: FleetSpec,
+}
+
+/// What a newer operator says may not be understood.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Field<T> {
+    Known(T),
+    Unknown(IgnoredAny),
+}
+
+impl<T> Field<T> {
+    fn known(self) -> Option<T> {
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Unknown(IgnoredAny) => None,
+        }
+    }
 }
 
 /// What a field says if it is understood, else its default: so that it costs only itself.
 fn understood<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Field<T> {
-        Known(T),
-        Unknown(IgnoredAny),
-    }
-    Ok(match Field::deserialize(deserializer)? {
-        Field::Known(known) => known,
-        Field::Unknown(IgnoredAny) => T::default(),
-    })
+    Ok(Field::deserialize(deserializer)?.known().unwrap_or_default())
+}
+
+/// Those of a list that are understood.
+fn understood_ones<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let ones = Vec::deserialize(deserializer)?;
+    Ok(ones.into_iter().filter_map(Field::known).collect())
 }
 
 #[cfg(test)]
@@ -234,7 +279,8 @@ mod tests {
         assert_eq!(digest.row, row(&known));
         assert_eq!(digest.standing, OwnStanding::Isolated, "it is not believed to be a member");
         assert_eq!((digest.view.number, digest.view.regions.len()), (3, 2));
-        assert_eq!(digest.objects, Some(Version { uid: "u-1".to_owned(), generation: 4 }));
+        let version = Version { uid: "u-1".to_owned(), generation: 4, contents: 0 };
+        assert_eq!(digest.objects, Some(version));
         let figures = digest.figures.unwrap();
         assert_eq!((figures.health, figures.players, figures.headroom), (None, 12, 88));
         assert_eq!((figures.servers.ready, figures.mean_input_latency.as_deref()), (3, Some("8ms")));
@@ -259,8 +305,8 @@ mod tests {
             zones: vec![Zone { name: "a".to_owned(), nodes: 0 }],
             ..Figures::default()
         };
-        let version = Version { uid: "u".to_owned(), generation: 2 };
-        let bare = Objects { version, region_cluster: None };
+        let version = Version { uid: "u".to_owned(), generation: 2, contents: 0 };
+        let bare = Objects { version, ..Objects::default() };
         for value in [json!("x"), json!(u64::MAX), json!({ "regionId": "jp" }), json!([[1.5]])] {
             let (figures, objects) = with("/digest/figures/players", value.clone());
             assert_eq!(figures, Figures { players: 0, ..whole.clone() });
@@ -300,8 +346,26 @@ mod tests {
         for health in [None, Some(RegionHealth::Degraded)] {
             let figures = Figures { health, zones_covered: Some("3/3".to_owned()), ..Figures::default() };
             let digest = Digest { figures: Some(figures), ..Digest::default() };
-            let answer = Answer { digest: Some(digest), objects: Some(Objects::default()) };
+            let template = serde_json::from_value(serde_json::json!({
+                "metadata": { "labels": { "tier": "gold" } },
+                "spec": { "capacity": 9, "template": { "spec": { "containers": [
+                    { "name": "gameserver", "resources": { "requests": { "cpu": "10m" } }, "livenessProbe": { "httpGet": { "port": 80 } } },
+                ] } } },
+            }));
+            let spec = FleetSpec { template: template.unwrap(), ..FleetSpec::default() };
+            let fleets = vec![PublishedFleet { spec, ..PublishedFleet::default() }];
+            let answer =
+                Answer { digest: Some(digest), objects: Some(Objects { fleets, ..Objects::default() }) };
             assert_eq!(read::<Answer>(&rmp_serde::to_vec_named(&answer).unwrap()), answer);
         }
+    }
+
+    /// Or one Fleet that asks for something new would keep the rest from being heard.
+    #[test]
+    fn a_fleet_that_is_not_understood_is_left_out() {
+        let fleet = |mode| serde_json::json!({ "uid": mode, "spec": { "placement": { "mode": mode } } });
+        let newer = serde_json::json!({ "fleets": [fleet("ByMoon"), fleet("ByWeight")] });
+        let objects: Objects = read(&rmp_serde::to_vec_named(&newer).unwrap());
+        assert_eq!(objects.fleets.iter().map(|fleet| &fleet.uid).collect::<Vec<_>>(), ["ByWeight"]);
     }
 }

@@ -3,16 +3,18 @@
 //!
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
-//! - `home`: whose a RegionCluster is.
 //! - `message`: what is said; `digest`: what this region says of itself.
+//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
 
 mod digest;
 mod endpoint;
+pub(crate) mod facts;
 mod follow;
 pub(crate) mod home;
 pub(crate) mod identity;
+pub(crate) mod kept;
 pub(crate) mod message;
 pub(crate) mod peer;
 mod prober;
@@ -26,17 +28,18 @@ pub(crate) use digest::is_ready;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
-use operator_api::{RegionCluster, labels};
+use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{
     DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Standing, Word, judge,
 };
-use operator_core::regions::view::{Ballot, View};
+use operator_core::regions::shares::SHARES_VERSION;
+use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,8 +57,9 @@ use crate::runtime::watch::Watched;
 use digest::{Origin, own};
 use endpoint::LinkEndpoint;
 use follow::Follower;
-use home::{Home, home_of};
+use home::{Home, of_region};
 use identity::Identity;
+use kept::Kept;
 use message::Digest;
 use table::{Known, PeerTable};
 
@@ -67,13 +71,20 @@ pub(crate) struct Links {
     pub(crate) me: RegionId,
     pub(crate) table: Arc<PeerTable>,
     pub(crate) pulse: Arc<ApiPulse>,
-    region_clusters: Store<RegionCluster>,
-    nodes: Store<Node>,
-    ballot: Mutex<Ballot>,
+    stores: LinkStores,
     /// Regions of which there are metrics.
     shown: Mutex<BTreeSet<RegionId>>,
     metrics: Metrics,
     clock: Clock,
+}
+
+/// What a region says of itself is what is in these.
+#[derive(Clone)]
+pub(crate) struct LinkStores {
+    pub(crate) region_clusters: Store<RegionCluster>,
+    pub(crate) nodes: Store<Node>,
+    pub(crate) fleets: Store<Fleet>,
+    pub(crate) ballots: Store<ConfigMap>,
 }
 
 /// Every registered region as it is now.
@@ -86,9 +97,13 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Somebody has only just been registered: until it is known how that one is reached, whoever joins would seem isolated.
-    pub(crate) fn is_listening(&self) -> bool {
-        self.known.values().any(|known| known.reach.is_none())
+    /// Somebody has only just been registered: until it is known how that one is reached, and it has said how it reaches
+    /// `me`, whoever joins would seem isolated.
+    pub(crate) fn is_listening(&self, me: RegionId) -> bool {
+        let says_nothing_of_me =
+            |known: &Known| known.digest().is_some_and(|digest| !digest.row.contains_key(me.as_str()));
+        let is_awaited = |known: &Known| known.reach.is_none() || known.is_new && says_nothing_of_me(known);
+        self.known.values().any(is_awaited)
     }
 }
 
@@ -102,16 +117,9 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Links {
-    pub(crate) fn new(
-        me: RegionId,
-        region_clusters: Store<RegionCluster>,
-        nodes: Store<Node>,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> Self {
-        let (table, pulse) = (Arc::default(), Arc::default());
-        let (ballot, shown) = (Mutex::default(), Mutex::default());
-        Self { me, table, pulse, region_clusters, nodes, ballot, shown, metrics, clock }
+    pub(crate) fn new(me: RegionId, stores: LinkStores, metrics: Metrics, clock: Clock) -> Self {
+        let (table, pulse, shown) = (Arc::default(), Arc::default(), Mutex::default());
+        Self { me, table, pulse, stores, shown, metrics, clock }
     }
 
     /// Begins to serve and to read, as tasks of this group. Answers with what says when every
@@ -135,8 +143,7 @@ impl Links {
             })?),
             table: Arc::clone(&self.table),
             digest,
-            me: self.me,
-            region_clusters: self.region_clusters.clone(),
+            links: Arc::clone(self),
             places: Mutex::default(),
             metrics: self.metrics.clone(),
         };
@@ -161,7 +168,7 @@ impl Links {
         if registered.wait_for(|registered| *registered).await.is_err() {
             return;
         }
-        while self.look(self.clock.elapsed()).is_listening() {
+        while self.look(self.clock.elapsed()).is_listening(self.me) {
             sleep(SETTLED_LOOK).await;
         }
     }
@@ -178,47 +185,50 @@ impl Links {
         Look { known, judgements, row }
     }
 
-    /// Looks, votes, and says so.
+    /// Whether this region's API server has been away for so long that others are told.
+    pub(crate) fn api_is_away(&self, now: Duration) -> bool {
+        self.pulse.silent_for(now) >= DIGEST_AGE_MAX
+    }
+
+    /// The region's vote and what goes with it, with the version of its ConfigMap; none if that is not understood.
+    pub(crate) fn kept(&self) -> Option<(Kept, Option<String>)> {
+        kept::read(&self.stores.ballots)
+    }
+
+    /// Looks, and says so.
     fn digest(&self, origin: &Origin, sequence: u64) -> Digest {
         self.remember_responders();
         let now = self.clock.elapsed();
         let look = self.look(now);
         self.export(&look);
-        let own = own(self.me, &self.region_clusters);
-        let nodes = self.nodes.state();
+        let own = own(self.me, &self.stores.region_clusters);
+        let nodes = self.stores.nodes.state();
+        let kept = self.kept().unwrap_or_default().0;
         Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
             boot: origin.boot,
             sequence,
             row: look.row.0.iter().map(|(region, &reach)| (region.to_string(), reach.into())).collect(),
-            view: self.vote(now, &look).into(),
+            view: kept.proposed.into(),
             standing: match look.judgements[&self.me].standing {
                 Standing::Connected => message::OwnStanding::Member,
                 _ => message::OwnStanding::Isolated,
             },
-            api_away: self.pulse.silent_for(now) >= DIGEST_AGE_MAX,
+            api_away: self.api_is_away(now),
             figures: own.as_deref().and_then(digest::figures),
             responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
-            objects: own.as_deref().map(digest::version),
+            objects: self.objects_version(),
+            holdings: self.holdings(kept.basis),
+            speaks: SHARES_VERSION,
         }
-    }
-
-    /// In time in which this process ran: a region is not Degraded for longer because we stood still.
-    fn vote(&self, now: Duration, look: &Look) -> View {
-        let heard: BTreeMap<RegionId, View> =
-            look.known.iter().filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect();
-        let heard = heard.iter().map(|(&region, view)| (region, view)).collect();
-        let mut ballot = self.ballot.lock().unwrap_or_else(PoisonError::into_inner);
-        *ballot = ballot.next(self.table.awake(now), self.me, &look.judgements, &heard);
-        ballot.proposed.clone()
     }
 
     /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.
     fn remember_responders(&self) {
-        for copy in self.region_clusters.state() {
+        for copy in self.stores.region_clusters.state() {
             if let (Home::CopiedFrom(home), Some(text)) =
-                (home_of(&copy, self.me), copy.annotations().get(labels::RESPONDERS))
+                (of_region(&copy, self.me), copy.annotations().get(labels::RESPONDERS))
             {
                 self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
             }
@@ -249,6 +259,14 @@ impl Links {
                 self.metrics.links.probe_loss.with_label_values(&[region.as_str()]).set(ratio);
             }
         }
+    }
+}
+
+impl Look {
+    /// Views of the regions that are read.
+    pub(crate) fn views(&self) -> BTreeMap<RegionId, View> {
+        let known = self.known.iter();
+        known.filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::message::{Answer, Ask, Objects, Request};
+use super::message::{Answer, Ask, Objects, Request, Version};
 use super::peer::Peer;
 use super::table::PeerTable;
 use super::tls;
@@ -30,6 +30,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const DIAL_MAX: Duration = Duration::from_secs(3);
 /// Time for an answer, from the first byte asked to the last one answered.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Pages of a peer's objects; what lies behind them is not heard.
+const PAGES_MAX: usize = 32;
 /// Failures in a row by which the wait for the next try grows: to three seconds at most, so that a link that can be had again
 /// is.
 const FAILURES_COUNTED_MAX: u32 = 4;
@@ -146,7 +148,7 @@ impl Puller {
         loop {
             ticks.tick().await;
             let asked_at = self.clock.elapsed();
-            let digest = ask(link, Ask::Digest).await?.digest.ok_or(PullError::NoDigest)?;
+            let digest = ask(link, Ask::Digest, 0).await?.digest.ok_or(PullError::NoDigest)?;
             let now = self.clock.elapsed();
             if digest.region != region.as_str() {
                 return Err(PullError::OtherRegion(digest.region));
@@ -157,18 +159,36 @@ impl Puller {
             }
             self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
             let when = (now, self.clock.wall());
-            if let Some(version) = self.table.heard(when, region, digest, now.saturating_sub(asked_at)) {
-                // Those that are not understood are none of this version, and not asked for again.
-                let none = Objects { version, region_cluster: None };
-                self.table.keep(region, ask(link, Ask::Objects).await?.objects.unwrap_or(none));
+            if let Some(version) = self.table.heard(when, region, digest, now.saturating_sub(asked_at))
+                && let Some(objects) = ask_for_objects(link, version).await?
+            {
+                self.table.keep(region, objects);
             }
         }
     }
 }
 
-async fn ask(link: &mut Link, ask: Ask) -> Result<Answer, PullError> {
+/// All pages; nothing if they change meanwhile: the next digest says so.
+async fn ask_for_objects(link: &mut Link, version: Version) -> Result<Option<Objects>, PullError> {
+    // Those that are not understood are none of this version, and not asked for again.
+    let none = Objects { version, ..Objects::default() };
+    let mut objects = ask(link, Ask::Objects, 0).await?.objects.unwrap_or(none);
+    for _ in 1..PAGES_MAX {
+        let Some(offset) = objects.next else { break };
+        match ask(link, Ask::Objects, offset).await?.objects {
+            Some(page) if page.version == objects.version => {
+                objects.fleets.extend(page.fleets);
+                objects.next = page.next;
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(objects))
+}
+
+async fn ask(link: &mut Link, ask: Ask, offset: usize) -> Result<Answer, PullError> {
     let answer = async {
-        write_frame(&mut link.write, &Request { ask }).await?;
+        write_frame(&mut link.write, &Request { ask, offset }).await?;
         link.read.read().await
     };
     Ok(timeout(ANSWER_MAX, answer).await.map_err(|_elapsed| PullError::TooSlow)??)

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::identity::PublicKey;
-use super::message::{Digest, Figures, Objects, Version};
+use super::message::{Digest, Figures, Objects, PublishedFleet, Version};
 use super::peer::{Peer, RESPONDERS_MAX};
 
 /// Every registered region but this one.
@@ -54,6 +54,8 @@ struct Heard {
 pub(crate) struct Known {
     /// None while it has been listened to in vain for less than [`DIGEST_AGE_MAX`].
     pub(crate) reach: Option<Reach>,
+    /// It has been listened to for less than [`DIGEST_AGE_MAX`].
+    pub(crate) is_new: bool,
     /// The last digest, however old, and when it came.
     pub(crate) last: Option<(Arc<Digest>, Time)>,
     pub(crate) objects: Option<Arc<Objects>>,
@@ -69,6 +71,12 @@ impl Known {
     /// The digest of a peer that is read.
     pub(crate) fn digest(&self) -> Option<&Arc<Digest>> {
         self.last.as_ref().map(|(digest, _)| digest).filter(|_| self.reach == Some(Reach::Reads))
+    }
+
+    /// Placed Fleets and tombstones that the region last published as their home, which `home` is.
+    pub(crate) fn fleets(&self, home: RegionId) -> impl Iterator<Item = &PublishedFleet> {
+        let fleets = self.objects.iter().flat_map(|objects| &objects.fleets);
+        fleets.filter(move |fleet| fleet.deleted || fleet.spec.home.as_deref() == Some(home.as_str()))
     }
 }
 
@@ -212,6 +220,7 @@ impl Entry {
         let lost = self.probes.values().map(|probes| probes.lost(awake));
         Known {
             reach: decide_reach(digest_age, age(self.since), answers),
+            is_new: age(self.since) < DIGEST_AGE_MAX,
             last: self.heard.as_ref().map(|heard| (Arc::clone(&heard.digest), heard.wall.clone())),
             objects: self.objects.clone(),
             responders: self.responders.clone(),
@@ -336,14 +345,14 @@ mod tests {
     #[test]
     fn objects_are_asked_for_until_their_version_is_here() {
         let table = with_jp();
-        let version = |generation| Version { uid: "u".to_owned(), generation };
+        let version = |generation| Version { uid: "u".to_owned(), generation, contents: 0 };
         let hear = |sequence, version| {
             let digest = Digest { objects: version, ..digest(1, sequence) };
             table.heard((SECOND, wall(SECOND)), jp(), digest, SECOND)
         };
         assert_eq!(hear(1, None), None, "it publishes nothing");
         assert_eq!(hear(2, Some(version(1))), Some(version(1)));
-        table.keep(jp(), Objects { version: version(1), region_cluster: None });
+        table.keep(jp(), Objects { version: version(1), ..Objects::default() });
         assert_eq!(hear(3, Some(version(1))), None);
         assert_eq!(hear(4, Some(version(2))), Some(version(2)));
     }

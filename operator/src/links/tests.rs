@@ -11,7 +11,7 @@ use kube::runtime::events::Reporter;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use message::{Answer, Request};
-use operator_core::regions::membership::{Reach, Source, Votes};
+use operator_core::regions::membership::{Reach, Source};
 use prometheus::proto::{Metric, MetricFamily};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -34,6 +34,7 @@ struct Region {
     api_answers: Arc<AtomicBool>,
     _tasks: Tasks,
     _regions: Writer<RegionCluster>,
+    fleets: Writer<Fleet>,
 }
 
 impl Region {
@@ -43,6 +44,7 @@ impl Region {
 
     async fn start_with(name: &str, keys: Identity) -> Self {
         let (regions, mut writer) = Watched::<RegionCluster>::fed();
+        let (fleets, fleet_feed) = Watched::<Fleet>::fed();
         let object = json!({
             "metadata": { "name": name, "uid": format!("u-{name}"), "generation": 3 },
             "spec": { "regionId": name, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
@@ -51,8 +53,13 @@ impl Region {
         writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
         let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
         let me = name.parse().unwrap();
-        let (store, nodes) = (regions.store().clone(), Watched::fed().0.store().clone());
-        let links = Arc::new(Links::new(me, store.clone(), nodes, metrics.clone(), clock));
+        let stores = LinkStores {
+            region_clusters: regions.store().clone(),
+            nodes: Watched::fed().0.store().clone(),
+            fleets: fleets.store().clone(),
+            ballots: Watched::fed().0.store().clone(),
+        };
+        let links = Arc::new(Links::new(me, stores, metrics.clone(), clock));
         let origin = Origin { cluster: format!("c-{name}"), boot: random().unwrap(), responder_port: None };
         let (made, digest) = watch::channel(Arc::new(links.digest(&origin, 0)));
         let (table, mut tasks) = (Arc::clone(&links.table), Tasks::default());
@@ -61,8 +68,7 @@ impl Region {
             acceptor: TlsAcceptor::from(tls::server_config(&keys, pins).unwrap()),
             table: Arc::clone(&links.table),
             digest,
-            me,
-            region_clusters: store,
+            links: Arc::clone(&links),
             places: Mutex::default(),
             metrics,
         };
@@ -85,7 +91,17 @@ impl Region {
         let reporter = Reporter { controller: "cranewing-operator".to_owned(), instance: None };
         let recorder = Recorder::new(api.client(), reporter);
         let follower = Follower::new(Arc::clone(&links), copy_of(&keys), recorder);
-        Self { links, follower, keys, address, api, api_answers, _tasks: tasks, _regions: writer }
+        Self {
+            links,
+            follower,
+            keys,
+            address,
+            api,
+            api_answers,
+            _tasks: tasks,
+            _regions: writer,
+            fleets: fleet_feed,
+        }
     }
 
     /// As another one registers it.
@@ -154,7 +170,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 async fn ask(stream: &mut TlsStream<TcpStream>, ask: Ask) -> Option<Answer> {
-    write_frame(stream, &Request { ask }).await.ok()?;
+    write_frame(stream, &Request { ask, offset: 0 }).await.ok()?;
     FrameReader::new(stream).read().await.ok()
 }
 
@@ -187,6 +203,30 @@ async fn regions_that_know_each_other_read_each_other() {
     let up = &regions[1].links.metrics.links.up;
     until("the metrics say so", || up.with_label_values(&["jp"]).get() == 1).await;
     assert!(regions[1].links.metrics.links.digests.with_label_values(&["jp"]).get() > 0);
+}
+
+/// More than a frame holds.
+#[tokio::test]
+async fn placed_fleets_come_page_by_page_and_none_before_its_finalizer_is_on_it() {
+    let mut regions = three().await;
+    for number in 0..40 {
+        let finalizers = if number == 39 { json!([]) } else { json!([labels::PLACED_FINALIZER]) };
+        let name = format!("arena-{number:02}");
+        let metadata = json!({ "name": name, "namespace": "games", "uid": name, "finalizers": finalizers });
+        let template = json!({ "metadata": { "annotations": { "long": "x".repeat(4096) } } });
+        let spec = json!({ "home": "jp", "replicas": 6, "placement": {}, "template": template });
+        let fleet = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
+        regions[0].fleets.apply_watcher_event(&Event::Apply(fleet));
+    }
+    let jp = "jp".parse().unwrap();
+    until("all are here", || regions[1].known("jp").fleets(jp).count() == 39).await;
+    let known = regions[1].known("jp");
+    assert_eq!(known.fleets(jp).next().unwrap().uid, "arena-00");
+    assert_eq!(known.objects.unwrap().region_cluster.as_ref().unwrap().region_id, "jp");
+    until("it is known what jp has of them", || {
+        regions[1].known("jp").digest().is_some_and(|digest| digest.holdings.fleets.len() == 40)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -317,24 +357,6 @@ async fn a_link_that_breaks_is_dialled_anew_where_it_stood_before_any_other_addr
         .await;
     }
     assert!(timeout(LOOK_EACH, blackhole.accept()).await.is_err(), "nobody was dialled there");
-}
-
-#[test]
-fn a_region_is_not_degraded_for_longer_because_this_one_stood_still() {
-    let (regions, nodes) = (Watched::fed().0.store().clone(), Watched::fed().0.store().clone());
-    let links = Links::new("kr".parse().unwrap(), regions, nodes, Metrics::new().unwrap(), Clock::start());
-    let standings = [
-        ("jp", Standing::Degraded(Source::OwnWord)),
-        ("kr", Standing::Connected),
-        ("sg", Standing::Connected),
-    ];
-    let judgement = |standing| Judgement { standing, votes: Votes::default() };
-    let judgements =
-        standings.map(|(region, standing)| (region.parse().unwrap(), judgement(standing))).into();
-    let look = Look { known: BTreeMap::new(), judgements, row: Row::default() };
-    let counted = |second| links.vote(Duration::from_secs(second), &look).regions.len();
-    assert_eq!([counted(1), counted(600)], [3, 3], "it stood still for ten minutes");
-    assert!((601..640).map(counted).min() == Some(2), "and it goes on");
 }
 
 #[tokio::test]

@@ -33,9 +33,9 @@ async fn replica() -> Shared {
         pods: Watched::fed().0,
         nodes: Watched::fed().0,
         horizontal: Watched::fed().0,
+        ballots: Watched::fed().0,
     };
-    let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
-    let links = Links::new(args.region_id, regions, nodes, metrics.clone(), clock);
+    let links = Links::new(args.region_id, stores.of_links(), metrics.clone(), clock);
     let live = Arc::new(LiveServers::new());
     let hello = Hello {
         contract_version: 1,

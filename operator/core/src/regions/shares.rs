@@ -297,35 +297,41 @@ pub fn common_version(mine: u32, spoken: impl IntoIterator<Item = u32>) -> u32 {
 
 /// Version of a published object. A takeover of its home raises the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Version {
     /// How often its home was taken over.
     pub home_epoch: u64,
-    /// Generation of its spec, or number of a record.
+    /// Generation of its spec.
     pub generation: u64,
 }
 
 /// What targets were computed from: equal bases, equal targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Basis {
     /// The agreed view.
     pub view: View,
     /// Version of the share function.
     pub function: u32,
-    /// Versions of all that went in, by name: Fleets, regions, records of weights.
-    pub versions: BTreeMap<String, Version>,
+    /// Hash of the versions of all that went in: Fleets, regions, records of weights.
+    pub facts: u64,
 }
 
 /// A region's servers of one Fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Held {
     /// Servers that the region asks for.
     pub share: u32,
     /// Servers of them that are Ready.
     pub ready: u32,
+    /// Players on them.
+    pub players: u32,
 }
 
 /// What a region publishes of its shares.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Holdings {
     /// What it goes by.
     pub basis: Basis,
@@ -521,7 +527,7 @@ mod tests {
     }
 
     fn holdings(view: u64, fleets: &[(u32, u32)]) -> Holdings {
-        let held = fleets.iter().map(|&(share, ready)| Held { share, ready }).enumerate();
+        let held = fleets.iter().map(|&(share, ready)| Held { share, ready, players: 0 }).enumerate();
         let basis = Basis { view: View { number: view, ..View::default() }, ..Basis::default() };
         Holdings { basis, fleets: held.map(|(at, held)| (format!("f{at}"), held)).collect() }
     }

@@ -17,6 +17,7 @@ pub const DEGRADED_COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// Regions that share out servers. The default, which nobody is in, is that of a region that has just started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct View {
     /// Grows with each change.
     pub number: u64,

@@ -3,7 +3,7 @@
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Evidence, Reach, Row, Standing, Word, decide_reach, judge};
 use operator_core::regions::shares::{
-    Basis, Held, Holdings, Targets, Version, common_version, decide_targets, next_shares,
+    Basis, Held, Holdings, Targets, common_version, decide_targets, next_shares,
 };
 use operator_core::regions::view::Ballot;
 use operator_core::scale::Bounds;
@@ -146,9 +146,7 @@ impl World {
             _ => common_version(region.speaks, spoken),
         };
         let targets = self.targets(&agreed.regions, &region.facts, function);
-        let version = Version { home_epoch: 0, generation: region.facts.number };
-        let basis =
-            Basis { view: agreed.clone(), function, versions: [("facts".to_owned(), version)].into() };
+        let basis = Basis { view: agreed.clone(), function, facts: region.facts.number };
         let mine = Holdings { basis: basis.clone(), ..region.holdings.clone() };
         let peers = read.iter().map(|(&peer, digest)| (peer, &digest.holdings)).collect();
         let next = next_shares(id, &mine, self.bounds[&id].max, &targets, &peers);
@@ -179,7 +177,7 @@ impl World {
     fn set_share(&mut self, at: usize, fleet: &str, share: u32) {
         let region = &mut self.regions[at];
         let held = region.holdings.fleets.entry(fleet.to_owned()).or_default();
-        let before = std::mem::replace(held, Held { share, ready: held.ready.min(share) }).share;
+        let before = std::mem::replace(held, Held { share, ready: held.ready.min(share), players: 0 }).share;
         if share > before {
             region.starting.push((self.now + START_SECONDS, fleet.to_owned(), share - before));
         }

@@ -5,6 +5,7 @@ mod control;
 mod fleet;
 mod game_server;
 mod logs;
+mod placed_fleets;
 mod region_cluster;
 mod region_copies;
 
@@ -23,7 +24,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::watch::{Watchable, Watched};
 use gameserver_contract::{Backend, Hello, OperatorMessage, Phase, Report};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -61,6 +62,7 @@ struct Feeds {
     pods: Writer<Pod>,
     nodes: Writer<Node>,
     horizontal: Writer<HorizontalPodAutoscaler>,
+    ballots: Writer<ConfigMap>,
 }
 
 impl World {
@@ -71,8 +73,7 @@ impl World {
         let (stores, feeds) = stores();
         let clock = Clock::started_ago(HOUR);
         let metrics = Metrics::new().unwrap();
-        let (regions, nodes) = (stores.region_clusters.store().clone(), stores.nodes.store().clone());
-        let links = Links::new("kr".parse().unwrap(), regions, nodes, metrics.clone(), clock);
+        let links = Links::new("kr".parse().unwrap(), stores.of_links(), metrics.clone(), clock);
         let opened = Trust::open(client.clone(), "cranewing-system", (TERMS, clock.unix()), metrics.clone());
         let trust = Arc::new(opened.await.unwrap());
         let bundles = Arc::new(Bundles::new(client.clone(), Arc::clone(&trust)));
@@ -80,6 +81,7 @@ impl World {
         let reporter = Reporter { controller: "cranewing-operator".to_owned(), instance: None };
         let context = Context {
             client: client.clone(),
+            namespace: "cranewing-system".to_owned(),
             links: Arc::new(links),
             stores,
             live: Arc::new(LiveServers::new()),
@@ -143,7 +145,8 @@ impl World {
     /// What the watches bring.
     fn bring(&mut self) {
         let Self { api, feeds, .. } = self;
-        let Feeds { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal } = feeds;
+        let Feeds { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots } =
+            feeds;
         feed(fleets, api.all("fleets"));
         feed(game_servers, api.all("gameservers"));
         feed(auto_scalers, api.all("autoscalers"));
@@ -151,6 +154,7 @@ impl World {
         feed(pods, api.all("pods"));
         feed(nodes, api.all("nodes"));
         feed(horizontal, api.all("horizontalpodautoscalers"));
+        feed(ballots, api.all("configmaps"));
     }
 
     fn fleet(&self) -> Arc<Fleet> {
@@ -250,6 +254,7 @@ fn stores() -> (Stores, Feeds) {
     let (pods, pod_feed) = Watched::fed();
     let (nodes, node_feed) = Watched::fed();
     let (horizontal, horizontal_feed) = Watched::fed();
+    let (ballots, ballot_feed) = Watched::fed();
     let feeds = Feeds {
         fleets: fleet_feed,
         game_servers: game_server_feed,
@@ -258,8 +263,11 @@ fn stores() -> (Stores, Feeds) {
         pods: pod_feed,
         nodes: node_feed,
         horizontal: horizontal_feed,
+        ballots: ballot_feed,
     };
-    (Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal }, feeds)
+    let stores =
+        Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots };
+    (stores, feeds)
 }
 
 fn feed<K: Watchable>(writer: &mut Writer<K>, objects: Vec<K>) {

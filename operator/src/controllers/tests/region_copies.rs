@@ -56,7 +56,7 @@ impl World {
     }
 
     fn hear_figures(&self, name: &str, sequence: u64, row: &[(&str, Reach)], figures: Figures) {
-        let version = Version { uid: format!("u-{name}"), generation: 1 };
+        let version = Version { uid: format!("u-{name}"), generation: 1, contents: 0 };
         let digest = Digest {
             region: name.to_owned(),
             sequence,
@@ -76,7 +76,7 @@ impl World {
         let round_trip = Duration::from_millis(30 + sequence % 5);
         if table.heard((clock.elapsed(), clock.wall()), name, digest, round_trip).is_some() {
             let spec = serde_json::from_value(region("x", name.as_str())["spec"].clone()).unwrap();
-            table.keep(name, Objects { version, region_cluster: Some(spec) });
+            table.keep(name, Objects { version, region_cluster: Some(spec), ..Objects::default() });
         }
     }
 
@@ -172,6 +172,14 @@ async fn a_region_that_joins_is_never_told_to_be_isolated_before_it_has_listened
     world.hear("jp", 1, ALL);
     world.settle().await;
     assert_eq!((world.standing("kr").as_str(), world.notes()), ("Member", Vec::new()), "sg may still come");
+    world.hear("jp", 2, &[("sg", Reach::Reads)]);
+    world.hear("sg", 1, &[("jp", Reach::Reads)]);
+    world.settle().await;
+    assert_eq!(
+        (world.standing("kr").as_str(), world.notes()),
+        ("Member", Vec::new()),
+        "they may still hear of it"
+    );
     world.pass(5, &[("jp", &[("kr", Reach::Silent)])]).await;
     assert_eq!(world.standing("kr"), "Isolated", "nobody came in time");
 }

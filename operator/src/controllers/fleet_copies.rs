@@ -1,0 +1,317 @@
+//! Placed Fleets in the regions that are not their home: each has a copy of its own, under the same name. What is deleted at
+//! its home goes by its tombstone alone: absence is never deletion (rule 2).
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource as _, ResourceExt};
+use operator_api::conditions::reasons;
+use operator_api::{Fleet, PlacementMode, labels};
+use operator_core::regions::RegionId;
+use operator_core::regions::shares::weigh_players;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::placed_fleets::apply;
+use crate::links::Look;
+use crate::links::facts::{is_newer, key_of, of_copy, read_weights, share_of, terms};
+use crate::links::home::{Home, of_fleet};
+use crate::links::kept::{Kept, Tombstone};
+use crate::links::message::PublishedFleet;
+use crate::runtime::clock::since;
+use crate::runtime::telemetry::chain;
+
+const FIELD_MANAGER: &str = "cranewing-copies";
+/// Owns the finalizer and the record of weights of a Fleet at its home.
+const HOME_MANAGER: &str = "cranewing-home";
+/// How long the end of a Fleet waits for regions that can be reached (rule 9), and a tombstone stays at least.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Least time between two records of weights (rule 3).
+const WEIGHED_EACH: Duration = Duration::from_secs(60);
+/// How often a copy is tried that could not be made.
+const RETRY_SECONDS: u64 = 10;
+/// Tombstones kept; the oldest go first.
+const TOMBSTONES_MAX: usize = 1000;
+
+/// What a leader remembers from turn to turn.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// When players were last weighed, or this replica began to lead.
+    weighed_at: Option<Duration>,
+    /// Copies that cannot be made, with what was told of them.
+    told: BTreeSet<(RegionId, Fault)>,
+}
+
+/// Why a copy cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    namespace: String,
+    name: String,
+    reason: &'static str,
+    /// What to do about it.
+    remedy: String,
+}
+
+/// The tombstones from now on: of each Fleet that is being deleted, until every registered region has let go of it.
+pub(super) fn tombstones(context: &Context, look: &Look, kept: &Kept) -> BTreeMap<String, Tombstone> {
+    let fleets = context.stores.fleets.store().state();
+    let now = context.clock.unix().as_secs();
+    let mut stones = kept.tombstones.clone();
+    let going = fleets.iter().filter(|fleet| is_going(fleet, context.links.me));
+    let going: BTreeSet<String> = going
+        .filter_map(|fleet| {
+            let uid = fleet.uid()?;
+            stones.entry(uid.clone()).or_insert_with(|| Tombstone {
+                namespace: fleet.namespace().unwrap_or_default(),
+                name: fleet.name_any(),
+                since: now,
+                ..Tombstone::default()
+            });
+            Some(uid)
+        })
+        .collect();
+    stones.retain(|uid, stone| {
+        let key = format!("{}/{}/{}", context.links.me, stone.namespace, stone.name);
+        let is_known_to_all = look
+            .known
+            .values()
+            .all(|known| known.digest().is_some_and(|digest| !digest.holdings.fleets.contains_key(&key)));
+        going.contains(uid) || !is_known_to_all || now.saturating_sub(stone.since) < WAIT_MAX.as_secs()
+    });
+    while stones.len() > TOMBSTONES_MAX {
+        let oldest = stones.iter().min_by_key(|(_, stone)| stone.since).map(|(uid, _)| uid.clone());
+        stones.remove(&oldest.unwrap_or_default());
+    }
+    stones
+}
+
+fn is_bound(fleet: &Fleet) -> bool {
+    fleet.finalizers().iter().any(|finalizer| finalizer == labels::PLACED_FINALIZER)
+}
+
+/// It is this region's own, and waits for the others to let go of it.
+fn is_going(fleet: &Fleet, me: RegionId) -> bool {
+    of_fleet(fleet, me) == Some(Home::Here) && fleet.metadata.deletion_timestamp.is_some() && is_bound(fleet)
+}
+
+/// Looks after this region's own Fleets, then after the copies of the others'. What fails is tried again each turn.
+pub(super) async fn turn(context: &Context, look: &Look, kept: &Kept, memory: &mut Memory) {
+    let now = context.clock.elapsed();
+    let weighs = now.saturating_sub(*memory.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
+    if weighs {
+        memory.weighed_at = Some(now);
+    }
+    for fleet in context.stores.fleets.store().state() {
+        if of_fleet(&fleet, context.links.me) == Some(Home::Here) {
+            let done = look_after_own(context, look, kept, (&fleet, weighs)).await;
+            record(context, "failed to look after a placed Fleet", &key_of(&fleet), done);
+        }
+    }
+    let mut told = BTreeSet::new();
+    for (&home, known) in &look.known {
+        for fleet in known.fleets(home) {
+            let is_told = |(of, fault): &(RegionId, Fault)| {
+                *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
+            };
+            let waits = memory.told.iter().any(is_told) && now.as_secs() % RETRY_SECONDS != 0;
+            match keep_copy(context, home, fleet, waits).await {
+                Ok(None) => {}
+                Ok(Some(fault)) => drop(told.insert((home, fault))),
+                Err(error) => {
+                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error));
+                }
+            }
+        }
+    }
+    for (home, fault) in told.difference(&memory.told) {
+        tell(context, *home, fault).await;
+    }
+    memory.told = told;
+}
+
+/// On the copy of the home's RegionCluster, and in the log.
+async fn tell(context: &Context, home: RegionId, fault: &Fault) {
+    let Fault { namespace, name, reason, remedy } = fault;
+    let note = format!("Fleet {namespace}/{name} has no copy here: {remedy}");
+    warn!(%home, note, "a Fleet of another region is not shared out here");
+    if let Some(region) = context.stores.region_clusters.store().get(&ObjectRef::new(home.as_str())) {
+        let of = ObjectReference {
+            kind: Some(Fleet::kind(&()).into_owned()),
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
+            ..ObjectReference::default()
+        };
+        context.event_of_change(&region.object_ref(&()), of, (EventType::Warning, reason, note)).await;
+    }
+}
+
+fn record(context: &Context, what: &'static str, name: &str, done: kube::Result<()>) {
+    let outcome = if done.is_ok() { "ok" } else { "error" };
+    context.metrics.reconciles.with_label_values(&["FleetCopy", outcome]).inc();
+    if let Err(error) = done {
+        warn!(name, error = chain(&error), "{what}");
+    }
+}
+
+/// Binds it before anybody hears of it, weighs its players, and lets it go when the others have.
+async fn look_after_own(
+    context: &Context,
+    look: &Look,
+    kept: &Kept,
+    (fleet, weighs): (&Fleet, bool),
+) -> kube::Result<()> {
+    let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
+    let record = fleet.annotations().get(labels::WEIGHTS).cloned();
+    if fleet.metadata.deletion_timestamp.is_none() {
+        let next = if weighs { weigh(context, look, kept, fleet) } else { None };
+        if !is_bound(fleet) || next.is_some() {
+            apply_own(&api, fleet, &[labels::PLACED_FINALIZER], next.or(record)).await?;
+        }
+        return Ok(());
+    }
+    if !is_bound(fleet) {
+        return Ok(());
+    }
+    if let Some(share) = share_of(context.stores.fleets.store(), fleet, context.links.me) {
+        delete(&api, &share).await?;
+    }
+    let key = key_of(fleet);
+    let mut reached = look.known.values().filter_map(|known| known.digest());
+    let waited = fleet.metadata.deletion_timestamp.as_ref().map(|at| since(at, &context.clock.wall()));
+    let is_over = waited.is_some_and(|waited| waited >= WAIT_MAX);
+    if is_over || reached.all(|digest| !digest.holdings.fleets.contains_key(&key)) {
+        apply_own(&api, fleet, &[], record).await?;
+        info!(key, is_over, "the other regions have let go of a placed Fleet");
+    }
+    Ok(())
+}
+
+async fn apply_own(
+    api: &Api<Fleet>,
+    fleet: &Fleet,
+    finalizers: &[&str],
+    weights: Option<String>,
+) -> kube::Result<()> {
+    let annotations = weights.map(|weights| json!({ labels::WEIGHTS: weights }));
+    // The uid keeps it from making an object that has gone.
+    let metadata = json!({
+        "name": fleet.name_any(), "uid": fleet.uid(), "finalizers": finalizers, "annotations": annotations.unwrap_or_else(|| json!({})),
+    });
+    let patch =
+        json!({ "apiVersion": Fleet::api_version(&()), "kind": Fleet::kind(&()), "metadata": metadata });
+    let params = PatchParams::apply(HOME_MANAGER).force();
+    match api.patch(&fleet.name_any(), &params, &Patch::Apply(patch)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        applied => applied.map(drop),
+    }
+}
+
+/// The next record of what the regions weigh for a Fleet that follows its players; none if it is as before, or one that counts
+/// has not been heard.
+fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<String> {
+    fleet.spec.placement.as_ref().filter(|placement| placement.mode == PlacementMode::FollowPlayers)?;
+    let key = key_of(fleet);
+    let own = context.links.holdings(kept.basis.clone());
+    let mut players = BTreeMap::new();
+    for (region, term) in terms(&fleet.spec, &kept.agreed) {
+        let holdings = if region == context.links.me {
+            &own
+        } else {
+            &look.known.get(&region)?.last.as_ref()?.0.holdings
+        };
+        if term.weight > 0 {
+            players.insert(region, holdings.fleets.get(&key).map_or(0, |held| held.players));
+        }
+    }
+    let weights = weigh_players(&players);
+    let (number, before) = read_weights(fleet.annotations().get(labels::WEIGHTS).map(String::as_str));
+    if weights.is_empty() || weights == before {
+        return None;
+    }
+    let weights: Vec<_> = weights.iter().map(|(region, weight)| format!("{region}={weight}")).collect();
+    Some(format!("{} {}", number + 1, weights.join(",")))
+}
+
+/// Brings a copy to what its home publishes; one that could not be made `waits`. Answers what keeps it from being here, and what to
+/// do about that, if something does.
+async fn keep_copy(
+    context: &Context,
+    home: RegionId,
+    fleet: &PublishedFleet,
+    waits: bool,
+) -> kube::Result<Option<Fault>> {
+    let PublishedFleet { namespace, name, .. } = fleet;
+    let fault = |reason, remedy| Fault { namespace: namespace.clone(), name: name.clone(), reason, remedy };
+    let no_namespace = || {
+        let remedy = format!("there is no namespace {namespace}; make one, as at its home");
+        fault(reasons::NAMESPACE_MISSING, remedy)
+    };
+    let found = context.stores.fleets.store().get(&ObjectRef::new(name).within(namespace));
+    let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
+    let copy = found.as_deref().and_then(|found| of_copy(found, context.links.me));
+    let is_ours = copy.as_ref().is_some_and(|copy| copy.spec.home.as_deref() == Some(home.as_str()));
+    match (&found, &copy) {
+        (Some(found), Some(copy)) if is_ours && fleet.deleted && copy.uid == fleet.uid => {
+            if found.metadata.deletion_timestamp.is_none() {
+                delete(&api, found).await?;
+                info!(name, namespace, %home, "let go of the copy of a Fleet");
+            }
+            return Ok(None);
+        }
+        _ if fleet.deleted => return Ok(None),
+        (Some(_), Some(copy)) if is_ours => {
+            let was_changed_here = copy.spec != fleet.spec && !is_newer(copy, fleet);
+            if !is_newer(fleet, copy) && !was_changed_here {
+                return Ok(None);
+            }
+        }
+        (Some(_), _) => {
+            let remedy = "another Fleet has its name; delete that, or give one of the two another name";
+            return Ok(Some(fault(reasons::NAME_TAKEN, remedy.to_owned())));
+        }
+        (None, _) if waits => return Ok(Some(no_namespace())),
+        (None, _) => {}
+    }
+    let uid = found.as_ref().and_then(|found| found.uid());
+    match apply(&api, FIELD_MANAGER, build(home, fleet), uid).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Some(no_namespace())),
+        Err(error) => Err(error),
+        Ok(applied) => {
+            if applied.is_some() {
+                info!(name, namespace, %home, "keeps a copy of a Fleet");
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn build(home: RegionId, fleet: &PublishedFleet) -> Fleet {
+    let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+    let labels =
+        [(labels::HOME, home.to_string()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR.to_owned())];
+    let version = format!("{} {} {}", fleet.uid, fleet.version.home_epoch, fleet.version.generation);
+    let weights = fleet.weights.clone().map(|weights| (labels::WEIGHTS, weights));
+    let metadata = ObjectMeta {
+        name: Some(fleet.name.clone()),
+        namespace: Some(fleet.namespace.clone()),
+        labels: Some(labels.map(owned).into()),
+        annotations: Some([(labels::VERSION, version)].into_iter().chain(weights).map(owned).collect()),
+        ..ObjectMeta::default()
+    };
+    Fleet { metadata, spec: fleet.spec.clone(), status: None }
+}
+
+/// What it owns goes with it, as with any Fleet.
+async fn delete(api: &Api<Fleet>, fleet: &Fleet) -> kube::Result<()> {
+    let preconditions = Some(Preconditions { uid: fleet.uid(), resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::background() };
+    match api.delete(&fleet.name_any(), &params).await {
+        // Gone already, or another by now.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}

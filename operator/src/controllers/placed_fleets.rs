@@ -1,0 +1,290 @@
+//! Placed Fleets: one Fleet shared out over regions. Each region's leader votes for the regions that count, computes from
+//! published facts what every region is to have, and keeps this region's share: a Fleet of its own, which drains and scales as
+//! any other (decisions 9 and 10).
+//!
+//! Invariants:
+//! - What this region votes for and goes by is kept before it is published or acted on; while it cannot be, nothing moves.
+//! - A share moves only while this region takes part, and the view that a majority voted for has it.
+//! - An object that somebody else made is never adopted, changed or deleted, whatever its name.
+
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource as _, ResourceExt};
+use operator_api::{Fleet, FleetSpec, labels};
+use operator_core::regions::membership::Standing;
+use operator_core::regions::shares::{
+    Basis, SHARES_VERSION, Targets, common_version, decide_targets, next_shares,
+};
+use operator_core::regions::view::{Ballot, View};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use tracing::{Instrument, info, warn};
+
+use super::context::Context;
+use super::{fleet_copies, placed_status};
+use crate::about::about;
+use crate::links::Look;
+use crate::links::facts::{key_of, share_of};
+use crate::links::home::{Home, of_fleet};
+use crate::links::kept::{self, Kept};
+use crate::runtime::telemetry::chain;
+
+/// How often shares are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Owns all of a share but its replicas.
+const FIELD_MANAGER: &str = "cranewing-placed";
+/// Owns the replicas of a share.
+const REPLICAS_MANAGER: &str = "cranewing-shares";
+
+/// What keeps a share from being as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(
+        "a Fleet {0} is there that is no share of this one; delete it, or give one of the two another name"
+    )]
+    NameTaken(String),
+    #[error("failed to apply Fleet {0}")]
+    Apply(String, #[source] kube::Error),
+}
+
+/// What a leader remembers from turn to turn.
+#[derive(Default)]
+pub(super) struct Placing {
+    /// Since when others are lost, along with the vote.
+    ballot: Ballot,
+    pub(super) copies: fleet_copies::Memory,
+}
+
+/// What every region is to have, and what this one does next.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// What every region is to have; none while this one holds what it has.
+    pub(super) targets: Option<Targets>,
+    /// What this one is to have now, by Fleet.
+    next: BTreeMap<String, u32>,
+    pub(super) basis: Basis,
+}
+
+/// Takes one turn after another until the future is dropped.
+pub(super) async fn run(context: &Context) {
+    let mut placing = Placing::default();
+    loop {
+        placing.turn(context).await;
+        sleep(PERIOD).await;
+    }
+}
+
+impl Placing {
+    /// observe -> vote and decide -> keep -> apply -> status.
+    pub(super) async fn turn(&mut self, context: &Context) {
+        // observe (no client required)
+        let now = context.clock.elapsed();
+        if context.links.api_is_away(now) {
+            return;
+        }
+        let Some((kept, version)) = context.links.kept() else { return };
+        let look = context.links.look(now);
+        if look.is_listening(context.links.me) {
+            return;
+        }
+        // decide (no client required)
+        let (proposed, agreed) = self.vote(context, &look, &kept);
+        let tombstones = fleet_copies::tombstones(context, &look, &kept);
+        let course = decide(context, &look, &agreed).unwrap_or_default();
+        let moves = course.targets.is_some();
+        let basis = if moves { course.basis.clone() } else { kept.basis.clone() };
+        let next = Kept { proposed, agreed, basis, tombstones };
+        // apply (client required)
+        if next != kept && !keep(context, &next, version).await {
+            return;
+        }
+        fleet_copies::turn(context, &look, &next, &mut self.copies).await;
+        let mut parents = context.stores.fleets.store().state();
+        parents.retain(|parent| parent.metadata.deletion_timestamp.is_none());
+        for parent in parents.iter().map(Arc::as_ref) {
+            let outcome = match of_fleet(parent, context.links.me) {
+                None => continue,
+                Some(Home::Elsewhere) => Ok(()),
+                Some(Home::Here | Home::CopiedFrom(_)) => {
+                    keep_share(context, parent, &course).instrument(about(parent)).await
+                }
+            };
+            count(context, &outcome);
+            // status (client required)
+            if let Err(error) = placed_status::publish(context, parent, &look, &course, outcome).await {
+                about(parent).in_scope(|| warn!(error = chain(&error), "failed to write the status"));
+            }
+        }
+    }
+
+    /// This region's vote, and the view that a majority voted for.
+    fn vote(&mut self, context: &Context, look: &Look, kept: &Kept) -> (View, View) {
+        (self.ballot.proposed, self.ballot.agreed) = (kept.proposed.clone(), kept.agreed.clone());
+        let views = look.views();
+        let heard = views.iter().map(|(&region, view)| (region, view)).collect();
+        // In time in which this process ran: a region is not Degraded for longer because we stood still.
+        let (now, me) = (context.links.table.awake(context.clock.elapsed()), context.links.me);
+        self.ballot = self.ballot.next(now, me, &look.judgements, &heard);
+        (self.ballot.proposed.clone(), self.ballot.agreed.clone())
+    }
+}
+
+fn count(context: &Context, outcome: &Result<(), Error>) {
+    let word = match outcome {
+        Ok(()) => "ok",
+        Err(Error::NameTaken(_)) => "name_taken",
+        Err(Error::Apply(..)) => "apply",
+    };
+    context.metrics.reconciles.with_label_values(&["PlacedFleet", word]).inc();
+}
+
+/// What follows from the facts in this view; none while this region does not take part or does not know them all.
+fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
+    let me = context.links.me;
+    let is_member = look.judgements.get(&me).is_some_and(|own| own.standing == Standing::Connected);
+    if !is_member || !agreed.regions.contains(&me) {
+        return None;
+    }
+    let facts = context.links.facts(look, agreed)?;
+    // Who is older than the function, or not heard yet, speaks the first.
+    let speaks = |region| {
+        let known = look.known.get(region).and_then(|known| known.last.as_ref());
+        known.map_or(1, |(digest, _)| digest.speaks.max(1))
+    };
+    let function =
+        common_version(SHARES_VERSION, agreed.regions.iter().filter(|&region| *region != me).map(speaks));
+    let basis = Basis { view: agreed.clone(), function, facts: facts.hash() };
+    let targets = decide_targets(&facts.to_core(agreed), &facts.bounds);
+    let mine = context.links.holdings(basis.clone());
+    let read = look.known.iter().filter_map(|(&region, known)| Some((region, &known.digest()?.holdings)));
+    let max = facts.bounds.get(&me).map_or(u32::MAX, |bounds| bounds.max);
+    let next = next_shares(me, &mine, max, &targets, &read.collect());
+    Some(Course { targets: Some(targets), next, basis })
+}
+
+/// Keeps what is published from now on; false if nothing may follow from it.
+async fn keep(context: &Context, next: &Kept, version: Option<String>) -> bool {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+    match kept::write(&api, next, version).await {
+        Ok(written) => {
+            if written {
+                let View { number, regions } = &next.agreed;
+                info!(
+                    number,
+                    ?regions,
+                    basis = format!("{:016x}", next.basis.facts),
+                    "keeps what its shares go by"
+                );
+            }
+            written
+        }
+        Err(error) => {
+            warn!(error = chain(&error), "failed to keep this region's vote");
+            false
+        }
+    }
+}
+
+/// Brings this region's share to what its parent says, and its replicas to what they are to be now.
+async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Result<(), Error> {
+    let me = context.links.me;
+    let name = labels::share_name(&parent.name_any(), me.as_str());
+    let namespace = parent.namespace().unwrap_or_default();
+    let store = context.stores.fleets.store();
+    let share = course.next.get(&key_of(parent)).copied().and_then(|share| i32::try_from(share).ok());
+    let mut found = share_of(store, parent, me);
+    if found.is_none() {
+        if store.get(&ObjectRef::new(&name).within(&namespace)).is_some() {
+            return Err(Error::NameTaken(name));
+        }
+        if share.unwrap_or_default() == 0 {
+            return Ok(());
+        }
+    }
+    let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
+    let failed = |source| Error::Apply(name.clone(), source);
+    let wanted = build(parent, &name);
+    if !found.as_ref().is_some_and(|found| is_as_wanted(found, &wanted)) {
+        let uid = found.as_ref().and_then(|found| found.uid());
+        let Some(applied) = apply(&api, FIELD_MANAGER, wanted, uid).await.map_err(failed)? else {
+            // Somebody was faster; the watch says who.
+            return Ok(());
+        };
+        found = Some(applied.into());
+    }
+    let (Some(found), Some(share)) = (found, share) else { return Ok(()) };
+    if found.spec.replicas != Some(share) {
+        let replicas = json!({
+            "apiVersion": Fleet::api_version(&()), "kind": Fleet::kind(&()),
+            "metadata": { "name": name, "uid": found.uid() }, "spec": { "replicas": share },
+        });
+        let params = PatchParams::apply(REPLICAS_MANAGER).force();
+        drop(api.patch(&name, &params, &Patch::Apply(replicas)).await.map_err(failed)?);
+        tell_change(context, parent, &found, share, &course.basis).await;
+    }
+    Ok(())
+}
+
+/// The share as its parent says, without replicas.
+fn build(parent: &Fleet, name: &str) -> Fleet {
+    let labels =
+        [(labels::PARENT, parent.name_any()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR.to_owned())];
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: parent.namespace(),
+        labels: Some(labels.map(|(label, value)| (label.to_owned(), value)).into()),
+        owner_references: parent.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    };
+    // Named one by one, so that whoever adds a field to a Fleet says whether its shares have it.
+    let FleetSpec { replicas: _, home: _, placement: _, template } = parent.spec.clone();
+    let spec = FleetSpec { replicas: None, home: None, placement: None, template };
+    Fleet { metadata, spec, status: None }
+}
+
+fn is_as_wanted(found: &Fleet, wanted: &Fleet) -> bool {
+    found.spec.template == wanted.spec.template
+        && wanted.labels().iter().all(|(label, value)| found.labels().get(label) == Some(value))
+}
+
+/// Applies a Fleet of ours in the place of the one with this uid; without one nobody may have its name. None if somebody has.
+pub(super) async fn apply(
+    api: &Api<Fleet>,
+    manager: &str,
+    mut fleet: Fleet,
+    uid: Option<String>,
+) -> kube::Result<Option<Fleet>> {
+    // A watch may be behind, and an apply would adopt what it does not know of.
+    if uid.is_none() && api.get_opt(&fleet.name_any()).await?.is_some() {
+        return Ok(None);
+    }
+    fleet.metadata.uid = uid;
+    let params = PatchParams::apply(manager).force();
+    match api.patch(&fleet.name_any(), &params, &Patch::Apply(&fleet)).await {
+        // Another one of the name by now.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+        applied => applied.map(Some),
+    }
+}
+
+async fn tell_change(context: &Context, parent: &Fleet, before: &Fleet, share: i32, basis: &Basis) {
+    let old = before.spec.replicas.unwrap_or_default();
+    let regions: BTreeSet<&str> = basis.view.regions.iter().map(|region| region.as_str()).collect();
+    let note = format!(
+        "{} from {old} to {share} game servers: view {} of {}, basis {:016x}",
+        before.name_any(),
+        basis.view.number,
+        regions.into_iter().collect::<Vec<_>>().join(", "),
+        basis.facts
+    );
+    info!(note, "moved a share");
+    let reason = if share > old { "ShareRaised" } else { "ShareLowered" };
+    // No two changes are of one version of the share.
+    let changed = ObjectReference { resource_version: before.resource_version(), ..before.object_ref(&()) };
+    context.event_of_change(&parent.object_ref(&()), changed, (EventType::Normal, reason, note)).await;
+}

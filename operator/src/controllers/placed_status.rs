@@ -1,0 +1,173 @@
+//! What a placed Fleet says of itself, as it is known in this region.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use operator_api::conditions::{Decided, merge_conditions, reasons, types};
+use operator_api::{Fleet, FleetStatus, RegionShare};
+use operator_core::regions::RegionId;
+use operator_core::regions::shares::{Basis, BoundsConflict, Held};
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::figures;
+use super::fleet::{decide_failed, news};
+use super::pace::Turn;
+use super::placed_fleets::{Course, Error};
+use crate::links::Look;
+use crate::links::facts::{fits, key_of};
+use crate::links::home::{Home, of_fleet};
+use crate::runtime::telemetry::chain;
+
+/// Writes the status if it is another one, at its pace.
+pub(super) async fn publish(
+    context: &Context,
+    fleet: &Fleet,
+    look: &Look,
+    course: &Course,
+    outcome: Result<(), Error>,
+) -> kube::Result<()> {
+    let (old, now) = (fleet.status.clone().unwrap_or_default(), context.clock.wall());
+    let new = if of_fleet(fleet, context.links.me) == Some(Home::Elsewhere) {
+        with_conditions(&now, fleet, &old, FleetStatus::default(), vec![decide_not_home(fleet)])
+    } else {
+        let held = held_everywhere(context, fleet, look);
+        let decided = decide_conditions(fleet, &held, course, outcome);
+        with_conditions(&now, fleet, &old, figures_of(fleet, &held, &old), decided)
+    };
+    let uid = fleet.uid().unwrap_or_default();
+    if new == old || context.pace.ask(context.clock.elapsed(), &uid, news(&old, &new)) != Turn::Now {
+        return Ok(());
+    }
+    match context.apply_status(fleet, &new).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        written => written,
+    }
+}
+
+fn with_conditions(
+    now: &Time,
+    fleet: &Fleet,
+    old: &FleetStatus,
+    new: FleetStatus,
+    decided: Vec<Decided>,
+) -> FleetStatus {
+    let generation = fleet.metadata.generation;
+    let conditions = merge_conditions(now, generation, &old.conditions, decided);
+    FleetStatus { observed_generation: generation, conditions, ..new }
+}
+
+/// What each region has of the Fleet, of the others as they last said.
+fn held_everywhere(context: &Context, fleet: &Fleet, look: &Look) -> BTreeMap<RegionId, Held> {
+    let key = key_of(fleet);
+    let told = look.known.iter().filter_map(|(&region, known)| {
+        let (digest, _) = known.last.as_ref()?;
+        Some((region, digest.holdings.fleets.get(&key).copied().unwrap_or_default()))
+    });
+    let own = context.links.holdings(Basis::default()).fleets.get(&key).copied().unwrap_or_default();
+    told.chain([(context.links.me, own)]).collect()
+}
+
+fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus) -> FleetStatus {
+    let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    let region = |(region, held): (&RegionId, &Held)| {
+        let told = old.regions.iter().find(|told| told.region_id == region.as_str());
+        RegionShare {
+            region_id: region.to_string(),
+            share: number(held.share),
+            ready: number(held.ready),
+            players: figures::number(told.map(|told| told.players), held.players.into(), figures::MEAN),
+        }
+    };
+    let regions: Vec<RegionShare> = held.iter().map(region).collect();
+    let ready: i32 = regions.iter().map(|region| region.ready).sum();
+    FleetStatus {
+        replicas: regions.iter().map(|region| region.share).sum(),
+        ready_replicas: ready,
+        players: regions.iter().map(|region| region.players).sum(),
+        capacity: i64::from(ready) * i64::from(fleet.spec.template.spec.capacity),
+        regions,
+        ..FleetStatus::default()
+    }
+}
+
+fn decide_not_home(fleet: &Fleet) -> Decided {
+    let message = format!(
+        "its home is region {}, and nothing follows from it here; delete it, and a copy of that region's own takes its place once \
+         the regions have joined",
+        fleet.spec.home.as_deref().unwrap_or_default()
+    );
+    Decided::new(types::NOT_HOME, true, reasons::OTHER_REGION, message)
+}
+
+fn decide_conditions(
+    fleet: &Fleet,
+    held: &BTreeMap<RegionId, Held>,
+    course: &Course,
+    outcome: Result<(), Error>,
+) -> Vec<Decided> {
+    if let Err(error) = outcome {
+        let words = chain(&error);
+        return match error {
+            Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
+            Error::NameTaken(_) => {
+                let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
+                [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()
+            }
+        };
+    }
+    if fleet.spec.replicas.is_none() {
+        let words = "what is there stays: it does not say how many game servers it wants; set replicas";
+        return decide_failed(reasons::REPLICAS_MISSING, words.to_owned());
+    }
+    if !fits(fleet) {
+        let words = "its spec is too long for other regions to be told of it; make its template shorter";
+        return decide_failed(reasons::CREATE_FAILED, words.to_owned());
+    }
+    let key = key_of(fleet);
+    let reconciling = |reason, words: String| {
+        vec![
+            Decided::new(types::READY, false, reason, words.clone()),
+            Decided::new(types::RECONCILING, true, reason, words),
+        ]
+    };
+    let Some(targets) = &course.targets else {
+        let words = "its share stays as it is: this region does not take part, or has not heard all that shares follow from";
+        return reconciling(reasons::HOLDING, words.to_owned());
+    };
+    let Some(shares) = targets.shares.get(&key) else {
+        return reconciling(reasons::SHARING_OUT, "it is being made known to the regions".to_owned());
+    };
+    let is_there = |(region, target): (&RegionId, &u32)| {
+        held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)
+    };
+    let part = |(region, target): (&RegionId, &u32)| {
+        let ready = held.get(region).map_or(0, |held| held.ready);
+        if ready == *target { format!("{region} {ready}") } else { format!("{region} {ready} of {target}") }
+    };
+    let words = format!("ready game servers: {}", shares.iter().map(part).collect::<Vec<_>>().join(", "));
+    let mut decided = if shares.iter().all(is_there) {
+        vec![Decided::new(types::READY, true, reasons::AS_SPECIFIED, words)]
+    } else {
+        reconciling(reasons::SHARING_OUT, words)
+    };
+    let conflicts: Vec<String> =
+        targets.conflicts.iter().filter_map(|conflict| describe(conflict, &key)).collect();
+    if !conflicts.is_empty() {
+        let words = conflicts.join("; ");
+        decided.push(Decided::new(types::BOUNDS_CONFLICT, true, reasons::BOUNDS_CONFLICT, words));
+    }
+    decided
+}
+
+/// The figures of a conflict, if it is this Fleet's.
+fn describe(conflict: &BoundsConflict, key: &str) -> Option<String> {
+    match conflict {
+        BoundsConflict::FleetMin { fleet, region, min, share } if fleet == key => {
+            Some(format!("{region} has room for {share} of the {min} that are asked for at least"))
+        }
+        BoundsConflict::Replicas { fleet, replicas, total } if fleet == key => {
+            Some(format!("{replicas} game servers are asked for, and the bounds make it {total}"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,255 @@
+//! Placed Fleets as every replica knows them: what this region publishes and holds of them, and what targets follow from.
+//!
+//! Invariants:
+//! - A Fleet is published only while its finalizer is on it, so that its end cannot go unheard (rule 2).
+//! - A Fleet of another region that is no longer heard of is the one that its copy here says: absence is never deletion.
+
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use operator_api::{Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
+use operator_core::regions::RegionId;
+use operator_core::regions::shares::{Basis, Held, Holdings, Mode, PlacedFleet, Term, Version};
+use operator_core::regions::view::View;
+use operator_core::scale::Bounds;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::home::{Home, of_fleet};
+use super::message::{self, PublishedFleet};
+use super::{Links, Look, digest};
+
+/// Placed Fleets of all regions that are shared out; the rest keeps what it has.
+const FLEETS_MAX: usize = 256;
+/// Bytes of a Fleet that is published: with others of its page it must fit into a frame.
+const FLEET_BYTES_MAX: usize = 40 * 1024;
+
+/// What targets follow from. Equal facts have equal hashes.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// By [`key`].
+    pub(crate) fleets: BTreeMap<String, PublishedFleet>,
+    pub(crate) bounds: BTreeMap<RegionId, Bounds>,
+    versions: BTreeMap<RegionId, message::Version>,
+}
+
+/// Name of a placed Fleet among those of all regions.
+pub(crate) fn key(fleet: &PublishedFleet) -> String {
+    let home = fleet.spec.home.as_deref().unwrap_or_default();
+    format!("{home}/{}/{}", fleet.namespace, fleet.name)
+}
+
+/// The same of the Fleet or its copy.
+pub(crate) fn key_of(fleet: &Fleet) -> String {
+    let home = fleet.spec.home.as_deref().unwrap_or_default();
+    format!("{home}/{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any())
+}
+
+/// Whether its spec is short enough to be published.
+pub(crate) fn fits(fleet: &Fleet) -> bool {
+    rmp_serde::to_vec_named(&fleet.spec).is_ok_and(|bytes| bytes.len() <= FLEET_BYTES_MAX)
+}
+
+fn published(fleet: &Fleet, uid: String, version: Version) -> PublishedFleet {
+    PublishedFleet {
+        namespace: fleet.namespace().unwrap_or_default(),
+        name: fleet.name_any(),
+        uid,
+        version,
+        weights: fleet.annotations().get(labels::WEIGHTS).cloned(),
+        deleted: false,
+        spec: fleet.spec.clone(),
+    }
+}
+
+/// What this region publishes of a Fleet of its own.
+fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
+    let is_bound = fleet.finalizers().iter().any(|finalizer| finalizer == labels::PLACED_FINALIZER);
+    let lives = fleet.metadata.deletion_timestamp.is_none();
+    let is_published = is_bound && lives && of_fleet(fleet, me) == Some(Home::Here) && fits(fleet);
+    let generation = fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok());
+    let version = Version { home_epoch: 0, generation: generation.unwrap_or_default() };
+    is_published.then(|| published(fleet, fleet.uid().unwrap_or_default(), version))
+}
+
+/// The Fleet of which this is a copy.
+pub(crate) fn of_copy(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
+    let Some(Home::CopiedFrom(_)) = of_fleet(fleet, me) else { return None };
+    let mut words = fleet.annotations().get(labels::VERSION)?.split(' ');
+    let (uid, epoch, generation) = (words.next()?, words.next()?, words.next()?);
+    let version = Version { home_epoch: epoch.parse().ok()?, generation: generation.parse().ok()? };
+    Some(published(fleet, uid.to_owned(), version))
+}
+
+/// Number of a record of weights, 0 for none, and the weights.
+pub(crate) fn read_weights(record: Option<&str>) -> (u64, BTreeMap<RegionId, u32>) {
+    let (number, weights) = record.and_then(|record| record.split_once(' ')).unwrap_or_default();
+    let weight = |part: &str| {
+        let (region, weight) = part.split_once('=')?;
+        Some((region.parse().ok()?, weight.parse().ok()?))
+    };
+    (number.parse().unwrap_or_default(), weights.split(',').filter_map(weight).collect())
+}
+
+/// Whether what came says more than what is known: another Fleet of the name, or a later version. A replica that is behind
+/// may still say what was.
+pub(crate) fn is_newer(came: &PublishedFleet, known: &PublishedFleet) -> bool {
+    let order = |fleet: &PublishedFleet| (fleet.version, read_weights(fleet.weights.as_deref()).0);
+    came.uid != known.uid || order(came) > order(known)
+}
+
+/// This region's share of a placed Fleet, if it is there and belongs to it.
+pub(crate) fn share_of(fleets: &Store<Fleet>, parent: &Fleet, me: RegionId) -> Option<Arc<Fleet>> {
+    let name = labels::share_name(&parent.name_any(), me.as_str());
+    let found = fleets.get(&ObjectRef::new(&name).within(&parent.namespace().unwrap_or_default()))?;
+    let uid = parent.uid().unwrap_or_default();
+    found.owner_references().iter().any(|owner| owner.uid == uid).then_some(found)
+}
+
+fn held(share: &Fleet) -> Held {
+    let status = share.status.clone().unwrap_or_default();
+    Held {
+        share: count(share.spec.replicas.unwrap_or_default()),
+        ready: count(status.ready_replicas),
+        players: u32::try_from(status.players).unwrap_or_default(),
+    }
+}
+
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+pub(super) fn hash(of: &impl Serialize) -> u64 {
+    let bytes = serde_json::to_vec(of).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+impl Links {
+    /// Every placed Fleet of this region, then the tombstones, in an order that stays.
+    pub(super) fn own_fleets(&self) -> Vec<PublishedFleet> {
+        let fleets = self.stores.fleets.state();
+        let mut own: Vec<_> = fleets.iter().filter_map(|fleet| of_own(fleet, self.me)).collect();
+        own.sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        let kept = self.kept().unwrap_or_default().0;
+        let tombstones = kept.tombstones.into_iter().map(|(uid, stone)| PublishedFleet {
+            namespace: stone.namespace,
+            name: stone.name,
+            uid,
+            version: stone.version,
+            deleted: true,
+            ..PublishedFleet::default()
+        });
+        own.into_iter().chain(tombstones).collect()
+    }
+
+    /// What this region has of every placed Fleet that it knows of, with what its shares go by.
+    pub(crate) fn holdings(&self, basis: Basis) -> Holdings {
+        let parents = self.stores.fleets.state();
+        let is_parent =
+            |fleet: &&Arc<Fleet>| matches!(of_fleet(fleet, self.me), Some(Home::Here | Home::CopiedFrom(_)));
+        let of = |parent: &Arc<Fleet>| {
+            let share = share_of(&self.stores.fleets, parent, self.me);
+            (key_of(parent), share.map_or_else(Held::default, |share| held(&share)))
+        };
+        let mut fleets: BTreeMap<String, Held> = parents.iter().filter(is_parent).map(of).collect();
+        while fleets.len() > FLEETS_MAX {
+            fleets.pop_last();
+        }
+        Holdings { basis, fleets }
+    }
+
+    /// What targets follow from in this view; none while something of that has not come yet.
+    pub(crate) fn facts(&self, look: &Look, view: &View) -> Option<Facts> {
+        let mut facts = Facts::default();
+        for &region in &view.regions {
+            let (version, cluster) = if region == self.me {
+                let own = digest::own(self.me, &self.stores.region_clusters);
+                own.map(|own| (digest::version(&own), Some(own.spec.clone()))).unwrap_or_default()
+            } else {
+                let known = look.known.get(&region)?;
+                let (said, _) = known.last.as_ref()?;
+                match &known.objects {
+                    Some(objects) => (objects.version.clone(), objects.region_cluster.clone()),
+                    None if said.objects.is_none() => Default::default(),
+                    None => return None,
+                }
+            };
+            facts.bounds.insert(region, bounds(cluster.as_ref()));
+            facts.versions.insert(region, message::Version { contents: 0, ..version });
+        }
+        facts.fleets = self.placed(look);
+        Some(facts)
+    }
+
+    /// The placed Fleets of all regions: this one's own; of the others what they publish, or what their copies here say.
+    fn placed(&self, look: &Look) -> BTreeMap<String, PublishedFleet> {
+        let told =
+            || look.known.iter().flat_map(|(home, known)| known.fleets(*home).map(|fleet| (*home, fleet)));
+        // Nobody buries what is another's.
+        let stones = told().filter(|(_, fleet)| fleet.deleted);
+        let dead: BTreeSet<(RegionId, &str)> = stones.map(|(home, fleet)| (home, &*fleet.uid)).collect();
+        let is_alive = |fleet: &PublishedFleet| {
+            let home = fleet.spec.home.as_deref().and_then(|home| home.parse().ok());
+            !fleet.deleted && home.is_some_and(|home| !dead.contains(&(home, &*fleet.uid)))
+        };
+        let stored = self.stores.fleets.state();
+        let own = stored.iter().filter_map(|fleet| of_own(fleet, self.me));
+        let copies = stored.iter().filter_map(|fleet| of_copy(fleet, self.me));
+        let known = own.chain(copies).filter(is_alive);
+        let mut placed: BTreeMap<String, PublishedFleet> = known.map(|fleet| (key(&fleet), fleet)).collect();
+        for (_, fleet) in told().filter(|(_, fleet)| is_alive(fleet)) {
+            if placed.get(&key(fleet)).is_none_or(|known| is_newer(fleet, known)) {
+                placed.insert(key(fleet), fleet.clone());
+            }
+        }
+        while placed.len() > FLEETS_MAX {
+            placed.pop_last();
+        }
+        placed
+    }
+}
+
+impl Facts {
+    /// The Fleets as they are shared out in this view; one that does not say how many it wants is not.
+    pub(crate) fn to_core(&self, view: &View) -> BTreeMap<String, PlacedFleet> {
+        let fleets = self.fleets.iter();
+        fleets.filter_map(|(key, fleet)| Some((key.clone(), to_core(fleet, view)?))).collect()
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        let version = |fleet: &PublishedFleet| {
+            (fleet.uid.clone(), fleet.version, read_weights(fleet.weights.as_deref()).0)
+        };
+        let fleets: BTreeMap<_, _> = self.fleets.iter().map(|(key, fleet)| (key, version(fleet))).collect();
+        hash(&(fleets, &self.versions))
+    }
+}
+
+fn bounds(cluster: Option<&RegionClusterSpec>) -> Bounds {
+    cluster.map_or(Bounds { min: 0, max: u32::MAX }, |spec| Bounds {
+        min: count(spec.min_game_servers),
+        max: count(spec.max_game_servers),
+    })
+}
+
+/// What the regions of a Fleet weigh by its spec.
+pub(crate) fn terms(spec: &FleetSpec, view: &View) -> BTreeMap<RegionId, Term> {
+    let listed = spec.placement.as_ref().map_or(&[][..], |placement| &placement.regions);
+    let term = |region: &RegionId| {
+        let found = listed.iter().find(|found| found.region_id == region.as_str());
+        let unlisted = if listed.is_empty() { Term::default() } else { Term { weight: 0, min: 0 } };
+        found.map_or(unlisted, |found| Term { weight: count(found.weight), min: count(found.min) })
+    };
+    view.regions.iter().map(|region| (*region, term(region))).collect()
+}
+
+fn to_core(fleet: &PublishedFleet, view: &View) -> Option<PlacedFleet> {
+    let follows = fleet.spec.placement.as_ref()?.mode == PlacementMode::FollowPlayers;
+    let (number, weights) = read_weights(fleet.weights.as_deref());
+    Some(PlacedFleet {
+        replicas: count(fleet.spec.replicas?),
+        mode: if follows && number > 0 { Mode::FollowPlayers(weights) } else { Mode::ByWeight },
+        terms: terms(&fleet.spec, view),
+    })
+}
