@@ -173,6 +173,14 @@ async fn refuses_bad_fleets(scratch: &Scratch) {
         ),
         ("f", "{template: {metadata: {labels: {cranewing.dev/x: y}}}}", "cranewing.dev/"),
         (&long, "{}", "at most 40 characters"),
+        ("f", "{placement: {}}", "one that has placement needs a home"),
+        ("f", "{home: jp}", "one that has placement needs a home"),
+        (&long[..32], "{home: jp, placement: {}}", "at most 31 characters"),
+        (
+            "f",
+            "{home: jp, placement: {regions: [{regionId: jp, weight: 1001}]}}",
+            "spec.placement.regions[0].weight",
+        ),
     ] {
         let yaml = format!(
             "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: {name}}}, spec: {spec}}}"

@@ -117,7 +117,7 @@ pub(super) async fn turn(context: &Context, look: &Look, kept: &Kept, memory: &m
             let is_told = |(of, fault): &(RegionId, Fault)| {
                 *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
             };
-            let waits = memory.told.iter().any(is_told) && now.as_secs() % RETRY_SECONDS != 0;
+            let waits = memory.told.iter().any(is_told) && !now.as_secs().is_multiple_of(RETRY_SECONDS);
             match keep_copy(context, home, fleet, waits).await {
                 Ok(None) => {}
                 Ok(Some(fault)) => drop(told.insert((home, fault))),

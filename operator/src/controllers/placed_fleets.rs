@@ -19,7 +19,7 @@ use operator_core::regions::shares::{
 };
 use operator_core::regions::view::{Ballot, View};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -274,12 +274,12 @@ pub(super) async fn apply(
 
 async fn tell_change(context: &Context, parent: &Fleet, before: &Fleet, share: i32, basis: &Basis) {
     let old = before.spec.replicas.unwrap_or_default();
-    let regions: BTreeSet<&str> = basis.view.regions.iter().map(|region| region.as_str()).collect();
+    let regions: Vec<_> = basis.view.regions.iter().map(ToString::to_string).collect();
     let note = format!(
         "{} from {old} to {share} game servers: view {} of {}, basis {:016x}",
         before.name_any(),
         basis.view.number,
-        regions.into_iter().collect::<Vec<_>>().join(", "),
+        regions.join(", "),
         basis.facts
     );
     info!(note, "moved a share");

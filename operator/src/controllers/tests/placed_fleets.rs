@@ -6,7 +6,7 @@ use crate::links::message::{self, Digest, Objects, OwnStanding, PublishedFleet, 
 use crate::links::peer::tests::peer;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use operator_api::{Fleet, labels};
+use operator_api::{Fleet, FleetSpec, labels};
 use operator_core::regions::shares::{Held, Holdings};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -326,7 +326,7 @@ async fn a_fleet_of_another_home_has_a_copy_and_a_share_here_until_its_tombstone
     regions.peers.get_mut("jp").unwrap().fleets = Vec::new();
     regions.pass(90).await;
     assert_eq!(regions.share(), Some(3), "absence is never deletion");
-    let stone = PublishedFleet { deleted: true, spec: Default::default(), ..published("jp", 9, 2) };
+    let stone = PublishedFleet { deleted: true, spec: FleetSpec::default(), ..published("jp", 9, 2) };
     let other = PublishedFleet { uid: "another".to_owned(), ..stone.clone() };
     regions.peers.get_mut("jp").unwrap().fleets = vec![other];
     regions.pass(3).await;
