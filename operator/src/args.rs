@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use operator_core::authority::{Terms, TermsError};
 use operator_core::host_ports::PortRange;
 use operator_core::regions::{InvalidRegionId, RegionId};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Runs fleets of dedicated game servers in one region's cluster.
@@ -32,6 +34,10 @@ pub enum Command {
     Responder(ResponderArgs),
     /// Make regions known to each other, so that they act as one; or take one out.
     Region(RegionArgs),
+    /// Ask in which region players who play together get their server.
+    ///
+    /// A region's operator is asked through its API server, with your rights there. Exit code 1: no region fits, or nobody said.
+    Place(PlaceArgs),
 }
 
 /// Settings of `operator seccomp`.
@@ -77,7 +83,7 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
         /// Address by which others reach a region's links, instead of its Service's: `kr=link.kr.example:8444`. Repeatable.
-        #[arg(long = "address", value_name = "REGION=HOST:PORT", value_parser = parse_pair)]
+        #[arg(long = "address", value_name = "REGION=HOST:PORT", value_parser = parse_pair::<String>)]
         addresses: Vec<(RegionId, String)>,
     },
     /// Take a region out: the others forget it, and it forgets them.
@@ -116,12 +122,62 @@ pub struct Clusters {
     #[arg(long = "context", value_name = "CONTEXT", required_unless_present = "kubeconfigs")]
     pub contexts: Vec<String>,
     /// File whose current context is the cluster of that region. Repeatable.
-    #[arg(long = "kubeconfig", value_name = "REGION=PATH", value_parser = parse_pair)]
+    #[arg(long = "kubeconfig", value_name = "REGION=PATH", value_parser = parse_pair::<String>)]
     pub kubeconfigs: Vec<(RegionId, String)>,
     /// Namespace of the operator in each of them.
     #[arg(long, default_value = "cranewing-system")]
     pub namespace: String,
 }
+
+/// Settings of `operator place`.
+#[derive(Clone, Debug, Parser)]
+#[command(after_help = PLACE_EXAMPLES)]
+pub struct PlaceArgs {
+    /// Context of any region's cluster in the kubeconfig that `KUBECONFIG` names, instead of its current one.
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Namespace of the operator there.
+    #[arg(long, default_value = "cranewing-system")]
+    pub namespace: String,
+    /// Latency of one player to a region, in milliseconds. Repeatable.
+    #[arg(
+        long = "latency",
+        value_name = "REGION=MS",
+        value_parser = parse_pair::<u32>,
+        required_unless_present = "players",
+        conflicts_with = "players"
+    )]
+    pub latencies: Vec<(RegionId, u32)>,
+    /// JSON file with the players instead: `[{"id": "ann", "latenciesMs": {"kr": 5, "jp": 30}}]`.
+    #[arg(long, value_name = "FILE")]
+    pub players: Option<PathBuf>,
+    /// Milliseconds that each player accepts at most; 100 by default.
+    #[arg(long, value_name = "MS")]
+    pub max_latency: Option<u32>,
+    /// Region that the players belong to, which takes them even while it sees no majority of the others.
+    #[arg(long, value_name = "REGION")]
+    pub own_region: Option<RegionId>,
+    /// Show every region and what speaks against it, instead of the chosen one alone.
+    #[arg(long)]
+    pub explain: bool,
+    /// Form of the output; json is the operator's whole answer.
+    #[arg(long, default_value = "text")]
+    pub output: OutputFormat,
+}
+
+/// Form of what a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people and shells.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+const PLACE_EXAMPLES: &str = "Examples:
+  operator place --latency kr=5 --latency jp=30                  # prints kr
+  operator place --context jp --players party.json --max-latency 80 --explain
+  region=$(operator place --players party.json) || echo nowhere";
 
 /// Settings of `operator run`.
 #[derive(Clone, Debug, Parser)]
@@ -179,6 +235,14 @@ pub struct RunArgs {
     /// UDP port of the responders on the nodes of this region, which other regions are told; without it there are none.
     #[arg(long, env = "CRANEWING_RESPONDER_PORT", help_heading = "Regions")]
     pub responder_port: Option<u16>,
+    /// Address at which matchmakers ask where players go, by HTTP and gRPC.
+    #[arg(
+        long,
+        env = "CRANEWING_PLACEMENT_LISTEN",
+        default_value = "0.0.0.0:8445",
+        help_heading = "Regions"
+    )]
+    pub placement_listen: SocketAddr,
 
     /// Address of `/metrics`, `/livez` and `/readyz`.
     #[arg(long, env = "CRANEWING_ADMIN_LISTEN", default_value = "0.0.0.0:8080", help_heading = "Telemetry")]
@@ -224,10 +288,11 @@ pub enum LogFormat {
 }
 
 /// Reads `kr=something`.
-fn parse_pair(text: &str) -> Result<(RegionId, String), String> {
+fn parse_pair<T: FromStr<Err: Display>>(text: &str) -> Result<(RegionId, T), String> {
     let (region, value) =
         text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or("REGION=VALUE")?;
-    Ok((region.parse().map_err(|error: InvalidRegionId| error.to_string())?, value.to_owned()))
+    let region = region.parse().map_err(|error: InvalidRegionId| error.to_string())?;
+    Ok((region, value.parse().map_err(|error: T::Err| error.to_string())?))
 }
 
 /// Reads `365d`, `24h`, `90m`, `300s`.
@@ -310,9 +375,11 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_region_names_it_first() {
-        assert_eq!(parse_pair("kr=a=b:1"), Ok(("kr".parse().unwrap(), "a=b:1".to_owned())));
-        for bad in ["", "kr", "kr=", "=a", "KR=a"] {
-            assert!(parse_pair(bad).is_err(), "{bad}");
+        let kr = "kr".parse().unwrap();
+        assert_eq!(parse_pair("kr=a=b:1"), Ok((kr, "a=b:1".to_owned())));
+        assert_eq!(parse_pair("kr=5"), Ok((kr, 5)));
+        for bad in ["", "kr", "kr=", "=5", "KR=5", "kr=5.5", "kr=-5"] {
+            assert!(parse_pair::<u32>(bad).is_err(), "{bad}");
         }
     }
 }

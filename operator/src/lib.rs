@@ -5,6 +5,7 @@
 //! - `runtime`: tasks, watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
 //! - `links`: what the operators of several regions say to each other, on every replica.
+//! - `placement`: where players who play together get their server, on every replica; and how to ask.
 //! - `controllers`: one room a kind; they run on the leader only.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.
 //! - `responder`: answers the probes of other regions; `region`: makes regions known to each other.
@@ -15,6 +16,7 @@ mod controllers;
 mod links;
 #[cfg(test)]
 mod mock_api;
+pub mod placement;
 pub mod region;
 mod reports;
 pub mod responder;

@@ -9,6 +9,7 @@ fn main() -> anyhow::Result<()> {
         Command::Seccomp(args) => operator::seccomp::run(&args, &mut std::io::stdout().lock()),
         Command::Run(args) => operator::run(*args),
         Command::Responder(args) => operator::responder::run(&args),
+        Command::Place(args) => operator::placement::run(&args, &mut std::io::stdout().lock()),
         Command::Region(args) => operator::region::run(args.command, &mut std::io::stdout().lock()),
     }
 }

@@ -24,6 +24,7 @@ use tracing::info;
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
 use crate::links::{Links, Setup};
+use crate::placement::Placement;
 use crate::reports::endpoint::{self, Endpoint};
 use crate::reports::identity::Verifier;
 use crate::reports::keys::FleetKeys;
@@ -64,6 +65,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let admin_listener = bind(args.admin_listen, "admin").await?;
     let report_listener = bind(args.report_listen, "report").await?;
     let link_listener = bind(args.link_listen, "link").await?;
+    let placement_listener = bind(args.placement_listen, "placement").await?;
     let when = (args.report_terms()?, clock.unix());
     let trust = Arc::new(Trust::open(client.clone(), &args.namespace, when, metrics.clone()).await?);
     let acceptor = TlsAcceptor::from(trust.server_config()?);
@@ -100,6 +102,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
     let links = Arc::new(Links::new(args.region_id, stores.of_links(), metrics.clone(), clock));
     let registered = links.start(setup_of_links(&client, &args, link_listener), serving).await?;
+    let placement = Placement::new(Arc::<Links>::clone(&links), metrics.clone(), clock);
+    serving.spawn("the placement endpoint", |stop| placement.serve(placement_listener, stop).map(Ok));
     serving.spawn("the look for silent servers", |stop| {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
     });

@@ -19,6 +19,8 @@ pub const MANAGED_BY_OPERATOR: &str = "cranewing-operator";
 pub const LINK_SECRET: &str = "cranewing-link";
 /// Service in the operator's namespace by which other regions reach this one's operators.
 pub const LINK_SERVICE: &str = "cranewing-link";
+/// Service in the operator's namespace at which matchmakers ask where players go.
+pub const PLACEMENT_SERVICE: &str = "cranewing-placement";
 /// Label on Secrets in the operator's namespace: regionId of the region whose addresses and keys they hold.
 pub const PEER: &str = "cranewing.dev/peer";
 /// Label on the copy of another region's object: regionId of its home.

@@ -289,6 +289,8 @@ proptest! {
                 prop_assert!(!far && candidate.headroom as usize >= players.len());
                 prop_assert!(candidate.standing == Standing::Connected || choice.region == region(0));
                 prop_assert!(choice.latency_ms_mean <= choice.latency_ms_worst);
+                let others = candidates.keys().filter(|&&other| other != choice.region);
+                prop_assert!(choice.refused.keys().eq(others), "{:?}", choice.refused);
             }
             Err(NoChoice::Refused(reasons)) => prop_assert!(!reasons.is_empty() && reasons.keys().eq(candidates.keys())),
             Err(NoChoice::NoPlayers) => prop_assert!(players.is_empty()),

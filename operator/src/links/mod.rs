@@ -36,8 +36,9 @@ use kube::{Api, Client, ResourceExt};
 use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{
-    DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Standing, Word, judge,
+    DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Source, Standing, Word, judge,
 };
+use operator_core::regions::placement::Candidate;
 use operator_core::regions::shares::SHARES_VERSION;
 use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use crate::placement::Candidates;
 use crate::runtime::chance::{random, random_key};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
@@ -267,6 +269,31 @@ impl Look {
     pub(crate) fn views(&self) -> BTreeMap<RegionId, View> {
         let known = self.known.iter();
         known.filter_map(|(&region, known)| Some((region, view(known.digest()?)))).collect()
+    }
+}
+
+impl Candidates for Links {
+    /// What peers take this region for, it takes itself for too: without its API server it gets nobody new.
+    fn now(&self) -> BTreeMap<RegionId, Candidate> {
+        let now = self.clock.elapsed();
+        let Look { known, judgements, .. } = self.look(now);
+        let is_away = self.api_is_away(now);
+        let candidate = |(region, judgement): (RegionId, Judgement)| {
+            let headroom = match known.get(&region) {
+                Some(known) => {
+                    known.last.as_ref().and_then(|(digest, _)| Some(digest.figures.as_ref()?.headroom))
+                }
+                None => own(self.me, &self.stores.region_clusters)
+                    .and_then(|own| Some(own.status.as_ref()?.headroom)),
+            };
+            let headroom = u32::try_from(headroom.unwrap_or_default().max(0)).unwrap_or(u32::MAX);
+            let standing = match judgement.standing {
+                Standing::Connected if is_away && region == self.me => Standing::Degraded(Source::OwnWord),
+                standing => standing,
+            };
+            (region, Candidate { standing, headroom })
+        };
+        judgements.into_iter().map(candidate).collect()
     }
 }
 

@@ -48,7 +48,7 @@ impl Region {
         let object = json!({
             "metadata": { "name": name, "uid": format!("u-{name}"), "generation": 3 },
             "spec": { "regionId": name, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
-            "status": { "health": "Healthy", "players": 7 },
+            "status": { "health": "Healthy", "players": 7, "headroom": 40 },
         });
         writer.apply_watcher_event(&Event::Apply(serde_json::from_value(object).unwrap()));
         let (clock, metrics) = (Clock::start(), Metrics::new().unwrap());
@@ -240,13 +240,19 @@ async fn a_region_that_goes_is_gone_by_the_votes_of_the_others() {
 }
 
 #[tokio::test]
-async fn a_region_says_itself_that_its_api_server_is_away() {
+async fn a_region_says_itself_that_its_api_server_is_away_and_all_place_by_that() {
     let [jp, kr, sg] = three().await;
     sg.api_answers.store(false, Ordering::Relaxed);
     until("the others know", || jp.standings() == "CCD" && kr.standings() == "CCD").await;
     let look = jp.links.look(jp.links.clock.elapsed());
     assert_eq!(look.judgements[&sg.links.me].standing, Standing::Degraded(Source::OwnWord));
     assert_eq!(sg.standings(), "CCC", "it sees the others all the same");
+    let candidate = |standing| Candidate { standing, headroom: 40 };
+    let [others, away] = [Standing::Connected, Standing::Degraded(Source::OwnWord)].map(candidate);
+    let candidates =
+        ["jp", "kr", "sg"].map(|region| region.parse().unwrap()).into_iter().zip([others, others, away]);
+    let candidates: BTreeMap<RegionId, Candidate> = candidates.collect();
+    assert_eq!((jp.links.now(), sg.links.now()), (candidates.clone(), candidates), "all place by the same");
 }
 
 #[tokio::test]

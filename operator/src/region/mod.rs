@@ -10,15 +10,14 @@ mod tests;
 use crate::args::{Clusters, RegionCommand};
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Secret;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::config::Kubeconfig;
+use kube::{Api, Client};
 use operator_api::labels;
 use operator_core::regions::RegionId;
 use std::io::Write;
 
 use crate::links::identity::{Identity, PublicKey};
-use crate::runtime::patience::answer_in_time;
+use crate::runtime::kubeconfig::connect;
 
 /// Carries the command out, and says what it did.
 pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -78,11 +77,7 @@ impl Named {
             Self::File(_, path) => (Kubeconfig::read_from(path), None),
         };
         let kubeconfig = kubeconfig.with_context(|| format!("failed to read the kubeconfig of {what}"))?;
-        let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let config = config.with_context(|| format!("failed to use the kubeconfig of {what}"))?;
-        let builder = ClientBuilder::try_from(config).context("failed to make a client")?;
-        let client = builder.with_layer(&answer_in_time()).build();
+        let client = connect(kubeconfig, context).await.with_context(|| what.clone())?;
         let cluster = Cluster::read(client, namespace).await.with_context(|| what.clone())?;
         match self {
             Self::File(region, _) if *region != cluster.region => {

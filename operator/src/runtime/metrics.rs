@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     pub(crate) reports: IntCounterVec,
     /// Of the links to other regions.
     pub(crate) links: LinkMetrics,
+    /// Of the questions where players go.
+    pub(crate) placements: PlacementMetrics,
     /// When the authority that issues report certificates ends.
     pub(crate) authority_expiry: Gauge,
     /// When this replica's report certificate ends.
@@ -56,6 +58,17 @@ pub(crate) struct LinkMetrics {
     pub(crate) probe_loss: GaugeVec,
 }
 
+/// Metrics of placements.
+#[derive(Clone)]
+pub(crate) struct PlacementMetrics {
+    /// Answers by the chosen region.
+    pub(crate) outcomes: IntCounterVec,
+    /// Time of requests that got an answer.
+    pub(crate) seconds: Histogram,
+    /// Requests without an answer by reason.
+    pub(crate) refused: IntCounterVec,
+}
+
 /// Names of all metrics, for dashboards and alerts to be checked against.
 pub(crate) mod names {
     /// Counter by `resource` and `verb`.
@@ -82,6 +95,12 @@ pub(crate) mod names {
     pub(crate) const ROUND_TRIPS: &str = "operator_link_round_trip_seconds";
     /// Gauge by `region`, from 0 to 1.
     pub(crate) const PROBE_LOSS: &str = "operator_link_probe_loss_ratio";
+    /// Counter by `outcome`: a regionId, or `no_region`.
+    pub(crate) const PLACEMENTS: &str = "operator_placements_total";
+    /// Histogram, seconds.
+    pub(crate) const PLACEMENT_SECONDS: &str = "operator_placement_seconds";
+    /// Counter by `reason` (invalid, too_large, too_many, too_slow).
+    pub(crate) const PLACEMENTS_REFUSED: &str = "operator_placements_refused_total";
     /// Gauge, seconds since the Unix epoch.
     pub(crate) const AUTHORITY_EXPIRY: &str = "operator_report_authority_expiry_timestamp_seconds";
     /// Gauge, seconds since the Unix epoch.
@@ -124,7 +143,8 @@ impl Metrics {
             reconcile_seconds: register(
                 &registry,
                 HistogramVec::new(
-                    HistogramOpts::new(names::RECONCILE_SECONDS, "Time of reconciliations.").buckets(fast),
+                    HistogramOpts::new(names::RECONCILE_SECONDS, "Time of reconciliations.")
+                        .buckets(fast.clone()),
                     &["kind"],
                 )?,
             )?,
@@ -133,6 +153,7 @@ impl Metrics {
             streams_refused: counters(names::STREAMS_REFUSED, "Refused report streams.", &["reason"])?,
             reports: counters(names::REPORTS, "Reports received.", &["outcome"])?,
             links: LinkMetrics::new(&registry)?,
+            placements: PlacementMetrics::new(&registry, fast)?,
             authority_expiry: seconds(names::AUTHORITY_EXPIRY, "End of the report endpoint's authority.")?,
             certificate_expiry: seconds(
                 names::CERTIFICATE_EXPIRY,
@@ -195,6 +216,19 @@ impl LinkMetrics {
         for way in ["link", "udp"] {
             drop(self.round_trips.remove_label_values(&[region, way]));
         }
+    }
+}
+
+impl PlacementMetrics {
+    fn new(registry: &Registry, buckets: Vec<f64>) -> prometheus::Result<Self> {
+        let outcomes = Opts::new(names::PLACEMENTS, "Answers where players go.");
+        let seconds = HistogramOpts::new(names::PLACEMENT_SECONDS, "Time of these answers.");
+        let refused = Opts::new(names::PLACEMENTS_REFUSED, "Refused questions where players go.");
+        Ok(Self {
+            outcomes: register(registry, IntCounterVec::new(outcomes, &["outcome"])?)?,
+            seconds: register(registry, Histogram::with_opts(seconds.buckets(buckets))?)?,
+            refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
+        })
     }
 }
 

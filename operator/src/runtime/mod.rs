@@ -5,6 +5,7 @@ pub(crate) mod admin;
 pub(crate) mod chance;
 pub(crate) mod clock;
 pub(crate) mod frame;
+pub(crate) mod kubeconfig;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod patience;

@@ -3,7 +3,7 @@
 //! The one in which the worst-off of them is best, among those that nothing speaks against. A latency that nobody measured
 //! counts as too far: a region is never chosen for what is not known of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::RegionId;
 use super::membership::Standing;
@@ -32,7 +32,7 @@ pub struct Party<'a> {
 }
 
 /// The chosen region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// Which.
     pub region: RegionId,
@@ -40,6 +40,8 @@ pub struct Choice {
     pub latency_ms_worst: u32,
     /// Mean over the players, in milliseconds, rounded down.
     pub latency_ms_mean: u32,
+    /// What speaks against each of the others.
+    pub refused: BTreeMap<RegionId, Refusal>,
 }
 
 /// Why no region was chosen.
@@ -70,6 +72,13 @@ pub enum Refusal {
         /// Players that fit.
         headroom: u32,
     },
+    /// They would fit, and the chosen region is better, or equally good and the first by name.
+    FartherThanChosen {
+        /// Latency of the player who is worst off there, in milliseconds.
+        latency_ms_worst: u32,
+        /// Mean over the players, in milliseconds, rounded down.
+        latency_ms_mean: u32,
+    },
 }
 
 /// Chooses the region whose worst-off player is best; of equal ones that with the lower mean, then the first by name.
@@ -83,23 +92,22 @@ pub fn select_region(
     if party.players.is_empty() {
         return Err(NoChoice::NoPlayers);
     }
-    let mut best: Option<Fit> = None;
-    let mut refused = BTreeMap::new();
+    let (mut fits, mut refused) = (BTreeSet::new(), BTreeMap::new());
     for (&region, &candidate) in candidates {
         match fit(party, region, candidate) {
-            Ok(fit) => best = best.into_iter().chain([fit]).min(),
+            Ok(fit) => drop(fits.insert(fit)),
             Err(refusal) => drop(refused.insert(region, refusal)),
         }
     }
-    match best {
-        Some(Fit { worst, sum, region }) => {
-            let mean = sum / u64::try_from(party.players.len()).unwrap_or(u64::MAX);
-            let latency_ms_mean = u32::try_from(mean).unwrap_or(u32::MAX);
-            Ok(Choice { region, latency_ms_worst: worst, latency_ms_mean })
-        }
-        None if refused.is_empty() => Err(NoChoice::NoRegions),
-        None => Err(NoChoice::Refused(refused)),
-    }
+    let Some(best) = fits.pop_first() else {
+        return Err(if refused.is_empty() { NoChoice::NoRegions } else { NoChoice::Refused(refused) });
+    };
+    refused.extend(fits.into_iter().map(|fit| {
+        let (latency_ms_worst, latency_ms_mean) = (fit.worst, fit.mean(party));
+        (fit.region, Refusal::FartherThanChosen { latency_ms_worst, latency_ms_mean })
+    }));
+    let (latency_ms_worst, latency_ms_mean) = (best.worst, best.mean(party));
+    Ok(Choice { region: best.region, latency_ms_worst, latency_ms_mean, refused })
 }
 
 /// Latencies of the players in a region; ordered by how good it is.
@@ -108,6 +116,13 @@ struct Fit {
     worst: u32,
     sum: u64,
     region: RegionId,
+}
+
+impl Fit {
+    fn mean(&self, party: Party<'_>) -> u32 {
+        let mean = self.sum / u64::try_from(party.players.len()).unwrap_or(u64::MAX);
+        u32::try_from(mean).unwrap_or(u32::MAX)
+    }
 }
 
 fn fit(party: Party<'_>, region: RegionId, candidate: Candidate) -> Result<Fit, Refusal> {
@@ -179,9 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_says_what_it_costs() {
-        let chosen = select_region(party(&[player([40, 80, 90]), player([45, 10, 90])]), &candidates());
-        let expected = Choice { region: region("jp"), latency_ms_worst: 45, latency_ms_mean: 42 };
+    fn a_choice_says_what_it_costs_and_what_speaks_against_the_others() {
+        let chosen = select_region(party(&[player([40, 80, 190]), player([45, 11, 90])]), &candidates());
+        let farther = Refusal::FartherThanChosen { latency_ms_worst: 80, latency_ms_mean: 45 };
+        let too_far = Refusal::TooFar { latency_ms_worst: 190 };
+        let refused = BTreeMap::from([(region("kr"), farther), (region("sg"), too_far)]);
+        let expected = Choice { region: region("jp"), latency_ms_worst: 45, latency_ms_mean: 42, refused };
         assert_eq!(chosen, Ok(expected));
     }
 

@@ -1,0 +1,203 @@
+//! In which region players who play together get their server (A6). Every replica answers, over HTTP and gRPC on one port.
+//!
+//! Invariants:
+//! - Both doors take the same requests and give the same answers, which `service` makes; messages are those of the proto file.
+//! - An answer is a look at what is known now. Nothing is written, and nothing is reserved.
+//! - Whoever asks is bounded in connections, requests at once, bytes and time.
+//!
+//! `ask` is the other side: `operator place`.
+
+mod ask;
+mod grpc;
+mod http;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use ask::run;
+
+use ::http::StatusCode;
+use ::http::header::CONTENT_TYPE;
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use operator_core::regions::RegionId;
+use operator_core::regions::placement::Candidate;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tracing::debug;
+
+use crate::runtime::accept::{self, serve_each};
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use proto::{PlaceRequest, PlaceResponse};
+use service::{Fault, place};
+
+/// Bytes of a request: a thousand players with fifty latencies each always fit.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Time that a request may take to arrive.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+/// Each holds its bytes until all are here. What they unfold to is held by one a thread.
+const REQUESTS_MAX: usize = 64;
+/// Requests at once of one HTTP/2 connection, whose client keeps more back by itself: it is not refused for being alone.
+const STREAMS_MAX: u32 = 32;
+const CONNECTIONS_MAX: usize = 128;
+/// A client that stays connected is asked to connect anew, perhaps to another replica.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+/// Outcome of a placement for which no region fits; no regionId.
+const NO_REGION: &str = "no_region";
+/// Label of what is refused for what it says.
+const INVALID: &str = "invalid";
+
+/// Where the regions are looked up.
+pub(crate) trait Candidates: Send + Sync {
+    /// Every registered region as it is now, this one included.
+    fn now(&self) -> BTreeMap<RegionId, Candidate>;
+}
+
+/// What the doors need.
+pub(crate) struct Placement {
+    candidates: Arc<dyn Candidates>,
+    requests: Semaphore,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Invalid(#[from] Fault),
+    #[error("it is longer than {REQUEST_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("{REQUESTS_MAX} requests are being received; try again")]
+    TooMany,
+    #[error("it did not arrive in {REQUEST_TIME_MAX:?}")]
+    TooSlow,
+}
+
+impl Refused {
+    /// Label of the metric, and what each door says.
+    const fn codes(&self) -> (&'static str, StatusCode, Code) {
+        match self {
+            Self::Invalid(_) => (INVALID, StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::TooMany => ("too_many", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+        }
+    }
+}
+
+impl Placement {
+    pub(crate) fn new(candidates: Arc<dyn Candidates>, metrics: Metrics, clock: Clock) -> Self {
+        Self { candidates, requests: Semaphore::new(REQUESTS_MAX), metrics, clock }
+    }
+
+    /// Serves until `stop`; ends when every request that came before has its answer.
+    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let limits = accept::Limits { streams: CONNECTIONS_MAX, greetings: CONNECTIONS_MAX };
+        let router = Arc::new(self).router();
+        let stopped = stop.clone();
+        serve_each("a placement connection", listener, limits, stop, move |(socket, _), _greeting| {
+            serve_connection(socket, router.clone(), stopped.clone())
+        })
+        .await;
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        let doors = http::routes(Arc::clone(&self)).merge(grpc::routes(Arc::clone(&self)));
+        doors.layer(from_fn_with_state(self, Self::guard))
+    }
+
+    /// Stands before both doors, and counts whom it refuses.
+    async fn guard(State(placement): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let began = placement.clock.elapsed();
+        let content = request.headers().get(CONTENT_TYPE);
+        let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
+        let metrics = &placement.metrics.placements;
+        let refused = |reason| metrics.refused.with_label_values(&[reason]).inc();
+        match placement.admit(request, next).await {
+            Ok(response) => {
+                // By gRPC, what fails has its status beside it.
+                if response.status() == StatusCode::OK && response.extensions().get::<Status>().is_none() {
+                    let took = placement.clock.elapsed().saturating_sub(began);
+                    metrics.seconds.observe(took.as_secs_f64());
+                } else {
+                    refused(INVALID);
+                }
+                response
+            }
+            Err(error) => {
+                refused(error.codes().0);
+                if is_grpc { Status::from(error).into_http() } else { error.into_response() }
+            }
+        }
+    }
+
+    /// Lets in as many at once as there may be, each when it is complete.
+    async fn admit(&self, request: Request, next: Next) -> Result<Response, Refused> {
+        let _place = self.requests.try_acquire().map_err(|_none_left| Refused::TooMany)?;
+        let (head, body) = request.into_parts();
+        let body = timeout(REQUEST_TIME_MAX, to_bytes(body, REQUEST_BYTES_MAX)).await;
+        // Or the connection broke, and nobody hears what we say.
+        let body = body.map_err(|_elapsed| Refused::TooSlow)?.map_err(|_longer| Refused::TooLarge)?;
+        Ok(next.run(Request::from_parts(head, body.into())).await)
+    }
+
+    fn answer(&self, request: &PlaceRequest) -> Result<PlaceResponse, Refused> {
+        let response = place(request, &self.candidates.now())?;
+        let outcome = response.region.as_deref().unwrap_or(NO_REGION);
+        self.metrics.placements.outcomes.with_label_values(&[outcome]).inc();
+        Ok(response)
+    }
+}
+
+/// HTTP/1.1 or HTTP/2 without TLS, as its first bytes say.
+async fn serve_connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(STREAMS_MAX);
+    let connection = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _over = timeout(CONNECTION_AGE_MAX, stop.cancelled()) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(REQUEST_TIME_MAX, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a placement connection broke");
+    }
+}
+
+#[expect(
+    unreachable_pub,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    reason = "it is generated"
+)]
+mod proto {
+    tonic::include_proto!("cranewing.placement.v1");
+}
+
+/// Writes a word of a closed list as JSON spells it; gRPC has its number.
+fn word<T: TryFrom<i32> + Serialize, N: Copy + Into<Option<i32>>, S: Serializer>(
+    number: &N,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    (*number).into().and_then(|number| T::try_from(number).ok()).serialize(serializer)
+}
