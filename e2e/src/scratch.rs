@@ -6,6 +6,7 @@ use kube::api::{
     DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
 use kube::{Api, Resource, ResourceExt};
+use operator_api::labels::TAKES_FLEETS_FROM;
 use operator_api::{AutoScaler, Fleet, GameServer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -44,6 +45,7 @@ impl Scratch {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 labels: Some(labels.into_iter().collect()),
+                annotations: Some([label(TAKES_FLEETS_FROM, "*")].into()),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()

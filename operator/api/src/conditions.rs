@@ -80,6 +80,8 @@ pub mod reasons {
     pub const OTHER_REGION: &str = "OtherRegion";
     /// There is no namespace for the copy of another region's object.
     pub const NAMESPACE_MISSING: &str = "NamespaceMissing";
+    /// The namespace does not say that it takes Fleets of that region.
+    pub const NAMESPACE_CLOSED: &str = "NamespaceClosed";
     /// A placed Fleet does not say how many servers it wants.
     pub const REPLICAS_MISSING: &str = "ReplicasMissing";
     /// A region is not as far as its part of a placed Fleet.

@@ -31,6 +31,8 @@ pub const PARENT: &str = "cranewing.dev/parent";
 pub const VERSION: &str = "cranewing.dev/version";
 /// Annotation on a placed Fleet that follows its players: the record of their weights, as `number region=weight,...`.
 pub const WEIGHTS: &str = "cranewing.dev/weights";
+/// Annotation on a namespace: regions whose placed Fleets have copies in it, by regionId and comma separated, or `*` for all.
+pub const TAKES_FLEETS_FROM: &str = "cranewing.dev/takes-fleets-from";
 /// Finalizer of a placed Fleet at its home: the other regions must hear of its end.
 pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";
 /// ConfigMap in the operator's namespace: this region's vote, what its shares go by, and tombstones of its placed Fleets.

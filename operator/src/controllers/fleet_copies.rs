@@ -1,7 +1,7 @@
 //! Placed Fleets in the regions that are not their home: each has a copy of its own, under the same name. What is deleted at
 //! its home goes by its tombstone alone: absence is never deletion (rule 2).
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -114,11 +114,12 @@ pub(super) async fn turn(context: &Context, look: &Look, kept: &Kept, memory: &m
     let mut told = BTreeSet::new();
     for (&home, known) in &look.known {
         for fleet in known.fleets(home) {
-            let is_told = |(of, fault): &(RegionId, Fault)| {
+            let is_of_it = |(of, fault): &&(RegionId, Fault)| {
                 *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
             };
-            let waits = memory.told.iter().any(is_told) && !now.as_secs().is_multiple_of(RETRY_SECONDS);
-            match keep_copy(context, home, fleet, waits).await {
+            let waits = !now.as_secs().is_multiple_of(RETRY_SECONDS);
+            let waits_for = memory.told.iter().find(is_of_it).filter(|_| waits).map(|(_, fault)| fault);
+            match keep_copy(context, home, fleet, waits_for).await {
                 Ok(None) => {}
                 Ok(Some(fault)) => drop(told.insert((home, fault))),
                 Err(error) => {
@@ -236,20 +237,15 @@ fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<S
     Some(format!("{} {}", number + 1, weights.join(",")))
 }
 
-/// Brings a copy to what its home publishes; one that could not be made `waits`. Answers what keeps it from being here, and what to
-/// do about that, if something does.
+/// Brings a copy to what its home publishes, unless it still `waits_for` what kept it from that last time. Answers what keeps it
+/// from being here, and what to do about that, if something does.
 async fn keep_copy(
     context: &Context,
     home: RegionId,
     fleet: &PublishedFleet,
-    waits: bool,
+    waits_for: Option<&Fault>,
 ) -> kube::Result<Option<Fault>> {
     let PublishedFleet { namespace, name, .. } = fleet;
-    let fault = |reason, remedy| Fault { namespace: namespace.clone(), name: name.clone(), reason, remedy };
-    let no_namespace = || {
-        let remedy = format!("there is no namespace {namespace}; make one, as at its home");
-        fault(reasons::NAMESPACE_MISSING, remedy)
-    };
     let found = context.stores.fleets.store().get(&ObjectRef::new(name).within(namespace));
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
     let copy = found.as_deref().and_then(|found| of_copy(found, context.links.me));
@@ -271,22 +267,50 @@ async fn keep_copy(
         }
         (Some(_), _) => {
             let remedy = "another Fleet has its name; delete that, or give one of the two another name";
-            return Ok(Some(fault(reasons::NAME_TAKEN, remedy.to_owned())));
+            return Ok(Some(fault(fleet, reasons::NAME_TAKEN, remedy.to_owned())));
         }
-        (None, _) if waits => return Ok(Some(no_namespace())),
         (None, _) => {}
     }
-    let uid = found.as_ref().and_then(|found| found.uid());
-    match apply(&api, FIELD_MANAGER, build(home, fleet), uid).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Some(no_namespace())),
-        Err(error) => Err(error),
-        Ok(applied) => {
-            if applied.is_some() {
-                info!(name, namespace, %home, "keeps a copy of a Fleet");
-            }
-            Ok(None)
-        }
+    let unwelcome = match waits_for {
+        Some(fault) => Some(fault.clone()),
+        None => ask_namespace(context, home, fleet).await?,
+    };
+    if unwelcome.is_some() {
+        return Ok(unwelcome);
     }
+    let uid = found.as_ref().and_then(|found| found.uid());
+    if apply(&api, FIELD_MANAGER, build(home, fleet), uid).await?.is_some() {
+        info!(name, namespace, %home, "keeps a copy of a Fleet");
+    }
+    Ok(None)
+}
+
+fn fault(fleet: &PublishedFleet, reason: &'static str, remedy: String) -> Fault {
+    Fault { namespace: fleet.namespace.clone(), name: fleet.name.clone(), reason, remedy }
+}
+
+/// What keeps Fleets of this home out of the namespace. Its people say whose Fleets run in it, or a region that is taken over
+/// could have its pods run in all namespaces of the others.
+async fn ask_namespace(
+    context: &Context,
+    home: RegionId,
+    fleet: &PublishedFleet,
+) -> kube::Result<Option<Fault>> {
+    let name = &fleet.namespace;
+    let Some(namespace) = Api::<Namespace>::all(context.client.clone()).get_opt(name).await? else {
+        let remedy = format!("there is no namespace {name}; make one, as at its home");
+        return Ok(Some(fault(fleet, reasons::NAMESPACE_MISSING, remedy)));
+    };
+    let takes_from = namespace.annotations().get(labels::TAKES_FLEETS_FROM).map_or("", String::as_str);
+    let is_welcome =
+        takes_from.split(',').any(|region| matches!(region.trim(), "*") || region.trim() == home.as_str());
+    Ok((!is_welcome).then(|| {
+        let annotation = labels::TAKES_FLEETS_FROM;
+        let remedy = format!(
+            "namespace {name} takes no Fleets from {home}; let it: kubectl annotate --overwrite namespace {name} {annotation}={home}"
+        );
+        fault(fleet, reasons::NAMESPACE_CLOSED, remedy)
+    }))
 }
 
 fn build(home: RegionId, fleet: &PublishedFleet) -> Fleet {

@@ -50,6 +50,12 @@ fn region(name: &str, min: i32, max: i32) -> Value {
     })
 }
 
+/// Namespace `games`, which takes Fleets of these.
+fn open_to(regions: &str) -> Value {
+    let annotations = json!({ labels::TAKES_FLEETS_FROM: regions });
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "games", "annotations": annotations } })
+}
+
 /// Fleet `arena` of this home.
 fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
     json!({
@@ -73,6 +79,7 @@ fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
 impl Regions {
     async fn new() -> Self {
         let mut world = World::new().await;
+        world.api.put("/api/v1/namespaces/games", open_to("jp, sg"));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", &region("kr", 0, 100));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/jp", &region("jp", 0, 100));
         let known = ["jp", "sg"].map(|name| Arc::new(peer(name)));
@@ -340,18 +347,29 @@ async fn a_fleet_of_another_home_has_a_copy_and_a_share_here_until_its_tombstone
 async fn what_keeps_a_copy_from_being_here_is_told_once_with_what_to_do() {
     let mut regions = Regions::new().await;
     regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
-    let is_copy =
-        |seen: &crate::mock_api::Seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena");
-    regions.world.api.fail(move |seen| is_copy(seen).then_some(404));
+    regions.world.api.remove("/api/v1/namespaces/games");
     regions.pass(6).await;
     let words = "Fleet games/arena has no copy here: there is no namespace games; make one, as at its home";
     assert_eq!(regions.notes(), [words]);
-    regions.world.api.heal();
+    regions.world.api.put("/api/v1/namespaces/games", open_to("sg,jpx"));
+    regions.pass(12).await;
+    let words = "Fleet games/arena has no copy here: namespace games takes no Fleets from jp; let it: kubectl annotate --overwrite \
+                 namespace games cranewing.dev/takes-fleets-from=jp";
+    assert_eq!(regions.notes(), [words]);
+    assert!(regions.world.api.get(&ours("fleets", "arena")).is_none());
     regions.world.put(&ours("fleets", "arena"), &arena("jp", Some(6), &json!({})));
     regions.pass(3).await;
     assert!(regions.notes().iter().any(|note| note.contains("another Fleet has its name")));
     let found = regions.world.api.get(&ours("fleets", "arena")).unwrap();
     assert!(found["metadata"]["labels"].is_null(), "nothing is adopted");
+    regions.world.api.remove(&ours("fleets", "arena"));
+    regions.world.api.put("/api/v1/namespaces/games", open_to("*"));
+    regions.world.bring();
+    regions.pass(12).await;
+    assert_eq!(
+        regions.world.api.get(&ours("fleets", "arena")).unwrap()["metadata"]["labels"]["cranewing.dev/home"],
+        "jp"
+    );
 }
 
 #[tokio::test]
