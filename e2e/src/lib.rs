@@ -14,12 +14,14 @@
 
 pub mod bots;
 pub mod command;
+pub mod crowd;
 mod describe;
 pub mod helm;
 pub mod kstatus;
 pub mod needs;
 pub mod node;
 pub mod operator;
+pub mod placement;
 mod pool;
 pub mod region;
 pub mod regions;

@@ -55,6 +55,10 @@ pub enum Lost {
     Everything,
     /// What the region itself begins; it still answers others.
     OwnCalls,
+    /// What the others begin; it still reaches them.
+    TheirCalls,
+    /// All but a few packets a second, which come late for being sent again.
+    Most,
 }
 
 /// A region that is cut off; the cut ends when this is dropped, and by itself when its time is over, whatever became of this.
@@ -76,7 +80,11 @@ pub async fn cut(region: &Region, others: &[&Region], lost: Lost, at_most: Durat
     let (arriving, leaving) = match lost {
         Lost::Everything => ("ip saddr @away drop", "ip daddr @away drop"),
         Lost::OwnCalls => ("", "ip daddr @away ct direction original drop"),
+        Lost::TheirCalls => ("ip saddr @away ct direction original drop", ""),
+        Lost::Most => ("ip saddr @away limit rate over 6/second burst 2 packets drop", ""),
     };
+    // who began a connection is known from -200 on
+    let early = if lost == Lost::TheirCalls { -150 } else { -310 };
     let table = format!(
         "table {CUT} {{
             set away {{
@@ -85,7 +93,7 @@ pub async fn cut(region: &Region, others: &[&Region], lost: Lost, at_most: Durat
                 elements = {{ {elements} }}
             }}
             chain arriving {{
-                type filter hook prerouting priority -310; policy accept;
+                type filter hook prerouting priority {early}; policy accept;
                 {arriving}
             }}
             chain leaving {{
@@ -123,6 +131,37 @@ async fn networks(region: &Region) -> Vec<String> {
         own.chain(node.spec.and_then(|spec| spec.pod_cidr)).collect::<Vec<_>>()
     };
     nodes.into_iter().flat_map(of_node).collect()
+}
+
+/// An API server whose process stands still; it goes on when this is dropped, and by itself when its time is over.
+pub struct Halted {
+    nodes: Vec<String>,
+}
+
+/// Stops the API server of a region, and nothing else there.
+pub async fn halt_api_server(region: &Region, at_most: Duration) -> Halted {
+    let halted = Halted { nodes: names(region).await };
+    for node in &halted.nodes {
+        let script = format!(
+            "pkill -STOP -x kube-apiserver; setsid sh -c 'sleep {}; pkill -CONT -x kube-apiserver' > /dev/null 2>&1 < /dev/null &",
+            at_most.as_secs()
+        );
+        drop(engine_says(&["exec", node, "sh", "-ec", &script]));
+    }
+    halted
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            let resumed = Command::new(engine())
+                .args(["exec", node, "pkill", "-CONT", "-x", "kube-apiserver"])
+                .output();
+            if !resumed.as_ref().is_ok_and(|output| output.status.success()) {
+                eprintln!("the API server of {node} stands still until its time is over: {resumed:?}");
+            }
+        }
+    }
 }
 
 /// Kills the first process of a pod's first container, with a signal that it cannot hear.

@@ -4,6 +4,8 @@
 
 #[path = "suite/autoscaling.rs"]
 mod autoscaling;
+#[path = "suite/failover.rs"]
+mod failover;
 #[path = "suite/failures.rs"]
 mod failures;
 #[path = "suite/fleets.rs"]

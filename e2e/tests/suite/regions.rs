@@ -1,6 +1,6 @@
 //! Many regions as one: what they know of each other, and what they say when one is cut off.
 
-use e2e::bots::Bots;
+use e2e::crowd::Crowd;
 use e2e::node::{self, Lost};
 use e2e::regions::{Joined, Standings, region_cluster};
 use e2e::{Need, PATIENCE, Scratch, Watch, eventually, in_three_regions, say};
@@ -51,44 +51,19 @@ async fn regions_that_are_joined_show_each_other() {
     .await;
 }
 
-/// Players in each region, who must notice nothing of what happens between regions.
-struct Crowd {
-    bots: Vec<(&'static str, Bots)>,
-}
-
-impl Crowd {
-    const PLAYERS: u32 = 8;
-
-    async fn gather(places: &[Scratch]) -> Self {
-        let mut bots = Vec::new();
-        for place in places {
-            duel_in(place, 1).await;
-            let here = Bots::start(place, "duel", Self::PLAYERS, (1, 900, 1));
-            here.await_playing(Self::PLAYERS.into()).await;
-            bots.push((place.region.id, here));
-        }
-        Self { bots }
+/// Players in each region on a Fleet of its own.
+async fn crowd_of_duels(places: &[Scratch]) -> Crowd {
+    for place in places {
+        duel_in(place, 1).await;
     }
-
-    /// Nobody was thrown off, and everybody still plays.
-    async fn leave_content(self) {
-        for (region, bots) in self.bots {
-            bots.await_playing(Self::PLAYERS.into()).await;
-            let stats = bots.stop().await;
-            assert_eq!(
-                (stats.disconnects, stats.refused, stats.mismatches),
-                (0, 0, 0),
-                "{region}: {stats:?}"
-            );
-        }
-    }
+    Crowd::gather(places, |_| "duel".to_owned()).await
 }
 
 /// A14, A21: the others agree that it is gone, it knows that it is cut off, and all is as before when the cut has healed.
 #[tokio::test]
 async fn a_region_that_is_cut_off_is_gone_for_the_others_and_isolated_for_itself() {
     in_three_regions("cut", &[Need::Engine, Need::Bots], async |places| {
-        let crowd = Crowd::gather(places).await;
+        let crowd = crowd_of_duels(places).await;
         let joined = Joined::join(places).await;
         let regions: Vec<_> = places.iter().map(|place| &place.region).collect();
         let (kr, others): (Vec<_>, Vec<_>) = regions.into_iter().partition(|region| region.id == "kr");
@@ -136,7 +111,7 @@ async fn a_region_that_is_cut_off_is_gone_for_the_others_and_isolated_for_itself
     .await;
 }
 
-fn all_well(standings: &Standings) -> bool {
+pub(crate) fn all_well(standings: &Standings) -> bool {
     standings.iter().all(|((from, to), standing)| standing == if from == to { "Member" } else { "Connected" })
 }
 
@@ -144,7 +119,7 @@ fn all_well(standings: &Standings) -> bool {
 #[tokio::test]
 async fn a_region_without_its_operator_is_degraded_and_not_gone() {
     in_three_regions("headless", &[Need::Bots], async |places| {
-        let crowd = Crowd::gather(places).await;
+        let crowd = crowd_of_duels(places).await;
         let joined = Joined::join(places).await;
         let kr = places.iter().find(|place| place.region.id == "kr").unwrap();
         let scale = async |replicas: &str| {
