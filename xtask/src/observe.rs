@@ -76,11 +76,11 @@ struct List {
 impl Overview {
     /// Whether every region has players, by the servers' reports, and they play, by what the bots measure. The bots of an
     /// earlier run, which the servers still show for a moment, are neither. A region that has only just joined is no part of
-    /// the whole yet.
+    /// the whole yet; one that is shown alone is the whole, though it may miss regions that nobody shows.
     pub(crate) fn has_players_everywhere(&self) -> bool {
         let plays = |region: &RegionOverview| {
             let measured = region.latency_ms.as_ref().is_some_and(|latency| latency.p99 > 0.0);
-            let has_joined = region.standing.as_deref() != Some("Isolated");
+            let has_joined = !region.is_isolated() || self.regions.len() == 1;
             has_joined
                 && region.players > 0
                 && measured
@@ -93,9 +93,18 @@ impl Overview {
     pub(crate) fn counts(&self) -> String {
         let line = |(id, region): (&String, &RegionOverview)| match &region.unreadable {
             Some(_) => format!("{id} does not answer"),
-            None => format!("{id} {}/{} servers {} players", region.ready, region.servers, region.players),
+            None => {
+                let apart = if region.is_isolated() { ", isolated" } else { "" };
+                format!("{id} {}/{} servers {} players{apart}", region.ready, region.servers, region.players)
+            }
         };
         self.regions.iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl RegionOverview {
+    fn is_isolated(&self) -> bool {
+        self.standing.as_deref() == Some("Isolated")
     }
 }
 
@@ -263,8 +272,17 @@ mod tests {
         assert!(!overview(&[("kr", 1, 1), ("jp", 0, 1), ("sg", 1, 1)]).has_players_everywhere());
         assert!(!overview(&[("kr", 1, 1), ("jp", 9, 0)]).has_players_everywhere(), "those are gone by now");
         assert!(!overview(&[]).has_players_everywhere());
-        let mut joining = overview(&[("kr", 1, 1)]);
-        joining.regions.get_mut("kr").unwrap().standing = Some("Isolated".to_owned());
-        assert!(!joining.has_players_everywhere());
+        for (shown, expected, counts) in [
+            (&[("kr", 1, 1)][..], true, "kr 0/0 servers 1 players, isolated"),
+            (
+                &[("kr", 1, 1), ("jp", 1, 1)],
+                false,
+                "jp 0/0 servers 1 players, kr 0/0 servers 1 players, isolated",
+            ),
+        ] {
+            let mut joining = overview(shown);
+            joining.regions.get_mut("kr").unwrap().standing = Some("Isolated".to_owned());
+            assert_eq!((joining.has_players_everywhere(), joining.counts().as_str()), (expected, counts));
+        }
     }
 }

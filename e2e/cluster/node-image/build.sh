@@ -59,7 +59,8 @@ TOML
 containerd=$!
 trap 'kill $containerd 2>/dev/null || :' EXIT
 ctr() { "$BIN/ctr" -a "$WORK/containerd.sock" -n k8s.io "$@"; }
-for _ in $(seq 100); do ctr version &>/dev/null && break; sleep .1; done
+# on a busy machine it takes its time; one that has ended never answers
+until ctr version &>/dev/null; do kill -0 $containerd || { tail -n 20 "$WORK/containerd.log" >&2; exit 1; }; sleep .1; done
 
 empty_tree() { rm -rf "$tree"; mkdir -p "$tree"/{usr/local/bin,tmp}; }
 import_tree() { # COMPONENT [ENTRYPOINT]: $tree becomes the image that kubeadm names for COMPONENT
