@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::process::{Child, Command};
 
 use crate::region::PATIENCE;
@@ -44,10 +45,11 @@ pub struct Latency {
 impl Bots {
     /// Starts players who ramp up, hold and ramp down, in seconds each.
     pub fn start(scratch: &Scratch, fleet: &str, players: u32, (up, hold, down): (u32, u32, u32)) -> Self {
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let program = std::env::var("CRANEWING_E2E_BOTS").expect("CRANEWING_E2E_BOTS is not set");
         let file = |extension: &str| {
-            let (process, region) = (std::process::id(), scratch.region.id);
-            let name = format!("cranewing-{process}-{}-{region}.{extension}", scratch.namespace);
+            let name = format!("cranewing-{}-{number}.{extension}", std::process::id());
             std::env::temp_dir().join(name)
         };
         let (stats, log) = (file("jsonl"), file("log"));

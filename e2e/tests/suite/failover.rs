@@ -204,7 +204,7 @@ impl<'a> Stage<'a> {
             ("players play elsewhere", watch.seconds()),
         ]);
         if moves_shares {
-            drop(timeline.insert("capacity Ready", capacity));
+            timeline.extend([("capacity Ready", capacity)]);
         }
         if knows_itself_isolated {
             self.ask_the_lost().await;
@@ -212,11 +212,11 @@ impl<'a> Stage<'a> {
         let healing = Watch::new();
         self.heal(stricken).await;
         self.joined.await_standings("all are members again", all_well).await;
-        drop(timeline.insert("healed to all well", healing.seconds()));
+        timeline.extend([("healed to all well", healing.seconds())]);
         let stats = moved.stop().await;
         assert_eq!((stats.disconnects, stats.refused), (0, 0), "{stats:?}");
         self.await_equal_shares().await;
-        drop(timeline.insert("healed to converged", healing.seconds()));
+        timeline.extend([("healed to converged", healing.seconds())]);
         if fault != Fault::Paused {
             assert_eq!(self.kr.identities("arena-kr").await, before, "the same servers all the while");
         }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
-use operator_api::{Fleet, FleetStatus, RegionShare};
+use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::shares::{Basis, BoundsConflict, Held};
 use std::collections::BTreeMap;
@@ -135,7 +135,15 @@ fn decide_conditions(
         return reconciling(reasons::HOLDING, words.to_owned());
     };
     let Some(shares) = targets.shares.get(&key) else {
-        return reconciling(reasons::SHARING_OUT, "it is being made known to the regions".to_owned());
+        return match fleet.labels().get(labels::HOME) {
+            Some(home) => {
+                let words = format!(
+                    "its share stays as it is: its home, region {home}, has left; delete it here, or have that region join again"
+                );
+                reconciling(reasons::HOLDING, words)
+            }
+            None => reconciling(reasons::SHARING_OUT, "it is being made known to the regions".to_owned()),
+        };
     };
     let is_there = |(region, target): (&RegionId, &u32)| {
         held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)

@@ -182,7 +182,8 @@ impl Links {
         Some(facts)
     }
 
-    /// The placed Fleets of all regions: this one's own; of the others what they publish, or what their copies here say.
+    /// The placed Fleets of all registered regions: this one's own; of the others what they publish, or what their copies here say.
+    /// Who has left shares nothing out: what is there of its Fleets stays.
     fn placed(&self, look: &Look) -> BTreeMap<String, PublishedFleet> {
         let told =
             || look.known.iter().flat_map(|(home, known)| known.fleets(*home).map(|fleet| (*home, fleet)));
@@ -191,7 +192,9 @@ impl Links {
         let dead: BTreeSet<(RegionId, &str)> = stones.map(|(home, fleet)| (home, &*fleet.uid)).collect();
         let is_alive = |fleet: &PublishedFleet| {
             let home = fleet.spec.home.as_deref().and_then(|home| home.parse().ok());
-            !fleet.deleted && home.is_some_and(|home| !dead.contains(&(home, &*fleet.uid)))
+            let is_registered = |home| home == self.me || look.known.contains_key(&home);
+            !fleet.deleted
+                && home.is_some_and(|home| is_registered(home) && !dead.contains(&(home, &*fleet.uid)))
         };
         let stored = self.stores.fleets.state();
         let own = stored.iter().filter_map(|fleet| of_own(fleet, self.me));

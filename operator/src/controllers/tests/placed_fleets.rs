@@ -343,6 +343,20 @@ async fn a_fleet_of_another_home_has_a_copy_and_a_share_here_until_its_tombstone
     assert!(regions.world.api.get(&ours("fleets", "arena")).is_none());
 }
 
+/// Or each region would have all servers of a Fleet when regions are taken apart.
+#[tokio::test]
+async fn the_share_of_a_fleet_whose_home_has_left_stays_as_it_is() {
+    let mut regions = Regions::new().await;
+    regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
+    regions.pass(5).await;
+    assert_eq!(regions.share(), Some(2));
+    regions.peers.clear();
+    regions.world.context.links.table.register(regions.world.context.clock.elapsed(), []);
+    regions.pass(90).await;
+    assert_eq!((regions.share(), regions.kept().agreed.regions.len()), (Some(2), 1));
+    assert_eq!(regions.condition("Ready").unwrap().1, "Holding");
+}
+
 #[tokio::test]
 async fn what_keeps_a_copy_from_being_here_is_told_once_with_what_to_do() {
     let mut regions = Regions::new().await;
