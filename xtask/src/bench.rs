@@ -1,7 +1,9 @@
 //! `bench`: measures what the pages under `docs/benchmarks` say, and writes them.
 
+mod failover;
 mod fleet;
 mod input;
+mod links;
 mod page;
 mod ramp;
 mod up;
@@ -26,6 +28,10 @@ enum Subject {
     Ramp,
     /// Input to state with a thousand bots on one server, beside a bare toy
     Input,
+    /// Each way to lose a region, with players in all of them: ten of each want an hour
+    Failover,
+    /// What it costs regions to read each other
+    Links,
 }
 
 /// `cargo xtask bench`
@@ -54,6 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Fleet => fleet::measure(&checkout, args.runs),
             Subject::Ramp => ramp::measure(&checkout),
             Subject::Input => input::measure(&checkout, args.runs),
+            Subject::Failover => failover::measure(&checkout, args.runs),
+            Subject::Links => links::measure(&checkout, args.runs),
         };
         let removed = Progress::new()
             .step("remove what was measured", |step| down::remove(&checkout, |text| step.note(text)));

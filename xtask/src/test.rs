@@ -31,7 +31,7 @@ const CARGO_DENY: &str = "0.20.2";
 enum Level {
     /// Every behaviour once
     Standard,
-    /// `up` and `down` in other shapes and cut off at every point too
+    /// Every way to lose a region, and `up` and `down` in other shapes and cut off at every point too
     Full,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.fast {
         println!("\n== end to end, first path of README: left out by --fast");
     } else {
-        outcomes.push(stage("end to end", true, || end_to_end(&checkout)));
+        outcomes.push(stage("end to end", true, || end_to_end(&checkout, args.level)));
         outcomes.push(stage("first path of README", true, || {
             tests(cargo(&checkout)?.args([
                 "test",
@@ -186,6 +186,11 @@ fn check(command: &mut Command) -> Result<Counts> {
 
 /// `cargo test`, whose own words stay visible while its counts are read off them.
 fn tests(command: &mut Command) -> Result<Counts> {
+    tests_heard(command, |_| ())
+}
+
+/// The same; `hear` gets each line too.
+fn tests_heard(command: &mut Command, mut hear: impl FnMut(&str)) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -196,6 +201,7 @@ fn tests(command: &mut Command) -> Result<Counts> {
     for line in BufReader::new(stdout).lines() {
         let line = line.context("failed to read what the tests say")?;
         println!("{line}");
+        hear(&line);
         if let Some(test) = line.strip_prefix("not run: ") {
             counts.not_run.push(test.to_owned());
         }
@@ -252,19 +258,38 @@ fn deny(checkout: &Checkout) -> Result<Counts> {
 }
 
 /// The suite on clusters of its own, which are removed afterwards whatever came of it.
-fn end_to_end(checkout: &Checkout) -> Result<Counts> {
+fn end_to_end(checkout: &Checkout, level: Level) -> Result<Counts> {
     let checkout = &checkout.named("test");
     let _lock = Lock::instance(checkout, "cargo xtask test")?;
     let counts = {
         let progress = Progress::new();
         clusters(checkout, &progress)
     }
-    .and_then(|mut suite| tests(&mut suite));
+    .and_then(|mut suite| {
+        if level == Level::Full {
+            suite.arg("--include-ignored");
+        }
+        tests(&mut suite)
+    });
     let removed =
         Progress::new().step("remove the clusters", |step| down::remove(checkout, |text| step.note(text)));
     let counts = counts?;
     removed?;
     Ok(counts)
+}
+
+/// Those tests of the suite whose names contain `filter`, the long ones too, `rounds` times each where they count; the lines that
+/// begin with `mark`, without it. The clusters stay.
+pub(crate) fn measure(checkout: &Checkout, filter: &str, rounds: u8, mark: &str) -> Result<Vec<String>> {
+    down::remove(checkout, |_| ())?;
+    let mut suite = clusters(checkout, &Progress::new())?;
+    suite.args(["--include-ignored", filter]).env("CRANEWING_E2E_ROUNDS", rounds.to_string());
+    let mut found = Vec::new();
+    let counts = tests_heard(&mut suite, |line| found.extend(line.strip_prefix(mark).map(str::to_owned)))?;
+    if counts.failed > 0 || !counts.not_run.is_empty() {
+        bail!("{} failed, {} not run: see above", counts.failed, counts.not_run.len());
+    }
+    Ok(found)
 }
 
 /// Makes three empty regions with our images in them, and gives the suite that is to run on them.

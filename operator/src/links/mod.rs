@@ -8,6 +8,8 @@
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
 
+#[cfg(test)]
+mod cost;
 mod digest;
 mod endpoint;
 pub(crate) mod facts;

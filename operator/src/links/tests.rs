@@ -25,8 +25,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 const LOOK_EACH: Duration = Duration::from_millis(10);
 
 /// A replica of a region's operator.
-struct Region {
-    links: Arc<Links>,
+pub(super) struct Region {
+    pub(super) links: Arc<Links>,
     follower: Follower,
     keys: Identity,
     address: SocketAddr,
@@ -38,7 +38,7 @@ struct Region {
 }
 
 impl Region {
-    async fn start(name: &str) -> Self {
+    pub(super) async fn start(name: &str) -> Self {
         Self::start_with(name, identity(name)).await
     }
 
@@ -105,17 +105,17 @@ impl Region {
     }
 
     /// As another one registers it.
-    fn peer(&self) -> Peer {
+    pub(super) fn peer(&self) -> Peer {
         known_as(self.links.me.as_str(), &[self.address], &self.keys)
     }
 
-    async fn register(&mut self, peers: &[Peer]) {
+    pub(super) async fn register(&mut self, peers: &[Peer]) {
         let secrets: Vec<Arc<Secret>> = peers.iter().map(|peer| Arc::new(peer.to_secret())).collect();
         self.follower.sync(&secrets).await.unwrap();
     }
 
     /// A letter for each registered region, by name: how it is judged here.
-    fn standings(&self) -> String {
+    pub(super) fn standings(&self) -> String {
         let look = self.links.look(self.links.clock.elapsed());
         let letter = |judgement: &Judgement| match judgement.standing {
             Standing::Connected => 'C',
@@ -160,7 +160,7 @@ fn copy_of(keys: &Identity) -> Identity {
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             sleep(LOOK_EACH).await;
