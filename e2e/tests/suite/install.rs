@@ -181,6 +181,7 @@ async fn refuses_bad_fleets(scratch: &Scratch) {
             "{home: jp, placement: {regions: [{regionId: jp, weight: 1001}]}}",
             "spec.placement.regions[0].weight",
         ),
+        ("f", "{home: jp, placement: {regions: [{regionId: jp}, {regionId: jp}]}}", "each regionId once"),
     ] {
         let yaml = format!(
             "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: {name}}}, spec: {spec}}}"

@@ -78,7 +78,7 @@ pub struct Placement {
     /// Regions that take part. At most 64. Without any all registered regions do, alike; else one that is not here weighs 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["regionId".to_owned()]))]
+    #[x_kube(validation = ("self.all(r, self.exists_one(s, s.regionId == r.regionId))", "each regionId once"))]
     pub regions: Vec<PlacementRegion>,
 }
 
