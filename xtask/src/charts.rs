@@ -44,14 +44,23 @@ pub(crate) fn check(checkout: &Checkout) -> Result<()> {
         command.args(["--kube-version", KUBERNETES_MIN]);
         command
     };
-    print!("{}", process::output(at_root(&helm).args(["lint", "--strict", "charts/crds"]))?);
-    print!("{}", process::output(chart("lint").args(["--strict", "charts/operator"]))?);
-    print!("{}", process::output(at_root(&promtool).args(["check", "rules", ALERTS]))?);
-    print!("{}", process::output(at_root(&promtool).args(["test", "rules", ALERTS_TEST]))?);
+    passes(at_root(&helm).args(["lint", "--strict", "charts/crds"]))?;
+    passes(chart("lint").args(["--strict", "charts/operator"]))?;
+    passes(at_root(&promtool).args(["check", "rules", ALERTS]))?;
+    passes(at_root(&promtool).args(["test", "rules", ALERTS_TEST]))?;
     let rendered = process::output(chart("template").args(["cranewing", "charts/operator"]))?;
     let source = std::fs::read_to_string(checkout.root.join(ALERTS))
         .with_context(|| format!("failed to read {ALERTS}"))?;
     compare(&source, &rendered)
+}
+
+/// What it says goes to the terminal: of what failed both tools tell on standard output.
+fn passes(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("failed to start {command:?}"))?;
+    if !status.success() {
+        bail!("see above");
+    }
+    Ok(())
 }
 
 /// Whether the chart's PrometheusRule has the alerts of the file and no other: each with its expression and time.

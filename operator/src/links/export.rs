@@ -114,7 +114,7 @@ mod tests {
         let mut shown: Vec<_> = metrics
             .map(|metric| {
                 let labels: Vec<&str> = metric.get_label().iter().map(|label| label.value()).collect();
-                (labels.join(" "), metric.get_gauge().value())
+                (labels.join(" "), metric.get_gauge().get_value())
             })
             .collect();
         shown.sort_unstable_by(|one, other| one.0.cmp(&other.0));
