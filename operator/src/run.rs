@@ -184,7 +184,9 @@ async fn connect(metrics: &Metrics) -> anyhow::Result<Client> {
         kube::Config::infer().await.context("failed to find a cluster; set KUBECONFIG or run in a pod")?;
     let builder = ClientBuilder::try_from(config).context("failed to make a client")?;
     // The wait is outermost: a request counts as a write even if its answer never comes.
-    Ok(builder.with_layer(&WriteAccount(metrics.api_writes.clone())).with_layer(&answer_in_time()).build())
+    let account =
+        WriteAccount { writes: metrics.api_writes.clone(), refused: metrics.api_writes_refused.clone() };
+    Ok(builder.with_layer(&account).with_layer(&answer_in_time()).build())
 }
 
 fn setup_of_links<'a>(client: &'a Client, args: &'a RunArgs, listener: TcpListener) -> Setup<'a> {

@@ -8,6 +8,7 @@
 mod archive;
 mod bench;
 mod bots;
+mod charts;
 mod checkout;
 mod clock;
 mod cluster;

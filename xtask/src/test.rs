@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::charts;
 use crate::checkout::{Checkout, unfinished};
 use crate::clock;
 use crate::cluster::{self, REGION_IDS};
@@ -98,6 +99,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }),
         stage("licences and bans", false, || deny(&checkout)),
         stage("generated files", false, || check(&["xtask", "crds", "--check"])),
+        stage("charts and alerts", false, || {
+            charts::check(&checkout)?;
+            Ok(Counts { passed: 1, ..Counts::default() })
+        }),
         stage("unit", true, || {
             tests(cargo(&checkout)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
         }),

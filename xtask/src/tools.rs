@@ -112,6 +112,15 @@ const METRICS_SERVER: Module = Module {
     variables: &[],
 };
 
+/// Without its ways to find what it scrapes: rules need none.
+const PROMTOOL: Module = Module {
+    name: "promtool",
+    version: "v0.313.0",
+    programs: &[("promtool", "github.com/prometheus/prometheus/cmd/promtool")],
+    tags: "remove_all_sd",
+    variables: &[],
+};
+
 /// The built programs.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -175,6 +184,12 @@ pub(crate) fn build_metrics_server(
 ) -> Result<(PathBuf, &'static str)> {
     let directories = build_all(checkout, progress, &[&METRICS_SERVER])?;
     Ok((directories[0].join("metrics-server"), METRICS_SERVER.version))
+}
+
+/// Helm and promtool, which check charts and alerts without a cluster.
+pub(crate) fn build_checkers(checkout: &Checkout, progress: &Progress) -> Result<(PathBuf, PathBuf)> {
+    let directories = build_all(checkout, progress, &[&HELM, &PROMTOOL])?;
+    Ok((directories[0].join("helm"), directories[1].join("promtool")))
 }
 
 /// Where kind's Go module lies; its `images/base/files` make a node of a root file system.

@@ -114,6 +114,36 @@ impl Decided {
     }
 }
 
+/// Where the pages are on what a condition means and what to do, from the root of the repository.
+const RUNBOOKS: &str = "docs/runbooks/conditions";
+
+impl Decided {
+    /// The page on it; none for what is as it should be, or passes by itself. Ready and Reconciling have none: what asks for
+    /// somebody is Stalled too, or is said of a game server.
+    fn runbook(&self) -> Option<String> {
+        let asks = match self.type_ {
+            types::STALLED
+            | types::CONFLICT
+            | types::NOT_HOME
+            | types::BOUNDS_CONFLICT
+            | types::NAME_TAKEN => self.status,
+            types::ABLE_TO_SCALE | types::ZONES_COVERED | types::CONNECTED => !self.status,
+            _ => false,
+        };
+        let anchor = self.reason.to_lowercase();
+        asks.then(|| format!("{RUNBOOKS}/{}.md#{anchor}", self.type_))
+    }
+
+    /// What is said on the object: the message and, where somebody is to do something, the page on that.
+    fn told(self) -> String {
+        match self.runbook() {
+            // One that is passed on from another object leads somewhere already.
+            Some(page) if !self.message.contains(RUNBOOKS) => format!("{}; see {page}", self.message),
+            _ => self.message,
+        }
+    }
+}
+
 /// Whether two sets of conditions say the same but for their messages, which carry figures, and times.
 pub fn stand_alike(one: &[Condition], other: &[Condition]) -> bool {
     let standing = |condition: &Condition| {
@@ -141,11 +171,11 @@ pub fn merge_conditions(
                 .map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
             Condition {
                 last_transition_time,
-                message: condition.message,
                 observed_generation: generation,
                 reason: condition.reason.to_owned(),
                 status: status.to_owned(),
                 type_: condition.type_.to_owned(),
+                message: condition.told(),
             }
         })
         .collect()
@@ -172,6 +202,38 @@ mod tests {
         assert_eq!(same[0].message, "1 of 3");
         let turned = merge_conditions(&at(3), Some(1), &same, ready(true, "3 of 3"));
         assert_eq!(turned[0].last_transition_time, at(3));
+    }
+
+    #[test]
+    fn who_is_asked_to_do_something_is_told_where_to_read_on() {
+        let told = |type_, status, reason, message: &str| Decided::new(type_, status, reason, message).told();
+        let page = "; see docs/runbooks/conditions/";
+        for (case, told, expected) in [
+            (
+                "stalled",
+                told(types::STALLED, true, reasons::CREATE_FAILED, "a quota"),
+                format!("a quota{page}Stalled.md#createfailed"),
+            ),
+            (
+                "of a region that stands apart",
+                told(types::CONNECTED, false, "Gone", "jp Silent"),
+                format!("jp Silent{page}Connected.md#gone"),
+            ),
+            ("connected", told(types::CONNECTED, true, "Connected", "it is read"), "it is read".to_owned()),
+            ("on its way", told(types::READY, false, reasons::CREATING, "1 of 3"), "1 of 3".to_owned()),
+            (
+                "limited as was asked for",
+                told(types::SCALING_LIMITED, true, reasons::AT_MAXIMUM, "more"),
+                "more".to_owned(),
+            ),
+            (
+                "passed on",
+                told(types::STALLED, true, reasons::NAME_TAKEN, &format!("x{page}Stalled.md#nametaken")),
+                format!("x{page}Stalled.md#nametaken"),
+            ),
+        ] {
+            assert_eq!(told, expected, "{case}");
+        }
     }
 
     #[test]

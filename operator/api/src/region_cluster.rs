@@ -160,6 +160,10 @@ pub enum RegionStanding {
 }
 
 impl RegionStanding {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::Member, Self::Connected, Self::Unreachable, Self::Degraded, Self::Isolated, Self::Gone];
+
     /// Name in columns, reasons and Events.
     pub const fn as_str(self) -> &'static str {
         match self {

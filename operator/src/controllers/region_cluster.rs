@@ -5,7 +5,9 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
-use operator_api::{RegionCluster, RegionClusterStatus, RegionHealth, ServerCounts, ZoneStatus, labels};
+use operator_api::{
+    Fleet, RegionCluster, RegionClusterStatus, RegionHealth, ServerCounts, ZoneStatus, labels,
+};
 use operator_core::region::{Counts, Health, judge_health};
 use operator_core::server_state::State;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 use super::region_copies;
 use crate::links::home::{Home, of_region};
-use crate::links::{Look, is_ready};
+use crate::links::{Look, is_ready, to_api};
 use crate::reports::live::Snapshot;
 
 /// How often a region is looked at.
@@ -105,6 +107,24 @@ fn export(context: &Context, observed: &[Observed]) {
     }
     let players = observed.iter().map(|server| i64::from(server.players())).sum();
     context.metrics.players.set(players);
+    let in_use = observed.iter().filter(|server| server.in_use()).count();
+    context.metrics.in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
+    let fleets = context.stores.fleets.store().state();
+    context.metrics.wanted.set(i64::from(wanted(&fleets)));
+    let short = fleets.iter().filter(|fleet| is_short(fleet)).count();
+    context.metrics.fleets_short.set(i64::try_from(short).unwrap_or(i64::MAX));
+}
+
+/// Game servers that Fleets ask for. Of a placed Fleet its share counts, which is a Fleet too.
+fn wanted(fleets: &[Arc<Fleet>]) -> i32 {
+    let own = fleets.iter().filter(|fleet| fleet.spec.placement.is_none());
+    own.map(|fleet| fleet.spec.replicas.unwrap_or(0)).sum()
+}
+
+/// Whether a Fleet has fewer Ready game servers than it asks for, as its status says.
+fn is_short(fleet: &Fleet) -> bool {
+    let ready = fleet.status.as_ref().map_or(0, |status| status.ready_replicas);
+    fleet.spec.placement.is_none() && ready < fleet.spec.replicas.unwrap_or(0)
 }
 
 fn count(observed: &[Observed], state: State) -> i32 {
@@ -125,10 +145,7 @@ fn compute_status(
         draining: count(observed, State::Draining),
         unhealthy: count(observed, State::Unhealthy),
     };
-    let fleets = context.stores.fleets.store().state();
-    // Of a placed Fleet its share counts, which is a Fleet too.
-    let wanted = fleets.iter().filter(|fleet| fleet.spec.placement.is_none());
-    let wanted: i32 = wanted.map(|fleet| fleet.spec.replicas.unwrap_or(0)).sum();
+    let wanted = wanted(&context.stores.fleets.store().state());
     let zones = zones_of(region, &context.stores.nodes.store().state());
     let mut latency = Histogram::default();
     let ready = observed.iter().filter(|server| server.state == State::Ready);
@@ -147,7 +164,7 @@ fn compute_status(
     // Alone there is nobody to be connected with.
     decided.extend((!look.known.is_empty()).then(|| region_copies::decide_connected(own, true)));
     RegionClusterStatus {
-        standing: Some(region_copies::to_api(own.standing, true)),
+        standing: Some(to_api(own.standing, true)),
         health: Some(health),
         players: observed.iter().map(|server| i64::from(server.players())).sum(),
         capacity: places(&|live| live.facts.capacity),

@@ -27,6 +27,7 @@ use super::context::Context;
 use crate::links::home::{Home, of_region};
 use crate::links::peer::join;
 use crate::links::table::Known;
+use crate::links::to_api;
 use crate::runtime::telemetry::chain;
 
 /// How often copies are compared with what they are of.
@@ -264,18 +265,6 @@ pub(super) fn inert(now: &Time, region: &RegionCluster, old: &RegionClusterStatu
         observed_generation: generation,
         conditions: merge_conditions(now, generation, &old.conditions, vec![not_home]),
         ..RegionClusterStatus::default()
-    }
-}
-
-/// The standing as the API spells it.
-pub(super) const fn to_api(standing: Standing, is_own: bool) -> RegionStanding {
-    match standing {
-        Standing::Connected if is_own => RegionStanding::Member,
-        Standing::Connected => RegionStanding::Connected,
-        Standing::Unreachable => RegionStanding::Unreachable,
-        Standing::Isolated => RegionStanding::Isolated,
-        Standing::Degraded(_) => RegionStanding::Degraded,
-        Standing::Gone => RegionStanding::Gone,
     }
 }
 

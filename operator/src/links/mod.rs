@@ -6,12 +6,14 @@
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
+//! - `export`: what Prometheus is shown.
 //! - `table`: what is known of each peer; the one owner of that.
 
 #[cfg(test)]
 mod cost;
 mod digest;
 mod endpoint;
+mod export;
 pub(crate) mod facts;
 mod follow;
 pub(crate) mod home;
@@ -27,6 +29,7 @@ mod tests;
 mod tls;
 
 pub(crate) use digest::is_ready;
+pub(crate) use export::to_api;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
@@ -44,7 +47,7 @@ use operator_core::regions::placement::Candidate;
 use operator_core::regions::shares::SHARES_VERSION;
 use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -204,7 +207,7 @@ impl Links {
         self.remember_responders();
         let now = self.clock.elapsed();
         let look = self.look(now);
-        self.export(&look);
+        self.export(now, &look);
         let own = own(self.me, &self.stores.region_clusters);
         let nodes = self.stores.nodes.state();
         let kept = self.kept().unwrap_or_default().0;
@@ -235,32 +238,6 @@ impl Links {
                 (of_region(&copy, self.me), copy.annotations().get(labels::RESPONDERS))
             {
                 self.table.remember(home, text.split(',').filter_map(|text| text.parse().ok()).collect());
-            }
-        }
-    }
-
-    /// Of regions that are registered, and no longer of those that were: also where a look or a reader that was under way
-    /// when one left has shown it again since.
-    fn export(&self, look: &Look) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        for region in shown.iter().filter(|region| !look.known.contains_key(region)) {
-            self.metrics.links.forget(region.as_str());
-        }
-        *shown = look.known.keys().copied().collect();
-        drop(shown);
-        for (region, known) in &look.known {
-            let up = i64::from(known.reach == Some(Reach::Reads));
-            self.metrics.links.up.with_label_values(&[region.as_str()]).set(up);
-            for (way, median) in [("link", known.link), ("udp", known.udp)] {
-                if let Some(median) = median {
-                    let labels = [region.as_str(), way];
-                    self.metrics.links.round_trips.with_label_values(&labels).set(median.as_secs_f64());
-                }
-            }
-            let (lost, all) = known.lost;
-            if all > 0 {
-                let ratio = f64::from(lost) / f64::from(all);
-                self.metrics.links.probe_loss.with_label_values(&[region.as_str()]).set(ratio);
             }
         }
     }

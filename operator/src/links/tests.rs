@@ -375,11 +375,12 @@ async fn a_region_that_left_leaves_no_metrics_not_even_by_a_look_from_before() {
         labels.any(|label| label.value() == "jp")
     };
     kr.links.table.register(kr.links.clock.elapsed(), [Arc::new(peer_of(&kr, "jp"))]);
-    let before = kr.links.look(kr.links.clock.elapsed());
-    kr.links.export(&before);
+    let now = kr.links.clock.elapsed();
+    let before = kr.links.look(now);
+    kr.links.export(now, &before);
     assert!(shown());
     kr.links.table.register(kr.links.clock.elapsed(), []);
-    kr.links.export(&before);
+    kr.links.export(now, &before);
     until("nothing of it is shown", || !shown()).await;
 }
 

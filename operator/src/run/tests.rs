@@ -72,7 +72,7 @@ fn shown(metrics: &Metrics) -> Vec<String> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&metrics.registry.gather(), &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    let of_region = ["operator_leader", "operator_players", "operator_game_servers"];
+    let of_region = ["operator_fleets_short", "operator_leader", "operator_players", "operator_game_servers"];
     let lines = text.lines().filter(|line| of_region.iter().any(|name| line.starts_with(name)));
     lines.map(str::to_owned).collect()
 }
@@ -87,7 +87,13 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("never: {what}");
 }
 
-const NOTHING: [&str; 2] = ["operator_leader 0", "operator_players 0"];
+const NOTHING: [&str; 5] = [
+    "operator_fleets_short 0",
+    "operator_game_servers_in_use 0",
+    "operator_game_servers_wanted 0",
+    "operator_leader 0",
+    "operator_players 0",
+];
 
 #[tokio::test(start_paused = true)]
 async fn who_no_longer_leads_shows_nothing_of_what_it_led() {
@@ -101,7 +107,7 @@ async fn who_no_longer_leads_shows_nothing_of_what_it_led() {
     for _ in 0..2 {
         leads.send_replace(true);
         until("it tells of the region", || has("operator_leader 1") && has("operator_players 9")).await;
-        assert_eq!(shown(&metrics).len(), 7, "and of its servers by each of five states");
+        assert_eq!(shown(&metrics).len(), NOTHING.len() + 5, "and of its servers by each of five states");
         leads.send_replace(false);
         until("it stopped", || has("operator_leader 0")).await;
         sleep(Duration::from_secs(60)).await;

@@ -13,6 +13,10 @@ pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     /// Write requests to the API server.
     pub(crate) api_writes: IntCounterVec,
+    /// Those of them that it refused.
+    pub(crate) api_writes_refused: IntCounterVec,
+    /// For how long the API server has not answered.
+    pub(crate) api_silent: Gauge,
     /// Reconciliations by kind and outcome.
     pub(crate) reconciles: IntCounterVec,
     /// Time of reconciliations by kind.
@@ -35,6 +39,12 @@ pub(crate) struct Metrics {
     pub(crate) certificate_expiry: Gauge,
     /// Game servers by state, as the leader sees them.
     pub(crate) game_servers: IntGaugeVec,
+    /// Game servers that Fleets ask for, those of placed Fleets by their shares.
+    pub(crate) wanted: IntGauge,
+    /// Game servers with players, or of which it is not known.
+    pub(crate) in_use: IntGauge,
+    /// Fleets with fewer Ready game servers than they ask for.
+    pub(crate) fleets_short: IntGauge,
     /// Connected players, as the leader sees them.
     pub(crate) players: IntGauge,
     /// Time from the creation of a GameServer to Ready.
@@ -43,7 +53,7 @@ pub(crate) struct Metrics {
     pub(crate) scale_changes: IntCounterVec,
 }
 
-/// Metrics of the links. Labels name registered regions, of which there are at most 64.
+/// Metrics of the links. Labels name registered regions, of which there are at most 64, and this one.
 #[derive(Clone)]
 pub(crate) struct LinkMetrics {
     /// 1 for a region that is read, else 0.
@@ -56,6 +66,14 @@ pub(crate) struct LinkMetrics {
     pub(crate) round_trips: GaugeVec,
     /// Part of the last probes that was lost.
     pub(crate) probe_loss: GaugeVec,
+    /// 1 for how a region stands, else 0; of this one too.
+    pub(crate) standing: IntGaugeVec,
+    /// Round trips that this region's RegionCluster declares.
+    pub(crate) declared: GaugeVec,
+    /// Players of the regions that are read, and of this one.
+    pub(crate) players: IntGaugeVec,
+    /// Players that still fit on their Ready servers.
+    pub(crate) headroom: IntGaugeVec,
 }
 
 /// Metrics of placements.
@@ -73,6 +91,10 @@ pub(crate) struct PlacementMetrics {
 pub(crate) mod names {
     /// Counter by `resource` and `verb`.
     pub(crate) const API_WRITES: &str = "operator_api_writes_total";
+    /// Counter by `resource`, `verb` and `code` (400 and above but 404 and 409, which are ordinary; `none`: the connection broke).
+    pub(crate) const API_WRITES_REFUSED: &str = "operator_api_writes_refused_total";
+    /// Gauge, seconds since the API server last answered.
+    pub(crate) const API_SILENT: &str = "operator_api_silent_seconds";
     /// Counter by `kind` and `outcome` (ok, or the step that failed; of the authorities just ok, error).
     pub(crate) const RECONCILES: &str = "operator_reconciles_total";
     /// Histogram by `kind`.
@@ -95,6 +117,14 @@ pub(crate) mod names {
     pub(crate) const ROUND_TRIPS: &str = "operator_link_round_trip_seconds";
     /// Gauge by `region`, from 0 to 1.
     pub(crate) const PROBE_LOSS: &str = "operator_link_probe_loss_ratio";
+    /// Gauge by `region` and `standing`, 1 for the one that holds.
+    pub(crate) const STANDING: &str = "operator_region_standing";
+    /// Gauge by `region`, seconds.
+    pub(crate) const DECLARED: &str = "operator_link_declared_seconds";
+    /// Gauge by `region`.
+    pub(crate) const REGION_PLAYERS: &str = "operator_region_players";
+    /// Gauge by `region`.
+    pub(crate) const HEADROOM: &str = "operator_region_headroom";
     /// Counter by `outcome`: a regionId, or `no_region`.
     pub(crate) const PLACEMENTS: &str = "operator_placements_total";
     /// Histogram, seconds.
@@ -107,6 +137,12 @@ pub(crate) mod names {
     pub(crate) const CERTIFICATE_EXPIRY: &str = "operator_report_certificate_expiry_timestamp_seconds";
     /// Gauge by `state`.
     pub(crate) const GAME_SERVERS: &str = "operator_game_servers";
+    /// Gauge.
+    pub(crate) const WANTED: &str = "operator_game_servers_wanted";
+    /// Gauge.
+    pub(crate) const IN_USE: &str = "operator_game_servers_in_use";
+    /// Gauge.
+    pub(crate) const FLEETS_SHORT: &str = "operator_fleets_short";
     /// Gauge.
     pub(crate) const PLAYERS: &str = "operator_players";
     /// Histogram, seconds.
@@ -139,6 +175,12 @@ impl Metrics {
                 "Write requests to the API server.",
                 &["resource", "verb"],
             )?,
+            api_writes_refused: counters(
+                names::API_WRITES_REFUSED,
+                "Write requests that the API server refused.",
+                &["resource", "verb", "code"],
+            )?,
+            api_silent: seconds(names::API_SILENT, "Time since the API server last answered.")?,
             reconciles: counters(names::RECONCILES, "Reconciliations.", &["kind", "outcome"])?,
             reconcile_seconds: register(
                 &registry,
@@ -163,6 +205,9 @@ impl Metrics {
                 &registry,
                 IntGaugeVec::new(Opts::new(names::GAME_SERVERS, "Game servers by state."), &["state"])?,
             )?,
+            wanted: gauge(names::WANTED, "Game servers that Fleets ask for.")?,
+            in_use: gauge(names::IN_USE, "Game servers with players, or of which it is not known.")?,
+            fleets_short: gauge(names::FLEETS_SHORT, "Fleets with fewer Ready game servers than asked for.")?,
             players: gauge(names::PLAYERS, "Connected players.")?,
             ready_seconds: register(
                 &registry,
@@ -187,7 +232,9 @@ impl Metrics {
     pub(crate) fn forget_leading(&self) {
         self.leader.set(0);
         self.game_servers.reset();
-        self.players.set(0);
+        for figure in [&self.wanted, &self.in_use, &self.fleets_short, &self.players] {
+            figure.set(0);
+        }
     }
 }
 
@@ -199,12 +246,20 @@ impl LinkMetrics {
         let digests = Opts::new(names::DIGESTS, "Digests received from other regions.");
         let round_trips = Opts::new(names::ROUND_TRIPS, "Median round trips to other regions.");
         let probe_loss = Opts::new(names::PROBE_LOSS, "Part of the last probes that was lost.");
+        let standing = Opts::new(names::STANDING, "1 for how a region stands, as seen from here.");
+        let declared = Opts::new(names::DECLARED, "Round trips to other regions as declared.");
+        let players = Opts::new(names::REGION_PLAYERS, "Players of a region, as it says.");
+        let headroom = Opts::new(names::HEADROOM, "Players that still fit into a region, as it says.");
         Ok(Self {
             up: register(registry, IntGaugeVec::new(up, by_region)?)?,
             refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
             digests: register(registry, IntCounterVec::new(digests, by_region)?)?,
             round_trips: register(registry, GaugeVec::new(round_trips, &["region", "way"])?)?,
             probe_loss: register(registry, GaugeVec::new(probe_loss, by_region)?)?,
+            standing: register(registry, IntGaugeVec::new(standing, &["region", "standing"])?)?,
+            declared: register(registry, GaugeVec::new(declared, by_region)?)?,
+            players: register(registry, IntGaugeVec::new(players, by_region)?)?,
+            headroom: register(registry, IntGaugeVec::new(headroom, by_region)?)?,
         })
     }
 
@@ -213,9 +268,17 @@ impl LinkMetrics {
         drop(self.up.remove_label_values(&[region]));
         drop(self.digests.remove_label_values(&[region]));
         drop(self.probe_loss.remove_label_values(&[region]));
+        drop(self.declared.remove_label_values(&[region]));
+        self.forget_figures(region);
         for way in ["link", "udp"] {
             drop(self.round_trips.remove_label_values(&[region, way]));
         }
+    }
+
+    /// A region is not read: what it said of itself is no longer known.
+    pub(crate) fn forget_figures(&self, region: &str) {
+        drop(self.players.remove_label_values(&[region]));
+        drop(self.headroom.remove_label_values(&[region]));
     }
 }
 

@@ -1,19 +1,24 @@
-//! The operator's account of its own writes: every request that is not a read, counted where it leaves.
+//! The operator's account of its own writes: every request that is not a read, counted where it leaves, and those that were
+//! refused where the answer comes.
 
-use http::{Method, Request};
+use http::{Method, Request, Response, StatusCode};
 use prometheus::IntCounterVec;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
-/// Counts the write requests of a Kubernetes client by resource and verb.
+/// Counts the write requests of a Kubernetes client by resource and verb, and those that were refused by the code too.
 #[derive(Clone)]
-pub(crate) struct WriteAccount(pub(crate) IntCounterVec);
+pub(crate) struct WriteAccount {
+    pub(crate) writes: IntCounterVec,
+    pub(crate) refused: IntCounterVec,
+}
 
 impl<S> Layer<S> for WriteAccount {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, writes: self.0.clone() }
+        Counted { inner, account: self.clone() }
     }
 }
 
@@ -21,28 +26,45 @@ impl<S> Layer<S> for WriteAccount {
 #[derive(Clone)]
 pub(crate) struct Counted<S> {
     inner: S,
-    writes: IntCounterVec,
+    account: WriteAccount,
 }
 
-impl<S, B> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for Counted<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
-        if request.method() != Method::GET {
-            let resource = resource_of(request.uri().path());
-            self.writes.with_label_values(&[&resource, request.method().as_str()]).inc();
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.method() == Method::GET {
+            return Box::pin(self.inner.call(request));
         }
-        self.inner.call(request)
+        let (resource, verb) = (resource_of(request.uri().path()), request.method().clone());
+        self.account.writes.with_label_values(&[&resource, verb.as_str()]).inc();
+        let (answer, refused) = (self.inner.call(request), self.account.refused.clone());
+        Box::pin(async move {
+            let answer = answer.await;
+            if let Some(code) = refusal(answer.as_ref().ok().map(Response::status)) {
+                refused.with_label_values(&[&resource, verb.as_str(), &code]).inc();
+            }
+            answer
+        })
     }
+}
+
+/// Code of what is a refusal; no answer at all is one. That an object is there already, has changed or is gone is how we learn it.
+fn refusal(answer: Option<StatusCode>) -> Option<String> {
+    let Some(status) = answer else { return Some("none".to_owned()) };
+    let is_ordinary = matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+    ((status.is_client_error() || status.is_server_error()) && !is_ordinary)
+        .then(|| status.as_str().to_owned())
 }
 
 /// `pods`, or `gameservers/status`, from the path of a request; bounded, because names are left out.
@@ -78,6 +100,46 @@ mod tests {
             ("/version", "none"),
         ] {
             assert_eq!(resource_of(path), resource, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_is_counted_by_its_code_and_what_is_ordinary_is_not() {
+        let counter = |name: &str, labels: &[&str]| {
+            IntCounterVec::new(prometheus::Opts::new(name, name), labels).unwrap()
+        };
+        for (case, method, answer, code) in [
+            ("taken", Method::POST, Some(201), None),
+            ("there already", Method::POST, Some(409), None),
+            ("gone", Method::DELETE, Some(404), None),
+            ("a quota", Method::POST, Some(403), Some("403")),
+            ("not understood", Method::PATCH, Some(422), Some("422")),
+            ("overloaded", Method::PATCH, Some(500), Some("500")),
+            ("the connection broke", Method::PUT, None, Some("none")),
+            ("a read", Method::GET, Some(403), None),
+        ] {
+            let account = WriteAccount {
+                writes: counter("writes", &["resource", "verb"]),
+                refused: counter("refused", &["resource", "verb", "code"]),
+            };
+            let client = tower::service_fn(move |_: Request<()>| {
+                let answer = answer.map(|code| Response::builder().status(code).body(()).unwrap());
+                std::future::ready(answer.ok_or("broken"))
+            });
+            let request = Request::builder().method(&method).uri("/api/v1/namespaces/x/pods");
+            drop(account.layer(client).call(request.body(()).unwrap()).await);
+            let is_write = u64::from(method != Method::GET);
+            assert_eq!(
+                account.writes.with_label_values(&["pods", method.as_str()]).get(),
+                is_write,
+                "{case}"
+            );
+            let families = prometheus::core::Collector::collect(&account.refused);
+            let counted = families.iter().flat_map(|family| family.get_metric());
+            let labels = counted.flat_map(prometheus::proto::Metric::get_label);
+            let codes: Vec<&str> =
+                labels.filter(|label| label.name() == "code").map(|label| label.value()).collect();
+            assert_eq!(codes, code.into_iter().collect::<Vec<_>>(), "{case}");
         }
     }
 }

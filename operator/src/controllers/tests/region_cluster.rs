@@ -104,3 +104,25 @@ async fn another_regions_object_is_left_to_its_own_operator() {
     world.reconcile_region().await;
     assert_eq!(world.api.take_seen(), []);
 }
+
+#[tokio::test]
+async fn the_leader_shows_what_fleets_ask_for_and_which_are_short_of_it() {
+    let mut world = World::with_running_fleet(2).await;
+    world.report("arena-0", Phase::Ready, 3);
+    let metrics = world.context.metrics.clone();
+    let figures = || (metrics.wanted.get(), metrics.in_use.get(), metrics.fleets_short.get());
+    let export = async |world: &World| {
+        tokio::select! {
+            biased;
+            () = region_cluster::export_figures(&world.context) => {}
+            () = std::future::ready(()) => {}
+        }
+    };
+    export(&world).await;
+    assert_eq!(figures(), (2, 1, 0));
+    world.put_fleet(5);
+    export(&world).await;
+    assert_eq!(figures(), (5, 1, 1), "until three more are Ready");
+    metrics.forget_leading();
+    assert_eq!(figures(), (0, 0, 0), "whoever leads next tells");
+}

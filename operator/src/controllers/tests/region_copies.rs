@@ -195,7 +195,7 @@ async fn each_change_of_standing_is_written_at_once_and_told_with_its_votes() {
         world.notes(),
         [
             "jp was Connected and is Unreachable: it is not read from here, and no majority says more: nothing is placed there \
-          from here; kr Silent, sg Reads"
+          from here; kr Silent, sg Reads; see docs/runbooks/conditions/Connected.md#unreachable"
         ]
     );
     world.pass(1, &[("sg", lost)]).await;
@@ -203,7 +203,7 @@ async fn each_change_of_standing_is_written_at_once_and_told_with_its_votes() {
     assert_eq!(
         world.notes(),
         [
-            "jp was Unreachable and is Gone: a majority reaches neither its operators nor its responders; kr Silent, sg Silent"
+            "jp was Unreachable and is Gone: a majority reaches neither its operators nor its responders; kr Silent, sg Silent; see docs/runbooks/conditions/Connected.md#gone"
         ]
     );
     assert_eq!(world.api.get(&path("jp")).unwrap()["status"]["lastHeartbeat"], heard_at);

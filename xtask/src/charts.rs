@@ -1,0 +1,105 @@
+//! What the charts say, checked without a cluster: Helm's own lint, and the alerts by promtool.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use serde_yaml::Value;
+
+use crate::checkout::Checkout;
+use crate::packages;
+use crate::process;
+use crate::progress::Progress;
+use crate::tools;
+
+/// The oldest Kubernetes that the charts are for; Helm takes its own word for it where there is no cluster.
+const KUBERNETES_MIN: &str = "1.33.0";
+/// Everything that is off by default.
+const ALL_ON: [&str; 4] = [
+    "region.id=kr",
+    "responder.enabled=true",
+    "monitoring.alerts.enabled=true",
+    "monitoring.dashboards.enabled=true",
+];
+/// Where the alerts stand, and what they do.
+const ALERTS: &str = "charts/operator/files/alerts.yaml";
+const ALERTS_TEST: &str = "charts/operator/files/alerts.test.yaml";
+
+/// Lints both charts, tests the alerts, and looks whether the chart gives out the alerts that were tested.
+pub(crate) fn check(checkout: &Checkout) -> Result<()> {
+    packages::ensure_go(checkout)?;
+    let (helm, promtool) = tools::build_checkers(checkout, &Progress::new())?;
+    let at_root = |program: &Path| {
+        let mut command = Command::new(program);
+        command.current_dir(&checkout.root);
+        command
+    };
+    let chart = |verb: &str| {
+        let mut command = at_root(&helm);
+        command.arg(verb);
+        for value in ALL_ON {
+            command.args(["--set", value]);
+        }
+        command.args(["--kube-version", KUBERNETES_MIN]);
+        command
+    };
+    passes(at_root(&helm).args(["lint", "--strict", "charts/crds"]))?;
+    passes(chart("lint").args(["--strict", "charts/operator"]))?;
+    passes(at_root(&promtool).args(["check", "rules", ALERTS]))?;
+    passes(at_root(&promtool).args(["test", "rules", ALERTS_TEST]))?;
+    let rendered = process::output(chart("template").args(["cranewing", "charts/operator"]))?;
+    let source = std::fs::read_to_string(checkout.root.join(ALERTS))
+        .with_context(|| format!("failed to read {ALERTS}"))?;
+    compare(&source, &rendered)
+}
+
+/// What it says goes to the terminal: of what failed both tools tell on standard output.
+fn passes(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("failed to start {command:?}"))?;
+    if !status.success() {
+        bail!("see above");
+    }
+    Ok(())
+}
+
+/// Whether the chart's PrometheusRule has the alerts of the file and no other: each with its expression and time.
+fn compare(source: &str, rendered: &str) -> Result<()> {
+    let tested = alerts(&serde_yaml::from_str(source).context("the alerts are no YAML")?);
+    let mut given = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(rendered) {
+        let object = Value::deserialize(document).context("the chart gives no YAML")?;
+        if object["kind"] == "PrometheusRule" {
+            given = alerts(&object["spec"]);
+        }
+    }
+    if tested.is_empty() || tested != given {
+        bail!("the chart gives {} alerts that are not the {} of {ALERTS}", given.len(), tested.len());
+    }
+    Ok(())
+}
+
+/// Name, expression and time of each alert, in their order.
+fn alerts(groups: &Value) -> Vec<[String; 3]> {
+    let word = |rule: &Value, field: &str| rule[field].as_str().unwrap_or_default().to_owned();
+    let groups = groups["groups"].as_sequence().into_iter().flatten();
+    let rules = groups.filter_map(|group| group["rules"].as_sequence()).flatten();
+    rules.map(|rule| ["alert", "expr", "for"].map(|field| word(rule, field))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_that_gives_other_alerts_than_were_tested_is_refused() {
+        let file =
+            |time: &str| format!("groups: [{{ rules: [{{ alert: A, expr: up == 0, for: {time} }}] }}]");
+        let chart =
+            |time: &str| format!("kind: Other\n---\nkind: PrometheusRule\nspec: {{ {} }}", file(time));
+        assert!(compare(&file("1m"), &chart("1m")).is_ok());
+        assert!(compare(&file("1m"), &chart("2m")).is_err());
+        assert!(compare(&file("1m"), "kind: Other").is_err());
+        assert!(compare("groups: []", &chart("1m")).is_err());
+    }
+}
