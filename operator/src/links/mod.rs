@@ -4,7 +4,8 @@
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
-//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them.
+//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `orders`: what
+//!   people order of regions.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `table`: what is known of each peer; the one owner of that.
 
@@ -16,6 +17,7 @@ pub(crate) mod home;
 pub(crate) mod identity;
 pub(crate) mod kept;
 pub(crate) mod message;
+pub(crate) mod orders;
 pub(crate) mod peer;
 mod prober;
 mod puller;
@@ -38,6 +40,7 @@ use operator_core::regions::RegionId;
 use operator_core::regions::membership::{
     DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Source, Standing, Word, judge,
 };
+use operator_core::regions::orders::Orders;
 use operator_core::regions::placement::Candidate;
 use operator_core::regions::shares::SHARES_VERSION;
 use operator_core::regions::view::View;
@@ -96,6 +99,8 @@ pub(crate) struct Look {
     pub(crate) judgements: BTreeMap<RegionId, Judgement>,
     /// How this region reaches the others.
     pub(crate) row: Row,
+    /// What people order of them.
+    pub(crate) orders: Orders,
 }
 
 impl Look {
@@ -184,7 +189,13 @@ impl Links {
         let registered: BTreeSet<RegionId> = known.keys().copied().chain([self.me]).collect();
         let words = words.iter().map(|(&region, word)| (region, word)).collect();
         let judgements = judge(&Evidence { me: self.me, registered: &registered, row: &row, words: &words });
-        Look { known, judgements, row }
+        let orders = self.orders(&known);
+        Look { known, judgements, row, orders }
+    }
+
+    /// This region's own RegionCluster.
+    pub(crate) fn own(&self) -> Option<Arc<RegionCluster>> {
+        own(self.me, &self.stores.region_clusters)
     }
 
     /// Whether this region's API server has been away for so long that others are told.
@@ -202,10 +213,10 @@ impl Links {
         self.remember_responders();
         let now = self.clock.elapsed();
         let look = self.look(now);
-        self.export(&look);
-        let own = own(self.me, &self.stores.region_clusters);
-        let nodes = self.stores.nodes.state();
         let kept = self.kept().unwrap_or_default().0;
+        self.export(&look, &kept.agreed);
+        let own = self.own();
+        let nodes = self.stores.nodes.state();
         Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
@@ -239,13 +250,18 @@ impl Links {
 
     /// Of regions that are registered, and no longer of those that were: also where a look or a reader that was under way
     /// when one left has shown it again since.
-    fn export(&self, look: &Look) {
+    fn export(&self, look: &Look, agreed: &View) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for region in shown.iter().filter(|region| !look.known.contains_key(region)) {
             self.metrics.links.forget(region.as_str());
         }
         *shown = look.known.keys().copied().collect();
         drop(shown);
+        self.metrics.links.view.set(i64::try_from(agreed.number).unwrap_or(i64::MAX));
+        for region in look.judgements.keys() {
+            let counts = i64::from(agreed.regions.contains(region));
+            self.metrics.links.in_view.with_label_values(&[region.as_str()]).set(counts);
+        }
         for (region, known) in &look.known {
             let up = i64::from(known.reach == Some(Reach::Reads));
             self.metrics.links.up.with_label_values(&[region.as_str()]).set(up);
@@ -276,22 +292,21 @@ impl Candidates for Links {
     /// What peers take this region for, it takes itself for too: without its API server it gets nobody new.
     fn now(&self) -> BTreeMap<RegionId, Candidate> {
         let now = self.clock.elapsed();
-        let Look { known, judgements, .. } = self.look(now);
+        let Look { known, judgements, orders, .. } = self.look(now);
         let is_away = self.api_is_away(now);
         let candidate = |(region, judgement): (RegionId, Judgement)| {
             let headroom = match known.get(&region) {
                 Some(known) => {
                     known.last.as_ref().and_then(|(digest, _)| Some(digest.figures.as_ref()?.headroom))
                 }
-                None => own(self.me, &self.stores.region_clusters)
-                    .and_then(|own| Some(own.status.as_ref()?.headroom)),
+                None => self.own().and_then(|own| Some(own.status.as_ref()?.headroom)),
             };
             let headroom = u32::try_from(headroom.unwrap_or_default().max(0)).unwrap_or(u32::MAX);
             let standing = match judgement.standing {
                 Standing::Connected if is_away && region == self.me => Standing::Degraded(Source::OwnWord),
                 standing => standing,
             };
-            (region, Candidate { standing, headroom })
+            (region, Candidate { standing, headroom, drained: orders.drained.contains(&region) })
         };
         judgements.into_iter().map(candidate).collect()
     }

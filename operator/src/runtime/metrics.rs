@@ -56,6 +56,10 @@ pub(crate) struct LinkMetrics {
     pub(crate) round_trips: GaugeVec,
     /// Part of the last probes that was lost.
     pub(crate) probe_loss: GaugeVec,
+    /// Number of the agreed view.
+    pub(crate) view: IntGauge,
+    /// 1 for a region of the agreed view, else 0; of this one too.
+    pub(crate) in_view: IntGaugeVec,
 }
 
 /// Metrics of placements.
@@ -95,6 +99,10 @@ pub(crate) mod names {
     pub(crate) const ROUND_TRIPS: &str = "operator_link_round_trip_seconds";
     /// Gauge by `region`, from 0 to 1.
     pub(crate) const PROBE_LOSS: &str = "operator_link_probe_loss_ratio";
+    /// Gauge: it grows with each change of the view.
+    pub(crate) const VIEW: &str = "operator_view_number";
+    /// Gauge by `region`, 1 for those that share out servers, else 0.
+    pub(crate) const IN_VIEW: &str = "operator_region_in_view";
     /// Counter by `outcome`: a regionId, or `no_region`.
     pub(crate) const PLACEMENTS: &str = "operator_placements_total";
     /// Histogram, seconds.
@@ -199,12 +207,15 @@ impl LinkMetrics {
         let digests = Opts::new(names::DIGESTS, "Digests received from other regions.");
         let round_trips = Opts::new(names::ROUND_TRIPS, "Median round trips to other regions.");
         let probe_loss = Opts::new(names::PROBE_LOSS, "Part of the last probes that was lost.");
+        let in_view = Opts::new(names::IN_VIEW, "1 for a region of the agreed view.");
         Ok(Self {
             up: register(registry, IntGaugeVec::new(up, by_region)?)?,
             refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
             digests: register(registry, IntCounterVec::new(digests, by_region)?)?,
             round_trips: register(registry, GaugeVec::new(round_trips, &["region", "way"])?)?,
             probe_loss: register(registry, GaugeVec::new(probe_loss, by_region)?)?,
+            view: register(registry, IntGauge::new(names::VIEW, "Number of the agreed view.")?)?,
+            in_view: register(registry, IntGaugeVec::new(in_view, by_region)?)?,
         })
     }
 
@@ -213,6 +224,7 @@ impl LinkMetrics {
         drop(self.up.remove_label_values(&[region]));
         drop(self.digests.remove_label_values(&[region]));
         drop(self.probe_loss.remove_label_values(&[region]));
+        drop(self.in_view.remove_label_values(&[region]));
         for way in ["link", "udp"] {
             drop(self.round_trips.remove_label_values(&[region, way]));
         }
