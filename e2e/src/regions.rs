@@ -92,16 +92,37 @@ impl<'a> Joined<'a> {
 
     /// `operator region ...` on all regions; its words, which are an error if it fails.
     pub fn try_operator(&self, arguments: &[&str]) -> Result<String, String> {
-        let program = std::env::var("CRANEWING_E2E_OPERATOR").expect("CRANEWING_E2E_OPERATOR is not set");
-        let mut operator = Command::new(program);
+        self.try_operator_in(&self.regions.iter().map(|region| region.id).collect::<Vec<_>>(), arguments)
+    }
+
+    /// The same on these regions.
+    pub fn try_operator_in(&self, ids: &[&str], arguments: &[&str]) -> Result<String, String> {
+        let mut operator = operator();
         operator.arg("region").args(arguments).args(["--namespace", OPERATOR_NAMESPACE]);
-        for region in &self.regions {
+        for region in self.regions.iter().filter(|region| ids.contains(&region.id)) {
             operator.arg("--kubeconfig").arg(format!("{}={}", region.id, region.kubeconfig));
         }
-        let output = operator.output().map_err(|error| error.to_string())?;
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        if output.status.success() { Ok(said) } else { Err(said) }
+        words(operator)
     }
+
+    /// `operator place ...`, asked of this region; its words, which are an error if it fails.
+    pub fn try_place(&self, at: &str, arguments: &[&str]) -> Result<String, String> {
+        let region = self.regions.iter().find(|region| region.id == at).expect("it is joined");
+        let mut operator = operator();
+        operator.arg("place").args(arguments).args(["--namespace", OPERATOR_NAMESPACE]);
+        operator.env("KUBECONFIG", &region.kubeconfig);
+        words(operator)
+    }
+}
+
+fn operator() -> Command {
+    Command::new(std::env::var("CRANEWING_E2E_OPERATOR").expect("CRANEWING_E2E_OPERATOR is not set"))
+}
+
+fn words(mut command: Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(said) } else { Err(said) }
 }
 
 impl Drop for Joined<'_> {

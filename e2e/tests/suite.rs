@@ -18,6 +18,8 @@ mod placed_fleets;
 mod regions;
 #[path = "suite/reports.rs"]
 mod reports;
+#[path = "suite/wheel.rs"]
+mod wheel;
 
 use e2e::Scratch;
 use operator_api::Fleet;

@@ -96,6 +96,35 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
     },
+    /// Say in each of these regions' own RegionCluster that a region shall be left.
+    ///
+    /// When a majority of the registered regions says so, nobody is placed there any more, and the others make their game servers
+    /// ready for what it has; then its own end, each when it is empty or at the deadline of its Fleet's drain. Its clusters and
+    /// Fleets stay as they are. One that is lost leaves the view, also if its failover is Manual. Nothing changes where it was
+    /// said before. It is refused for a region that is not registered or holds, and for the last one that is not drained.
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain {
+        /// The region that shall be left.
+        #[arg(value_name = "REGION")]
+        region: RegionId,
+        /// Clusters of the regions that say so: of more than half of all, in one go or one after the other. The region that
+        /// shall be left may be one of them.
+        #[command(flatten)]
+        clusters: Clusters,
+    },
+    /// Take back in each of these regions' own RegionCluster that a region shall be left.
+    ///
+    /// When no majority says so any more, players are placed there again, and it makes its part of the game servers ready before
+    /// the others end theirs.
+    #[command(after_help = RETURN_EXAMPLES)]
+    Return {
+        /// The region that comes back.
+        #[arg(value_name = "REGION")]
+        region: RegionId,
+        /// Clusters of the regions that take it back.
+        #[command(flatten)]
+        clusters: Clusters,
+    },
     /// Show what each region's cluster knows of the others.
     #[command(after_help = LIST_EXAMPLES)]
     List {
@@ -112,6 +141,12 @@ const JOIN_EXAMPLES: &str = "Examples:
 const LEAVE_EXAMPLES: &str = "Examples:
   operator region leave --region jp --context kr --context jp --context sg
   operator region leave --region jp --context kr --context sg    # jp's cluster is gone";
+const DRAIN_EXAMPLES: &str = "Examples:
+  operator region drain kr --context jp --context sg              # two of three: a majority
+  operator region drain kr --kubeconfig jp=jp.yaml                # whoever has rights in sg says the same there
+  kubectl --context jp get events --field-selector reason=Drained";
+const RETURN_EXAMPLES: &str = "Examples:
+  operator region return kr --context jp --context sg --context kr";
 const LIST_EXAMPLES: &str = "Examples:
   operator region list --context kr --context jp --context sg";
 

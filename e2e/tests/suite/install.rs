@@ -230,6 +230,10 @@ async fn refuses_bad_regions(scratch: &Scratch) {
     for (spec, words) in [
         (json!({ "zones": ["a", "b"] }), "spec.zones"),
         (json!({ "zones": ["a", "b", "b"] }), "zones must not repeat"),
+        (json!({ "failover": "Never" }), "spec.failover"),
+        (json!({ "drains": ["jp", "jp"] }), "drains must not repeat"),
+        (json!({ "drains": ["JP"] }), "spec.drains[0]"),
+        (json!({ "drains": (0..17).map(|at| format!("r{at}")).collect::<Vec<_>>() }), "spec.drains"),
         (json!({ "vpcCidr": "10.1.0.0" }), "CIDR form"),
         (json!({ "vpcCidr": "10.1.0.0/33" }), "CIDR form"),
         (json!({ "vpcCidr": "10.1.0/16" }), "CIDR form"),

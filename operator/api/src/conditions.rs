@@ -22,6 +22,8 @@ pub mod types {
     pub const ZONES_COVERED: &str = "ZonesCovered";
     /// A region is read from here; of the region itself: a majority of the registered regions reads it.
     pub const CONNECTED: &str = "Connected";
+    /// A majority of the registered regions says that the region shall be left; False while fewer say so.
+    pub const DRAINED: &str = "Drained";
     /// The object's home is another region's cluster, and nothing follows from it here.
     pub const NOT_HOME: &str = "NotHome";
     /// Bounds of a placed Fleet and of its regions cannot all hold; the message has the figures.
@@ -76,6 +78,10 @@ pub mod reasons {
     pub const AT_MAXIMUM: &str = "AtMaximum";
     /// A zone has no node.
     pub const ZONE_WITHOUT_NODE: &str = "ZoneWithoutNode";
+    /// A majority says so.
+    pub const MAJORITY: &str = "Majority";
+    /// Fewer than a majority say so, and nothing follows.
+    pub const NO_MAJORITY: &str = "NoMajority";
     /// The home of an object is another region.
     pub const OTHER_REGION: &str = "OtherRegion";
     /// There is no namespace for the copy of another region's object.

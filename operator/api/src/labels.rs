@@ -27,7 +27,7 @@ pub const PEER: &str = "cranewing.dev/peer";
 pub const HOME: &str = "cranewing.dev/home";
 /// Label on a region's share of a placed Fleet: name of that Fleet.
 pub const PARENT: &str = "cranewing.dev/parent";
-/// Annotation on the copy of a placed Fleet: which version of it this is, as `uid homeEpoch generation`.
+/// Annotation on the copy of a placed Fleet or a RegionCluster: which version of it this is, as `uid homeEpoch generation`.
 pub const VERSION: &str = "cranewing.dev/version";
 /// Annotation on a placed Fleet that follows its players: the record of their weights, as `number region=weight,...`.
 pub const WEIGHTS: &str = "cranewing.dev/weights";

@@ -28,8 +28,8 @@ pub use game_server::{
     PortProtocol, PortStatus,
 };
 pub use region_cluster::{
-    RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips, RegionStanding,
-    ServerCounts, ZoneStatus,
+    Failover, RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips,
+    RegionStanding, ServerCounts, ZoneStatus,
 };
 
 /// API group of all kinds.

@@ -32,6 +32,13 @@ use std::collections::BTreeMap;
     printcolumn(name = "Round-Trip", type_ = "integer", json_path = ".status.roundTrips.link"),
     printcolumn(name = "Headroom", type_ = "integer", json_path = ".status.headroom", priority = 1),
     printcolumn(name = "Seen-By", type_ = "string", json_path = ".status.seenBy", priority = 1),
+    printcolumn(name = "Failover", type_ = "string", json_path = ".spec.failover", priority = 1),
+    printcolumn(
+        name = "Drained",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Drained\")].status",
+        priority = 1
+    ),
     printcolumn(name = "Heartbeat", type_ = "date", json_path = ".status.lastHeartbeat", priority = 1),
     printcolumn(name = "Zones", type_ = "string", json_path = ".status.zonesCovered"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.operatorVersion"),
@@ -76,6 +83,39 @@ pub struct RegionClusterSpec {
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = ("self.all(r, self[r] >= 0 && self[r] <= 10000)", "latencyToOtherRegions: milliseconds from 0 to 10000"))]
     pub latency_to_other_regions: BTreeMap<String, i32>,
+    /// What follows when the region is lost, that is Gone, or Degraded for 30 s: Automatic, Manual or Hold; default Automatic.
+    /// The others go by what it last published.
+    #[serde(default)]
+    pub failover: Failover,
+    /// Regions that this one says shall be left, by regionId: counts when a majority of the registered regions says so. At
+    /// most 16, no repeats. `operator region drain` and `return` write it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$")))]
+    #[x_kube(validation = ("self.all(d, self.exists_one(e, e == d))", "drains must not repeat"))]
+    pub drains: Vec<String>,
+}
+
+/// What the other regions do when this one is lost.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failover {
+    /// They share out what it had.
+    #[default]
+    Automatic,
+    /// The same, but only once a majority of the registered regions says that it shall be left (`drains`).
+    Manual,
+    /// Nothing, whatever is ordered; and the region moves none of its own shares. For maintenance of its cluster by hand.
+    Hold,
+}
+
+impl Failover {
+    /// Name in columns and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "Automatic",
+            Self::Manual => "Manual",
+            Self::Hold => "Hold",
+        }
+    }
 }
 
 const fn default_min_game_servers() -> i32 {
@@ -137,7 +177,8 @@ pub struct RegionClusterStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, ZonesCovered; Connected where another region is registered; NotHome on another region's object.
+    /// Ready, ZonesCovered; Connected where another region is registered; Drained where somebody says that it shall be left;
+    /// NotHome on another region's object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -9,7 +9,7 @@ use operator_core::regions::shares::{
 };
 use operator_core::scale::Bounds;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Fleets = BTreeMap<String, PlacedFleet>;
 type Regions = BTreeMap<RegionId, Bounds>;
@@ -35,6 +35,11 @@ fn fleets(count: std::ops::Range<usize>) -> impl Strategy<Value = Fleets> {
 fn regions() -> impl Strategy<Value = Regions> {
     let bounds = (0_u32..8, 0_u32..60).prop_map(|(min, more)| Bounds { min, max: min + more });
     prop::collection::btree_map((0_usize..6).prop_map(region), bounds, 1..6)
+}
+
+/// Any of the regions that there may be.
+fn drained() -> impl Strategy<Value = BTreeSet<RegionId>> {
+    prop::collection::btree_set((0_usize..6).prop_map(region), 0..4)
 }
 
 fn min(fleet: &PlacedFleet, region: RegionId) -> u32 {
@@ -180,7 +185,8 @@ fn placement() -> impl Strategy<Value = (Vec<Latencies>, BTreeMap<RegionId, Cand
         Standing::Isolated,
         Standing::Gone,
     ]);
-    let candidate = (standing, 0_u32..8).prop_map(|(standing, headroom)| Candidate { standing, headroom });
+    let candidate = (standing, 0_u32..8, prop::bool::weighted(0.2))
+        .prop_map(|(standing, headroom, drained)| Candidate { standing, headroom, drained });
     let player = prop::collection::btree_map(regions(), 0_u32..130, 3..6);
     (prop::collection::vec(player, 0..6), prop::collection::btree_map(regions(), candidate, 0..6))
 }
@@ -194,7 +200,7 @@ proptest! {
 
     #[test]
     fn bounds_give_way_in_their_order_and_only_if_they_must(fleets in fleets(1..4), regions in regions()) {
-        let targets = decide_targets(&fleets, &regions);
+        let targets = decide_targets(&fleets, &regions, &BTreeSet::new());
         prop_assert_eq!(targets.conflicts.is_empty(), can_all_hold(&fleets, &regions), "{:?}", targets);
         for (&region, bounds) in &regions {
             prop_assert!((bounds.min..=bounds.max).contains(&total_in(&targets, region)), "{targets:?}");
@@ -216,7 +222,32 @@ proptest! {
     fn the_order_in_which_facts_come_does_not_matter(fleets in fleets(1..4), regions in regions()) {
         let turned_fleets = fleets.clone().into_iter().rev().collect();
         let turned_regions = regions.clone().into_iter().rev().collect();
-        prop_assert_eq!(decide_targets(&fleets, &regions), decide_targets(&turned_fleets, &turned_regions));
+        let none = BTreeSet::new();
+        prop_assert_eq!(
+            decide_targets(&fleets, &regions, &none),
+            decide_targets(&turned_fleets, &turned_regions, &none)
+        );
+    }
+
+    #[test]
+    fn drained_regions_get_nothing_and_the_others_what_they_would_get_without_them(
+        fleets in fleets(1..4), regions in regions(), drained in drained(),
+    ) {
+        let mut left = regions.clone();
+        left.retain(|region, _| !drained.contains(region));
+        let targets = decide_targets(&fleets, &regions, &drained);
+        if left.is_empty() {
+            prop_assert_eq!(targets, decide_targets(&fleets, &regions, &BTreeSet::new()), "nothing to go to");
+            return Ok(());
+        }
+        let without = decide_targets(&fleets, &left, &BTreeSet::new());
+        prop_assert_eq!(&targets.conflicts, &without.conflicts);
+        for (fleet, shares) in &targets.shares {
+            prop_assert!(shares.keys().eq(regions.keys()), "{shares:?}");
+            for (region, share) in shares {
+                prop_assert_eq!(*share, without.shares[fleet].get(region).copied().unwrap_or_default());
+            }
+        }
     }
 
     /// Largest remainder is not monotone: a region may lose one server when the Fleet gets one more, never two.
@@ -229,7 +260,8 @@ proptest! {
         let regions = terms.keys().map(|&region| (region, Bounds { min: 0, max: 1000 })).collect();
         let shares = |replicas| {
             let fleet = PlacedFleet { replicas, terms: terms.clone(), ..PlacedFleet::default() };
-            let targets = decide_targets(&BTreeMap::from([("f".to_owned(), fleet)]), &regions);
+            let fleets = BTreeMap::from([("f".to_owned(), fleet)]);
+            let targets = decide_targets(&fleets, &regions, &BTreeSet::new());
             targets.shares["f"].values().copied().collect::<Vec<u32>>()
         };
         let (shares, more) = (shares(replicas), shares(replicas + 1));
@@ -243,18 +275,18 @@ proptest! {
 
     #[test]
     fn no_change_leaves_fewer_servers_than_before_or_after_whoever_moves_first(
-        stages in prop::collection::vec(fleets(3..4), 2..5),
+        stages in prop::collection::vec((fleets(3..4), drained()), 2..5),
         regions in regions(),
         is_tight: bool,
         schedule in prop::collection::vec((0_usize..6, 0_usize..6, prop::sample::select(&ACTIONS[..])), 0..200),
     ) {
-        // the same three Fleets at every stage
+        // the same three Fleets at every stage, other regions drained
         let named = |fleets: Fleets| ["f", "g", "h"].map(str::to_owned).into_iter().zip(fleets.into_values()).collect();
         let max = |bounds: &Bounds| if is_tight { bounds.max } else { 10_000 };
         let regions: Regions =
             regions.iter().map(|(&region, bounds)| (region, Bounds { min: bounds.min, max: max(bounds) })).collect();
-        let targets: Vec<Targets> =
-            stages.into_iter().map(|fleets| decide_targets(&named(fleets), &regions)).collect();
+        let decide = |(fleets, drained)| decide_targets(&named(fleets), &regions, &drained);
+        let targets: Vec<Targets> = stages.into_iter().map(decide).collect();
         let fewest = |fleet| targets.iter().map(|targets| total_of(targets, fleet)).min().unwrap();
         let mut movers = Movers::settled(targets.clone(), &regions);
         for (who, other, action) in schedule {
@@ -287,7 +319,9 @@ proptest! {
                 let far = players.iter().any(|player| player.get(&choice.region).is_none_or(|&ms| ms > 100));
                 let candidate = candidates[&choice.region];
                 prop_assert!(!far && candidate.headroom as usize >= players.len());
-                prop_assert!(candidate.standing == Standing::Connected || choice.region == region(0));
+                let is_open = candidate.standing == Standing::Connected && !candidate.drained;
+                let is_own = candidate.standing == Standing::Isolated && choice.region == region(0);
+                prop_assert!(is_open || is_own, "{candidate:?}");
                 prop_assert!(choice.latency_ms_mean <= choice.latency_ms_worst);
                 let others = candidates.keys().filter(|&&other| other != choice.region);
                 prop_assert!(choice.refused.keys().eq(others), "{:?}", choice.refused);

@@ -22,6 +22,7 @@ mod region_cluster;
 mod region_copies;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 pub(crate) use auto_scaler::ScaleTimes;
 pub(crate) use context::{Context, Stores};

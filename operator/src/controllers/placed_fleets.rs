@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! - What this region votes for and goes by is kept before it is published or acted on; while it cannot be, nothing moves.
-//! - A share moves only while this region takes part, and the view that a majority voted for has it.
+//! - A share moves only while this region takes part, and the view that a majority voted for has it; and not while it holds.
 //! - An object that somebody else made is never adopted, changed or deleted, whatever its name.
 
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
@@ -14,6 +14,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::{Fleet, FleetSpec, labels};
 use operator_core::regions::membership::Standing;
+use operator_core::regions::orders::Failover;
 use operator_core::regions::shares::{
     Basis, SHARES_VERSION, Targets, common_version, decide_targets, next_shares,
 };
@@ -26,7 +27,7 @@ use tokio::time::sleep;
 use tracing::{Instrument, info, warn};
 
 use super::context::Context;
-use super::{fleet_copies, placed_status};
+use super::{fleet_copies, placed_status, wheel};
 use crate::about::about;
 use crate::links::Look;
 use crate::links::facts::{key_of, share_of};
@@ -65,8 +66,10 @@ pub(super) struct Placing {
 pub(super) struct Course {
     /// What every region is to have; none while this one holds what it has.
     pub(super) targets: Option<Targets>,
-    /// What this one is to have now, by Fleet.
+    /// What this one is to have now, by Fleet; nothing while it holds.
     next: BTreeMap<String, u32>,
+    /// Failover of this region is Hold.
+    pub(super) holds: bool,
     pub(super) basis: Basis,
 }
 
@@ -100,8 +103,11 @@ impl Placing {
         let basis = if moves { course.basis.clone() } else { kept.basis.clone() };
         let next = Kept { proposed, agreed, basis, tombstones };
         // apply (client required)
-        if next != kept && !keep(context, &next, version).await {
+        if next != kept && !keep(context, &next, version.clone()).await {
             return;
+        }
+        if next.agreed != kept.agreed {
+            wheel::tell_view(context, &look, &self.ballot, &kept.agreed, version).await;
         }
         fleet_copies::turn(context, &look, &next, &mut self.copies).await;
         let mut parents = context.stores.fleets.store().state();
@@ -129,7 +135,7 @@ impl Placing {
         let heard = views.iter().map(|(&region, view)| (region, view)).collect();
         // In time in which this process ran: a region is not Degraded for longer because we stood still.
         let (now, me) = (context.links.table.awake(context.clock.elapsed()), context.links.me);
-        self.ballot = self.ballot.next(now, me, &look.judgements, &heard);
+        self.ballot = self.ballot.next((now, me), &look.judgements, &look.orders, &heard);
         (self.ballot.proposed.clone(), self.ballot.agreed.clone())
     }
 }
@@ -159,12 +165,14 @@ fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
     let function =
         common_version(SHARES_VERSION, agreed.regions.iter().filter(|&region| *region != me).map(speaks));
     let basis = Basis { view: agreed.clone(), function, facts: facts.hash() };
-    let targets = decide_targets(&facts.to_core(agreed), &facts.bounds);
+    let targets = decide_targets(&facts.to_core(agreed), &facts.bounds, &facts.drained);
     let mine = context.links.holdings(basis.clone());
     let read = look.known.iter().filter_map(|(&region, known)| Some((region, &known.digest()?.holdings)));
     let max = facts.bounds.get(&me).map_or(u32::MAX, |bounds| bounds.max);
-    let next = next_shares(me, &mine, max, &targets, &read.collect());
-    Some(Course { targets: Some(targets), next, basis })
+    // Who holds says all the same what it goes by: the others wait for nobody who has what it should have.
+    let holds = look.orders.mode(me) == Failover::Hold;
+    let next = if holds { BTreeMap::new() } else { next_shares(me, &mine, max, &targets, &read.collect()) };
+    Some(Course { targets: Some(targets), next, holds, basis })
 }
 
 /// Keeps what is published from now on; false if nothing may follow from it.

@@ -134,6 +134,10 @@ fn decide_conditions(
         let words = "its share stays as it is: this region does not take part, or has not heard all that shares follow from";
         return reconciling(reasons::HOLDING, words.to_owned());
     };
+    if course.holds {
+        let words = "its share stays as it is: failover of this region's RegionCluster is Hold";
+        return reconciling(reasons::HOLDING, words.to_owned());
+    }
     let Some(shares) = targets.shares.get(&key) else {
         return match fleet.labels().get(labels::HOME) {
             Some(home) => {

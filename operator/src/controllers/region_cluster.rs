@@ -19,7 +19,7 @@ use super::context::Context;
 use super::figures;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
-use super::region_copies;
+use super::{region_copies, wheel};
 use crate::links::home::{Home, of_region};
 use crate::links::{Look, is_ready, to_api};
 use crate::reports::live::Snapshot;
@@ -57,7 +57,8 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         Home::Here => compute_status(&context, &region, (&observe_all(&context), &look), &old),
         Home::CopiedFrom(home) => match (look.known.get(&home), look.judgements.get(&home)) {
             (Some(known), Some(judgement)) => {
-                region_copies::compute_status(&context.clock.wall(), &region, (known, judgement), &old)
+                let (now, drained) = (context.clock.wall(), wheel::decide_drained(&look.orders, home));
+                region_copies::compute_status(&now, &region, (known, judgement), drained, &old)
             }
             // No longer registered: the copy goes.
             _ => return Ok(Action::requeue(PERIOD)),
@@ -82,6 +83,7 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
             written => written.map_err(Error::Status)?,
         }
         region_copies::tell_standing(&context, &region, (old.standing, &new)).await;
+        wheel::tell_drained(&context, &region, (&old, &new)).await;
     }
     Ok(Action::requeue(PERIOD))
 }
@@ -163,6 +165,7 @@ fn compute_status(
     let mut decided = decide_conditions(health, servers, wanted, &zones);
     // Alone there is nobody to be connected with.
     decided.extend((!look.known.is_empty()).then(|| region_copies::decide_connected(own, true)));
+    decided.extend(wheel::decide_drained(&look.orders, context.links.me));
     RegionClusterStatus {
         standing: Some(to_api(own.standing, true)),
         health: Some(health),

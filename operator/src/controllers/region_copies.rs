@@ -25,6 +25,7 @@ use tracing::{info, warn};
 
 use super::context::Context;
 use crate::links::home::{Home, of_region};
+use crate::links::orders::write_version;
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::links::to_api;
@@ -126,22 +127,24 @@ fn plan(me: RegionId, known: &BTreeMap<RegionId, Known>, regions: &[Arc<RegionCl
 
 /// The copy as it should be; none while nobody has told of the region's own.
 fn build(home: RegionId, known: &Known) -> Option<RegionCluster> {
-    let spec = known.objects.as_ref()?.region_cluster.clone()?;
+    let objects = known.objects.as_ref()?;
+    let spec = objects.region_cluster.clone()?;
     let labels = [(labels::HOME, home.as_str()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR)];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let responders = (labels::RESPONDERS.to_owned(), join(&known.responders));
+    let version = (labels::VERSION.to_owned(), write_version(&objects.version));
     let metadata = ObjectMeta {
         name: Some(home.to_string()),
         labels: Some(labels.map(owned).into()),
-        annotations: Some([responders].into()),
+        annotations: Some([responders, version].into()),
         ..ObjectMeta::default()
     };
     (spec.region_id == home.as_str()).then_some(RegionCluster { metadata, spec, status: None })
 }
 
 fn is_as_wanted(found: &RegionCluster, wanted: &RegionCluster) -> bool {
-    found.spec == wanted.spec
-        && found.annotations().get(labels::RESPONDERS) == wanted.annotations().get(labels::RESPONDERS)
+    let is_same = |(name, value): (&String, &String)| found.annotations().get(name) == Some(value);
+    found.spec == wanted.spec && wanted.annotations().iter().all(is_same)
 }
 
 /// An object that another one has taken the place of, or that somebody else changed meanwhile, is looked at again next turn.
@@ -206,6 +209,7 @@ pub(super) fn compute_status(
     now: &Time,
     region: &RegionCluster,
     (known, judgement): (&Known, &Judgement),
+    drained: Option<Decided>,
     old: &RegionClusterStatus,
 ) -> RegionClusterStatus {
     let seers = judgement.votes.0.iter().filter(|(_, reach)| **reach == Reach::Reads);
@@ -223,7 +227,7 @@ pub(super) fn compute_status(
             now,
             generation,
             &old.conditions,
-            vec![decide_connected(judgement, false)],
+            [decide_connected(judgement, false)].into_iter().chain(drained).collect(),
         ),
         ..old.clone()
     };

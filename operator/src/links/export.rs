@@ -3,6 +3,7 @@
 use operator_api::RegionStanding;
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Reach, Standing};
+use operator_core::regions::view::View;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) const fn to_api(standing: Standing, is_own: bool) -> RegionStanding {
 impl Links {
     /// Of regions that are registered, and no longer of those that were: also where a look or a reader that was under way
     /// when one left has shown it again since.
-    pub(super) fn export(&self, now: Duration, look: &Look) {
+    pub(super) fn export(&self, now: Duration, look: &Look, agreed: &View) {
         let metrics = &self.metrics.links;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for region in shown.iter().filter(|region| !look.known.contains_key(region)) {
@@ -37,7 +38,10 @@ impl Links {
         *shown = look.known.keys().copied().collect();
         drop(shown);
         self.metrics.api_silent.set(self.pulse.silent_for(now).as_secs_f64());
+        metrics.view.set(i64::try_from(agreed.number).unwrap_or(i64::MAX));
         for (&region, judgement) in &look.judgements {
+            let counts = i64::from(agreed.regions.contains(&region));
+            metrics.in_view.with_label_values(&[region.as_str()]).set(counts);
             let stands = to_api(judgement.standing, region == self.me);
             for standing in RegionStanding::ALL {
                 let labels = [region.as_str(), standing.as_str()];
@@ -142,7 +146,7 @@ mod tests {
         let links = Links::new("kr".parse().unwrap(), stores, Metrics::new().unwrap(), Clock::start());
         let export = |second| {
             let now = Duration::from_secs(second);
-            links.export(now, &links.look(now));
+            links.export(now, &links.look(now), &View::default());
         };
         let metrics = &links.metrics.links;
         let stands = || -> Vec<String> {

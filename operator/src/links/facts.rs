@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use super::home::{Home, of_fleet};
 use super::message::{self, PublishedFleet};
+use super::orders::read_version;
+use super::table::Known;
 use super::{Links, Look, digest};
 
 /// Placed Fleets of all regions that are shared out; the rest keeps what it has.
@@ -30,6 +32,8 @@ pub(crate) struct Facts {
     /// By [`key`].
     pub(crate) fleets: BTreeMap<String, PublishedFleet>,
     pub(crate) bounds: BTreeMap<RegionId, Bounds>,
+    /// Regions of the view that are drained.
+    pub(crate) drained: BTreeSet<RegionId>,
     versions: BTreeMap<RegionId, message::Version>,
 }
 
@@ -161,25 +165,38 @@ impl Links {
 
     /// What targets follow from in this view; none while something of that has not come yet.
     pub(crate) fn facts(&self, look: &Look, view: &View) -> Option<Facts> {
-        let mut facts = Facts::default();
+        let drained = view.regions.intersection(&look.orders.drained).copied().collect();
+        let mut facts = Facts { drained, ..Facts::default() };
         for &region in &view.regions {
             let (version, cluster) = if region == self.me {
-                let own = digest::own(self.me, &self.stores.region_clusters);
+                let own = self.own();
                 own.map(|own| (digest::version(&own), Some(own.spec.clone()))).unwrap_or_default()
             } else {
-                let known = look.known.get(&region)?;
-                let (said, _) = known.last.as_ref()?;
-                match &known.objects {
-                    Some(objects) => (objects.version.clone(), objects.region_cluster.clone()),
-                    None if said.objects.is_none() => Default::default(),
-                    None => return None,
-                }
+                self.region_cluster_of(region, look.known.get(&region)?)?
             };
             facts.bounds.insert(region, bounds(cluster.as_ref()));
             facts.versions.insert(region, message::Version { contents: 0, ..version });
         }
         facts.fleets = self.placed(look);
         Some(facts)
+    }
+
+    /// A peer's RegionCluster with its version; none while it has not come. Of one that is silent and has not told it to this
+    /// process, the copy here says what it was.
+    fn region_cluster_of(
+        &self,
+        region: RegionId,
+        known: &Known,
+    ) -> Option<(message::Version, Option<RegionClusterSpec>)> {
+        match (&known.objects, &known.last) {
+            (Some(objects), _) => Some((objects.version.clone(), objects.region_cluster.clone())),
+            (None, Some((said, _))) if said.objects.is_none() => Some(Default::default()),
+            (None, _) if known.digest().is_some() => None,
+            (None, _) => {
+                let copy = self.copy_of(region)?;
+                Some((read_version(&copy)?, Some(copy.spec.clone())))
+            }
+        }
     }
 
     /// The placed Fleets of all registered regions: this one's own; of the others what they publish, or what their copies here say.
@@ -225,7 +242,12 @@ impl Facts {
             (fleet.uid.clone(), fleet.version, read_weights(fleet.weights.as_deref()).0)
         };
         let fleets: BTreeMap<_, _> = self.fleets.iter().map(|(key, fleet)| (key, version(fleet))).collect();
-        hash(&(fleets, &self.versions))
+        // As it was before there were orders: who knows none of them agrees while there is none.
+        if self.drained.is_empty() {
+            hash(&(fleets, &self.versions))
+        } else {
+            hash(&(fleets, &self.versions, &self.drained))
+        }
     }
 }
 

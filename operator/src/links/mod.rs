@@ -4,7 +4,8 @@
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
-//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them.
+//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `orders`: what
+//!   people order of regions.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `export`: what Prometheus is shown.
 //! - `table`: what is known of each peer; the one owner of that.
@@ -20,6 +21,7 @@ pub(crate) mod home;
 pub(crate) mod identity;
 pub(crate) mod kept;
 pub(crate) mod message;
+pub(crate) mod orders;
 pub(crate) mod peer;
 mod prober;
 mod puller;
@@ -43,6 +45,7 @@ use operator_core::regions::RegionId;
 use operator_core::regions::membership::{
     DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Source, Standing, Word, judge,
 };
+use operator_core::regions::orders::Orders;
 use operator_core::regions::placement::Candidate;
 use operator_core::regions::shares::SHARES_VERSION;
 use operator_core::regions::view::View;
@@ -101,6 +104,8 @@ pub(crate) struct Look {
     pub(crate) judgements: BTreeMap<RegionId, Judgement>,
     /// How this region reaches the others.
     pub(crate) row: Row,
+    /// What people order of them.
+    pub(crate) orders: Orders,
 }
 
 impl Look {
@@ -189,7 +194,13 @@ impl Links {
         let registered: BTreeSet<RegionId> = known.keys().copied().chain([self.me]).collect();
         let words = words.iter().map(|(&region, word)| (region, word)).collect();
         let judgements = judge(&Evidence { me: self.me, registered: &registered, row: &row, words: &words });
-        Look { known, judgements, row }
+        let orders = self.orders(&known);
+        Look { known, judgements, row, orders }
+    }
+
+    /// This region's own RegionCluster.
+    pub(crate) fn own(&self) -> Option<Arc<RegionCluster>> {
+        own(self.me, &self.stores.region_clusters)
     }
 
     /// Whether this region's API server has been away for so long that others are told.
@@ -207,10 +218,10 @@ impl Links {
         self.remember_responders();
         let now = self.clock.elapsed();
         let look = self.look(now);
-        self.export(now, &look);
-        let own = own(self.me, &self.stores.region_clusters);
-        let nodes = self.stores.nodes.state();
         let kept = self.kept().unwrap_or_default().0;
+        self.export(now, &look, &kept.agreed);
+        let own = self.own();
+        let nodes = self.stores.nodes.state();
         Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
@@ -255,22 +266,21 @@ impl Candidates for Links {
     /// What peers take this region for, it takes itself for too: without its API server it gets nobody new.
     fn now(&self) -> BTreeMap<RegionId, Candidate> {
         let now = self.clock.elapsed();
-        let Look { known, judgements, .. } = self.look(now);
+        let Look { known, judgements, orders, .. } = self.look(now);
         let is_away = self.api_is_away(now);
         let candidate = |(region, judgement): (RegionId, Judgement)| {
             let headroom = match known.get(&region) {
                 Some(known) => {
                     known.last.as_ref().and_then(|(digest, _)| Some(digest.figures.as_ref()?.headroom))
                 }
-                None => own(self.me, &self.stores.region_clusters)
-                    .and_then(|own| Some(own.status.as_ref()?.headroom)),
+                None => self.own().and_then(|own| Some(own.status.as_ref()?.headroom)),
             };
             let headroom = u32::try_from(headroom.unwrap_or_default().max(0)).unwrap_or(u32::MAX);
             let standing = match judgement.standing {
                 Standing::Connected if is_away && region == self.me => Standing::Degraded(Source::OwnWord),
                 standing => standing,
             };
-            (region, Candidate { standing, headroom })
+            (region, Candidate { standing, headroom, drained: orders.drained.contains(&region) })
         };
         judgements.into_iter().map(candidate).collect()
     }

@@ -247,7 +247,7 @@ async fn a_region_says_itself_that_its_api_server_is_away_and_all_place_by_that(
     let look = jp.links.look(jp.links.clock.elapsed());
     assert_eq!(look.judgements[&sg.links.me].standing, Standing::Degraded(Source::OwnWord));
     assert_eq!(sg.standings(), "CCC", "it sees the others all the same");
-    let candidate = |standing| Candidate { standing, headroom: 40 };
+    let candidate = |standing| Candidate { standing, headroom: 40, drained: false };
     let [others, away] = [Standing::Connected, Standing::Degraded(Source::OwnWord)].map(candidate);
     let candidates =
         ["jp", "kr", "sg"].map(|region| region.parse().unwrap()).into_iter().zip([others, others, away]);
@@ -377,10 +377,10 @@ async fn a_region_that_left_leaves_no_metrics_not_even_by_a_look_from_before() {
     kr.links.table.register(kr.links.clock.elapsed(), [Arc::new(peer_of(&kr, "jp"))]);
     let now = kr.links.clock.elapsed();
     let before = kr.links.look(now);
-    kr.links.export(now, &before);
+    kr.links.export(now, &before, &View::default());
     assert!(shown());
     kr.links.table.register(kr.links.clock.elapsed(), []);
-    kr.links.export(now, &before);
+    kr.links.export(now, &before, &View::default());
     until("nothing of it is shown", || !shown()).await;
 }
 

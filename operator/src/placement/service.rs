@@ -121,6 +121,7 @@ impl From<Refusal> for Reason {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotConnected(_) => Self::NotConnected,
+            Refusal::Drained => Self::Drained,
             Refusal::Unmeasured(_) => Self::Unmeasured,
             Refusal::TooFar { .. } => Self::TooFar,
             Refusal::Full { .. } => Self::Full,
@@ -142,6 +143,7 @@ impl Words<'_> {
         let players = self.party.players;
         match refusal {
             Refusal::NotConnected(standing) => explain(standing).to_owned(),
+            Refusal::Drained => "a majority of the regions says that it shall be left".to_owned(),
             Refusal::Unmeasured(count) => {
                 let first = players.iter().position(|player| !player.contains_key(&region));
                 format!(

@@ -22,7 +22,7 @@ impl Candidates for BTreeMap<RegionId, Candidate> {
     }
 }
 
-/// Five that take players, sg only one of them, and four that take nobody, or their own alone.
+/// Five that take players, sg only one of them, and five that take nobody, or their own alone.
 fn placement() -> Placement {
     let candidates = [
         ("au", Standing::Connected, 1000),
@@ -34,10 +34,14 @@ fn placement() -> Placement {
         ("sg", Standing::Connected, 1),
         ("tw", Standing::Connected, 1000),
         ("us", Standing::Gone, 1000),
+        ("za", Standing::Connected, 1000),
     ];
     let candidates: BTreeMap<RegionId, Candidate> = candidates
         .into_iter()
-        .map(|(region, standing, headroom)| (region.parse().unwrap(), Candidate { standing, headroom }))
+        .map(|(region, standing, headroom)| {
+            let drained = ["de", "us", "za"].contains(&region);
+            (region.parse().unwrap(), Candidate { standing, headroom, drained })
+        })
         .collect();
     Placement::new(Arc::new(candidates), Metrics::new().unwrap(), Clock::start())
 }
@@ -124,6 +128,8 @@ async fn both_doors_give_the_same_answer() {
         ("isolated", one(json!({ "de": 5 })), "", "de", "notConnected"),
         ("degraded", one(json!({ "in": 5 })), "", "in", "notConnected"),
         ("gone", one(json!({ "us": 5 })), "", "us", "notConnected"),
+        ("drained", one(json!({ "za": 5, "kr": 90 })), "kr", "za", "drained"),
+        ("drained and not measured", one(json!({ "kr": 90 })), "kr", "za", "drained"),
         ("not registered", one(json!({ "mars": 5 })), "", "kr", "unmeasured"),
     ] {
         let (status, answer) = doors.http(&request.to_string()).await;
@@ -133,13 +139,13 @@ async fn both_doors_give_the_same_answer() {
         assert_eq!(region_of(&answer, region)["reason"], reason, "{name}");
         let is_refused = |region: &&Value| region["reason"].is_string() && region["message"].is_string();
         let refused = answer["regions"].as_array().unwrap().iter().filter(is_refused).count();
-        assert_eq!(refused, if chosen.is_empty() { 9 } else { 8 }, "{name}: {answer}");
+        assert_eq!(refused, if chosen.is_empty() { 10 } else { 9 }, "{name}: {answer}");
         let by_grpc = grpc.place(serde_json::from_value::<PlaceRequest>(request).unwrap()).await.unwrap();
         assert_eq!(serde_json::to_value(by_grpc.into_inner()).unwrap(), answer, "{name}");
     }
     let outcomes = |outcome| doors.metrics.placements.outcomes.with_label_values(&[outcome]).get();
-    assert_eq!(["kr", "jp", "sg", NO_REGION].map(outcomes), [8, 2, 2, 14]);
-    assert_eq!(doors.metrics.placements.seconds.get_sample_count(), 26);
+    assert_eq!(["kr", "jp", "sg", NO_REGION].map(outcomes), [12, 2, 2, 14]);
+    assert_eq!(doors.metrics.placements.seconds.get_sample_count(), 30);
 }
 
 #[tokio::test]
@@ -158,6 +164,7 @@ async fn every_reason_is_told_in_words() {
         ("sg", json!("2 players are to be placed, and 1 still fit")),
         ("tw", json!("ann has 101 ms and accepts 100 ms")),
         ("us", json!("a majority of the regions hears nothing of it")),
+        ("za", json!("a majority of the regions says that it shall be left")),
     ] {
         assert_eq!(region_of(&answer, region)["message"], message, "{region}");
     }
@@ -190,7 +197,8 @@ async fn an_answer_says_how_each_region_stands_and_what_it_costs() {
             "connected",
             "connected",
             "connected",
-            "gone"
+            "gone",
+            "connected"
         ]
     );
     let (_, answer) = doors.http(&json!({ "players": party, "ownRegion": "de" }).to_string()).await;
@@ -376,7 +384,7 @@ async fn operator_place_prints_the_region_alone_and_fails_with_every_reason_if_n
         "{failure}"
     );
     assert!(failure.contains("\n  kr: tooFar: players[0] has 5 ms and accepts 4 ms\n"), "{failure}");
-    assert_eq!(failure.lines().count(), 10, "{failure}");
+    assert_eq!(failure.lines().count(), 11, "{failure}");
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
-//! `operator region`: makes regions known to each other by their kubeconfigs. It writes the Secrets that the operators follow
-//! and talks to no operator; whatever it does, doing it again changes nothing more.
+//! `operator region`: makes regions known to each other by their kubeconfigs, and takes them out of use and back. It writes
+//! the Secrets and RegionClusters that the operators follow and talks to no operator; whatever it does, doing it again changes
+//! nothing more.
 
 mod join;
 mod leave;
 mod list;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,7 @@ use std::io::Write;
 
 use crate::links::identity::{Identity, PublicKey};
 use crate::runtime::kubeconfig::connect;
+use order::Order;
 
 /// Carries the command out, and says what it did.
 pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -29,11 +32,16 @@ pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 join::join(&clusters, &addresses, out).await
             }
             RegionCommand::Leave { region, clusters } => {
-                let (reached, lost): (Vec<_>, Vec<_>) =
-                    open(&clusters).await.into_iter().partition(Result::is_ok);
-                let reached: Vec<Cluster> = reached.into_iter().flatten().collect();
-                let lost = lost.into_iter().filter_map(|lost| Some(format!("{:#}", lost.err()?))).collect();
+                let (reached, lost) = reach(&clusters).await;
                 leave::leave(region, &reached, lost, out).await
+            }
+            RegionCommand::Drain { region, clusters } => {
+                let (reached, lost) = reach(&clusters).await;
+                order::give(Order::Drain, region, (&reached, lost), out).await
+            }
+            RegionCommand::Return { region, clusters } => {
+                let (reached, lost) = reach(&clusters).await;
+                order::give(Order::Return, region, (&reached, lost), out).await
             }
             RegionCommand::List { clusters } => {
                 let clusters = open(&clusters).await.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -55,6 +63,13 @@ async fn open(clusters: &Clusters) -> Vec<anyhow::Result<Cluster>> {
     let files = clusters.kubeconfigs.iter().cloned().map(|(region, path)| Named::File(region, path));
     let named: Vec<Named> = contexts.chain(files).collect();
     futures::future::join_all(named.iter().map(|named| named.open(&clusters.namespace))).await
+}
+
+/// The clusters that are reached, and why the others are not.
+async fn reach(clusters: &Clusters) -> (Vec<Cluster>, Vec<String>) {
+    let (reached, lost): (Vec<_>, Vec<_>) = open(clusters).await.into_iter().partition(Result::is_ok);
+    let lost = lost.into_iter().filter_map(|lost| Some(format!("{:#}", lost.err()?))).collect();
+    (reached.into_iter().flatten().collect(), lost)
 }
 
 /// A region's cluster.

@@ -176,19 +176,201 @@ async fn a_region_whose_cluster_is_gone_is_forgotten_all_the_same() {
 async fn the_list_shows_whom_each_region_knows_and_how_it_stands() {
     let (apis, clusters) = three().await;
     join(&clusters).await;
+    let drained = json!({
+        "type": "Drained", "status": "True", "reason": "Majority", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
     for api in &apis {
         let copy = json!({
             "metadata": { "name": "kr", "labels": { "cranewing.dev/home": "kr" } },
-            "spec": { "regionId": "kr", "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
-            "status": { "standing": "Gone" },
+            "spec": { "regionId": "kr", "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16", "failover": "Manual" },
+            "status": { "standing": "Gone", "conditions": [drained] },
         });
         api.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", copy);
     }
     let (text, done) = said(async |out| list::list(&clusters, out).await).await;
     done.unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "REGION    PEER      STANDING     ADDRESSES");
-    assert_eq!(lines[1], "jp        kr        Gone         192.0.2.21:30844");
-    assert!(lines[2].starts_with("jp        sg        unknown"), "{text}");
+    assert_eq!(lines[0], "REGION    PEER      STANDING     FAILOVER   DRAINED      ADDRESSES");
+    assert_eq!(lines[1], "jp        kr        Gone         Manual     yes          192.0.2.21:30844");
+    assert!(lines[2].starts_with("jp        sg        unknown      unknown    unknown      "), "{text}");
     assert_eq!(lines.len(), 7);
+}
+
+/// RegionCluster of a region in the cluster of another, or in its own.
+fn put_region(api: &MockApi, at: &str, of: &str, fields: &Value) {
+    let mut spec = json!({ "regionId": of, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" });
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let copied =
+        json!({ "cranewing.dev/home": of, "app.kubernetes.io/managed-by": labels::MANAGED_BY_OPERATOR });
+    let labels = if at == of { json!({}) } else { copied };
+    let region = json!({
+        "apiVersion": "cranewing.dev/v1alpha1", "kind": "RegionCluster",
+        "metadata": { "name": of, "labels": labels }, "spec": spec,
+    });
+    api.put(&region_path(of), region);
+}
+
+fn region_path(of: &str) -> String {
+    format!("/apis/cranewing.dev/v1alpha1/regionclusters/{of}")
+}
+
+fn drains(api: &MockApi, of: &str) -> Value {
+    api.get(&region_path(of)).unwrap()["spec"]["drains"].clone()
+}
+
+/// jp, kr and sg, joined, each with its own RegionCluster and copies of the others'.
+async fn with_regions() -> (Vec<MockApi>, Vec<Cluster>) {
+    let (apis, clusters) = three().await;
+    join(&clusters).await;
+    for (api, at) in apis.iter().zip(["jp", "kr", "sg"]) {
+        for of in ["jp", "kr", "sg"] {
+            put_region(api, at, of, &json!({}));
+        }
+        api.take_seen();
+    }
+    (apis, clusters)
+}
+
+async fn give(order: Order, region: &str, clusters: &[Cluster]) -> (String, Result<(), String>) {
+    let region = region.parse().unwrap();
+    said(async |out| order::give(order, region, (clusters, Vec::new()), out).await).await
+}
+
+#[tokio::test]
+async fn an_order_is_written_into_each_regions_own_object_alone_and_again_changes_nothing() {
+    let (apis, clusters) = with_regions().await;
+    let (jp, kr, sg) = (&apis[0], &apis[1], &apis[2]);
+    let (text, done) = give(Order::Drain, "kr", &clusters[..1]).await;
+    done.unwrap();
+    assert_eq!(
+        text,
+        "jp: RegionCluster jp says now that kr shall be left\n\
+         kr is not drained yet: jp says so; 1 of 3 registered regions, and it takes 2; \
+         run it again with --context or --kubeconfig for 1 more of kr, sg\n"
+    );
+    assert_eq!((drains(jp, "jp"), drains(jp, "kr"), writes(jp)), (json!(["kr"]), Value::Null, 1));
+    assert_eq!(writes(kr) + writes(sg), 0, "nobody writes into another region");
+
+    // jp is not reached this time, and sg has a copy of what it says
+    put_region(sg, "sg", "jp", &json!({ "drains": ["kr"] }));
+    let (text, done) = give(Order::Drain, "kr", &clusters[2..]).await;
+    done.unwrap();
+    assert!(
+        text.ends_with("kr is drained: jp, sg say so; 2 of 3 registered regions, a majority\n"),
+        "{text}"
+    );
+
+    let (text, done) = give(Order::Drain, "kr", &clusters).await;
+    done.unwrap();
+    assert!(text.contains("jp: RegionCluster jp said before that kr shall be left\n"), "{text}");
+    assert!(
+        text.ends_with("kr is drained: jp, kr, sg say so; 3 of 3 registered regions, a majority\n"),
+        "{text}"
+    );
+    for api in &apis {
+        api.take_seen();
+    }
+    give(Order::Drain, "kr", &clusters).await.1.unwrap();
+    assert!(apis.iter().all(|api| writes(api) == 0), "it was said before");
+
+    for of in ["kr", "sg"] {
+        put_region(jp, "jp", of, &json!({ "drains": ["kr"] }));
+    }
+    let (text, done) = give(Order::Return, "kr", &clusters[..1]).await;
+    done.unwrap();
+    let words = "kr is still drained: kr, sg say so; 2 of 3 registered regions, a majority; run it again with --context or \
+                 --kubeconfig for 1 more of kr, sg\n";
+    assert!(text.ends_with(words), "{text}");
+    let (text, done) = give(Order::Return, "kr", &clusters).await;
+    done.unwrap();
+    assert!(text.contains("jp: RegionCluster jp did not say that kr shall be left\n"), "{text}");
+    assert!(text.ends_with("kr takes part: nobody says so, no majority\n"), "{text}");
+    assert_eq!(
+        [drains(jp, "jp"), drains(kr, "kr"), drains(sg, "sg")],
+        [Value::Null, Value::Null, Value::Null]
+    );
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_meant_is_refused_and_nothing_is_written() {
+    let many: Vec<String> = (0..16).map(|at| format!("r{at}")).collect();
+    let hold = json!({ "failover": "Hold" });
+    for (name, order, region, at, of, fields, expected) in [
+        (
+            "unknown",
+            Order::Drain,
+            "us",
+            "jp",
+            "jp",
+            json!({}),
+            "no region us is registered in these clusters, but jp, kr, sg",
+        ),
+        ("unknown", Order::Return, "us", "jp", "jp", json!({}), "no region us is registered"),
+        ("it holds", Order::Drain, "kr", "kr", "kr", hold.clone(), "failover of region kr is Hold"),
+        (
+            "the most",
+            Order::Drain,
+            "kr",
+            "sg",
+            "sg",
+            json!({ "drains": many }),
+            "RegionCluster sg of sg says already of 16",
+        ),
+    ] {
+        let (apis, clusters) = with_regions().await;
+        let api = &apis[["jp", "kr", "sg"].iter().position(|place| *place == at).unwrap()];
+        put_region(api, at, of, &fields);
+        let (text, done) = give(order, region, &clusters).await;
+        let error = done.unwrap_err();
+        assert!(error.contains(expected), "{name}: {error}");
+        assert!(text.is_empty() && apis.iter().all(|api| writes(api) == 0), "{name}");
+    }
+
+    let (apis, clusters) = with_regions().await;
+    put_region(&apis[0], "jp", "kr", &hold);
+    let (_, done) = give(Order::Drain, "kr", &clusters[..1]).await;
+    assert!(done.unwrap_err().contains("is Hold"), "by the copy, where its own cluster is not reached");
+
+    apis[2].remove(&region_path("sg"));
+    let (_, done) = give(Order::Drain, "jp", &clusters).await;
+    let error = done.unwrap_err();
+    assert!(
+        error.contains("no RegionCluster of region sg in its own cluster; apply it there first"),
+        "{error}"
+    );
+    assert!(apis.iter().all(|api| writes(api) == 0), "also where there is one");
+
+    let (apis, clusters) = with_regions().await;
+    for (api, at) in apis.iter().zip(["jp", "kr", "sg"]) {
+        put_region(api, at, at, &json!({ "drains": ["jp", "kr"] }));
+    }
+    let (_, done) = give(Order::Drain, "sg", &clusters).await;
+    assert!(done.unwrap_err().contains("no region would be left to place on: every other one is drained"));
+    give(Order::Drain, "kr", &clusters).await.1.unwrap();
+
+    let lost = vec!["context jp: failed to ask the API server".to_owned()];
+    let sg = "sg".parse().unwrap();
+    let (_, done) = said(async |out| order::give(Order::Drain, sg, (&[], lost.clone()), out).await).await;
+    assert_eq!(done.unwrap_err(), "no cluster was reached: context jp: failed to ask the API server");
+    let (text, done) =
+        said(async |out| order::give(Order::Return, sg, (&clusters[1..], lost), out).await).await;
+    assert!(text.contains("kr: RegionCluster kr did not say that sg shall be left\n"), "{text}");
+    assert!(done.unwrap_err().contains("run it again for these: context jp"));
+}
+
+#[tokio::test]
+async fn what_others_write_meanwhile_is_neither_lost_nor_in_the_way() {
+    let (apis, clusters) = with_regions().await;
+    let api = apis[0].clone();
+    let mut conflicts = 2;
+    apis[0].fail(move |seen| {
+        let is_conflict = seen.method == "PATCH" && conflicts > 0;
+        conflicts -= i32::from(is_conflict);
+        is_conflict.then_some(409)
+    });
+    give(Order::Drain, "kr", &clusters[..1]).await.1.unwrap();
+    assert_eq!(drains(&api, "jp"), json!(["kr"]));
+    apis[0].fail(|seen| (seen.method == "PATCH").then_some(409));
+    let (_, done) = give(Order::Return, "kr", &clusters[..1]).await;
+    assert!(done.unwrap_err().contains("failed to write into jp; run it again"));
 }

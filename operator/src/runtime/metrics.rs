@@ -74,6 +74,10 @@ pub(crate) struct LinkMetrics {
     pub(crate) players: IntGaugeVec,
     /// Players that still fit on their Ready servers.
     pub(crate) headroom: IntGaugeVec,
+    /// Number of the agreed view.
+    pub(crate) view: IntGauge,
+    /// 1 for a region of the agreed view, else 0; of this one too.
+    pub(crate) in_view: IntGaugeVec,
 }
 
 /// Metrics of placements.
@@ -125,6 +129,10 @@ pub(crate) mod names {
     pub(crate) const REGION_PLAYERS: &str = "operator_region_players";
     /// Gauge by `region`.
     pub(crate) const HEADROOM: &str = "operator_region_headroom";
+    /// Gauge: it grows with each change of the view.
+    pub(crate) const VIEW: &str = "operator_view_number";
+    /// Gauge by `region`, 1 for those that share out servers, else 0.
+    pub(crate) const IN_VIEW: &str = "operator_region_in_view";
     /// Counter by `outcome`: a regionId, or `no_region`.
     pub(crate) const PLACEMENTS: &str = "operator_placements_total";
     /// Histogram, seconds.
@@ -250,6 +258,7 @@ impl LinkMetrics {
         let declared = Opts::new(names::DECLARED, "Round trips to other regions as declared.");
         let players = Opts::new(names::REGION_PLAYERS, "Players of a region, as it says.");
         let headroom = Opts::new(names::HEADROOM, "Players that still fit into a region, as it says.");
+        let in_view = Opts::new(names::IN_VIEW, "1 for a region of the agreed view.");
         Ok(Self {
             up: register(registry, IntGaugeVec::new(up, by_region)?)?,
             refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
@@ -260,6 +269,8 @@ impl LinkMetrics {
             declared: register(registry, GaugeVec::new(declared, by_region)?)?,
             players: register(registry, IntGaugeVec::new(players, by_region)?)?,
             headroom: register(registry, IntGaugeVec::new(headroom, by_region)?)?,
+            view: register(registry, IntGauge::new(names::VIEW, "Number of the agreed view.")?)?,
+            in_view: register(registry, IntGaugeVec::new(in_view, by_region)?)?,
         })
     }
 
@@ -270,6 +281,7 @@ impl LinkMetrics {
         drop(self.probe_loss.remove_label_values(&[region]));
         drop(self.declared.remove_label_values(&[region]));
         self.forget_figures(region);
+        drop(self.in_view.remove_label_values(&[region]));
         for way in ["link", "udp"] {
             drop(self.round_trips.remove_label_values(&[region, way]));
         }

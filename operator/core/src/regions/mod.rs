@@ -5,6 +5,7 @@
 
 mod id;
 pub mod membership;
+pub mod orders;
 pub mod placement;
 pub mod shares;
 pub mod view;

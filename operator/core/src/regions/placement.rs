@@ -18,6 +18,8 @@ pub struct Candidate {
     pub standing: Standing,
     /// Players that still fit on its Ready servers.
     pub headroom: u32,
+    /// A majority of the regions says that it shall be left.
+    pub drained: bool,
 }
 
 /// Who is to be placed.
@@ -60,6 +62,8 @@ pub enum NoChoice {
 pub enum Refusal {
     /// It does not take these players, standing as it does.
     NotConnected(Standing),
+    /// It is drained. While it is isolated it takes its own all the same: they have nowhere else to go.
+    Drained,
     /// So many players did not measure their latency to it.
     Unmeasured(usize),
     /// It is too far for the player who is worst off.
@@ -134,6 +138,9 @@ fn fit(party: Party<'_>, region: RegionId, candidate: Candidate) -> Result<Fit, 
     if !takes {
         return Err(Refusal::NotConnected(candidate.standing));
     }
+    if candidate.drained && candidate.standing == Standing::Connected {
+        return Err(Refusal::Drained);
+    }
     let measured: Vec<u32> = party.players.iter().filter_map(|player| player.get(&region).copied()).collect();
     let worst = measured.iter().copied().max().unwrap_or_default();
     if measured.len() < party.players.len() {
@@ -164,7 +171,7 @@ mod tests {
 
     /// jp, kr and sg, all connected and with room.
     fn candidates() -> BTreeMap<RegionId, Candidate> {
-        let candidate = Candidate { standing: Standing::Connected, headroom: 1000 };
+        let candidate = Candidate { standing: Standing::Connected, headroom: 1000, drained: false };
         ["jp", "kr", "sg"].map(|name| (region(name), candidate)).into()
     }
 
@@ -207,12 +214,15 @@ mod tests {
     fn without_a_choice_every_region_has_its_reason() {
         let mut candidates = candidates();
         candidates.get_mut(&region("sg")).unwrap().headroom = 1;
-        candidates.insert(region("us"), Candidate { standing: Standing::Gone, headroom: 1000 });
+        let candidate = |standing, drained| Candidate { standing, headroom: 1, drained };
+        candidates.insert(region("tw"), candidate(Standing::Connected, true));
+        candidates.insert(region("us"), candidate(Standing::Gone, true));
         let players = [player([101, 0, 20]), player([7, 30, 20])];
         let refused = BTreeMap::from([
             (region("jp"), Refusal::TooFar { latency_ms_worst: 101 }),
             (region("kr"), Refusal::Unmeasured(1)),
             (region("sg"), Refusal::Full { headroom: 1 }),
+            (region("tw"), Refusal::Drained),
             (region("us"), Refusal::NotConnected(Standing::Gone)),
         ]);
         assert_eq!(select_region(party(&players), &candidates), Err(NoChoice::Refused(refused)));
@@ -221,20 +231,23 @@ mod tests {
     }
 
     #[test]
-    fn only_connected_regions_take_players_and_an_isolated_one_its_own() {
-        for (standing, name, takes) in [
-            (Standing::Connected, "jp", true),
-            (Standing::Connected, "kr", true),
-            (Standing::Isolated, "jp", true),
-            (Standing::Isolated, "kr", false),
-            (Standing::Unreachable, "kr", false),
-            (Standing::Degraded(Source::Votes), "kr", false),
-            (Standing::Degraded(Source::OwnWord), "jp", false),
-            (Standing::Gone, "kr", false),
+    fn only_connected_regions_that_are_not_drained_take_players_and_an_isolated_one_its_own() {
+        for (standing, name, takes, takes_drained) in [
+            (Standing::Connected, "jp", true, false),
+            (Standing::Connected, "kr", true, false),
+            (Standing::Isolated, "jp", true, true),
+            (Standing::Isolated, "kr", false, false),
+            (Standing::Unreachable, "kr", false, false),
+            (Standing::Degraded(Source::Votes), "kr", false, false),
+            (Standing::Degraded(Source::OwnWord), "jp", false, false),
+            (Standing::Gone, "kr", false, false),
         ] {
-            let candidates = BTreeMap::from([(region(name), Candidate { standing, headroom: 1000 })]);
-            let chosen = select_region(party(&[player([5, 5, 5])]), &candidates);
-            assert_eq!(chosen.is_ok(), takes, "{standing:?} {name}");
+            for (drained, takes) in [(false, takes), (true, takes_drained)] {
+                let candidate = Candidate { standing, headroom: 1000, drained };
+                let candidates = BTreeMap::from([(region(name), candidate)]);
+                let chosen = select_region(party(&[player([5, 5, 5])]), &candidates);
+                assert_eq!(chosen.is_ok(), takes, "{standing:?} {name}, drained: {drained}");
+            }
         }
     }
 }

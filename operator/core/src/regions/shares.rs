@@ -6,7 +6,7 @@
 //! after.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,10 +95,28 @@ type Grid<'a> = BTreeMap<RegionId, BTreeMap<&'a str, u64>>;
 
 /// Shares out all Fleets over the regions of a view. A region's bounds hold for the sum over its Fleets; those that compete
 /// for room under a maximum get it in proportion to what each would have had.
+///
+/// Drained regions get nothing: no bound, minimum or weight counts there. If that leaves no region, none counts as drained:
+/// an order that cannot be carried out takes no server away.
 pub fn decide_targets(
     fleets: &BTreeMap<String, PlacedFleet>,
     regions: &BTreeMap<RegionId, Bounds>,
+    drained: &BTreeSet<RegionId>,
 ) -> Targets {
+    let mut left = regions.clone();
+    left.retain(|region, _| !drained.contains(region));
+    if left.is_empty() {
+        return share_out(fleets, regions);
+    }
+    let mut targets = share_out(fleets, &left);
+    for shares in targets.shares.values_mut() {
+        let empty = regions.keys().filter(|region| drained.contains(region));
+        shares.extend(empty.map(|&region| (region, 0)));
+    }
+    targets
+}
+
+fn share_out(fleets: &BTreeMap<String, PlacedFleet>, regions: &BTreeMap<RegionId, Bounds>) -> Targets {
     let floors = fleet_minima(fleets, regions);
     let mut grid = fill(fleets, regions, &floors);
     hold_region_minima(fleets, regions, &floors, &mut grid);
@@ -417,7 +435,7 @@ mod tests {
     /// Fleets `f0`, `f1` and so on.
     fn targets(fleets: &[&str], bounds: &str) -> Targets {
         let fleets = fleets.iter().enumerate().map(|(at, text)| (format!("f{at}"), fleet(text))).collect();
-        decide_targets(&fleets, &regions(bounds))
+        decide_targets(&fleets, &regions(bounds), &BTreeSet::new())
     }
 
     fn shares(targets: &Targets) -> Vec<Vec<u32>> {
@@ -481,6 +499,29 @@ mod tests {
     }
 
     #[test]
+    fn a_drained_region_gets_nothing_and_nothing_is_missed_there() {
+        let free = "a 0..99, b 0..99, c 0..99";
+        for (name, text, bounds, drained, expected, conflicts) in [
+            ("none", "9", free, "", [3, 3, 3], 0),
+            ("one: the others share out all", "9", free, "c", [5, 4, 0], 0),
+            ("by their weights", "9 a 2 c 9", free, "c", [6, 3, 0], 0),
+            ("its minimum", "9", "a 0..99, b 0..99, c 3..99", "c", [5, 4, 0], 0),
+            ("a minimum of the Fleet there", "9 c 1+4", free, "c", [5, 4, 0], 0),
+            ("all weight was there", "8 a 0 b 0 c 5", free, "c", [4, 4, 0], 0),
+            ("two", "9", free, "ac", [0, 9, 0], 0),
+            ("the others have no room", "9", "a 0..2, b 0..3, c 0..99", "c", [2, 3, 0], 1),
+            ("all: what is there stays", "9", free, "abc", [3, 3, 3], 0),
+            ("one that is not in the view", "9", free, "d", [3, 3, 3], 0),
+        ] {
+            let fleets = BTreeMap::from([("f".to_owned(), fleet(text))]);
+            let drained = drained.chars().map(|name| region(&name.to_string())).collect();
+            let targets = decide_targets(&fleets, &regions(bounds), &drained);
+            assert_eq!(shares(&targets), [expected], "{name}");
+            assert_eq!(targets.conflicts.len(), conflicts, "{name}: {:?}", targets.conflicts);
+        }
+    }
+
+    #[test]
     fn one_more_replica_may_cost_a_small_region_one() {
         let weights = "a 6 b 6 c 2";
         let free = "a 0..99, b 0..99, c 0..99";
@@ -512,12 +553,9 @@ mod tests {
         let weights = BTreeMap::from([(region("a"), 75), (region("b"), 25)]);
         let following = PlacedFleet { mode: Mode::FollowPlayers(weights), ..fleet("8 b 9") };
         let fleets = BTreeMap::from([("f".to_owned(), following)]);
-        assert_eq!(shares(&decide_targets(&fleets, &regions("a 0..9, b 0..9"))), [[6, 2]]);
-        assert_eq!(
-            shares(&decide_targets(&fleets, &regions("c 0..9, d 0..9"))),
-            [[4, 4]],
-            "those of none here"
-        );
+        let shared = |bounds| shares(&decide_targets(&fleets, &regions(bounds), &BTreeSet::new()));
+        assert_eq!(shared("a 0..9, b 0..9"), [[6, 2]]);
+        assert_eq!(shared("c 0..9, d 0..9"), [[4, 4]], "those of none here");
     }
 
     #[test]
@@ -539,9 +577,8 @@ mod tests {
         let mine = holdings(2, &shares.iter().map(|&share| (share, share)).collect::<Vec<_>>());
         let peers = peer.map(|holdings| (region("b"), holdings)).into_iter().collect();
         let max = bounds.get(&region("a")).map_or(99, |bounds| bounds.max);
-        next_shares(region("a"), &mine, max, &decide_targets(&fleets, &bounds), &peers)
-            .into_values()
-            .collect()
+        let targets = decide_targets(&fleets, &bounds, &BTreeSet::new());
+        next_shares(region("a"), &mine, max, &targets, &peers).into_values().collect()
     }
 
     #[test]

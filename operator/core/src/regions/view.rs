@@ -3,6 +3,8 @@
 //! Each region publishes the view that it would have; shares go by the one that a majority of the registered regions
 //! publishes, whether a region would have it itself or not. Whoever changes its mind takes a higher number, so it has one
 //! vote a number, no two views of one number get a majority, and a view that comes back is not mistaken for the one that was.
+//!
+//! Who is lost leaves the view, unless people ordered otherwise ([`Orders::keep`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::RegionId;
 use super::membership::{Judgement, Standing, majority};
+use super::orders::Orders;
 
-/// How long a region is Degraded before the others raise their shares for it: nobody is moved, so there is time.
+/// How long a region is Degraded before it counts as lost: nobody is moved, so there is time.
 pub const DEGRADED_COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// Regions that share out servers. The default, which nobody is in, is that of a region that has just started.
@@ -42,9 +45,9 @@ impl Ballot {
     #[must_use]
     pub fn next(
         &self,
-        now: Duration,
-        me: RegionId,
+        (now, me): (Duration, RegionId),
         judgements: &BTreeMap<RegionId, Judgement>,
+        orders: &Orders,
         heard: &BTreeMap<RegionId, &View>,
     ) -> Self {
         if judgements.get(&me).is_none_or(|own| own.standing != Standing::Connected) {
@@ -56,8 +59,10 @@ impl Ballot {
         };
         let lost_since: BTreeMap<RegionId, Duration> = judgements.iter().filter_map(since_lost).collect();
         let counts = |(region, judgement): &(&RegionId, &Judgement)| {
-            let in_time = |&since: &Duration| now.saturating_sub(since) < DEGRADED_COUNTS_FOR;
-            judgement.standing != Standing::Gone && lost_since.get(region).is_none_or(in_time)
+            let too_long = |&since: &Duration| now.saturating_sub(since) >= DEGRADED_COUNTS_FOR;
+            let is_lost =
+                judgement.standing == Standing::Gone || lost_since.get(region).is_some_and(too_long);
+            orders.keep(**region, is_lost)
         };
         let counted = judgements.iter().filter(counts).map(|(&region, _)| region).collect();
 
@@ -72,6 +77,12 @@ impl Ballot {
         };
         let agreed = votes().find(is_agreed).unwrap_or(&self.agreed).clone();
         Self { agreed, proposed, lost_since }
+    }
+
+    /// For how long a region has been Gone or Degraded, as far as this ballot has seen it.
+    #[must_use]
+    pub fn lost_for(&self, now: Duration, region: RegionId) -> Option<Duration> {
+        self.lost_since.get(&region).map(|&since| now.saturating_sub(since))
     }
 
     /// The view of these regions: under the highest number that somebody gave it, if this region has not voted under that or
@@ -111,6 +122,7 @@ pub fn changes(before: &BTreeMap<RegionId, Judgement>, after: &BTreeMap<RegionId
 mod tests {
     use super::*;
     use crate::regions::membership::{Source, Votes};
+    use crate::regions::orders::{Failover, Said};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -138,7 +150,8 @@ mod tests {
     /// The ballot of a, which had agreed to the first view, when it hears these views from b, c and so on.
     fn next(agreed: &View, standings: &str, heard: &[View]) -> Ballot {
         let ballot = Ballot { agreed: agreed.clone(), proposed: agreed.clone(), ..Ballot::default() };
-        ballot.next(SECOND, region('a'), &judged(standings), &('b'..).map(region).zip(heard).collect())
+        let heard = ('b'..).map(region).zip(heard).collect();
+        ballot.next((SECOND, region('a')), &judged(standings), &Orders::default(), &heard)
     }
 
     #[test]
@@ -201,24 +214,72 @@ mod tests {
         ] {
             let ballot = Ballot { agreed: view(5, "ab"), proposed, ..Ballot::default() };
             let heard = BTreeMap::from([(region('b'), &heard)]);
-            assert_eq!(ballot.next(SECOND, region('a'), &judged("CCC"), &heard).proposed, expected, "{name}");
+            let next = ballot.next((SECOND, region('a')), &judged("CCC"), &Orders::default(), &heard);
+            assert_eq!(next.proposed, expected, "{name}");
         }
     }
 
     #[test]
     fn a_degraded_region_counts_for_thirty_seconds_and_a_gone_one_not_at_all() {
         let (me, heard) = (region('a'), BTreeMap::new());
-        let turn =
-            |ballot: Ballot, second, standings| ballot.next(SECOND * second, me, &judged(standings), &heard);
+        let turn = |ballot: Ballot, second, standings| {
+            ballot.next((SECOND * second, me), &judged(standings), &Orders::default(), &heard)
+        };
         let counted = |ballot: &Ballot| ballot.proposed.regions.len();
         let degraded = turn(Ballot::default(), 10, "CCD");
         assert_eq!(counted(&turn(degraded.clone(), 39, "CCD")), 3);
-        assert_eq!(counted(&turn(degraded.clone(), 40, "CCD")), 2);
+        let lost = turn(degraded.clone(), 40, "CCD");
+        assert_eq!((counted(&lost), lost.lost_for(SECOND * 41, region('c'))), (2, Some(SECOND * 31)));
+        assert_eq!(lost.lost_for(SECOND * 41, region('b')), None);
         assert_eq!(counted(&turn(degraded.clone(), 11, "CCG")), 2, "gone at once");
         let back = turn(degraded.clone(), 39, "CCC");
         assert_eq!(counted(&turn(back, 40, "CCD")), 3, "counted anew");
         let gone = turn(degraded, 39, "CCG");
         assert_eq!(counted(&turn(gone, 40, "CCD")), 2, "a sign of life does not begin it anew");
+    }
+
+    /// Whether c stays in the view of a when it has stood like that for so long, with this mode and so many orders to leave it.
+    fn stays(failover: Failover, standing: char, seconds: u32, voters: &str) -> bool {
+        let (registered, drains) = (('a'..='c').map(region).collect(), BTreeSet::from([region('c')]));
+        let voter = |name| (region(name), Said { drains: drains.clone(), ..Said::default() });
+        let mut said: BTreeMap<_, _> = voters.chars().map(voter).collect();
+        said.entry(region('c')).or_default().failover = failover;
+        let (orders, judged, heard) =
+            (Orders::count(&registered, &said), judged(&format!("CC{standing}")), BTreeMap::new());
+        let turn = |ballot: Ballot, now| ballot.next((now, region('a')), &judged, &orders, &heard);
+        let ballot = turn(Ballot::default(), SECOND);
+        turn(ballot, SECOND * (seconds + 1)).proposed.regions.contains(&region('c'))
+    }
+
+    #[test]
+    fn a_lost_region_leaves_as_its_mode_and_the_orders_say() {
+        use Failover::{Automatic, Hold, Manual};
+        let not_lost = [('C', 99), ('U', 99), ('I', 99), ('D', 0), ('D', 29)];
+        let lost = [('G', 0), ('G', 99), ('D', 30), ('D', 99)];
+        for (mode, voters, leaves) in [
+            (Automatic, "", true),
+            (Automatic, "a", true),
+            (Automatic, "ab", true),
+            (Manual, "", false),
+            (Manual, "a", false),
+            (Manual, "c", false),
+            (Manual, "ab", true),
+            (Manual, "bc", true),
+            (Manual, "abc", true),
+            (Hold, "", false),
+            (Hold, "a", false),
+            (Hold, "ab", false),
+            (Hold, "abc", false),
+        ] {
+            for (standing, seconds) in not_lost {
+                let stays = stays(mode, standing, seconds, voters);
+                assert!(stays, "{mode:?} {standing} for {seconds} s, {voters} say that it shall be left");
+            }
+            for (standing, seconds) in lost {
+                let stays = stays(mode, standing, seconds, voters);
+                assert_eq!(stays, !leaves, "{mode:?} {standing} for {seconds} s, left by {voters}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::majority;
+use operator_core::regions::orders::Failover;
 use operator_core::regions::shares::Held;
 use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +46,25 @@ impl World {
         (side.len() >= most && is_whole).then_some(side)
     }
 
+    /// Nobody whom this takes out of a view was to stay in it. Orders are only changed while everybody hears of it.
+    pub(super) fn check_who_left(&self, left: &[RegionId]) -> Result<(), Broken> {
+        let orders = self.true_orders();
+        for &region in left {
+            let mode = orders.mode(region);
+            self.holds(Rule::HandOnTheWheel, !orders.keep(region, true), || format!("{region} is {mode:?}"))?;
+        }
+        Ok(())
+    }
+
     /// Counts the servers in the view of the majority, without those of regions of which a majority hears nothing. Without a
-    /// majority, or with one that is not of one mind, nobody promises anything.
+    /// majority, or with one that is not of one mind, nobody promises anything; nor do the regions while a person keeps one
+    /// of them from moving or from being left.
     pub(super) fn check_servers(&mut self) -> Result<(), Broken> {
-        let Some(side) = self.majority_side() else {
+        let orders = self.true_orders();
+        let is_held =
+            |region: &Region| region.said.failover != Failover::Automatic && orders.keep(region.id, true);
+        let side = self.majority_side().filter(|_| !self.regions.iter().any(is_held));
+        let Some(side) = side else {
             self.short_seconds = 0;
             return Ok(());
         };
@@ -66,7 +82,10 @@ impl World {
         let reached: BTreeSet<RegionId> =
             (0..self.regions.len()).filter(counts).map(|at| self.regions[at].id).collect();
         let ready = self.ready(&reached, "arena") + self.ready(&reached, "duel");
-        let room: u32 = reached.iter().map(|region| self.bounds[region].max).sum();
+        // with nowhere else to go nobody is drained
+        let open: Vec<_> = reached.iter().filter(|region| !orders.drained.contains(region)).collect();
+        let open = if open.is_empty() { reached.iter().collect() } else { open };
+        let room: u32 = open.iter().map(|region| self.bounds[region].max).sum();
         self.short_seconds = if ready < NEEDED.min(room) { self.short_seconds + 1 } else { 0 };
         let lasts = self.short_seconds;
         self.holds(Rule::EnoughServers, lasts <= SHORT_SECONDS_MAX, || format!("{ready} Ready for {lasts} s"))
@@ -82,6 +101,7 @@ impl World {
         }
         let agreed = self.regions[HOME].ballot.agreed.number;
         self.published.retain(|view, _| view.number >= agreed);
+        self.drained = [self.true_orders().drained].into();
         self.quiet();
         Ok(())
     }
@@ -89,7 +109,8 @@ impl World {
     /// Who does not count yet, or has not what it should.
     fn restless(&self) -> Option<String> {
         let common = self.regions.iter().map(|region| region.speaks).min().unwrap_or(1);
-        let targets = self.targets(&self.registered, &self.regions[HOME].facts, common);
+        let drained = self.true_orders().drained;
+        let targets = self.targets((&self.registered, &drained), &self.regions[HOME].facts, common);
         let rests = |region: &&Region| {
             let has_its_share = |(fleet, shares): (&String, &BTreeMap<RegionId, u32>)| {
                 let (share, held) = (shares[&region.id], region.holdings.fleets.get(fleet).copied());
@@ -116,9 +137,12 @@ impl World {
         self.published.iter().filter(is_agreed).any(|(view, _)| {
             let members = self.regions.iter().filter(|region| view.regions.contains(&region.id));
             let common = members.map(|region| region.speaks).min().unwrap_or(1);
-            let target =
-                |function| self.targets(&view.regions, &self.regions[at].facts, function).shares[fleet][&id];
-            (1..=common).any(|function| share <= target(function))
+            let fits = |drained: &BTreeSet<RegionId>, function| {
+                let drained = drained.intersection(&view.regions).copied().collect();
+                let facts = &self.regions[at].facts;
+                share <= self.targets((&view.regions, &drained), facts, function).shares[fleet][&id]
+            };
+            self.drained.iter().any(|drained| (1..=common).any(|function| fits(drained, function)))
         })
     }
 }

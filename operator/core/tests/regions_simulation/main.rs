@@ -11,6 +11,7 @@ mod world;
 
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::Word;
+use operator_core::regions::orders::Said;
 use operator_core::regions::shares::{Holdings, PlacedFleet, Targets};
 use operator_core::regions::view::{Ballot, View};
 use operator_core::scale::Bounds;
@@ -32,6 +33,10 @@ enum Mutation {
     RaiseOneByOne,
     NeverRaise,
     BreakBeforeTheyMake,
+    /// They take every region for Automatic.
+    LeaveWhoHolds,
+    /// What one region orders is done.
+    ObeyMinorities,
 }
 
 /// What is to hold.
@@ -48,6 +53,8 @@ enum Rule {
     EnoughServers,
     /// Who lowers a share leaves as many Ready as the Fleet asks for.
     MakeBeforeBreak,
+    /// A region that holds leaves the view never, and a Manual one by the order of a majority alone.
+    HandOnTheWheel,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +94,7 @@ struct Digest {
     holdings: Holdings,
     speaks: u32,
     facts: Rc<Facts>,
+    said: Said,
 }
 
 struct Region {
@@ -101,12 +109,16 @@ struct Region {
     starting: Vec<(u64, String, u32)>,
     /// Each peer's last digest and when it came.
     heard: BTreeMap<usize, (u64, Rc<Digest>)>,
+    /// What its RegionCluster says.
+    said: Said,
+    /// What the copies of the others' say, which outlive its process.
+    copies: BTreeMap<RegionId, Said>,
     /// Changes of each Fleet's share since the last event.
     changes: BTreeMap<String, usize>,
 }
 
-/// Targets by view, number of the facts and version of the function.
-type Known = BTreeMap<(BTreeSet<RegionId>, u64, u32), Rc<Targets>>;
+/// Targets by view, drained regions, number of the facts and version of the function.
+type Known = BTreeMap<(BTreeSet<RegionId>, BTreeSet<RegionId>, u64, u32), Rc<Targets>>;
 
 struct World {
     now: u64,
@@ -119,6 +131,8 @@ struct World {
     links: Vec<Vec<Link>>,
     /// Digests on their way: when they come, from, to.
     post: Vec<(u64, usize, usize, Rc<Digest>)>,
+    /// Regions that were drained at a time since the last rest.
+    drained: BTreeSet<BTreeSet<RegionId>>,
     /// Who ever published each view.
     published: BTreeMap<View, BTreeSet<usize>>,
     short_seconds: u64,
@@ -159,6 +173,8 @@ fn each_invariant_breaks_when_what_holds_it_is_taken_away() {
         (Mutation::RaiseOneByOne, Rule::TwoChanges),
         (Mutation::NeverRaise, Rule::EnoughServers),
         (Mutation::BreakBeforeTheyMake, Rule::MakeBeforeBreak),
+        (Mutation::LeaveWhoHolds, Rule::HandOnTheWheel),
+        (Mutation::ObeyMinorities, Rule::HandOnTheWheel),
     ] {
         let breaks = |seed| run(seed, 3, 8, Some(mutation)).is_err_and(|broken| broken.rule == rule);
         assert!((0..20).any(breaks), "{mutation:?} was to break {rule:?}");

@@ -1,6 +1,8 @@
 //! What happens to the regions, by chance.
 
 use operator_core::regions::RegionId;
+use operator_core::regions::membership::majority;
+use operator_core::regions::orders::Failover;
 use operator_core::regions::shares::{Mode, PlacedFleet, Term, weigh_players};
 use operator_core::regions::view::Ballot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +49,9 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.quiet();
         self.links.iter_mut().flatten().for_each(|link| *link = Link::Up);
-        self.regions.iter_mut().for_each(|region| region.api_server_away = false);
+        for region in &mut self.regions {
+            (region.api_server_away, region.said.failover) = (false, Failover::Automatic);
+        }
     }
 
     /// So many regions of each other's choice; the others are on the other side.
@@ -72,6 +76,9 @@ impl World {
     pub(super) fn shock(&mut self) -> Result<(), Broken> {
         let all = self.regions.len();
         let (few, any) = (self.some((all - 1) / 2), self.some(all));
+        if self.chance.below(2) == 0 {
+            self.order(&few)?;
+        }
         match self.chance.below(10) {
             0 | 1 => self.cut(&few, Link::Cut, Link::Cut),
             2 => self.cut(&few, Link::Udp, Link::Udp),
@@ -90,6 +97,36 @@ impl World {
         }
         let seconds = self.chance.seconds(40, 40);
         self.pass(seconds)
+    }
+
+    /// People take the wheel: some regions get another mode, and one is drained or returned, by a majority or by fewer. All
+    /// hear of it, and it may be that some start anew, before anything else happens.
+    fn order(&mut self, some: &BTreeSet<usize>) -> Result<(), Broken> {
+        for &at in some {
+            let modes = [Failover::Automatic, Failover::Manual, Failover::Hold];
+            self.regions[at].said.failover = modes[self.chance.index(modes.len())];
+        }
+        let all = self.regions.len();
+        // mostly of those to which something may happen next
+        let at = some.first().copied().filter(|_| self.chance.below(4) > 0);
+        let at = at.unwrap_or_else(|| self.chance.index(all));
+        let of = self.regions[at].id;
+        let is_named = self.regions.iter().any(|region| region.said.drains.contains(&of));
+        let voters = if self.chance.below(2) == 0 { majority(all) } else { 1 };
+        let first = self.chance.index(all);
+        for voter in (0..all).map(|at| (first + at) % all).take(if is_named { all } else { voters }) {
+            let drains = &mut self.regions[voter].said.drains;
+            let _changed = if is_named { drains.remove(&of) } else { drains.insert(of) };
+        }
+        let drained = self.true_orders().drained;
+        self.drained.insert(drained);
+        let seconds = self.chance.seconds(20, 20);
+        self.pass(seconds)?;
+        self.changes_max += 2;
+        if self.chance.below(3) == 0 {
+            self.start_anew(some);
+        }
+        Ok(())
     }
 
     fn flap(&mut self, side: &BTreeSet<usize>) -> Result<(), Broken> {
@@ -112,13 +149,15 @@ impl World {
                 self.regions[HOME].facts = any_facts(&mut self.chance, number, &self.registered);
             }
             1 => some.iter().for_each(|&at| self.regions[at].speaks = 2),
-            _ => {
-                for &at in some {
-                    let region = &mut self.regions[at];
-                    (region.started, region.ballot) = (self.now, Ballot::default());
-                    region.heard.clear();
-                }
-            }
+            _ => self.start_anew(some),
+        }
+    }
+
+    fn start_anew(&mut self, some: &BTreeSet<usize>) {
+        for &at in some {
+            let region = &mut self.regions[at];
+            (region.started, region.ballot) = (self.now, Ballot::default());
+            region.heard.clear();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Evidence, Reach, Row, Standing, Word, decide_reach, judge};
+use operator_core::regions::orders::{Failover, Orders, Said};
 use operator_core::regions::shares::{
     Basis, Held, Holdings, Targets, common_version, decide_targets, next_shares,
 };
@@ -34,6 +35,8 @@ impl World {
             holdings: Holdings::default(),
             starting: Vec::new(),
             heard: BTreeMap::new(),
+            said: Said::default(),
+            copies: BTreeMap::new(),
             changes: BTreeMap::new(),
         };
         Self {
@@ -45,6 +48,7 @@ impl World {
             bounds,
             links: vec![vec![Link::Up; count]; count],
             post: Vec::new(),
+            drained: BTreeSet::from([BTreeSet::new()]),
             published: BTreeMap::new(),
             short_seconds: 0,
             changes_max: 2,
@@ -70,7 +74,9 @@ impl World {
         for (_, from, to, digest) in self.post.extract_if(.., |post| post.0 <= now) {
             let heard = &mut self.regions[to].heard;
             if heard.get(&from).is_none_or(|(_, last)| last.sent < digest.sent) {
-                heard.insert(from, (now, digest));
+                heard.insert(from, (now, digest.clone()));
+                let home = self.regions[from].id;
+                self.regions[to].copies.insert(home, digest.said.clone());
             }
         }
         for region in &mut self.regions {
@@ -99,17 +105,42 @@ impl World {
         heard.filter(|(peer, _)| row.0.get(peer) == Some(&Reach::Reads)).collect()
     }
 
+    /// What this region knows of what is ordered.
+    fn orders(&self, at: usize) -> Orders {
+        let me = &self.regions[at];
+        let mut said = me.copies.clone();
+        said.insert(me.id, me.said.clone());
+        Orders::count(&self.registered, &said)
+    }
+
+    /// What it votes by.
+    fn heeded(&self, mut orders: Orders) -> Orders {
+        match self.mutation {
+            Some(Mutation::LeaveWhoHolds) => orders.modes.clear(),
+            Some(Mutation::ObeyMinorities) => orders.drained = orders.voters.keys().copied().collect(),
+            _ => {}
+        }
+        orders
+    }
+
+    /// What is ordered, by what is true.
+    pub(super) fn true_orders(&self) -> Orders {
+        let said = self.regions.iter().map(|region| (region.id, region.said.clone())).collect();
+        Orders::count(&self.registered, &said)
+    }
+
     /// One region reads, judges, votes, moves its shares if it may, and publishes.
     fn turn(&mut self, at: usize) -> Result<(), Broken> {
-        let (row, home) = (self.row(at), self.regions[HOME].id);
-        let read = self.read(at, &row);
+        let (row, home, orders) = (self.row(at), self.regions[HOME].id, self.orders(at));
+        let (read, heeded) = (self.read(at, &row), self.heeded(orders.clone()));
         let region = &mut self.regions[at];
         let words = read.iter().map(|(&peer, digest)| (peer, &digest.word)).collect();
         let evidence = Evidence { me: region.id, registered: &self.registered, row: &row, words: &words };
         let judgements = judge(&evidence);
         let isolated = judgements[&region.id].standing == Standing::Isolated;
         let views = read.iter().map(|(&peer, digest)| (peer, &digest.view)).collect();
-        region.ballot = region.ballot.next(Duration::from_secs(self.now), region.id, &judgements, &views);
+        let (now, before) = (Duration::from_secs(self.now), region.ballot.agreed.regions.clone());
+        region.ballot = region.ballot.next((now, region.id), &judgements, &heeded, &views);
         match self.mutation {
             Some(Mutation::IgnoreAgreement) => region.ballot.agreed = region.ballot.proposed.clone(),
             Some(Mutation::ActWhileIsolated) if isolated => {
@@ -122,9 +153,11 @@ impl World {
         }
         self.published.entry(region.ballot.proposed.clone()).or_default().insert(at);
         let counts = region.ballot.agreed.regions.contains(&region.id) && !region.api_server_away;
+        let left = before.difference(&region.ballot.agreed.regions).copied().collect::<Vec<_>>();
         let word = Word { row, isolated, api_server_away: region.api_server_away };
+        self.check_who_left(&left)?;
         if counts && (!isolated || self.mutation == Some(Mutation::ActWhileIsolated)) {
-            self.move_shares(at, &read, isolated)?;
+            self.move_shares(at, (&read, &orders), isolated)?;
         }
         self.publish(at, word);
         Ok(())
@@ -133,7 +166,7 @@ impl World {
     fn move_shares(
         &mut self,
         at: usize,
-        read: &BTreeMap<RegionId, Rc<Digest>>,
+        (read, orders): (&BTreeMap<RegionId, Rc<Digest>>, &Orders),
         isolated: bool,
     ) -> Result<(), Broken> {
         let region = &self.regions[at];
@@ -145,13 +178,17 @@ impl World {
             Some(Mutation::IgnoreVersions) => region.speaks,
             _ => common_version(region.speaks, spoken),
         };
-        let targets = self.targets(&agreed.regions, &region.facts, function);
-        let basis = Basis { view: agreed.clone(), function, facts: region.facts.number };
+        let drained: BTreeSet<RegionId> = agreed.regions.intersection(&orders.drained).copied().collect();
+        let targets = self.targets((&agreed.regions, &drained), &region.facts, function);
+        let basis = Basis { view: agreed.clone(), function, facts: self.hash(&region.facts, &drained) };
         let mine = Holdings { basis: basis.clone(), ..region.holdings.clone() };
         let peers = read.iter().map(|(&peer, digest)| (peer, &digest.holdings)).collect();
         let next = next_shares(id, &mine, self.bounds[&id].max, &targets, &peers);
         let is_full = next.values().sum::<u32>() == self.bounds[&id].max;
         self.regions[at].holdings.basis = basis;
+        if orders.mode(id) == Failover::Hold {
+            return Ok(());
+        }
         for (fleet, share) in next {
             let held = self.regions[at].holdings.fleets.get(&fleet).map_or(0, |held| held.share);
             let share = match self.mutation {
@@ -186,8 +223,18 @@ impl World {
         }
     }
 
+    fn hash(&self, facts: &Facts, drained: &BTreeSet<RegionId>) -> u64 {
+        let bits = self.registered.iter().enumerate().filter(|(_, region)| drained.contains(region));
+        bits.fold(facts.number << 32, |hash, (bit, _)| hash | 1 << bit)
+    }
+
     /// Version 2 of the share function, which only this test has, weighs all regions alike.
-    pub(super) fn targets(&self, view: &BTreeSet<RegionId>, facts: &Facts, function: u32) -> Rc<Targets> {
+    pub(super) fn targets(
+        &self,
+        (view, drained): (&BTreeSet<RegionId>, &BTreeSet<RegionId>),
+        facts: &Facts,
+        function: u32,
+    ) -> Rc<Targets> {
         let compute = || {
             let mut fleets = facts.fleets.clone();
             if function == 2 {
@@ -196,9 +243,9 @@ impl World {
                 }
             }
             let bounds = view.iter().map(|region| (*region, self.bounds[region])).collect();
-            Rc::new(decide_targets(&fleets, &bounds))
+            Rc::new(decide_targets(&fleets, &bounds, drained))
         };
-        let key = (view.clone(), facts.number, function);
+        let key = (view.clone(), drained.clone(), facts.number, function);
         self.known.borrow_mut().entry(key).or_insert_with(compute).clone()
     }
 
@@ -211,6 +258,7 @@ impl World {
             holdings: region.holdings.clone(),
             speaks: region.speaks,
             facts: region.facts.clone(),
+            said: region.said.clone(),
         });
         for to in (0..self.regions.len()).filter(|&to| to != at) {
             let is_lost = self.chance.below(20) == 0;

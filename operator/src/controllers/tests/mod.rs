@@ -8,6 +8,7 @@ mod logs;
 mod placed_fleets;
 mod region_cluster;
 mod region_copies;
+mod wheel;
 
 use super::context::{Context, Stores};
 use super::host_ports::HostPortLedger;
