@@ -6,6 +6,9 @@ mod fleet;
 mod game_server;
 mod logs;
 mod placed_fleets;
+mod placed_homes;
+mod placed_rollout;
+mod placed_scalers;
 mod region_cluster;
 mod region_copies;
 

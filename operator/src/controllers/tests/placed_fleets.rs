@@ -5,38 +5,45 @@ use crate::controllers::placed_fleets::Placing;
 use crate::links::message::{self, Digest, Objects, OwnStanding, PublishedFleet, Reach, Version};
 use crate::links::peer::tests::peer;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use operator_api::{Fleet, FleetSpec, labels};
-use operator_core::regions::shares::{Held, Holdings};
+use operator_core::regions::shares::{Held, Holdings, SHARES_VERSION};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-const BALLOT: &str = "/api/v1/namespaces/cranewing-system/configmaps/cranewing-ballot";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const BALLOT: &str = "/api/v1/namespaces/cranewing-system/configmaps/cranewing-ballot";
 
 /// A peer that votes as kr does and goes by what kr goes by.
-#[derive(Default)]
-struct Peer {
+pub(super) struct Peer {
     /// What it has of `home/games/arena`, by home.
-    held: BTreeMap<&'static str, Held>,
+    pub(super) held: BTreeMap<&'static str, Held>,
     /// What it publishes.
-    fleets: Vec<PublishedFleet>,
-    is_silent: bool,
+    pub(super) fleets: Vec<PublishedFleet>,
+    pub(super) is_silent: bool,
     /// It says that its API server is away.
     api_away: bool,
+    /// Version of the share function.
+    pub(super) speaks: u32,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        let (held, fleets) = Default::default();
+        Self { held, fleets, is_silent: false, api_away: false, speaks: SHARES_VERSION }
+    }
 }
 
 /// kr and its peers, and what kr's leader remembers.
-struct Regions {
-    world: World,
-    placing: Placing,
-    peers: BTreeMap<&'static str, Peer>,
+pub(super) struct Regions {
+    pub(super) world: World,
+    pub(super) placing: Placing,
+    pub(super) peers: BTreeMap<&'static str, Peer>,
 }
 
-fn held(share: u32, ready: u32) -> Held {
-    Held { share, ready, players: 0 }
+pub(super) fn held(share: u32, ready: u32) -> Held {
+    Held { share, ready, ..Held::default() }
 }
 
 fn region(name: &str, min: i32, max: i32) -> Value {
@@ -51,7 +58,7 @@ fn region(name: &str, min: i32, max: i32) -> Value {
 }
 
 /// Fleet `arena` of this home.
-fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
+pub(super) fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
     json!({
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "Fleet",
         "metadata": { "name": "arena", "namespace": "games", "uid": format!("f-{home}"), "generation": 1 },
@@ -62,7 +69,7 @@ fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
 }
 
 /// The same as its home publishes it.
-fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
+pub(super) fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
     let fleet: Fleet = serde_json::from_value(arena(home, Some(replicas), &json!({}))).unwrap();
     let version = operator_core::regions::shares::Version { home_epoch: 0, generation };
     let uid = fleet.uid().unwrap();
@@ -71,7 +78,7 @@ fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
 }
 
 impl Regions {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let mut world = World::new().await;
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", &region("kr", 0, 100));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/jp", &region("jp", 0, 100));
@@ -82,9 +89,14 @@ impl Regions {
     }
 
     /// With a Fleet of this many, whose home kr is, of which every region has its share.
-    async fn with_fleet(replicas: i32, share: i32) -> Self {
+    pub(super) async fn with_fleet(replicas: i32, share: i32) -> Self {
+        Self::with_placed(replicas, share, &json!({})).await
+    }
+
+    /// The same, placed like this.
+    pub(super) async fn with_placed(replicas: i32, share: i32, placement: &Value) -> Self {
         let mut regions = Self::new().await;
-        regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(replicas), &json!({})));
+        regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(replicas), placement));
         regions.pass(4).await;
         regions.make_ready(share);
         let others = held(u32::try_from(share).unwrap(), u32::try_from(share).unwrap());
@@ -95,11 +107,11 @@ impl Regions {
     }
 
     /// What stands in the ConfigMap.
-    fn kept(&self) -> crate::links::kept::Kept {
+    pub(super) fn kept(&self) -> crate::links::kept::Kept {
         self.world.context.links.kept().unwrap().0
     }
 
-    fn hear(&self) {
+    pub(super) fn hear(&self) {
         let (context, kept) = (&self.world.context, self.kept());
         for (&name, peer) in self.peers.iter().filter(|(_, peer)| !peer.is_silent) {
             let silent = |of: &str| self.peers.get(of).is_some_and(|peer| peer.is_silent);
@@ -117,7 +129,7 @@ impl Regions {
                 row: others.map(|of| (of.to_owned(), reach(of))).collect(),
                 view: message::View::from(kept.proposed.clone()),
                 holdings: Holdings { basis: kept.basis.clone(), fleets: fleets.collect() },
-                speaks: 1,
+                speaks: peer.speaks,
                 objects: Some(version.clone()),
                 ..Digest::default()
             };
@@ -134,7 +146,7 @@ impl Regions {
     }
 
     /// Seconds pass, with a turn each.
-    async fn pass(&mut self, seconds: u64) {
+    pub(super) async fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.wait(SECOND);
             self.world.context.links.pulse.beat(self.world.context.clock.elapsed());
@@ -145,21 +157,21 @@ impl Regions {
     }
 
     /// All of kr's share are Ready.
-    fn make_ready(&mut self, ready: i32) {
+    pub(super) fn make_ready(&mut self, ready: i32) {
         let mut share = self.world.api.get(&ours("fleets", "arena-kr")).unwrap();
         share["status"] = json!({ "readyReplicas": ready });
         self.world.put(&ours("fleets", "arena-kr"), &share);
     }
 
-    fn share(&self) -> Option<i64> {
+    pub(super) fn share(&self) -> Option<i64> {
         self.world.api.get(&ours("fleets", "arena-kr"))?["spec"]["replicas"].as_i64()
     }
 
-    fn condition(&self, type_: &str) -> Option<(String, String, String)> {
+    pub(super) fn condition(&self, type_: &str) -> Option<(String, String, String)> {
         self.world.condition(&ours("fleets", "arena"), type_)
     }
 
-    fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         let seen = self.world.api.take_seen();
         let events = seen.iter().filter(|seen| seen.path.ends_with("/events"));
         events.map(|seen| seen.body["note"].as_str().unwrap().to_owned()).collect()
@@ -340,8 +352,7 @@ async fn a_fleet_of_another_home_has_a_copy_and_a_share_here_until_its_tombstone
 async fn what_keeps_a_copy_from_being_here_is_told_once_with_what_to_do() {
     let mut regions = Regions::new().await;
     regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
-    let is_copy =
-        |seen: &crate::mock_api::Seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena");
+    let is_copy = |seen: &crate::mock_api::Seen| seen.method == "POST" && seen.path.ends_with("/fleets");
     regions.world.api.fail(move |seen| is_copy(seen).then_some(404));
     regions.pass(6).await;
     let words = "Fleet games/arena has no copy here: there is no namespace games; make one, as at its home";
@@ -376,22 +387,4 @@ async fn a_deleted_fleet_waits_until_the_regions_that_are_read_have_let_go_of_it
     regions.world.bring();
     regions.pass(5).await;
     assert!(regions.kept().tombstones.contains_key("f-kr"), "for whoever comes late");
-}
-
-#[tokio::test]
-async fn an_auto_scaler_of_a_placed_fleet_or_of_a_share_is_refused() {
-    let mut regions = Regions::with_fleet(6, 2).await;
-    for (name, fleet) in [("whole", "arena"), ("part", "arena-kr")] {
-        let scaler = json!({
-            "apiVersion": "cranewing.dev/v1alpha1", "kind": "AutoScaler",
-            "metadata": { "name": name, "namespace": "games", "uid": name, "generation": 1 },
-            "spec": { "fleet": fleet, "min": 1, "max": 9, "policies": [] },
-        });
-        regions.world.put(&ours("autoscalers", name), &scaler);
-        let (context, of) = (Arc::clone(&regions.world.context), ObjectRef::new(name).within("games"));
-        let scaler = context.stores.auto_scalers.store().get(&of).unwrap();
-        crate::controllers::auto_scaler::reconcile(scaler, context).await.unwrap();
-        let (status, reason, _) = regions.world.condition(&ours("autoscalers", name), "Stalled").unwrap();
-        assert_eq!((status.as_str(), reason.as_str()), ("True", "PlacedFleet"), "{name}");
-    }
 }
