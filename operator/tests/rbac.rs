@@ -42,6 +42,18 @@ fn what_the_operator_keeps_under_one_name_is_all_of_its_kind_that_it_reaches() {
     assert_eq!(rules_for(&rules, "services"), [(vec!["cranewing-report"], vec!["get"])]);
 }
 
+/// Copies, shares and the AutoScalers of shares are applied, never replaced as a whole; whoever made another keeps it.
+#[test]
+fn what_regions_make_of_each_others_is_created_patched_and_deleted_and_no_more() {
+    let rules = rules();
+    let all = vec!["get", "list", "watch", "create", "patch", "delete"];
+    for resource in ["regionclusters", "fleets", "autoscalers"] {
+        assert_eq!(rules_for(&rules, resource), [(vec![], all.clone())], "{resource}");
+    }
+    let servers = vec!["get", "list", "watch", "create", "delete"];
+    assert_eq!(rules_for(&rules, "gameservers"), [(vec![], servers)]);
+}
+
 #[test]
 fn nothing_is_allowed_by_a_wildcard_and_no_pod_or_secret_is_ever_deleted() {
     for rule in rules() {

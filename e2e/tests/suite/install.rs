@@ -176,6 +176,12 @@ async fn refuses_bad_fleets(scratch: &Scratch) {
         ("f", "{placement: {}}", "one that has placement needs a home"),
         ("f", "{home: jp}", "one that has placement needs a home"),
         (&long[..32], "{home: jp, placement: {}}", "at most 31 characters"),
+        ("f", "{home: jp, placement: {canary: jp}}", "placement.canary: only with rollout RegionByRegion"),
+        (
+            "f",
+            "{home: jp, placement: {rollout: RegionByRegion, canary: sg, regions: [{regionId: jp}]}}",
+            "placement.canary: must be one of placement.regions",
+        ),
         (
             "f",
             "{home: jp, placement: {regions: [{regionId: jp, weight: 1001}]}}",

@@ -1,9 +1,11 @@
-//! Placed Fleets: one Fleet shared out over three regions. What becomes of it when one of them is lost: `failover`.
+//! Placed Fleets: one Fleet shared out over three regions, by weight, by its AutoScaler, and template by template. What becomes of it
+//! when a region is lost: `failover`.
 
+use e2e::bots::Bots;
 use e2e::regions::Joined;
-use e2e::{PATIENCE, Scratch, eventually, in_three_regions};
+use e2e::{Need, PATIENCE, Scratch, eventually, in_three_regions};
 use kube::api::{DeleteParams, ListParams};
-use operator_api::{Fleet, GameServer};
+use operator_api::{AutoScaler, Fleet, GameServer};
 use std::collections::BTreeMap;
 
 /// Fleet `arena` of six servers, whose home jp is, with this list of regions.
@@ -69,6 +71,84 @@ pub(crate) async fn delete_everywhere(home: &Scratch, places: &[Scratch]) {
         })
         .await;
     }
+}
+
+/// Rule 7: an AutoScaler at the home is shared out as bounds, and each region scales by its own players.
+#[tokio::test]
+async fn players_in_one_region_make_its_share_grow_and_no_other() {
+    in_three_regions("scaled", &[Need::Bots], async |places| {
+        let joined = Joined::join(places).await;
+        let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
+        let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
+        let fleet = "{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {name: arena}, spec: {home: jp, placement: {}, template: {spec: {capacity: 20, drain: {deadlineSeconds: 5}, template: {spec: {containers: [{name: gameserver, resources: {requests: {cpu: 10m, memory: 16Mi}}}]}}}}}}";
+        let scaler = "{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, metadata: {name: crowd}, spec: {fleet: arena, min: 3, max: 9, policies: [{metric: player_count, upThreshold: 14, downThreshold: 8, cooldownSeconds: 4}]}}";
+        drop(jp.apply::<AutoScaler>(scaler).await);
+        drop(jp.apply::<Fleet>(fleet).await);
+        await_shares(&[kr, jp, sg], &[("kr", 1), ("jp", 1), ("sg", 1)]).await;
+        jp.await_condition::<AutoScaler>("crowd", "AbleToScale", "True").await;
+        for place in [kr, jp, sg] {
+            let child = place.api::<AutoScaler>().get(&format!("arena-{}", place.region.id)).await.unwrap();
+            assert_eq!((child.spec.min, child.spec.max), (1, 3), "{}", place.region.id);
+        }
+        assert!(kr.api::<AutoScaler>().get_opt("crowd").await.unwrap().is_none(), "only the child is elsewhere");
+
+        let bots = Bots::start(kr, "arena-kr", 40, (15, 15, 15));
+        await_shares(&[kr], &[("kr", 3)]).await;
+        await_shares(&[jp, sg], &[("jp", 1), ("sg", 1)]).await;
+        await_shares(&[kr], &[("kr", 1)]).await;
+        let stats = bots.stop().await;
+        assert_eq!((stats.disconnects, stats.refused, stats.mismatches), (0, 0, 0), "{stats:?}");
+        assert!(stats.joins >= 40, "{stats:?}");
+
+        drop(jp.api::<AutoScaler>().delete("crowd", &DeleteParams::default()).await.unwrap());
+        for place in [kr, jp, sg] {
+            let name = format!("arena-{}", place.region.id);
+            eventually("its children go", PATIENCE, || async {
+                let child = place.api::<AutoScaler>().get_opt(&name).await.map_err(|error| error.to_string())?;
+                if child.is_none() { Ok(()) } else { Err(format!("{name} is there")) }
+            })
+            .await;
+        }
+        await_shares(&[kr, jp, sg], &[("kr", 1), ("jp", 1), ("sg", 1)]).await;
+        delete_everywhere(jp, places).await;
+        joined.part().await;
+    })
+    .await;
+}
+
+/// A canary takes a template first, and one that does not become Ready with it keeps it from the others.
+#[tokio::test]
+async fn a_template_goes_from_region_to_region_and_stays_where_it_fails() {
+    in_three_regions("canary", &[], async |places| {
+        let joined = Joined::join(places).await;
+        let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
+        let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
+        let fleet = |replicas: u32, image: &str| {
+            format!(
+                "{{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {{name: arena}}, spec: {{replicas: {replicas}, home: jp, placement: {{rollout: RegionByRegion, canary: sg}}, template: {{spec: {{capacity: 16, drain: {{deadlineSeconds: 5}}, template: {{spec: {{containers: [{{name: gameserver{image}, resources: {{requests: {{cpu: 10m, memory: 16Mi}}}}}}]}}}}}}}}}}}}"
+            )
+        };
+        drop(jp.apply::<Fleet>(&fleet(3, "")).await);
+        await_shares(&[kr, jp, sg], &[("kr", 1), ("jp", 1), ("sg", 1)]).await;
+        // servers that are there stay: only one more shows that the template is bad
+        drop(jp.apply::<Fleet>(&fleet(6, ", image: 'cranewing/none:0'")).await);
+        await_shares(&[kr, jp], &[("kr", 2), ("jp", 2)]).await;
+        let image = async |place: &Scratch| {
+            let share = place.api::<Fleet>().get(&format!("arena-{}", place.region.id)).await.unwrap();
+            serde_json::to_string(&share.spec.template).unwrap().contains("cranewing/none")
+        };
+        eventually("sg has taken it", PATIENCE, || async {
+            if image(sg).await { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
+        jp.await_condition::<Fleet>("arena", "Ready", "False").await;
+        assert!(!image(kr).await && !image(jp).await, "and nobody else, while sg is not Ready");
+        drop(jp.apply::<Fleet>(&fleet(6, "")).await);
+        await_shares(&[kr, jp], &[("kr", 2), ("jp", 2)]).await;
+        delete_everywhere(jp, places).await;
+        joined.part().await;
+    })
+    .await;
 }
 
 /// Rule 1: one file may be applied everywhere.

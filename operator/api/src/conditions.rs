@@ -96,8 +96,12 @@ pub mod reasons {
     pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
     /// Nothing moves while this region does not take part, or does not know what the others go by.
     pub const HOLDING: &str = "Holding";
-    /// A placed Fleet, or a region's share of one, cannot have an AutoScaler yet.
+    /// An AutoScaler stands where it cannot scale: away from the home of a placed Fleet, or on a region's share of one.
     pub const PLACED_FLEET: &str = "PlacedFleet";
+    /// An AutoScaler of a placed Fleet: each region has its part of the bounds, and decides within that.
+    pub const SHARED_OUT: &str = "SharedOut";
+    /// Not every region has taken the template of a placed Fleet, which goes from one to the next.
+    pub const ROLLING_OUT: &str = "RollingOut";
 }
 
 /// A condition as decided, before it is merged with what the object carries.

@@ -45,7 +45,8 @@ use crate::GameServerSpec;
 #[x_kube(validation = ("has(self.placement) == has(oldSelf.placement)", "placement: cannot be given or taken; make another Fleet"))]
 pub struct FleetSpec {
     /// Game servers wanted, with placement in all regions together. 0 to 10000. Leave it out when an AutoScaler or a
-    /// HorizontalPodAutoscaler sets it; a new Fleet without it has none. Required with placement.
+    /// HorizontalPodAutoscaler sets it; a new Fleet without it has none. Required with placement, unless an AutoScaler is
+    /// shared out with the Fleet: that one's bounds count instead.
     #[schemars(range(min = 0, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -70,6 +71,8 @@ pub struct FleetSpec {
 /// How a Fleet is shared out over the regions.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.canary) || (has(self.rollout) && self.rollout == 'RegionByRegion')", "placement.canary: only with rollout RegionByRegion"))]
+#[x_kube(validation = ("!has(self.canary) || !has(self.regions) || self.regions.exists(r, r.regionId == self.canary)", "placement.canary: must be one of placement.regions where these are listed"))]
 pub struct Placement {
     /// What a region weighs: `ByWeight` as it says here; `FollowPlayers` as many of the Fleet's players as it has. Default
     /// `ByWeight`.
@@ -80,6 +83,25 @@ pub struct Placement {
     #[schemars(length(max = 64))]
     #[x_kube(validation = ("self.all(r, self.exists_one(s, s.regionId == r.regionId))", "each regionId once"))]
     pub regions: Vec<PlacementRegion>,
+    /// How a change of the template reaches the regions: `AllAtOnce`, or `RegionByRegion`: each takes it when those before it have
+    /// and are Ready. Replicas and weights are never held back. Default `AllAtOnce`.
+    #[serde(default)]
+    pub rollout: PlacementRollout,
+    /// Region that takes a change of the template first, by regionId; the others follow by their names. Only with
+    /// `RegionByRegion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[a-z][a-z0-9]*$"))]
+    pub canary: Option<String>,
+}
+
+/// How a change of the template reaches the regions.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlacementRollout {
+    /// Each region takes it as soon as it hears of it.
+    #[default]
+    AllAtOnce,
+    /// One region after the other.
+    RegionByRegion,
 }
 
 /// What the regions of a placed Fleet weigh.
@@ -149,6 +171,8 @@ pub struct FleetStatus {
     pub in_use_replicas: i32,
     /// Of these, how many take no new players and end when empty.
     pub draining_replicas: i32,
+    /// Of these, how many were made from the template as it is now. The others keep what they were made from.
+    pub updated_replicas: i32,
     /// Connected players.
     pub players: i64,
     /// Players that fit on Ready servers.
@@ -182,7 +206,7 @@ pub struct RegionShare {
     pub region_id: String,
     /// Game servers that the region asks for.
     pub share: i32,
-    /// Of these, how many take players.
+    /// Game servers that take players.
     pub ready: i32,
     /// Players on them.
     pub players: i64,

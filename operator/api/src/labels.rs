@@ -25,7 +25,7 @@ pub const PLACEMENT_SERVICE: &str = "cranewing-placement";
 pub const PEER: &str = "cranewing.dev/peer";
 /// Label on the copy of another region's object: regionId of its home.
 pub const HOME: &str = "cranewing.dev/home";
-/// Label on a region's share of a placed Fleet: name of that Fleet.
+/// Label on a region's share of a placed Fleet, and on the AutoScaler of that share: name of that Fleet.
 pub const PARENT: &str = "cranewing.dev/parent";
 /// Annotation on the copy of a placed Fleet or a RegionCluster: which version of it this is, as `uid homeEpoch generation`.
 pub const VERSION: &str = "cranewing.dev/version";
@@ -33,6 +33,11 @@ pub const VERSION: &str = "cranewing.dev/version";
 pub const WEIGHTS: &str = "cranewing.dev/weights";
 /// Annotation on a namespace: regions whose placed Fleets have copies in it, by regionId and comma separated, or `*` for all.
 pub const TAKES_FLEETS_FROM: &str = "cranewing.dev/takes-fleets-from";
+/// Annotation on a placed Fleet: the record of its AutoScaler, as JSON with `number`, `uid`, `generation` and `spec`; without a spec
+/// it had one and has none now.
+pub const SCALER: &str = "cranewing.dev/scaler";
+/// Annotation on a region's share of a placed Fleet: generation of that Fleet's spec whose template the share has.
+pub const TEMPLATE_GENERATION: &str = "cranewing.dev/template-generation";
 /// Finalizer of a placed Fleet at its home: the other regions must hear of its end.
 pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";
 /// ConfigMap in the operator's namespace: this region's vote, what its shares go by, and tombstones of its placed Fleets.

@@ -21,7 +21,7 @@ pub use auto_scaler::{
 };
 pub use fleet::{
     Fleet, FleetSpec, FleetStatus, GameServerTemplate, Placement, PlacementMode, PlacementRegion,
-    RegionShare, TemplateMetadata,
+    PlacementRollout, RegionShare, TemplateMetadata,
 };
 pub use game_server::{
     DrainSpec, GameServer, GameServerPort, GameServerSpec, GameServerState, GameServerStatus, HealthSpec,

@@ -271,11 +271,23 @@ mod tests {
         assert!(decide_scale(figures, BOUNDS, &[policy(Some(90))]).scale);
     }
 
+    /// So a region makes what others lost as soon as its minimum says so (rule 7).
     #[test]
     fn bounds_are_kept_even_while_cooling_down() {
-        let mut figures = fleet(1, 0);
-        figures.since_last_scale = Some(Duration::ZERO);
-        assert!(decide_scale(figures, BOUNDS, &[policy(Some(50))]).scale);
+        for (name, replicas, in_use, value, desired) in [
+            ("a minimum above what is there", 1, 0, Some(50), 2),
+            ("though it is cold", 1, 0, Some(0), 2),
+            ("though the figure is missing", 1, 0, None, 2),
+            ("hot: what it wishes anyway", 1, 1, Some(99), 3),
+            ("a maximum below what is there", 14, 3, Some(50), 10),
+            ("though it is hot", 14, 14, Some(99), 10),
+        ] {
+            let mut figures = fleet(replicas, in_use);
+            figures.since_last_scale = Some(Duration::ZERO);
+            let decision = decide_scale(figures, BOUNDS, &[policy(value)]);
+            let found = (decision.desired, decision.scale, decision.reason);
+            assert_eq!(found, (desired, true, Reason::OutOfBounds), "{name}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ fn fleet() -> impl Strategy<Value = PlacedFleet> {
     let weights = prop::collection::btree_map((0_usize..6).prop_map(region), 0_u32..100, 0..6);
     (0_u32..60, terms, prop::option::of(weights)).prop_map(|(replicas, terms, weights)| PlacedFleet {
         replicas,
+        max: None,
         mode: weights.map_or(Mode::ByWeight, Mode::FollowPlayers),
         terms: terms.into_iter().map(|(region, (weight, min))| (region, Term { weight, min })).collect(),
     })
@@ -105,7 +106,7 @@ impl Movers {
             let shares = targets[0].shares.iter();
             shares
                 .map(|(fleet, shares)| {
-                    (fleet.clone(), Held { share: shares[&id], ready: shares[&id], players: 0 })
+                    (fleet.clone(), Held { share: shares[&id], ready: shares[&id], ..Held::default() })
                 })
                 .collect()
         };
@@ -153,7 +154,7 @@ impl Movers {
         for (fleet, share) in next_shares(mover.id, &mover.mine, max, &self.targets[mover.stage], &heard) {
             let held = mover.mine.fleets.entry(fleet.clone()).or_default();
             if held.share != share {
-                *held = Held { share, ready: held.ready.min(share), players: 0 };
+                *held = Held { share, ready: held.ready.min(share), ..Held::default() };
                 *mover.changes.entry(fleet).or_default() += 1;
             }
         }

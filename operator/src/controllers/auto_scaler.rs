@@ -11,10 +11,12 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{AutoScaler, AutoScalerStatus, Fleet, PolicyStatus, ScalingMetric, labels};
+use operator_core::regions::RegionId;
+use operator_core::regions::shares::Held;
 use operator_core::scale::{Bounds, Decision, FleetFigures, Limit, Policy, Reason, decide_scale};
 use operator_core::server_state::State;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::info;
@@ -25,7 +27,10 @@ use super::figures;
 use super::horizontal::{are_rivals, is_older};
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
+use super::placed_scalers::{self, Role};
+use super::placed_status::held_everywhere;
 use super::pod::cpu_request_millis;
+use crate::links::scalers::ScalerRecord;
 use crate::runtime::clock::since;
 
 /// How often each AutoScaler decides.
@@ -97,14 +102,21 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
     let outcome = match fleet {
         None => Outcome::FleetMissing,
         Some(fleet) => {
-            if fleet.spec.placement.is_some() || fleet.labels().contains_key(labels::PARENT) {
-                Outcome::Placed
-            } else if let Some(older) = older_scaler(&context, &scaler) {
-                Outcome::Conflict(older)
-            } else {
-                match decide_and_scale(&context, &scaler, &fleet, &now).await? {
-                    Some(outcome) => outcome,
-                    None => return Ok(Action::requeue(STALE_PERIOD)),
+            let role = placed_scalers::role(&scaler, &fleet, context.links.me);
+            // Beside a child nobody else counts: what is set by hand on a share is misplaced.
+            let older = match role {
+                Role::Plain | Role::Parent => older_scaler(&context, &scaler),
+                Role::Child | Role::Misplaced(_) => None,
+            };
+            match (role, older) {
+                (Role::Misplaced(words), _) => Outcome::Misplaced(words),
+                (_, Some(older)) => Outcome::Conflict(older),
+                (Role::Parent, None) => look_around(&context, &scaler, &fleet),
+                (Role::Plain | Role::Child, None) => {
+                    match decide_and_scale(&context, &scaler, &fleet, &now).await? {
+                        Some(outcome) => outcome,
+                        None => return Ok(Action::requeue(STALE_PERIOD)),
+                    }
                 }
             }
         }
@@ -115,8 +127,17 @@ pub(crate) async fn reconcile(scaler: Arc<AutoScaler>, context: Arc<Context>) ->
 
 enum Outcome {
     FleetMissing,
-    /// The Fleet has placement, or is a share of one that has.
-    Placed,
+    /// The Fleet has its home elsewhere, or is a share of one: what to do about it.
+    Misplaced(String),
+    /// It is shared out with a placed Fleet, and its children decide.
+    SharedOut {
+        /// What each region has of the Fleet.
+        held: BTreeMap<RegionId, Held>,
+        /// The regions can know of it as it is now.
+        is_told: bool,
+        /// The Fleet says how many game servers it wants, and that counts for nothing.
+        ignores_replicas: bool,
+    },
     /// Kind and name of the older scaler.
     Conflict(String),
     Decided {
@@ -126,6 +147,16 @@ enum Outcome {
         /// A HorizontalPodAutoscaler that came later and scales the Fleet too.
         younger: Option<String>,
     },
+}
+
+/// What became in the regions of one that is shared out.
+fn look_around(context: &Context, scaler: &AutoScaler, fleet: &Fleet) -> Outcome {
+    let look = context.links.look(context.clock.elapsed());
+    Outcome::SharedOut {
+        held: held_everywhere(context, fleet, &look),
+        is_told: ScalerRecord::on(fleet).is_of(scaler),
+        ignores_replicas: fleet.spec.replicas.is_some(),
+    }
 }
 
 /// None: the Fleet changed under the decision, which is void.
@@ -252,7 +283,7 @@ async fn set_replicas(context: &Context, fleet: &Fleet, replicas: u32) -> Result
 }
 
 /// Another scaler of the same Fleet that was there first.
-fn older_scaler(context: &Context, scaler: &AutoScaler) -> Option<String> {
+pub(super) fn older_scaler(context: &Context, scaler: &AutoScaler) -> Option<String> {
     let age = |meta: &kube::api::ObjectMeta| {
         (meta.creation_timestamp.clone().map(|time| time.0), meta.name.clone())
     };
@@ -314,11 +345,16 @@ fn compute_status(
             ];
             AutoScalerStatus { reason: Some(reason.to_owned()), conditions: conditions(decided), ..base }
         }
-        Outcome::Placed => {
-            let message = format!(
-                "Fleet {} is shared out over regions, which an AutoScaler cannot scale yet; set its replicas, and delete this",
-                scaler.spec.fleet
-            );
+        Outcome::SharedOut { held, is_told, ignores_replicas } => {
+            let asked = held.values().map(|held| i64::from(held.asked())).sum::<i64>();
+            AutoScalerStatus {
+                current_replicas: i32::try_from(asked).ok(),
+                reason: Some(reasons::SHARED_OUT.to_owned()),
+                conditions: conditions(decide_shared(&held, is_told, ignores_replicas)),
+                ..base
+            }
+        }
+        Outcome::Misplaced(message) => {
             let reason = reasons::PLACED_FLEET;
             let decided = vec![
                 Decided::new(types::READY, false, reason, message.clone()),
@@ -352,6 +388,30 @@ fn compute_status(
             conditions: conditions(decide_conditions(&decision, younger.as_deref())),
         },
     }
+}
+
+/// Of one that is shared out, by what each region says of its part.
+fn decide_shared(held: &BTreeMap<RegionId, Held>, is_told: bool, ignores_replicas: bool) -> Vec<Decided> {
+    let part = |(region, held): (&RegionId, &Held)| {
+        let scaled = held.scaled?;
+        Some(format!("{region} {}..{}", held.share, scaled.max))
+    };
+    let parts: Vec<String> = held.iter().filter_map(part).collect();
+    if !is_told || parts.is_empty() {
+        let words = "it is being made known to the regions; until then what is there stays";
+        let reason = reasons::SHARING_OUT;
+        return vec![
+            Decided::new(types::READY, false, reason, words),
+            Decided::new(types::ABLE_TO_SCALE, false, reason, words),
+            Decided::new(types::RECONCILING, true, reason, words),
+        ];
+    }
+    let ignored = if ignores_replicas { "; the Fleet's replicas are ignored" } else { "" };
+    let words = format!("shared out: {}{ignored}", parts.join(", "));
+    vec![
+        Decided::new(types::READY, true, reasons::SHARED_OUT, words.clone()),
+        Decided::new(types::ABLE_TO_SCALE, true, reasons::SHARED_OUT, words),
+    ]
 }
 
 fn policy_statuses(

@@ -49,6 +49,7 @@ impl Stores {
             region_clusters: self.region_clusters.store().clone(),
             nodes: self.nodes.store().clone(),
             fleets: self.fleets.store().clone(),
+            auto_scalers: self.auto_scalers.store().clone(),
             ballots: self.ballots.store().clone(),
         }
     }

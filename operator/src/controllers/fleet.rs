@@ -303,8 +303,15 @@ pub(super) fn news(old: &FleetStatus, new: &FleetStatus) -> News {
     let counts = |status: &FleetStatus| {
         let shares =
             status.regions.iter().map(|region| (region.region_id.clone(), region.share, region.ready));
-        let of_servers =
-            (status.replicas, status.ready_replicas, status.in_use_replicas, status.draining_replicas);
+        let FleetStatus {
+            replicas,
+            ready_replicas,
+            in_use_replicas,
+            draining_replicas,
+            updated_replicas,
+            ..
+        } = *status;
+        let of_servers = (replicas, ready_replicas, in_use_replicas, draining_replicas, updated_replicas);
         (of_servers, shares.collect::<Vec<_>>())
     };
     if !stand_alike(&old.conditions, &new.conditions)
@@ -340,12 +347,13 @@ fn compute_status(
         tick_us.merge(&live.tick_us);
     }
     let capacity = i64::from(ready) * i64::from(fleet.spec.template.spec.capacity);
-    let generation = fleet.metadata.generation;
+    let (generation, revision) = (fleet.metadata.generation, revision(fleet));
     FleetStatus {
         replicas: count(&|_| true),
         ready_replicas: ready,
         in_use_replicas: count(&|member| member.observed.in_use()),
         draining_replicas: count(&|member| member.observed.state == State::Draining),
+        updated_replicas: count(&|member| member.object.labels().get(labels::REVISION) == Some(&revision)),
         players: alive().map(|member| i64::from(member.observed.players())).sum(),
         capacity,
         tick_p99: tick_us
@@ -353,7 +361,7 @@ fn compute_status(
             .map(|us| figures::latency(old.tick_p99.as_deref(), us, figures::PERCENTILE)),
         regions: Vec::new(),
         selector: Some(labels::fleet_selector(&fleet.name_any())),
-        revision: Some(revision(fleet)),
+        revision: Some(revision),
         observed_generation: generation,
         conditions: merge_conditions(
             &context.clock.wall(),

@@ -2,12 +2,12 @@
 //! its home goes by its tombstone alone: absence is never deletion (rule 2).
 
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::reasons;
-use operator_api::{Fleet, PlacementMode, labels};
+use operator_api::{Fleet, FleetSpec, Placement, PlacementMode, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::shares::weigh_players;
 use serde_json::json;
@@ -16,17 +16,19 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::placed_fleets::apply;
+use super::placed_scalers;
+use super::placed_write::{apply, delete};
 use crate::links::Look;
 use crate::links::facts::{is_newer, key_of, of_copy, read_weights, share_of, terms};
 use crate::links::home::{Home, of_fleet};
 use crate::links::kept::{Kept, Tombstone};
 use crate::links::message::PublishedFleet;
+use crate::links::scalers::ScalerRecord;
 use crate::runtime::clock::since;
 use crate::runtime::telemetry::chain;
 
 const FIELD_MANAGER: &str = "cranewing-copies";
-/// Owns the finalizer and the record of weights of a Fleet at its home.
+/// Owns the finalizer and the records of a Fleet at its home.
 const HOME_MANAGER: &str = "cranewing-home";
 /// How long the end of a Fleet waits for regions that can be reached (rule 9), and a tombstone stays at least.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -166,41 +168,47 @@ async fn look_after_own(
     (fleet, weighs): (&Fleet, bool),
 ) -> kube::Result<()> {
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
-    let record = fleet.annotations().get(labels::WEIGHTS).cloned();
     if fleet.metadata.deletion_timestamp.is_none() {
-        let next = if weighs { weigh(context, look, kept, fleet) } else { None };
-        if !is_bound(fleet) || next.is_some() {
-            apply_own(&api, fleet, &[labels::PLACED_FINALIZER], next.or(record)).await?;
+        let record = if weighs { weigh(context, look, kept, fleet) } else { None };
+        let scaler = ScalerRecord::on(fleet).next(placed_scalers::leading(context, fleet).as_deref());
+        if !is_bound(fleet) || record.is_some() || scaler.is_some() {
+            let news = [(labels::WEIGHTS, record), (labels::SCALER, scaler)];
+            apply_own(&api, fleet, &[labels::PLACED_FINALIZER], news).await?;
         }
         return Ok(());
     }
     if !is_bound(fleet) {
         return Ok(());
     }
+    placed_scalers::let_go(context, fleet).await?;
     if let Some(share) = share_of(context.stores.fleets.store(), fleet, context.links.me) {
-        delete(&api, &share).await?;
+        delete(&api, &*share).await?;
     }
     let key = key_of(fleet);
     let mut reached = look.known.values().filter_map(|known| known.digest());
     let waited = fleet.metadata.deletion_timestamp.as_ref().map(|at| since(at, &context.clock.wall()));
     let is_over = waited.is_some_and(|waited| waited >= WAIT_MAX);
     if is_over || reached.all(|digest| !digest.holdings.fleets.contains_key(&key)) {
-        apply_own(&api, fleet, &[], record).await?;
+        apply_own(&api, fleet, &[], []).await?;
         info!(key, is_over, "the other regions have let go of a placed Fleet");
     }
     Ok(())
 }
 
+/// With the records that are there, but for those of which there is news.
 async fn apply_own(
     api: &Api<Fleet>,
     fleet: &Fleet,
     finalizers: &[&str],
-    weights: Option<String>,
+    news: impl IntoIterator<Item = (&'static str, Option<String>)>,
 ) -> kube::Result<()> {
-    let annotations = weights.map(|weights| json!({ labels::WEIGHTS: weights }));
+    let known = |name: &'static str| Some((name, fleet.annotations().get(name)?.clone()));
+    let mut records: BTreeMap<&str, String> =
+        [labels::WEIGHTS, labels::SCALER].into_iter().filter_map(known).collect();
+    records.extend(news.into_iter().filter_map(|(name, record)| Some((name, record?))));
     // The uid keeps it from making an object that has gone.
     let metadata = json!({
-        "name": fleet.name_any(), "uid": fleet.uid(), "finalizers": finalizers, "annotations": annotations.unwrap_or_else(|| json!({})),
+        "name": fleet.name_any(), "uid": fleet.uid(), "finalizers": finalizers, "annotations": records,
     });
     let patch =
         json!({ "apiVersion": Fleet::api_version(&()), "kind": Fleet::kind(&()), "metadata": metadata });
@@ -253,7 +261,7 @@ async fn keep_copy(
     match (&found, &copy) {
         (Some(found), Some(copy)) if is_ours && fleet.deleted && copy.uid == fleet.uid => {
             if found.metadata.deletion_timestamp.is_none() {
-                delete(&api, found).await?;
+                delete(&api, &**found).await?;
                 info!(name, namespace, %home, "let go of the copy of a Fleet");
             }
             return Ok(None);
@@ -279,7 +287,7 @@ async fn keep_copy(
         return Ok(unwelcome);
     }
     let uid = found.as_ref().and_then(|found| found.uid());
-    if apply(&api, FIELD_MANAGER, build(home, fleet), uid).await?.is_some() {
+    if apply(&api, FIELD_MANAGER, (claim(home, fleet), build(home, fleet)), uid).await?.is_some() {
         info!(name, namespace, %home, "keeps a copy of a Fleet");
     }
     Ok(None)
@@ -313,29 +321,32 @@ async fn ask_namespace(
     }))
 }
 
+/// What a copy begins as: known to be one, and older than anything that is published.
+fn claim(home: RegionId, fleet: &PublishedFleet) -> Fleet {
+    let bare = FleetSpec {
+        home: fleet.spec.home.clone(),
+        placement: Some(Placement::default()),
+        ..FleetSpec::default()
+    };
+    let PublishedFleet { namespace, name, uid, .. } = fleet.clone();
+    build(home, &PublishedFleet { namespace, name, uid, spec: bare, ..PublishedFleet::default() })
+}
+
 fn build(home: RegionId, fleet: &PublishedFleet) -> Fleet {
     let owned = |(name, value): (&str, String)| (name.to_owned(), value);
     let labels =
         [(labels::HOME, home.to_string()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR.to_owned())];
     let version = format!("{} {} {}", fleet.uid, fleet.version.home_epoch, fleet.version.generation);
     let weights = fleet.weights.clone().map(|weights| (labels::WEIGHTS, weights));
+    let scaler = fleet.scaler.clone().map(|scaler| (labels::SCALER, scaler));
     let metadata = ObjectMeta {
         name: Some(fleet.name.clone()),
         namespace: Some(fleet.namespace.clone()),
         labels: Some(labels.map(owned).into()),
-        annotations: Some([(labels::VERSION, version)].into_iter().chain(weights).map(owned).collect()),
+        annotations: Some(
+            [(labels::VERSION, version)].into_iter().chain(weights).chain(scaler).map(owned).collect(),
+        ),
         ..ObjectMeta::default()
     };
     Fleet { metadata, spec: fleet.spec.clone(), status: None }
-}
-
-/// What it owns goes with it, as with any Fleet.
-async fn delete(api: &Api<Fleet>, fleet: &Fleet) -> kube::Result<()> {
-    let preconditions = Some(Preconditions { uid: fleet.uid(), resource_version: None });
-    let params = DeleteParams { preconditions, ..DeleteParams::background() };
-    match api.delete(&fleet.name_any(), &params).await {
-        // Gone already, or another by now.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-        deleted => deleted.map(drop),
-    }
 }

@@ -14,11 +14,14 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::{Fleet, FleetSpec, labels};
 use operator_core::regions::membership::Standing;
+use operator_core::regions::next_maxima;
 use operator_core::regions::orders::Failover;
+use operator_core::regions::rollout::Rollout;
 use operator_core::regions::shares::{
     Basis, SHARES_VERSION, Targets, common_version, decide_targets, next_shares,
 };
 use operator_core::regions::view::{Ballot, View};
+use operator_core::scale::Bounds;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,18 +30,21 @@ use tokio::time::sleep;
 use tracing::{Instrument, info, warn};
 
 use super::context::Context;
-use super::{fleet_copies, placed_status, wheel};
+use super::placed_rollout::{Template, rollouts, template_of};
+use super::placed_write::apply;
+use super::{fleet_copies, placed_scalers, placed_status, wheel};
 use crate::about::about;
 use crate::links::Look;
-use crate::links::facts::{key_of, share_of};
+use crate::links::facts::{generation_of, key_of, share_of};
 use crate::links::home::{Home, of_fleet};
 use crate::links::kept::{self, Kept};
+use crate::links::scalers::ScalerRecord;
 use crate::runtime::telemetry::chain;
 
 /// How often shares are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Owns all of a share but its replicas.
-const FIELD_MANAGER: &str = "cranewing-placed";
+/// Owns all of a share but its replicas, and the AutoScaler of a share.
+pub(super) const FIELD_MANAGER: &str = "cranewing-placed";
 /// Owns the replicas of a share.
 const REPLICAS_MANAGER: &str = "cranewing-shares";
 
@@ -49,7 +55,11 @@ pub(super) enum Error {
         "a Fleet {0} is there that is no share of this one; delete it, or give one of the two another name"
     )]
     NameTaken(String),
-    #[error("failed to apply Fleet {0}")]
+    #[error(
+        "an AutoScaler {0} is there that is no part of this Fleet's; delete it, and set one on this Fleet at its home instead"
+    )]
+    ScalerNameTaken(String),
+    #[error("failed to apply {0}")]
     Apply(String, #[source] kube::Error),
 }
 
@@ -66,8 +76,12 @@ pub(super) struct Placing {
 pub(super) struct Course {
     /// What every region is to have; none while this one holds what it has.
     pub(super) targets: Option<Targets>,
-    /// What this one is to have now, by Fleet; nothing while it holds.
+    /// What this one is to have now, by Fleet; of one with an AutoScaler the fewest. Nothing while it holds.
     next: BTreeMap<String, u32>,
+    /// Of Fleets with an AutoScaler, what that may do here now. Nothing while it holds.
+    bounds: BTreeMap<String, Bounds>,
+    /// Of Fleets whose regions take a template one after the other.
+    pub(super) rollouts: BTreeMap<String, Rollout>,
     /// Failover of this region is Hold.
     pub(super) holds: bool,
     pub(super) basis: Basis,
@@ -101,7 +115,14 @@ impl Placing {
         let course = decide(context, &look, &agreed).unwrap_or_default();
         let moves = course.targets.is_some();
         let basis = if moves { course.basis.clone() } else { kept.basis.clone() };
-        let next = Kept { proposed, agreed, basis, tombstones };
+        let mut next = Kept { proposed, agreed, basis, tombstones };
+        // A tombstone that is over goes along with the next change: what is settled writes nothing.
+        if next.tombstones.keys().all(|uid| kept.tombstones.contains_key(uid)) {
+            let buried = std::mem::replace(&mut next.tombstones, kept.tombstones.clone());
+            if next != kept {
+                next.tombstones = buried;
+            }
+        }
         // apply (client required)
         if next != kept && !keep(context, &next, version.clone()).await {
             return;
@@ -109,15 +130,18 @@ impl Placing {
         if next.agreed != kept.agreed {
             wheel::tell_view(context, &look, &self.ballot, &kept.agreed, version).await;
         }
-        fleet_copies::turn(context, &look, &next, &mut self.copies).await;
+        // Both hold whole Fleets while they wait.
+        Box::pin(fleet_copies::turn(context, &look, &next, &mut self.copies)).await;
         let mut parents = context.stores.fleets.store().state();
         parents.retain(|parent| parent.metadata.deletion_timestamp.is_none());
         for parent in parents.iter().map(Arc::as_ref) {
             let outcome = match of_fleet(parent, context.links.me) {
                 None => continue,
+                // A copy that is only begun.
+                Some(Home::CopiedFrom(_)) if generation_of(parent, context.links.me) == 0 => continue,
                 Some(Home::Elsewhere) => Ok(()),
                 Some(Home::Here | Home::CopiedFrom(_)) => {
-                    keep_share(context, parent, &course).instrument(about(parent)).await
+                    Box::pin(keep_share(context, parent, &course)).instrument(about(parent)).await
                 }
             };
             count(context, &outcome);
@@ -143,7 +167,7 @@ impl Placing {
 fn count(context: &Context, outcome: &Result<(), Error>) {
     let word = match outcome {
         Ok(()) => "ok",
-        Err(Error::NameTaken(_)) => "name_taken",
+        Err(Error::NameTaken(_) | Error::ScalerNameTaken(_)) => "name_taken",
         Err(Error::Apply(..)) => "apply",
     };
     context.metrics.reconciles.with_label_values(&["PlacedFleet", word]).inc();
@@ -164,15 +188,22 @@ fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
     };
     let function =
         common_version(SHARES_VERSION, agreed.regions.iter().filter(|&region| *region != me).map(speaks));
-    let basis = Basis { view: agreed.clone(), function, facts: facts.hash() };
-    let targets = decide_targets(&facts.to_core(agreed), &facts.bounds, &facts.drained);
+    let basis = Basis { view: agreed.clone(), function, facts: facts.hash(function) };
+    let targets = decide_targets(&facts.to_core(agreed, function), &facts.bounds, &facts.drained);
     let mine = context.links.holdings(basis.clone());
     let read = look.known.iter().filter_map(|(&region, known)| Some((region, &known.digest()?.holdings)));
+    let mut read: BTreeMap<_, _> = read.collect();
     let max = facts.bounds.get(&me).map_or(u32::MAX, |bounds| bounds.max);
     // Who holds says all the same what it goes by: the others wait for nobody who has what it should have.
     let holds = look.orders.mode(me) == Failover::Hold;
-    let next = if holds { BTreeMap::new() } else { next_shares(me, &mine, max, &targets, &read.collect()) };
-    Some(Course { targets: Some(targets), next, holds, basis })
+    let (mut next, mut bounds) = Default::default();
+    if !holds {
+        next = next_shares(me, &mine, max, &targets, &read);
+        bounds = next_maxima(me, &mine, max, (&targets, &next), &read);
+    }
+    read.insert(me, &mine);
+    let rollouts = rollouts(&facts, &targets, &read);
+    Some(Course { targets: Some(targets), next, bounds, rollouts, holds, basis })
 }
 
 /// Keeps what is published from now on; false if nothing may follow from it.
@@ -198,34 +229,47 @@ async fn keep(context: &Context, next: &Kept, version: Option<String>) -> bool {
     }
 }
 
-/// Brings this region's share to what its parent says, and its replicas to what they are to be now.
+/// Brings this region's share to what its parent says, and to as many as it is to have now: by its AutoScaler if there is one.
 async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Result<(), Error> {
     let me = context.links.me;
     let name = labels::share_name(&parent.name_any(), me.as_str());
     let namespace = parent.namespace().unwrap_or_default();
-    let store = context.stores.fleets.store();
-    let share = course.next.get(&key_of(parent)).copied().and_then(|share| i32::try_from(share).ok());
+    let (store, key) = (context.stores.fleets.store(), key_of(parent));
+    let bounds = course.bounds.get(&key).copied();
+    let is_scaled = bounds.is_some() || ScalerRecord::on(parent).spec.is_some();
+    let share = course.next.get(&key).copied().and_then(|share| i32::try_from(share).ok());
     let mut found = share_of(store, parent, me);
     if found.is_none() {
         if store.get(&ObjectRef::new(&name).within(&namespace)).is_some() {
             return Err(Error::NameTaken(name));
         }
-        if share.unwrap_or_default() == 0 {
+        let is_wanted = if is_scaled { bounds.is_some_and(|bounds| bounds.max > 0) } else { share > Some(0) };
+        if !is_wanted {
             return Ok(());
         }
     }
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
-    let failed = |source| Error::Apply(name.clone(), source);
-    let wanted = build(parent, &name);
+    let failed = |source| Error::Apply(format!("Fleet {name}"), source);
+    let template = template_of(parent, found.as_deref(), course.rollouts.get(&key), me);
+    let wanted = build(parent, &name, &template);
     if !found.as_ref().is_some_and(|found| is_as_wanted(found, &wanted)) {
         let uid = found.as_ref().and_then(|found| found.uid());
-        let Some(applied) = apply(&api, FIELD_MANAGER, wanted, uid).await.map_err(failed)? else {
+        let mut claim = Fleet { spec: FleetSpec::default(), ..wanted.clone() };
+        claim.metadata.annotations = None;
+        let Some(applied) = apply(&api, FIELD_MANAGER, (claim, wanted), uid).await.map_err(failed)? else {
             // Somebody was faster; the watch says who.
             return Ok(());
         };
+        if let Some(before) = &found {
+            template.tell(context, parent, before).await;
+        }
         found = Some(applied.into());
     }
-    let (Some(found), Some(share)) = (found, share) else { return Ok(()) };
+    let Some(found) = found else { return Ok(()) };
+    if placed_scalers::keep_child(context, parent, &found, bounds, &course.basis).await? {
+        return Ok(());
+    }
+    let Some(share) = share else { return Ok(()) };
     if found.spec.replicas != Some(share) {
         let replicas = json!({
             "apiVersion": Fleet::api_version(&()), "kind": Fleet::kind(&()),
@@ -238,46 +282,33 @@ async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Resul
     Ok(())
 }
 
-/// The share as its parent says, without replicas.
-fn build(parent: &Fleet, name: &str) -> Fleet {
+/// The share as its parent says, with this template and without replicas.
+fn build(parent: &Fleet, name: &str, template: &Template) -> Fleet {
     let labels =
         [(labels::PARENT, parent.name_any()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR.to_owned())];
+    let generation = (labels::TEMPLATE_GENERATION.to_owned(), template.generation.clone());
     let metadata = ObjectMeta {
         name: Some(name.to_owned()),
         namespace: parent.namespace(),
         labels: Some(labels.map(|(label, value)| (label.to_owned(), value)).into()),
+        annotations: Some([generation].into()),
         owner_references: parent.controller_owner_ref(&()).map(|owner| vec![owner]),
         ..ObjectMeta::default()
     };
     // Named one by one, so that whoever adds a field to a Fleet says whether its shares have it.
-    let FleetSpec { replicas: _, home: _, placement: _, template } = parent.spec.clone();
+    let FleetSpec { replicas: _, home: _, placement: _, template: _ } = &parent.spec;
+    let template = template.contents.clone();
     let spec = FleetSpec { replicas: None, home: None, placement: None, template };
     Fleet { metadata, spec, status: None }
 }
 
 fn is_as_wanted(found: &Fleet, wanted: &Fleet) -> bool {
+    let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
+        wanted.iter().all(|(name, value)| map.get(name) == Some(value))
+    };
     found.spec.template == wanted.spec.template
-        && wanted.labels().iter().all(|(label, value)| found.labels().get(label) == Some(value))
-}
-
-/// Applies a Fleet of ours in the place of the one with this uid; without one nobody may have its name. None if somebody has.
-pub(super) async fn apply(
-    api: &Api<Fleet>,
-    manager: &str,
-    mut fleet: Fleet,
-    uid: Option<String>,
-) -> kube::Result<Option<Fleet>> {
-    // A watch may be behind, and an apply would adopt what it does not know of.
-    if uid.is_none() && api.get_opt(&fleet.name_any()).await?.is_some() {
-        return Ok(None);
-    }
-    fleet.metadata.uid = uid;
-    let params = PatchParams::apply(manager).force();
-    match api.patch(&fleet.name_any(), &params, &Patch::Apply(&fleet)).await {
-        // Another one of the name by now.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
-        applied => applied.map(Some),
-    }
+        && has(found.labels(), wanted.labels())
+        && has(found.annotations(), wanted.annotations())
 }
 
 async fn tell_change(context: &Context, parent: &Fleet, before: &Fleet, share: i32, basis: &Basis) {

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::shares::{Basis, BoundsConflict, Held};
+use operator_core::regions::shares::{Basis, BoundsConflict, Held, MAXIMA_SINCE};
 use std::collections::BTreeMap;
 
 use super::context::Context;
@@ -13,9 +13,11 @@ use super::figures;
 use super::fleet::{decide_failed, news};
 use super::pace::Turn;
 use super::placed_fleets::{Course, Error};
+use super::placed_rollout;
 use crate::links::Look;
-use crate::links::facts::{fits, key_of};
+use crate::links::facts::{fits, generation_of, key_of};
 use crate::links::home::{Home, of_fleet};
+use crate::links::scalers::ScalerRecord;
 use crate::runtime::telemetry::chain;
 
 /// Writes the status if it is another one, at its pace.
@@ -31,7 +33,8 @@ pub(super) async fn publish(
         with_conditions(&now, fleet, &old, FleetStatus::default(), vec![decide_not_home(fleet)])
     } else {
         let held = held_everywhere(context, fleet, look);
-        let decided = decide_conditions(fleet, &held, course, outcome);
+        let generation = generation_of(fleet, context.links.me);
+        let decided = decide_conditions((fleet, generation), &held, course, outcome);
         with_conditions(&now, fleet, &old, figures_of(fleet, &held, &old), decided)
     };
     let uid = fleet.uid().unwrap_or_default();
@@ -57,7 +60,7 @@ fn with_conditions(
 }
 
 /// What each region has of the Fleet, of the others as they last said.
-fn held_everywhere(context: &Context, fleet: &Fleet, look: &Look) -> BTreeMap<RegionId, Held> {
+pub(super) fn held_everywhere(context: &Context, fleet: &Fleet, look: &Look) -> BTreeMap<RegionId, Held> {
     let key = key_of(fleet);
     let told = look.known.iter().filter_map(|(&region, known)| {
         let (digest, _) = known.last.as_ref()?;
@@ -73,7 +76,7 @@ fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus)
         let told = old.regions.iter().find(|told| told.region_id == region.as_str());
         RegionShare {
             region_id: region.to_string(),
-            share: number(held.share),
+            share: number(held.asked()),
             ready: number(held.ready),
             players: figures::number(told.map(|told| told.players), held.players.into(), figures::MEAN),
         }
@@ -100,7 +103,7 @@ fn decide_not_home(fleet: &Fleet) -> Decided {
 }
 
 fn decide_conditions(
-    fleet: &Fleet,
+    (fleet, generation): (&Fleet, u64),
     held: &BTreeMap<RegionId, Held>,
     course: &Course,
     outcome: Result<(), Error>,
@@ -109,13 +112,14 @@ fn decide_conditions(
         let words = chain(&error);
         return match error {
             Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
-            Error::NameTaken(_) => {
+            Error::NameTaken(_) | Error::ScalerNameTaken(_) => {
                 let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
                 [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()
             }
         };
     }
-    if fleet.spec.replicas.is_none() {
+    let scaler = ScalerRecord::on(fleet).spec;
+    if fleet.spec.replicas.is_none() && scaler.is_none() {
         let words = "what is there stays: it does not say how many game servers it wants; set replicas";
         return decide_failed(reasons::REPLICAS_MISSING, words.to_owned());
     }
@@ -138,6 +142,11 @@ fn decide_conditions(
         let words = "its share stays as it is: failover of this region's RegionCluster is Hold";
         return reconciling(reasons::HOLDING, words.to_owned());
     }
+    if scaler.is_some() && course.basis.function < MAXIMA_SINCE {
+        let words = "its shares stay as they are: a region that counts has an operator that knows no AutoScalers of placed Fleets; \
+                      upgrade that";
+        return reconciling(reasons::HOLDING, words.to_owned());
+    }
     let Some(shares) = targets.shares.get(&key) else {
         return match fleet.labels().get(labels::HOME) {
             Some(home) => {
@@ -152,12 +161,11 @@ fn decide_conditions(
     let is_there = |(region, target): (&RegionId, &u32)| {
         held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)
     };
-    let part = |(region, target): (&RegionId, &u32)| {
-        let ready = held.get(region).map_or(0, |held| held.ready);
-        if ready == *target { format!("{region} {ready}") } else { format!("{region} {ready} of {target}") }
-    };
-    let words = format!("ready game servers: {}", shares.iter().map(part).collect::<Vec<_>>().join(", "));
-    let mut decided = if shares.iter().all(is_there) {
+    let words = describe_parts(fleet, held, shares, targets.maxima.get(&key));
+    let rollout = course.rollouts.get(&key).and_then(|rollout| placed_rollout::describe(rollout, generation));
+    let mut decided = if let Some(rollout) = rollout {
+        reconciling(reasons::ROLLING_OUT, format!("{rollout}; {words}"))
+    } else if shares.iter().all(is_there) {
         vec![Decided::new(types::READY, true, reasons::AS_SPECIFIED, words)]
     } else {
         reconciling(reasons::SHARING_OUT, words)
@@ -171,6 +179,28 @@ fn decide_conditions(
     decided
 }
 
+/// What each region has Ready, beside what it is to have, or of a Fleet with an AutoScaler, may have.
+fn describe_parts(
+    fleet: &Fleet,
+    held: &BTreeMap<RegionId, Held>,
+    shares: &BTreeMap<RegionId, u32>,
+    maxima: Option<&BTreeMap<RegionId, u32>>,
+) -> String {
+    let part = |(region, target): (&RegionId, &u32)| {
+        let ready = held.get(region).map_or(0, |held| held.ready);
+        match maxima.and_then(|maxima| maxima.get(region)) {
+            Some(max) => format!("{region} {ready} within {target}..{max}"),
+            None if ready == *target => format!("{region} {ready}"),
+            None => format!("{region} {ready} of {target}"),
+        }
+    };
+    let ignored = fleet.spec.replicas.filter(|_| maxima.is_some()).map_or_else(String::new, |replicas| {
+        format!("; replicas {replicas} is ignored, because an AutoScaler sets how many there are")
+    });
+    let parts: Vec<_> = shares.iter().map(part).collect();
+    format!("ready game servers: {}{ignored}", parts.join(", "))
+}
+
 /// The figures of a conflict, if it is this Fleet's.
 fn describe(conflict: &BoundsConflict, key: &str) -> Option<String> {
     match conflict {
@@ -179,6 +209,9 @@ fn describe(conflict: &BoundsConflict, key: &str) -> Option<String> {
         }
         BoundsConflict::Replicas { fleet, replicas, total } if fleet == key => {
             Some(format!("{replicas} game servers are asked for, and the bounds make it {total}"))
+        }
+        BoundsConflict::Max { fleet, max, total } if fleet == key => {
+            Some(format!("at most {max} game servers are asked for, and the bounds make it {total}"))
         }
         _ => None,
     }

@@ -78,8 +78,10 @@ impl Links {
         let own = own(self.me, &self.stores.region_clusters);
         let fleets = self.own_fleets();
         let is_something = own.is_some() || !fleets.is_empty();
-        let versions: Vec<_> =
-            fleets.iter().map(|fleet| (&fleet.uid, fleet.version, &fleet.weights, fleet.deleted)).collect();
+        let versions = fleets.iter();
+        let versions: Vec<_> = versions
+            .map(|fleet| (&fleet.uid, fleet.version, &fleet.weights, &fleet.scaler, fleet.deleted))
+            .collect();
         let contents = if fleets.is_empty() { 0 } else { hash(&versions) };
         let of_region = own.map(|own| version(&own)).unwrap_or_default();
         is_something.then_some(Version { contents, ..of_region })

@@ -142,6 +142,7 @@ mod tests {
             nodes: Watched::<Node>::fed().0.store().clone(),
             fleets: Watched::<Fleet>::fed().0.store().clone(),
             ballots: Watched::<ConfigMap>::fed().0.store().clone(),
+            auto_scalers: Watched::fed().0.store().clone(),
         };
         let links = Links::new("kr".parse().unwrap(), stores, Metrics::new().unwrap(), Clock::start());
         let export = |second| {

@@ -6,9 +6,11 @@
 
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use operator_api::{Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
+use operator_api::{AutoScaler, Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::shares::{Basis, Held, Holdings, Mode, PlacedFleet, Term, Version};
+use operator_core::regions::shares::{
+    Basis, Held, Holdings, MAXIMA_SINCE, Mode, PlacedFleet, Scaled, Term, Version,
+};
 use operator_core::regions::view::View;
 use operator_core::scale::Bounds;
 use serde::Serialize;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use super::home::{Home, of_fleet};
 use super::message::{self, PublishedFleet};
 use super::orders::read_version;
+use super::scalers::ScalerRecord;
 use super::table::Known;
 use super::{Links, Look, digest};
 
@@ -61,6 +64,7 @@ fn published(fleet: &Fleet, uid: String, version: Version) -> PublishedFleet {
         uid,
         version,
         weights: fleet.annotations().get(labels::WEIGHTS).cloned(),
+        scaler: fleet.annotations().get(labels::SCALER).cloned(),
         deleted: false,
         spec: fleet.spec.clone(),
     }
@@ -71,9 +75,17 @@ fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
     let is_bound = fleet.finalizers().iter().any(|finalizer| finalizer == labels::PLACED_FINALIZER);
     let lives = fleet.metadata.deletion_timestamp.is_none();
     let is_published = is_bound && lives && of_fleet(fleet, me) == Some(Home::Here) && fits(fleet);
-    let generation = fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok());
-    let version = Version { home_epoch: 0, generation: generation.unwrap_or_default() };
+    let version = Version { home_epoch: 0, generation: own_generation(fleet) };
     is_published.then(|| published(fleet, fleet.uid().unwrap_or_default(), version))
+}
+
+fn own_generation(fleet: &Fleet) -> u64 {
+    fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok()).unwrap_or_default()
+}
+
+/// Generation of a placed Fleet's spec at its home, as the Fleet or its copy here has it.
+pub(crate) fn generation_of(fleet: &Fleet, me: RegionId) -> u64 {
+    of_copy(fleet, me).map_or_else(|| own_generation(fleet), |copy| copy.version.generation)
 }
 
 /// The Fleet of which this is a copy.
@@ -98,7 +110,10 @@ pub(crate) fn read_weights(record: Option<&str>) -> (u64, BTreeMap<RegionId, u32
 /// Whether what came says more than what is known: another Fleet of the name, or a later version. A replica that is behind
 /// may still say what was.
 pub(crate) fn is_newer(came: &PublishedFleet, known: &PublishedFleet) -> bool {
-    let order = |fleet: &PublishedFleet| (fleet.version, read_weights(fleet.weights.as_deref()).0);
+    let order = |fleet: &PublishedFleet| {
+        let scaler = ScalerRecord::read(fleet.scaler.as_deref()).number;
+        (fleet.version, read_weights(fleet.weights.as_deref()).0, scaler)
+    };
     came.uid != known.uid || order(came) > order(known)
 }
 
@@ -110,12 +125,24 @@ pub(crate) fn share_of(fleets: &Store<Fleet>, parent: &Fleet, me: RegionId) -> O
     found.owner_references().iter().any(|owner| owner.uid == uid).then_some(found)
 }
 
-fn held(share: &Fleet) -> Held {
+/// The AutoScaler of this region's share of a placed Fleet, if it is there and belongs to that Fleet.
+pub(crate) fn child_of(scalers: &Store<AutoScaler>, parent: &Fleet, me: RegionId) -> Option<Arc<AutoScaler>> {
+    let name = labels::share_name(&parent.name_any(), me.as_str());
+    let found = scalers.get(&ObjectRef::new(&name).within(&parent.namespace().unwrap_or_default()))?;
+    let uid = parent.uid().unwrap_or_default();
+    found.owner_references().iter().any(|owner| owner.uid == uid).then_some(found)
+}
+
+fn held(share: &Fleet, child: Option<&AutoScaler>) -> Held {
     let status = share.status.clone().unwrap_or_default();
+    let replicas = count(share.spec.replicas.unwrap_or_default());
+    let generation = share.annotations().get(labels::TEMPLATE_GENERATION);
     Held {
-        share: count(share.spec.replicas.unwrap_or_default()),
+        share: child.map_or(replicas, |child| count(child.spec.min)),
         ready: count(status.ready_replicas),
         players: u32::try_from(status.players).unwrap_or_default(),
+        generation: generation.and_then(|generation| generation.parse().ok()).unwrap_or_default(),
+        scaled: child.map(|child| Scaled { replicas, max: count(child.spec.max) }),
     }
 }
 
@@ -154,7 +181,8 @@ impl Links {
             |fleet: &&Arc<Fleet>| matches!(of_fleet(fleet, self.me), Some(Home::Here | Home::CopiedFrom(_)));
         let of = |parent: &Arc<Fleet>| {
             let share = share_of(&self.stores.fleets, parent, self.me);
-            (key_of(parent), share.map_or_else(Held::default, |share| held(&share)))
+            let child = child_of(&self.stores.auto_scalers, parent, self.me);
+            (key_of(parent), share.map_or_else(Held::default, |share| held(&share, child.as_deref())))
         };
         let mut fleets: BTreeMap<String, Held> = parents.iter().filter(is_parent).map(of).collect();
         while fleets.len() > FLEETS_MAX {
@@ -231,23 +259,30 @@ impl Links {
 }
 
 impl Facts {
-    /// The Fleets as they are shared out in this view; one that does not say how many it wants is not.
-    pub(crate) fn to_core(&self, view: &View) -> BTreeMap<String, PlacedFleet> {
+    /// The Fleets as they are shared out in this view by this version of the share function; one that does not say how many it
+    /// wants is not.
+    pub(crate) fn to_core(&self, view: &View, function: u32) -> BTreeMap<String, PlacedFleet> {
         let fleets = self.fleets.iter();
-        fleets.filter_map(|(key, fleet)| Some((key.clone(), to_core(fleet, view)?))).collect()
+        fleets.filter_map(|(key, fleet)| Some((key.clone(), to_core(fleet, view, function)?))).collect()
     }
 
-    pub(crate) fn hash(&self) -> u64 {
+    /// Of what goes in by this version of the share function.
+    pub(crate) fn hash(&self, function: u32) -> u64 {
         let version = |fleet: &PublishedFleet| {
             (fleet.uid.clone(), fleet.version, read_weights(fleet.weights.as_deref()).0)
         };
         let fleets: BTreeMap<_, _> = self.fleets.iter().map(|(key, fleet)| (key, version(fleet))).collect();
-        // As it was before there were orders: who knows none of them agrees while there is none.
-        if self.drained.is_empty() {
-            hash(&(fleets, &self.versions))
-        } else {
-            hash(&(fleets, &self.versions, &self.drained))
+        if function < MAXIMA_SINCE {
+            // As it was before there were orders: who knows none of them agrees while there is none.
+            return if self.drained.is_empty() {
+                hash(&(fleets, &self.versions))
+            } else {
+                hash(&(fleets, &self.versions, &self.drained))
+            };
         }
+        let scaler = |fleet: &PublishedFleet| ScalerRecord::read(fleet.scaler.as_deref()).number;
+        let scalers: BTreeMap<_, _> = self.fleets.iter().map(|(key, fleet)| (key, scaler(fleet))).collect();
+        hash(&(fleets, scalers, &self.versions, &self.drained))
     }
 }
 
@@ -269,11 +304,17 @@ pub(crate) fn terms(spec: &FleetSpec, view: &View) -> BTreeMap<RegionId, Term> {
     view.regions.iter().map(|region| (*region, term(region))).collect()
 }
 
-fn to_core(fleet: &PublishedFleet, view: &View) -> Option<PlacedFleet> {
+fn to_core(fleet: &PublishedFleet, view: &View, function: u32) -> Option<PlacedFleet> {
+    let scaler = ScalerRecord::read(fleet.scaler.as_deref()).spec.filter(|_| function >= MAXIMA_SINCE);
+    let (replicas, max) = match scaler {
+        Some(scaler) => (count(scaler.min), Some(count(scaler.max))),
+        None => (count(fleet.spec.replicas?), None),
+    };
     let follows = fleet.spec.placement.as_ref()?.mode == PlacementMode::FollowPlayers;
     let (number, weights) = read_weights(fleet.weights.as_deref());
     Some(PlacedFleet {
-        replicas: count(fleet.spec.replicas?),
+        replicas,
+        max,
         mode: if follows && number > 0 { Mode::FollowPlayers(weights) } else { Mode::ByWeight },
         terms: terms(&fleet.spec, view),
     })

@@ -202,6 +202,10 @@ pub(crate) struct PublishedFleet {
     pub(crate) version: shares::Version,
     /// Record of what its players weigh, as annotation `cranewing.dev/weights` has it.
     pub(crate) weights: Option<String>,
+    /// Record of its AutoScaler, as annotation `cranewing.dev/scaler` has it: as text, so that a copy here keeps what this operator
+    /// does not understand.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "understood")]
+    pub(crate) scaler: Option<String>,
     /// It is a tombstone, and has no spec.
     pub(crate) deleted: bool,
     pub(crate) spec: FleetSpec,

@@ -4,8 +4,8 @@
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
-//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `orders`: what
-//!   people order of regions.
+//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `scalers`: their
+//!   AutoScalers; `orders`: what people order of regions.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `export`: what Prometheus is shown.
 //! - `table`: what is known of each peer; the one owner of that.
@@ -25,6 +25,7 @@ pub(crate) mod orders;
 pub(crate) mod peer;
 mod prober;
 mod puller;
+pub(crate) mod scalers;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
-use operator_api::{Fleet, RegionCluster, labels};
+use operator_api::{AutoScaler, Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{
     DIGEST_AGE_MAX, Evidence, Judgement, Reach, Row, Source, Standing, Word, judge,
@@ -94,6 +95,7 @@ pub(crate) struct LinkStores {
     pub(crate) region_clusters: Store<RegionCluster>,
     pub(crate) nodes: Store<Node>,
     pub(crate) fleets: Store<Fleet>,
+    pub(crate) auto_scalers: Store<AutoScaler>,
     pub(crate) ballots: Store<ConfigMap>,
 }
 

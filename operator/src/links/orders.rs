@@ -109,6 +109,7 @@ mod tests {
             nodes: Watched::fed().0.store().clone(),
             fleets: Watched::fed().0.store().clone(),
             ballots: Watched::fed().0.store().clone(),
+            auto_scalers: Watched::fed().0.store().clone(),
         };
         let links = Links::new(id("kr"), stores, Metrics::new().unwrap(), Clock::start());
         links.table.register(Duration::ZERO, ["jp", "sg"].map(|name| Arc::new(peer(name))));

@@ -57,6 +57,7 @@ impl Region {
             region_clusters: regions.store().clone(),
             nodes: Watched::fed().0.store().clone(),
             fleets: fleets.store().clone(),
+            auto_scalers: Watched::fed().0.store().clone(),
             ballots: Watched::fed().0.store().clone(),
         };
         let links = Arc::new(Links::new(me, stores, metrics.clone(), clock));

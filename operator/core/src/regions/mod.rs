@@ -4,10 +4,13 @@
 //! by the functions here; what keeps the regions together is that equal facts give equal answers (decisions 9 and 10).
 
 mod id;
+mod maxima;
 pub mod membership;
 pub mod orders;
 pub mod placement;
+pub mod rollout;
 pub mod shares;
 pub mod view;
 
 pub use id::{InvalidRegionId, REGION_ID_LEN_MAX, RegionId};
+pub use maxima::next_maxima;

@@ -1,4 +1,4 @@
-//! How many servers of each placed Fleet a region has (rules 3, 7 and 8).
+//! How many servers of each placed Fleet a region has (rules 3, 7 and 8); where an AutoScaler decides that, how few.
 //!
 //! Targets follow from published facts alone, so that every region that knows the same computes the same. They are shared
 //! out by largest remainder, ties to the region whose name comes first. A region moves to its targets by itself: up at once,
@@ -10,19 +10,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::RegionId;
 use super::view::View;
+use super::{RegionId, maxima};
 use crate::scale::Bounds;
 
 /// The version of [`decide_targets`]. Another rule gets another version, and regions go by the highest that all of the view
-/// speak ([`common_version`]).
-pub const SHARES_VERSION: u32 = 1;
+/// speak ([`common_version`]). 1: replicas alone. 2: Fleets may have a maximum.
+pub const SHARES_VERSION: u32 = 2;
+/// The first version that knows of [`PlacedFleet::max`].
+pub const MAXIMA_SINCE: u32 = 2;
 
 /// A Fleet with placement, by its spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacedFleet {
-    /// Servers in all regions together.
+    /// Servers in all regions together; with a maximum the fewest.
     pub replicas: u32,
+    /// Most servers in all regions together, where AutoScalers decide how many there are; less than `replicas` counts as that.
+    pub max: Option<u32>,
     /// What the regions weigh.
     pub mode: Mode,
     /// Regions that are not as [`Term::default`] says.
@@ -58,8 +62,10 @@ impl Default for Term {
 /// What every region of a view is to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
-    /// Servers by Fleet and region.
+    /// Servers by Fleet and region; of a Fleet with a maximum the fewest.
     pub shares: BTreeMap<String, BTreeMap<RegionId, u32>>,
+    /// The most, of Fleets with a maximum alone. Nowhere below the share.
+    pub maxima: BTreeMap<String, BTreeMap<RegionId, u32>>,
     /// What could not be held.
     pub conflicts: Vec<BoundsConflict>,
 }
@@ -88,13 +94,22 @@ pub enum BoundsConflict {
         /// What it gets in all regions together.
         total: u64,
     },
+    /// The regions' maxima leave room for fewer, or the minima ask for more.
+    Max {
+        /// The Fleet.
+        fleet: String,
+        /// Most that it may have.
+        max: u32,
+        /// Most that it gets in all regions together.
+        total: u64,
+    },
 }
 
 /// Servers by region and Fleet.
 type Grid<'a> = BTreeMap<RegionId, BTreeMap<&'a str, u64>>;
 
 /// Shares out all Fleets over the regions of a view. A region's bounds hold for the sum over its Fleets; those that compete
-/// for room under a maximum get it in proportion to what each would have had.
+/// for room under a maximum get it in proportion to what each would have had. The maxima of Fleets are shared out above that.
 ///
 /// Drained regions get nothing: no bound, minimum or weight counts there. If that leaves no region, none counts as drained:
 /// an order that cannot be carried out takes no server away.
@@ -106,17 +121,22 @@ pub fn decide_targets(
     let mut left = regions.clone();
     left.retain(|region, _| !drained.contains(region));
     if left.is_empty() {
-        return share_out(fleets, regions);
+        left.clone_from(regions);
     }
     let mut targets = share_out(fleets, &left);
-    for shares in targets.shares.values_mut() {
-        let empty = regions.keys().filter(|region| drained.contains(region));
+    maxima::decide_maxima(fleets, &left, &mut targets);
+    for shares in targets.shares.values_mut().chain(targets.maxima.values_mut()) {
+        let empty = regions.keys().filter(|region| !left.contains_key(region));
         shares.extend(empty.map(|&region| (region, 0)));
     }
     targets
 }
 
-fn share_out(fleets: &BTreeMap<String, PlacedFleet>, regions: &BTreeMap<RegionId, Bounds>) -> Targets {
+/// Shares out the replicas of all Fleets.
+pub(super) fn share_out(
+    fleets: &BTreeMap<String, PlacedFleet>,
+    regions: &BTreeMap<RegionId, Bounds>,
+) -> Targets {
     let floors = fleet_minima(fleets, regions);
     let mut grid = fill(fleets, regions, &floors);
     hold_region_minima(fleets, regions, &floors, &mut grid);
@@ -142,7 +162,7 @@ fn share_out(fleets: &BTreeMap<String, PlacedFleet>, regions: &BTreeMap<RegionId
 }
 
 impl PlacedFleet {
-    fn term(&self, region: RegionId) -> Term {
+    pub(super) fn term(&self, region: RegionId) -> Term {
         self.terms.get(&region).copied().unwrap_or_default()
     }
 
@@ -158,7 +178,7 @@ fn at(grid: &Grid<'_>, region: RegionId, fleet: &str) -> u64 {
     grid.get(&region).and_then(|shares| shares.get(fleet)).copied().unwrap_or_default()
 }
 
-fn sum<K>(shares: &BTreeMap<K, u64>) -> u64 {
+pub(super) fn sum<K>(shares: &BTreeMap<K, u64>) -> u64 {
     shares.values().sum()
 }
 
@@ -256,7 +276,7 @@ fn hold_region_minima<'a>(
 
 /// Shares out so many by weight: largest remainder, ties to the smaller key; all alike if nobody weighs anything. Nobody gets
 /// more than it weighs while all together weigh as much as is shared out.
-fn split<K: Ord + Copy>(count: u64, weights: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+pub(super) fn split<K: Ord + Copy>(count: u64, weights: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
     let all = u128::from(sum(weights));
     if all == 0 && !weights.is_empty() {
         return split(count, &weights.keys().map(|&key| (key, 1)).collect());
@@ -339,12 +359,39 @@ pub struct Basis {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Held {
-    /// Servers that the region asks for.
+    /// Servers that the region asks for; where an AutoScaler decides that, the fewest that it may ask for.
     pub share: u32,
-    /// Servers of them that are Ready.
+    /// Servers that are Ready.
     pub ready: u32,
     /// Players on them.
     pub players: u32,
+    /// Generation of the Fleet's spec whose template new servers there are made from ([`super::rollout`]); 0 if it does not say.
+    pub generation: u64,
+    /// Where an AutoScaler decides how many there are, what it does with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled: Option<Scaled>,
+}
+
+/// What a region's AutoScaler does with its part of a Fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Scaled {
+    /// Servers that the region asks for.
+    pub replicas: u32,
+    /// Most that it may ask for.
+    pub max: u32,
+}
+
+impl Held {
+    /// Servers that the region asks for.
+    pub fn asked(&self) -> u32 {
+        self.scaled.map_or(self.share, |scaled| scaled.replicas)
+    }
+
+    /// Most servers that the region may ask for.
+    pub(super) fn most(&self) -> u32 {
+        self.scaled.map_or(self.share, |scaled| scaled.max)
+    }
 }
 
 /// What a region publishes of its shares.
@@ -358,7 +405,7 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    fn held(&self, fleet: &str) -> Held {
+    pub(super) fn held(&self, fleet: &str) -> Held {
         self.fleets.get(fleet).copied().unwrap_or_default()
     }
 }
@@ -367,8 +414,9 @@ impl Holdings {
 /// of the regions that it reads; `max` is its own maximum.
 ///
 /// A share is raised to its target at once, and lowered to it when every other region of the view goes by the same basis and
-/// has as many Ready as its own target says. A raise that does not fit under the maximum takes its room from the Fleets that
-/// are to be lowered, at once: the maximum goes before the replicas. A region outside of the view keeps what it has.
+/// has as many as its own target says, Ready ([`others_have_made`]). A raise that does not fit under the maximum takes its room
+/// from the Fleets that are to be lowered, at once: the maximum goes before the replicas. A region outside of the view keeps
+/// what it has.
 pub fn next_shares(
     me: RegionId,
     mine: &Holdings,
@@ -378,28 +426,36 @@ pub fn next_shares(
 ) -> BTreeMap<String, u32> {
     let mut next = BTreeMap::new();
     let mut surplus = BTreeMap::new();
-    let (mut before, mut after) = (0, 0);
+    let mut before = 0;
     for (fleet, shares) in &targets.shares {
         let held = mine.held(fleet).share;
         let target = shares.get(&me).copied().unwrap_or(held);
-        let has_made = |(&region, &target): (&RegionId, &u32)| {
-            region == me
-                || peers
-                    .get(&region)
-                    .is_some_and(|peer| peer.basis == mine.basis && peer.held(fleet).ready >= target)
-        };
-        let share = if shares.iter().all(has_made) { target } else { held.max(target) };
+        let may_lower = others_have_made(me, mine, (fleet, shares), peers);
+        let share = if may_lower { target } else { held.max(target) };
         surplus.insert(fleet.as_str(), u64::from(share - target));
         before += u64::from(held);
-        after += u64::from(share);
         next.insert(fleet.clone(), share);
     }
-    let excess = after.saturating_sub(before.max(max.into())).min(sum(&surplus));
-    for (fleet, less) in split(excess, &surplus) {
-        let share = next.entry(fleet.to_owned()).or_default();
-        *share = share.saturating_sub(u32::try_from(less).unwrap_or(u32::MAX));
-    }
+    maxima::give_way(&mut next, &surplus, before.max(max.into()));
     next
+}
+
+/// Whether every other region of the view goes by the same basis, asks for as many as its own target says, and has them Ready.
+pub(super) fn others_have_made(
+    me: RegionId,
+    mine: &Holdings,
+    (fleet, shares): (&str, &BTreeMap<RegionId, u32>),
+    peers: &BTreeMap<RegionId, &Holdings>,
+) -> bool {
+    let has_made = |(region, &target): (&RegionId, &u32)| {
+        let is_made = |peer: &&Holdings| {
+            let held = peer.held(fleet);
+            // Ready alone would count servers that an AutoScaler may still take.
+            peer.basis == mine.basis && held.share >= target && held.ready >= target
+        };
+        *region == me || peers.get(region).is_some_and(is_made)
+    };
+    shares.iter().all(has_made)
 }
 
 #[cfg(test)]
@@ -565,7 +621,7 @@ mod tests {
     }
 
     fn holdings(view: u64, fleets: &[(u32, u32)]) -> Holdings {
-        let held = fleets.iter().map(|&(share, ready)| Held { share, ready, players: 0 }).enumerate();
+        let held = fleets.iter().map(|&(share, ready)| Held { share, ready, ..Held::default() }).enumerate();
         let basis = Basis { view: View { number: view, ..View::default() }, ..Basis::default() };
         Holdings { basis, fleets: held.map(|(at, held)| (format!("f{at}"), held)).collect() }
     }
@@ -592,6 +648,7 @@ mod tests {
             ("it goes by another basis", free, 8, Some(holdings(1, &[(5, 5)])), 8),
             ("it has", free, 8, Some(holdings(2, &[(5, 5)])), 5),
             ("it has more, and waits for this one", free, 8, Some(holdings(2, &[(9, 9)])), 5),
+            ("its servers are there and may still go", free, 8, Some(holdings(2, &[(4, 9)])), 8),
             ("it knows nothing of the Fleet", free, 8, Some(holdings(2, &[])), 8),
             ("alone in the view", "a 0..99", 20, None, 10),
             ("outside of the view", "b 0..99, c 0..99", 8, Some(holdings(2, &[(5, 5)])), 8),

@@ -114,7 +114,7 @@ impl World {
         let rests = |region: &&Region| {
             let has_its_share = |(fleet, shares): (&String, &BTreeMap<RegionId, u32>)| {
                 let (share, held) = (shares[&region.id], region.holdings.fleets.get(fleet).copied());
-                held.unwrap_or_default() == Held { share, ready: share, players: 0 }
+                held.unwrap_or_default() == Held { share, ready: share, ..Held::default() }
             };
             region.ballot.agreed.regions == self.registered && targets.shares.iter().all(has_its_share)
         };

@@ -38,9 +38,10 @@ pub(super) fn any_facts(chance: &mut Chance, number: u64, regions: &BTreeSet<Reg
     let players = regions.iter().copied().zip(crowds.iter().map(|&crowd| players(crowd))).collect();
     let mut term = || Term { weight: chance.below(4), min: chance.below(2) };
     let terms = regions.iter().map(|&region| (region, term())).collect();
-    let arena = PlacedFleet { replicas: 40 + chance.below(20), mode: Mode::ByWeight, terms };
+    let arena = PlacedFleet { replicas: 40 + chance.below(20), mode: Mode::ByWeight, terms, max: None };
     let mode = Mode::FollowPlayers(weigh_players(&players));
-    let duel = PlacedFleet { replicas: NEEDED - 30 + chance.below(20), mode, terms: BTreeMap::new() };
+    let duel =
+        PlacedFleet { replicas: NEEDED - 30 + chance.below(20), mode, terms: BTreeMap::new(), max: None };
     let fleets = [("arena".to_owned(), arena), ("duel".to_owned(), duel)].into();
     Rc::new(Facts { number, fleets })
 }

@@ -214,7 +214,8 @@ impl World {
     fn set_share(&mut self, at: usize, fleet: &str, share: u32) {
         let region = &mut self.regions[at];
         let held = region.holdings.fleets.entry(fleet.to_owned()).or_default();
-        let before = std::mem::replace(held, Held { share, ready: held.ready.min(share), players: 0 }).share;
+        let before =
+            std::mem::replace(held, Held { share, ready: held.ready.min(share), ..Held::default() }).share;
         if share > before {
             region.starting.push((self.now + START_SECONDS, fleet.to_owned(), share - before));
         }

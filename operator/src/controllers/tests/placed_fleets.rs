@@ -5,29 +5,36 @@ use crate::controllers::placed_fleets::Placing;
 use crate::links::message::{self, Digest, Objects, OwnStanding, PublishedFleet, Reach, Version};
 use crate::links::peer::tests::peer;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use operator_api::{Fleet, FleetSpec, labels};
-use operator_core::regions::shares::{Held, Holdings};
+use operator_core::regions::shares::{Held, Holdings, SHARES_VERSION};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-const BALLOT: &str = "/api/v1/namespaces/cranewing-system/configmaps/cranewing-ballot";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const BALLOT: &str = "/api/v1/namespaces/cranewing-system/configmaps/cranewing-ballot";
 
 /// A peer that votes as kr does and goes by what kr goes by.
-#[derive(Default)]
 pub(super) struct Peer {
     /// What it has of `home/games/arena`, by home.
     pub(super) held: BTreeMap<&'static str, Held>,
     /// Fields of its RegionCluster that are not as [`region`] says, and how often they changed.
     pub(super) fields: (Value, i64),
     /// What it publishes.
-    fleets: Vec<PublishedFleet>,
+    pub(super) fleets: Vec<PublishedFleet>,
     pub(super) is_silent: bool,
     /// It says that its API server is away.
     api_away: bool,
+    /// Version of the share function.
+    pub(super) speaks: u32,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        let (held, fields, fleets) = Default::default();
+        Self { held, fields, fleets, is_silent: false, api_away: false, speaks: SHARES_VERSION }
+    }
 }
 
 /// kr and its peers, and what kr's leader remembers.
@@ -38,7 +45,7 @@ pub(super) struct Regions {
 }
 
 pub(super) fn held(share: u32, ready: u32) -> Held {
-    Held { share, ready, players: 0 }
+    Held { share, ready, ..Held::default() }
 }
 
 pub(super) fn region(name: &str, min: i32, max: i32) -> Value {
@@ -59,7 +66,7 @@ fn open_to(regions: &str) -> Value {
 }
 
 /// Fleet `arena` of this home.
-fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
+pub(super) fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
     json!({
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "Fleet",
         "metadata": { "name": "arena", "namespace": "games", "uid": format!("f-{home}"), "generation": 1 },
@@ -70,7 +77,7 @@ fn arena(home: &str, replicas: Option<i32>, placement: &Value) -> Value {
 }
 
 /// The same as its home publishes it.
-fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
+pub(super) fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
     let fleet: Fleet = serde_json::from_value(arena(home, Some(replicas), &json!({}))).unwrap();
     let version = operator_core::regions::shares::Version { home_epoch: 0, generation };
     let uid = fleet.uid().unwrap();
@@ -79,7 +86,7 @@ fn published(home: &str, replicas: i32, generation: u64) -> PublishedFleet {
 }
 
 impl Regions {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let mut world = World::new().await;
         world.api.put("/api/v1/namespaces/games", open_to("jp, sg"));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", &region("kr", 0, 100));
@@ -92,8 +99,13 @@ impl Regions {
 
     /// With a Fleet of this many, whose home kr is, of which every region has its share.
     pub(super) async fn with_fleet(replicas: i32, share: i32) -> Self {
+        Self::with_placed(replicas, share, &json!({})).await
+    }
+
+    /// The same, placed like this.
+    pub(super) async fn with_placed(replicas: i32, share: i32, placement: &Value) -> Self {
         let mut regions = Self::new().await;
-        regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(replicas), &json!({})));
+        regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(replicas), placement));
         regions.pass(4).await;
         regions.make_ready(share);
         let others = held(u32::try_from(share).unwrap(), u32::try_from(share).unwrap());
@@ -108,7 +120,7 @@ impl Regions {
         self.world.context.links.kept().unwrap().0
     }
 
-    fn hear(&self) {
+    pub(super) fn hear(&self) {
         let (context, kept) = (&self.world.context, self.kept());
         for (&name, peer) in self.peers.iter().filter(|(_, peer)| !peer.is_silent) {
             let silent = |of: &str| self.peers.get(of).is_some_and(|peer| peer.is_silent);
@@ -127,7 +139,7 @@ impl Regions {
                 row: others.map(|of| (of.to_owned(), reach(of))).collect(),
                 view: message::View::from(kept.proposed.clone()),
                 holdings: Holdings { basis: kept.basis.clone(), fleets: fleets.collect() },
-                speaks: 1,
+                speaks: peer.speaks,
                 objects: Some(version.clone()),
                 ..Digest::default()
             };
@@ -418,22 +430,7 @@ async fn a_deleted_fleet_waits_until_the_regions_that_are_read_have_let_go_of_it
     regions.world.bring();
     regions.pass(5).await;
     assert!(regions.kept().tombstones.contains_key("f-kr"), "for whoever comes late");
-}
-
-#[tokio::test]
-async fn an_auto_scaler_of_a_placed_fleet_or_of_a_share_is_refused() {
-    let mut regions = Regions::with_fleet(6, 2).await;
-    for (name, fleet) in [("whole", "arena"), ("part", "arena-kr")] {
-        let scaler = json!({
-            "apiVersion": "cranewing.dev/v1alpha1", "kind": "AutoScaler",
-            "metadata": { "name": name, "namespace": "games", "uid": name, "generation": 1 },
-            "spec": { "fleet": fleet, "min": 1, "max": 9, "policies": [] },
-        });
-        regions.world.put(&ours("autoscalers", name), &scaler);
-        let (context, of) = (Arc::clone(&regions.world.context), ObjectRef::new(name).within("games"));
-        let scaler = context.stores.auto_scalers.store().get(&of).unwrap();
-        crate::controllers::auto_scaler::reconcile(scaler, context).await.unwrap();
-        let (status, reason, _) = regions.world.condition(&ours("autoscalers", name), "Stalled").unwrap();
-        assert_eq!((status.as_str(), reason.as_str()), ("True", "PlacedFleet"), "{name}");
-    }
+    regions.world.api.take_seen();
+    regions.pass(90).await;
+    assert_eq!(regions.world.api.take_seen(), [], "and when its time is over that is no write by itself");
 }

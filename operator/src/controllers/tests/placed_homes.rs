@@ -1,0 +1,180 @@
+//! What the home of a placed Fleet says and waits for, and what is made there while somebody else makes the same.
+
+use super::ours;
+use super::placed_fleets::{BALLOT, Regions, arena, held, published};
+use crate::links::message::PublishedFleet;
+use crate::mock_api::Seen;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use operator_api::labels;
+use operator_core::regions::shares::Held;
+use serde_json::{Value, json};
+
+fn following() -> Value {
+    json!({ "mode": "FollowPlayers" })
+}
+
+impl Regions {
+    /// Players of jp, kr and sg.
+    fn play(&mut self, [jp, kr, sg]: [u32; 3]) {
+        for (region, players) in [("jp", jp), ("sg", sg)] {
+            let held = Held { players, ..held(2, 2) };
+            self.peers.get_mut(region).unwrap().held = [("kr", held)].into();
+        }
+        let mut share = self.world.api.get(&ours("fleets", "arena-kr")).unwrap();
+        share["status"]["players"] = json!(kr);
+        self.world.put(&ours("fleets", "arena-kr"), &share);
+    }
+
+    fn weights(&self) -> Value {
+        let fleet = self.world.api.get(&ours("fleets", "arena")).unwrap();
+        fleet["metadata"]["annotations"]["cranewing.dev/weights"].clone()
+    }
+
+    fn finalizers(&self) -> Value {
+        self.world.api.get(&ours("fleets", "arena")).unwrap()["metadata"]["finalizers"].clone()
+    }
+
+    /// Somebody deleted it so many seconds ago, by the wall clock.
+    fn delete_fleet(&mut self, ago: i64) {
+        let mut fleet = self.world.api.get(&ours("fleets", "arena")).unwrap();
+        let now = self.world.context.clock.wall().0.as_second();
+        fleet["metadata"]["deletionTimestamp"] = json!(Time(Timestamp::from_second(now - ago).unwrap()));
+        self.world.put(&ours("fleets", "arena"), &fleet);
+    }
+
+    /// Its tombstone was set so many seconds before.
+    fn age_tombstone(&mut self, seconds: u64) {
+        let mut kept = self.kept();
+        kept.tombstones.get_mut("f-kr").unwrap().since -= seconds;
+        let mut ballot = self.world.api.get(BALLOT).unwrap();
+        ballot["data"]["state.json"] = json!(serde_json::to_string(&kept).unwrap());
+        self.world.put(BALLOT, &ballot);
+    }
+}
+
+/// Rule 3.
+#[tokio::test]
+async fn players_are_weighed_at_most_once_a_minute_by_numbered_records_in_steps_of_five_percent() {
+    let mut regions = Regions::with_placed(6, 2, &following()).await;
+    regions.play([500, 300, 200]);
+    regions.pass(45).await;
+    assert_eq!(regions.weights(), Value::Null, "not in the first minute of a leader");
+    regions.pass(20).await;
+    assert_eq!(regions.weights(), "1 jp=50,kr=30,sg=20");
+    regions.play([200, 300, 500]);
+    regions.pass(40).await;
+    assert_eq!(regions.weights(), "1 jp=50,kr=30,sg=20", "once a minute");
+    regions.pass(25).await;
+    assert_eq!(regions.weights(), "2 jp=20,kr=30,sg=50");
+    regions.play([205, 295, 500]);
+    regions.pass(130).await;
+    assert_eq!(regions.weights(), "2 jp=20,kr=30,sg=50", "less than a step is no news");
+}
+
+#[tokio::test]
+async fn when_the_home_is_gone_its_last_record_counts() {
+    let mut regions = Regions::new().await;
+    let mut fleet =
+        PublishedFleet { weights: Some("3 jp=60,kr=30,sg=10".to_owned()), ..published("jp", 10, 1) };
+    fleet.spec.placement = serde_json::from_value(following()).unwrap();
+    regions.peers.get_mut("jp").unwrap().fleets = vec![fleet];
+    regions.pass(5).await;
+    assert_eq!((regions.share(), regions.weights()), (Some(3), json!("3 jp=60,kr=30,sg=10")));
+    regions.peers.get_mut("jp").unwrap().is_silent = true;
+    regions.pass(8).await;
+    assert_eq!(regions.share(), Some(8), "30 to 10 of ten");
+    regions.pass(130).await;
+    assert_eq!(regions.weights(), "3 jp=60,kr=30,sg=10", "and nobody else makes another");
+}
+
+/// Rule 9.
+#[tokio::test]
+async fn a_region_that_does_not_let_go_holds_the_end_of_a_fleet_up_for_a_minute() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    regions.peers.get_mut("sg").unwrap().held.clear();
+    regions.delete_fleet(40);
+    regions.pass(2).await;
+    assert_eq!(regions.finalizers(), json!([labels::PLACED_FINALIZER]), "jp is read, and has it");
+    regions.delete_fleet(60);
+    regions.pass(2).await;
+    assert_eq!(regions.finalizers(), json!([]));
+}
+
+#[tokio::test]
+async fn a_silent_region_is_not_waited_for_and_hears_of_the_end_when_it_is_back() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    regions.peers.get_mut("sg").unwrap().is_silent = true;
+    regions.pass(6).await;
+    regions.delete_fleet(0);
+    regions.peers.get_mut("jp").unwrap().held.clear();
+    regions.pass(2).await;
+    assert_eq!(regions.finalizers(), json!([]));
+    regions.world.api.remove(&ours("fleets", "arena"));
+    regions.world.bring();
+    regions.age_tombstone(120);
+    regions.pass(5).await;
+    assert!(regions.kept().tombstones.contains_key("f-kr"), "sg has not heard of it");
+    regions.peers.get_mut("sg").unwrap().is_silent = false;
+    regions.pass(3).await;
+    assert!(regions.kept().tombstones.contains_key("f-kr"), "it still has it");
+    regions.peers.get_mut("sg").unwrap().held.clear();
+    regions.pass(2).await;
+    assert!(!regions.kept().tombstones.contains_key("f-kr"));
+}
+
+/// Somebody else's Fleet, which no watch has brought yet.
+fn foreign(name: &str) -> Value {
+    json!({
+        "apiVersion": "cranewing.dev/v1alpha1", "kind": "Fleet",
+        "metadata": { "name": name, "namespace": "games", "uid": "other" }, "spec": { "replicas": 1 },
+    })
+}
+
+/// A look at the name would find nobody: the other comes between that and the write.
+fn is_look(seen: &Seen) -> Option<u16> {
+    (seen.method == "GET" && seen.path.contains("/fleets/")).then_some(404)
+}
+
+#[tokio::test]
+async fn a_fleet_that_somebody_makes_at_the_same_moment_is_never_adopted() {
+    for (name, home) in [("arena-kr", "kr"), ("arena", "jp")] {
+        let mut regions = Regions::new().await;
+        regions.pass(4).await;
+        if home == "kr" {
+            let mut fleet = arena("kr", Some(6), &json!({}));
+            fleet["metadata"]["finalizers"] = json!([labels::PLACED_FINALIZER]);
+            regions.world.put(&ours("fleets", "arena"), &fleet);
+        } else {
+            regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
+        }
+        regions.world.api.put(&ours("fleets", name), foreign(name));
+        regions.world.api.fail(is_look);
+        regions.pass(1).await;
+        let tried = regions.world.api.take_seen();
+        assert!(tried.iter().any(|seen| seen.body["metadata"]["name"] == name), "{name}: it was tried");
+        regions.world.api.heal();
+        regions.pass(3).await;
+        let found = regions.world.api.get(&ours("fleets", name)).unwrap();
+        assert_eq!(found["spec"], foreign(name)["spec"], "{name}");
+        let metadata = &found["metadata"];
+        assert!(metadata["labels"].is_null() && metadata["ownerReferences"].is_null(), "{name}: {metadata}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_begun_is_finished_and_nothing_follows_from_it_before() {
+    let mut regions = Regions::new().await;
+    regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
+    let is_apply = |seen: &Seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena");
+    regions.world.api.fail(move |seen| is_apply(seen).then_some(500));
+    regions.pass(5).await;
+    assert!(regions.world.api.get(&ours("fleets", "arena")).is_some(), "the name is ours");
+    assert_eq!(regions.world.api.get(&ours("fleets", "arena-kr")), None);
+    regions.world.api.heal();
+    regions.pass(3).await;
+    let copy = regions.world.api.get(&ours("fleets", "arena")).unwrap();
+    assert_eq!(copy["spec"]["template"]["spec"]["capacity"], 10);
+    assert_eq!(copy["metadata"]["annotations"]["cranewing.dev/version"], "f-jp 0 1");
+    assert_eq!(regions.share(), Some(2));
+}
