@@ -91,12 +91,12 @@ impl Overview {
 
     /// `kr 2/2 servers 40 players, jp ...`
     pub(crate) fn counts(&self) -> String {
-        let line = |(id, region): (&String, &RegionOverview)| match &region.unreadable {
-            Some(_) => format!("{id} does not answer"),
-            None => {
-                let apart = if region.is_isolated() { ", isolated" } else { "" };
-                format!("{id} {}/{} servers {} players{apart}", region.ready, region.servers, region.players)
+        let line = |(id, region): (&String, &RegionOverview)| {
+            if region.unreadable.is_some() {
+                return format!("{id} does not answer");
             }
+            let apart = if region.is_isolated() { ", isolated" } else { "" };
+            format!("{id} {}/{} servers {} players{apart}", region.ready, region.servers, region.players)
         };
         self.regions.iter().map(line).collect::<Vec<_>>().join(", ")
     }

@@ -6,7 +6,6 @@ use super::*;
 use serde_json::json;
 use std::fs;
 use std::io::Write as _;
-use std::time::Instant;
 
 /// For how long each measurement looks.
 const LOOK_FOR: Duration = Duration::from_secs(10);
@@ -26,10 +25,11 @@ fn spent() -> (f64, f64) {
 }
 
 async fn measure() -> (f64, f64) {
-    let (began, (cpu, bytes)) = (Instant::now(), spent());
+    let clock = Clock::start();
+    let (cpu, bytes) = spent();
     sleep(LOOK_FOR).await;
     let (later_cpu, later_bytes) = spent();
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = clock.elapsed().as_secs_f64();
     ((later_cpu - cpu) / seconds, (later_bytes - bytes) / seconds)
 }
 

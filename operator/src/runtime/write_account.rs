@@ -105,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_write_is_counted_by_its_code_and_what_is_ordinary_is_not() {
-        let counter = |name: &str, labels: &[&str]| {
+        let account_of = |name: &str, labels: &[&str]| {
             IntCounterVec::new(prometheus::Opts::new(name, name), labels).unwrap()
         };
         for (case, method, answer, code) in [
@@ -119,8 +119,8 @@ mod tests {
             ("a read", Method::GET, Some(403), None),
         ] {
             let account = WriteAccount {
-                writes: counter("writes", &["resource", "verb"]),
-                refused: counter("refused", &["resource", "verb", "code"]),
+                writes: account_of("writes", &["resource", "verb"]),
+                refused: account_of("refused", &["resource", "verb", "code"]),
             };
             let client = tower::service_fn(move |_: Request<()>| {
                 let answer = answer.map(|code| Response::builder().status(code).body(()).unwrap());
@@ -135,10 +135,12 @@ mod tests {
                 "{case}"
             );
             let families = prometheus::core::Collector::collect(&account.refused);
-            let counted = families.iter().flat_map(|family| family.get_metric());
+            let counted = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
             let labels = counted.flat_map(prometheus::proto::Metric::get_label);
-            let codes: Vec<&str> =
-                labels.filter(|label| label.name() == "code").map(|label| label.value()).collect();
+            let codes: Vec<&str> = labels
+                .filter(|label| label.name() == "code")
+                .map(prometheus::proto::LabelPair::value)
+                .collect();
             assert_eq!(codes, code.into_iter().collect::<Vec<_>>(), "{case}");
         }
     }
