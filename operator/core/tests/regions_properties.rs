@@ -1,12 +1,12 @@
 //! What holds of every share and every placement, whatever the regions are.
 #![expect(clippy::unwrap_used, reason = "names of regions that are known to fit")]
 
-use operator_core::regions::RegionId;
 use operator_core::regions::membership::Standing;
 use operator_core::regions::placement::{Candidate, Choice, Latencies, NoChoice, Party, select_region};
 use operator_core::regions::shares::{
-    Basis, Held, Holdings, Mode, PlacedFleet, Targets, Term, decide_targets, next_shares,
+    Basis, Held, Holdings, Mode, PlacedFleet, Targets, Term, decide_targets,
 };
+use operator_core::regions::{RegionId, next_shares};
 use operator_core::scale::Bounds;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

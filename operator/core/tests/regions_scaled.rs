@@ -2,10 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "names of regions that are known to fit")]
 
 use operator_core::regions::rollout::{Rollout, Taken};
-use operator_core::regions::shares::{
-    Held, Holdings, PlacedFleet, Scaled, Targets, Term, decide_targets, next_shares,
-};
-use operator_core::regions::{RegionId, next_maxima};
+use operator_core::regions::shares::{Held, Holdings, PlacedFleet, Scaled, Targets, Term, decide_targets};
+use operator_core::regions::{RegionId, next_maxima, next_shares};
 use operator_core::scale::Bounds;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,13 +14,11 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::{Fleet, FleetSpec, labels};
 use operator_core::regions::membership::Standing;
-use operator_core::regions::next_maxima;
 use operator_core::regions::orders::Failover;
 use operator_core::regions::rollout::Rollout;
-use operator_core::regions::shares::{
-    Basis, SHARES_VERSION, Targets, common_version, decide_targets, next_shares,
-};
+use operator_core::regions::shares::{Basis, SHARES_VERSION, Targets, common_version, decide_targets};
 use operator_core::regions::view::{Ballot, View};
+use operator_core::regions::{next_maxima, next_shares};
 use operator_core::scale::Bounds;
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::RegionId;
-use super::shares::{
-    BoundsConflict, Holdings, PlacedFleet, Targets, Term, others_have_made, share_out, split, sum,
-};
+use super::moves::{give_way, others_have_made};
+use super::shares::{BoundsConflict, Holdings, PlacedFleet, Targets, Term, share_out, sum};
 use crate::scale::Bounds;
 
 /// Shares out the maxima of the Fleets that have one, above the shares that all have.
@@ -43,7 +42,7 @@ pub(super) fn decide_maxima(
     }
 }
 
-/// The bounds that `me` is to give its AutoScalers now, by Fleet. `next` are its shares ([`super::shares::next_shares`]); the
+/// The bounds that `me` is to give its AutoScalers now, by Fleet. `next` are its shares ([`super::next_shares`]); the
 /// rest is as there.
 ///
 /// A maximum is raised to its target at once, and lowered to it when the minimum may be lowered too. What is raised and does not
@@ -80,19 +79,10 @@ pub fn next_maxima(
     targets.maxima.keys().map(bounds).collect()
 }
 
-/// Takes what is above `room` from the surplus.
-pub(super) fn give_way(next: &mut BTreeMap<String, u32>, surplus: &BTreeMap<&str, u64>, room: u64) {
-    let after: u64 = next.values().map(|&share| u64::from(share)).sum();
-    let excess = after.saturating_sub(room).min(sum(surplus));
-    for (fleet, less) in split(excess, surplus) {
-        let share = next.entry(fleet.to_owned()).or_default();
-        *share = share.saturating_sub(u32::try_from(less).unwrap_or(u32::MAX));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::shares::{Basis, Held, Scaled, decide_targets, next_shares};
+    use super::super::next_shares;
+    use super::super::shares::{Basis, Held, Scaled, decide_targets};
     use super::*;
     use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@
 mod id;
 mod maxima;
 pub mod membership;
+mod moves;
 pub mod orders;
 pub mod placement;
 pub mod rollout;
@@ -14,3 +15,4 @@ pub mod view;
 
 pub use id::{InvalidRegionId, REGION_ID_LEN_MAX, RegionId};
 pub use maxima::next_maxima;
+pub use moves::next_shares;

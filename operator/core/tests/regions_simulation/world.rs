@@ -1,12 +1,10 @@
 //! What each region does in each second, and what gets through to the others.
 
-use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Evidence, Reach, Row, Standing, Word, decide_reach, judge};
 use operator_core::regions::orders::{Failover, Orders, Said};
-use operator_core::regions::shares::{
-    Basis, Held, Holdings, Targets, common_version, decide_targets, next_shares,
-};
+use operator_core::regions::shares::{Basis, Held, Holdings, Targets, common_version, decide_targets};
 use operator_core::regions::view::Ballot;
+use operator_core::regions::{RegionId, next_shares};
 use operator_core::scale::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
