@@ -340,10 +340,13 @@ fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts>
         let progress = Progress::new();
         let surroundings =
             Surroundings::new(checkout, Engine::choose()?, &Tools::build(checkout, &progress)?)?;
+        // a context that is misspelt is told before minutes of compiling
+        for region in &regions {
+            foreign::write_kubeconfig(&surroundings, region)?;
+        }
         let built = Images::build(checkout, &progress)?;
         for region in &regions {
             progress.step(&format!("images for {}", region.id), |_| {
-                foreign::write_kubeconfig(&surroundings, region)?;
                 foreign.load(checkout, &surroundings, region, &built)
             })?;
         }

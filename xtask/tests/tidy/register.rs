@@ -22,15 +22,23 @@ fn register() -> Register {
 const FULL: [&str; 2] = ["xtask/tests/instances.rs", "xtask/tests/bare_machine.rs"];
 
 /// Why an entry does not say at which level it is shown; and the entry without that.
-fn level(entry: &str) -> (Option<String>, &str) {
+fn level(entry: &str, read: impl Fn(&str) -> Option<String>) -> (Option<String>, &str) {
     let (says_full, bare) = entry.strip_prefix("full: ").map_or((false, entry), |bare| (true, bare));
-    let is_full = bare.split("::").next().is_some_and(|path| FULL.contains(&path));
+    let (path, name) = bare.rsplit_once("::").unwrap_or((bare, ""));
+    let is_full = FULL.contains(&path) || read(path).is_some_and(|text| is_ignored(&text, name));
     let fault = match (is_full, says_full) {
         (true, false) => Some(format!("{entry}: only `--level full` runs it: write \"full: {bare}\"")),
         (false, true) => Some(format!("{entry}: it runs at every level")),
         _ => None,
     };
     (fault, bare)
+}
+
+/// Whether this test of a file is one that has to be asked for.
+fn is_ignored(text: &str, name: &str) -> bool {
+    let Some((above, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    let attributes = above.lines().rev().skip(1).take_while(|line| line.trim_start().starts_with("#["));
+    attributes.into_iter().any(|line| line.contains("#[ignore"))
 }
 
 /// Why an entry shows nothing; none if the file has such a test.
@@ -58,7 +66,7 @@ fn the_register_names_only_what_exists_and_every_promise_is_shown() {
     let read = |path: &str| std::fs::read_to_string(crate::root().join(path)).ok();
     let entries = register.requirements.values().chain(register.promises.values()).flatten();
     let found = |entry: &String| {
-        let (misplaced, bare) = level(entry);
+        let (misplaced, bare) = level(entry, read);
         misplaced.or_else(|| fault(bare, read))
     };
     let mut faults: Vec<String> = entries.filter_map(found).collect();
@@ -75,11 +83,18 @@ fn the_register_names_only_what_exists_and_every_promise_is_shown() {
 
 #[test]
 fn an_entry_says_when_only_the_full_level_runs_it() {
-    let says = |entry| level(entry).0;
+    let read = |path: &str| {
+        let text = "#[test]\n#[ignore = \"long\"]\nasync fn late() {}\n\n#[test]\nfn soon() {}\n";
+        (path == "a.rs").then(|| text.to_owned())
+    };
+    let says = |entry| level(entry, read).0;
     assert_eq!(says("a.rs::rule"), None);
     assert_eq!(says("docs/benchmarks/up.md"), None);
     assert_eq!(says("full: xtask/tests/instances.rs::rule"), None);
-    assert_eq!(level("full: xtask/tests/instances.rs::rule").1, "xtask/tests/instances.rs::rule");
+    assert_eq!(level("full: xtask/tests/instances.rs::rule", read).1, "xtask/tests/instances.rs::rule");
+    assert_eq!(says("full: a.rs::late"), None);
+    assert!(says("a.rs::late").is_some_and(|fault| fault.contains("full: ")));
+    assert_eq!(says("a.rs::soon"), None);
     assert!(says("xtask/tests/instances.rs::rule").is_some_and(|fault| fault.contains("full: ")));
     assert!(says("full: a.rs::rule").is_some());
 }
