@@ -225,6 +225,7 @@ async fn report_address(client: &Client, args: &RunArgs) -> anyhow::Result<Strin
 fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
     let all = WatchConfig::default;
     let game_pods = all().labels(&format!("{}={}", labels::ROLE, labels::ROLE_GAME_SERVER));
+    let responders = all().labels(labels::RESPONDER_PODS);
     let ballot = all().fields(&format!("metadata.name={}", labels::BALLOT));
     Stores {
         fleets: Watched::start(Api::all(client.clone()), all(), tasks),
@@ -233,6 +234,7 @@ fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
         region_clusters: Watched::start(Api::all(client.clone()), all(), tasks),
         pods: Watched::start(Api::all(client.clone()), game_pods, tasks),
         nodes: Watched::start(Api::all(client.clone()), all(), tasks),
+        responders: Watched::start(Api::namespaced(client.clone(), namespace), responders, tasks),
         horizontal: Watched::start(Api::all(client.clone()), all(), tasks),
         ballots: Watched::start(Api::namespaced(client.clone(), namespace), ballot, tasks),
     }
@@ -283,8 +285,17 @@ async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, st
 
 /// Every watch has its list, and every peer is read or silent.
 async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
-    let Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots } =
-        &shared.stores;
+    let Stores {
+        fleets,
+        game_servers,
+        auto_scalers,
+        region_clusters,
+        pods,
+        nodes,
+        responders,
+        horizontal,
+        ballots,
+    } = &shared.stores;
     // An error means that the watch ended, which happens only when the operator stops.
     let _all = tokio::join!(
         fleets.store().wait_until_ready(),
@@ -293,6 +304,7 @@ async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
         region_clusters.store().wait_until_ready(),
         pods.store().wait_until_ready(),
         nodes.store().wait_until_ready(),
+        responders.store().wait_until_ready(),
         horizontal.store().wait_until_ready(),
         ballots.store().wait_until_ready(),
         shared.links.settle(registered),

@@ -42,6 +42,8 @@ pub const TEMPLATE_GENERATION: &str = "cranewing.dev/template-generation";
 pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";
 /// ConfigMap in the operator's namespace: this region's vote, what its shares go by, and tombstones of its placed Fleets.
 pub const BALLOT: &str = "cranewing-ballot";
+/// Selector of the pods of a region's responders, as the chart labels them.
+pub const RESPONDER_PODS: &str = "app.kubernetes.io/name=cranewing-responder";
 /// Annotation on the copy of another region's RegionCluster: addresses of that region's responders, comma separated.
 pub const RESPONDERS: &str = "cranewing.dev/responders";
 

@@ -37,6 +37,8 @@ pub(crate) struct Stores {
     pub(crate) region_clusters: Watched<RegionCluster>,
     pub(crate) pods: Watched<Pod>,
     pub(crate) nodes: Watched<Node>,
+    /// Pods of the responders.
+    pub(crate) responders: Watched<Pod>,
     pub(crate) horizontal: Watched<HorizontalPodAutoscaler>,
     /// What this region keeps of its vote.
     pub(crate) ballots: Watched<ConfigMap>,
@@ -48,6 +50,7 @@ impl Stores {
         LinkStores {
             region_clusters: self.region_clusters.store().clone(),
             nodes: self.nodes.store().clone(),
+            responders: self.responders.store().clone(),
             fleets: self.fleets.store().clone(),
             auto_scalers: self.auto_scalers.store().clone(),
             ballots: self.ballots.store().clone(),

@@ -5,7 +5,6 @@ use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use operator_api::RegionCluster;
 use operator_core::regions::RegionId;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,7 +15,6 @@ use super::Links;
 use super::facts::hash;
 use super::home::{Home, of_region};
 use super::message::{Digest, Figures, Objects, Version};
-use super::peer::RESPONDERS_MAX;
 
 /// Bytes of the Fleets of a page: with a RegionCluster they must fit into a frame.
 const PAGE_BYTES_MAX: usize = 44 * 1024;
@@ -112,24 +110,10 @@ pub(super) fn figures(region: &RegionCluster) -> Option<Figures> {
     })
 }
 
-/// Where the responders listen: on the ready nodes, the first by address.
-pub(super) fn responders(nodes: &[Arc<Node>], port: u16) -> Vec<String> {
-    let addresses = nodes.iter().filter(|node| is_ready(node)).filter_map(|node| internal_ip(node));
-    let mut responders: Vec<SocketAddr> = addresses.map(|address| SocketAddr::new(address, port)).collect();
-    responders.sort_unstable();
-    responders.truncate(RESPONDERS_MAX);
-    responders.iter().map(ToString::to_string).collect()
-}
-
 /// Whether the node says that it is.
 pub(crate) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-fn internal_ip(node: &Node) -> Option<IpAddr> {
-    let mut addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
-    addresses.find(|address| address.type_ == "InternalIP")?.address.parse().ok()
 }
 
 #[cfg(test)]
@@ -139,24 +123,6 @@ mod tests {
     use kube::runtime::watcher::Event;
     use operator_api::labels;
     use serde_json::json;
-
-    fn node(ready: &str, address: &str) -> Arc<Node> {
-        let addresses = json!([
-            { "type": "Hostname", "address": "node" },
-            { "type": "InternalIP", "address": address },
-        ]);
-        let conditions = json!([{ "type": "Ready", "status": ready }]);
-        let node = json!({ "metadata": {}, "status": { "addresses": addresses, "conditions": conditions } });
-        Arc::new(serde_json::from_value(node).unwrap())
-    }
-
-    #[test]
-    fn responders_are_on_ready_nodes_and_in_order() {
-        let nodes = [node("True", "192.0.2.3"), node("False", "192.0.2.1"), node("True", "192.0.2.2")];
-        assert_eq!(responders(&nodes, 8444), ["192.0.2.2:8444", "192.0.2.3:8444"]);
-        let many: Vec<Arc<Node>> = (0..20).map(|last| node("True", &format!("192.0.2.{last}"))).collect();
-        assert_eq!(responders(&many, 8444).len(), RESPONDERS_MAX);
-    }
 
     #[test]
     fn a_region_publishes_its_own_object_and_no_copy() {

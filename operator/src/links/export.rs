@@ -141,6 +141,7 @@ mod tests {
         let stores = LinkStores {
             region_clusters: regions.store().clone(),
             nodes: Watched::<Node>::fed().0.store().clone(),
+            responders: Watched::fed().0.store().clone(),
             fleets: Watched::<Fleet>::fed().0.store().clone(),
             ballots: Watched::<ConfigMap>::fed().0.store().clone(),
             auto_scalers: Watched::fed().0.store().clone(),

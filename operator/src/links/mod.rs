@@ -7,7 +7,7 @@
 //! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `scalers`: their
 //!   AutoScalers; `orders`: what people order of regions.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
-//! - `export`: what Prometheus is shown.
+//! - `export`: what Prometheus is shown; `responders`: where this region is probed.
 //! - `table`: what is known of each peer; the one owner of that.
 
 #[cfg(test)]
@@ -25,6 +25,7 @@ pub(crate) mod orders;
 pub(crate) mod peer;
 mod prober;
 mod puller;
+mod responders;
 pub(crate) mod scalers;
 pub(crate) mod table;
 #[cfg(test)]
@@ -36,7 +37,7 @@ pub(crate) use export::to_api;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Secret};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher::Config as WatchConfig;
@@ -72,6 +73,7 @@ use home::{Home, of_region};
 use identity::Identity;
 use kept::Kept;
 use message::Digest;
+use responders::responders;
 use table::{Known, PeerTable};
 
 /// How often a replica that begins looks whether it knows enough.
@@ -94,6 +96,8 @@ pub(crate) struct Links {
 pub(crate) struct LinkStores {
     pub(crate) region_clusters: Store<RegionCluster>,
     pub(crate) nodes: Store<Node>,
+    /// Pods of this region's responders.
+    pub(crate) responders: Store<Pod>,
     pub(crate) fleets: Store<Fleet>,
     pub(crate) auto_scalers: Store<AutoScaler>,
     pub(crate) ballots: Store<ConfigMap>,
@@ -223,7 +227,7 @@ impl Links {
         let kept = self.kept().unwrap_or_default().0;
         self.export(now, &look, &kept.agreed);
         let own = self.own();
-        let nodes = self.stores.nodes.state();
+        let (pods, nodes) = (self.stores.responders.state(), self.stores.nodes.state());
         Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
@@ -237,7 +241,7 @@ impl Links {
             },
             api_away: self.api_is_away(now),
             figures: own.as_deref().and_then(digest::figures),
-            responders: origin.responder_port.map_or_else(Vec::new, |port| digest::responders(&nodes, port)),
+            responders: origin.responder_port.map_or_else(Vec::new, |port| responders(&pods, &nodes, port)),
             objects: self.objects_version(),
             holdings: self.holdings(kept.basis),
             speaks: SHARES_VERSION,

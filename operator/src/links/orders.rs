@@ -107,6 +107,7 @@ mod tests {
         let stores = LinkStores {
             region_clusters: regions.store().clone(),
             nodes: Watched::fed().0.store().clone(),
+            responders: Watched::fed().0.store().clone(),
             fleets: Watched::fed().0.store().clone(),
             ballots: Watched::fed().0.store().clone(),
             auto_scalers: Watched::fed().0.store().clone(),

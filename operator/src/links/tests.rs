@@ -56,6 +56,7 @@ impl Region {
         let stores = LinkStores {
             region_clusters: regions.store().clone(),
             nodes: Watched::fed().0.store().clone(),
+            responders: Watched::fed().0.store().clone(),
             fleets: fleets.store().clone(),
             auto_scalers: Watched::fed().0.store().clone(),
             ballots: Watched::fed().0.store().clone(),

@@ -32,6 +32,7 @@ async fn replica() -> Shared {
         region_clusters: Watched::fed().0,
         pods: Watched::fed().0,
         nodes: Watched::fed().0,
+        responders: Watched::fed().0,
         horizontal: Watched::fed().0,
         ballots: Watched::fed().0,
     };

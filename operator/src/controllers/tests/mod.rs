@@ -258,6 +258,7 @@ fn stores() -> (Stores, Feeds) {
     let (pods, pod_feed) = Watched::fed();
     let (nodes, node_feed) = Watched::fed();
     let (horizontal, horizontal_feed) = Watched::fed();
+    let responders = Watched::fed().0;
     let (ballots, ballot_feed) = Watched::fed();
     let feeds = Feeds {
         fleets: fleet_feed,
@@ -269,8 +270,17 @@ fn stores() -> (Stores, Feeds) {
         horizontal: horizontal_feed,
         ballots: ballot_feed,
     };
-    let stores =
-        Stores { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots };
+    let stores = Stores {
+        fleets,
+        game_servers,
+        auto_scalers,
+        region_clusters,
+        pods,
+        nodes,
+        responders,
+        horizontal,
+        ballots,
+    };
     (stores, feeds)
 }
 
