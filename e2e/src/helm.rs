@@ -5,6 +5,7 @@ use tokio::process::Command;
 
 use crate::command;
 use crate::region::{OPERATOR_NAMESPACE, Region};
+use crate::wait::say;
 
 /// Helm's label of the releases that this suite makes, by which they are known from those of others.
 pub(crate) const MARK: &str = "cranewing-e2e=suite";
@@ -22,10 +23,14 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// Runs Helm against a region; panics with its words when it fails.
 pub async fn helm(region: &Region, arguments: &[&str]) -> String {
+    try_helm(region, arguments).await.unwrap_or_else(|error| panic!("helm {}: {error}", arguments.join(" ")))
+}
+
+async fn try_helm(region: &Region, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("helm");
     command.arg("--kubeconfig").arg(&region.kubeconfig);
     command.args(["--namespace", OPERATOR_NAMESPACE]).args(arguments);
-    command::run(command, "").await.unwrap_or_else(|error| panic!("helm {}: {error}", arguments.join(" ")))
+    command::run(command, "").await
 }
 
 /// Installs or upgrades both charts, and waits until the operator is available.
@@ -71,5 +76,14 @@ async fn upgrade(region: &Region, (release, chart): (&str, &str), values: &[&str
 
 /// Uninstalls a release, if it is there.
 pub async fn uninstall(region: &Region, release: &str) {
-    drop(helm(region, &["uninstall", release, "--ignore-not-found", "--wait", "--timeout", "120s"]).await);
+    let uninstall = ["uninstall", release, "--ignore-not-found", "--wait", "--timeout", "60s"];
+    match try_helm(region, &uninstall).await {
+        // Helm may miss that something is gone, and wait for it to the end (helm/helm#31766): asked again it looks anew.
+        Err(said) if said.contains("context deadline exceeded") => {
+            say(&format!("{release} in {}: {said}; asking again", region.id));
+            drop(helm(region, &uninstall).await);
+        }
+        Err(said) => panic!("helm {}: {said}", uninstall.join(" ")),
+        Ok(_) => {}
+    }
 }
