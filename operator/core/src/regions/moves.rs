@@ -10,7 +10,7 @@ use super::shares::{Holdings, Targets, split, sum};
 /// of the regions that it reads; `max` is its own maximum.
 ///
 /// A share is raised to its target at once, and lowered to it when every other region of the view goes by the same basis and
-/// has as many as its own target says, Ready ([`others_have_made`]). A raise that does not fit under the maximum takes its room
+/// has as many as its own target says, Ready. A raise that does not fit under the maximum takes its room
 /// from the Fleets that are to be lowered, at once: the maximum goes before the replicas. A region outside of the view keeps
 /// what it has.
 pub fn next_shares(
