@@ -59,8 +59,12 @@ TOML
 containerd=$!
 trap 'kill $containerd 2>/dev/null || :' EXIT
 ctr() { "$BIN/ctr" -a "$WORK/containerd.sock" -n k8s.io "$@"; }
-# on a busy machine it takes its time; one that has ended never answers
-until ctr version &>/dev/null; do kill -0 $containerd || { tail -n 20 "$WORK/containerd.log" >&2; exit 1; }; sleep .1; done
+# on a busy machine it takes its time; one that has ended, or has had five minutes, will not answer
+began=$SECONDS
+until ctr version &>/dev/null; do
+  if ! kill -0 $containerd 2>/dev/null || ((SECONDS - began > 300)); then tail -n 20 "$WORK/containerd.log" >&2; exit 1; fi
+  sleep .1
+done
 
 empty_tree() { rm -rf "$tree"; mkdir -p "$tree"/{usr/local/bin,tmp}; }
 import_tree() { # COMPONENT [ENTRYPOINT]: $tree becomes the image that kubeadm names for COMPONENT
