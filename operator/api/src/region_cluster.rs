@@ -78,7 +78,7 @@ pub struct RegionClusterSpec {
     #[x_kube(validation = ("isCIDR(self)", "vpcCidr: must be an address range in CIDR form, such as 10.10.0.0/16"))]
     pub vpc_cidr: String,
     /// Declared round trip to other regions by regionId, in milliseconds. 0 to 10000 each; at most 64 regions.
-    /// Declared: nothing reads it yet.
+    /// An alert goes by it where the measured one is far above; nothing is decided by it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     #[x_kube(validation = ("self.all(r, self[r] >= 0 && self[r] <= 10000)", "latencyToOtherRegions: milliseconds from 0 to 10000"))]
