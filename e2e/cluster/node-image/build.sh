@@ -47,18 +47,21 @@ PAUSE=$PAUSE chroot "$root" sh -ec '
   : >/etc/machine-id'
 
 # --- the images that kubeadm names, imported into the node's own containerd store ---
+# a socket's path has at most 104 bytes, and $WORK may be long; this mount is in a namespace that ends with the build
+mount -t tmpfs tmpfs /run/lock
+socket=/run/lock/containerd.sock
 cat >"$WORK/containerd.toml" <<TOML
 version = 3
 root = "$root/var/lib/containerd"
 state = "$WORK/state"
 disabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"]
 [grpc]
-address = "$WORK/containerd.sock"
+address = "$socket"
 TOML
 "$BIN/containerd" -c "$WORK/containerd.toml" 2>"$WORK/containerd.log" &
 containerd=$!
 trap 'kill $containerd 2>/dev/null || :' EXIT
-ctr() { "$BIN/ctr" -a "$WORK/containerd.sock" -n k8s.io "$@"; }
+ctr() { "$BIN/ctr" -a "$socket" -n k8s.io "$@"; }
 # on a busy machine it takes its time; one that has ended, or has had five minutes, will not answer
 began=$SECONDS
 until ctr version &>/dev/null; do
