@@ -125,6 +125,25 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
     },
+    /// Say who counts where a region and the others differ on what is that region's own.
+    ///
+    /// For a region whose RegionCluster has the condition NotPublished: because its cluster is new and not enough of the others
+    /// answer, or because another one is ahead of it.
+    #[command(after_help = CONFIRM_EXAMPLES, group(clap::ArgGroup::new("who").required(true)))]
+    Confirm {
+        /// The region whose Fleets are in question.
+        #[arg(value_name = "REGION")]
+        region: RegionId,
+        /// The others count: their copies replace what is in the region's cluster, where they are not older.
+        #[arg(long, group = "who")]
+        take_back: bool,
+        /// The region's cluster counts. Placed Fleets that only the others have are deleted everywhere.
+        #[arg(long, group = "who")]
+        keep: bool,
+        /// The region's cluster; others may be named too.
+        #[command(flatten)]
+        clusters: Clusters,
+    },
     /// Show what each region's cluster knows of the others.
     #[command(after_help = LIST_EXAMPLES)]
     List {
@@ -147,6 +166,9 @@ const DRAIN_EXAMPLES: &str = "Examples:
   kubectl --context jp get events --field-selector reason=Drained";
 const RETURN_EXAMPLES: &str = "Examples:
   operator region return kr --context jp --context sg --context kr";
+const CONFIRM_EXAMPLES: &str = "Examples:
+  operator region confirm kr --take-back --context kr    # as the others have it
+  operator region confirm kr --keep --context kr         # as kr's cluster has it";
 const LIST_EXAMPLES: &str = "Examples:
   operator region list --context kr --context jp --context sg";
 

@@ -378,6 +378,7 @@ impl Context {
             pace: controllers::Pace::default(),
             placements: controllers::Placements::default(),
             scale_times: controllers::ScaleTimes::default(),
+            recovery: controllers::Shown::default(),
             links: Arc::clone(&shared.links),
             recorder,
             metrics: shared.metrics.clone(),

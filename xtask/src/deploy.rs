@@ -26,12 +26,30 @@ pub(crate) struct References {
     pub(crate) gameserver: String,
 }
 
+/// Which samples a region gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Samples {
+    All,
+    /// Not those of the region itself: its RegionCluster comes back from the others.
+    OfAllRegions,
+}
+
 /// Installs or upgrades CRDs and operator by Helm, then applies the samples.
 pub(crate) fn install(
     checkout: &Checkout,
     surroundings: &Surroundings,
     region: &Region,
     references: &References,
+) -> Result<()> {
+    install_with(checkout, surroundings, region, (references, Samples::All))
+}
+
+/// The same with these samples.
+pub(crate) fn install_with(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    region: &Region,
+    (references, samples): (&References, Samples),
 ) -> Result<()> {
     let log = checkout.log(&format!("install-{}", region.id));
     ensure_namespace(checkout, surroundings, region)?;
@@ -50,7 +68,7 @@ pub(crate) fn install(
     operator.args(["--set", &format!("image.gameserver={}", references.gameserver)]);
     operator.args(["--set", "link.service.type=NodePort", "--set", "responder.enabled=true"]);
     process::run(&mut operator, &log)?;
-    apply_samples(checkout, surroundings, region)
+    apply_samples(checkout, surroundings, region, samples)
 }
 
 /// Makes the operator's namespace, with the instance's label from its first moment; one that was there before is left as it is.
@@ -83,11 +101,16 @@ fn own_namespace(instance: &str) -> [String; 4] {
 }
 
 /// Applies `docs/samples/*.yaml` and `docs/samples/<region>/*.yaml`.
-fn apply_samples(checkout: &Checkout, surroundings: &Surroundings, region: &Region) -> Result<()> {
+fn apply_samples(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    region: &Region,
+    of: Samples,
+) -> Result<()> {
     let log = checkout.log(&format!("install-{}", region.id));
     let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
     process::run(kubectl(surroundings, region).args(established), &log)?;
-    let files = samples(checkout, &region.id)?;
+    let files = samples(checkout, (of == Samples::All).then_some(&*region.id))?;
     let mut apply = kubectl(surroundings, region);
     apply.arg("apply");
     for file in &files {
@@ -96,10 +119,11 @@ fn apply_samples(checkout: &Checkout, surroundings: &Surroundings, region: &Regi
     process::run(&mut apply, &log)
 }
 
-fn samples(checkout: &Checkout, region: &str) -> Result<Vec<PathBuf>> {
+fn samples(checkout: &Checkout, region: Option<&str>) -> Result<Vec<PathBuf>> {
     let samples = checkout.root.join("docs/samples");
     let mut files = Vec::new();
-    for directory in [samples.clone(), samples.join(region)].iter().filter(|directory| directory.is_dir()) {
+    let of_region = region.map(|region| samples.join(region)).filter(|directory| directory.is_dir());
+    for directory in [samples.clone()].into_iter().chain(of_region) {
         for entry in
             directory.read_dir().with_context(|| format!("failed to read {}", directory.display()))?
         {
@@ -176,7 +200,7 @@ fn uninstall_releases(
     if !process::output(kubectl(surroundings, region).args(defined))?.is_empty() {
         let mut delete = kubectl(surroundings, region);
         delete.args(["delete", "--ignore-not-found", "--timeout=120s"]);
-        for file in samples(checkout, &region.id)? {
+        for file in samples(checkout, Some(&region.id))? {
             delete.arg("--filename").arg(file);
         }
         process::run(&mut delete, log)?;

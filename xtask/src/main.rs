@@ -25,6 +25,7 @@ mod observe;
 mod packages;
 mod process;
 mod progress;
+mod region;
 mod state;
 mod target;
 mod test;
@@ -50,6 +51,8 @@ enum Command {
     Up(up::Args),
     /// Show what runs now.
     Status(up::StatusArgs),
+    /// Work on one region of what `up` made.
+    Region(region::Args),
     /// Remove everything that `up` made.
     Down(down::Args),
     /// Test everything; clusters that this needs are made and removed.
@@ -72,6 +75,9 @@ impl Command {
             Self::Up(_) => Some(
                 "What is already made stays: `cargo xtask up` goes on from there, `cargo xtask down` removes it.",
             ),
+            Self::Region(_) => {
+                Some("What is already made stays: `cargo xtask up` goes on from there, also with the region.")
+            }
             Self::Down(_) => Some("`cargo xtask down` can be run again."),
             _ => None,
         }
@@ -85,6 +91,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Up(args) => up::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Status(args) => up::status(&args).map(|()| ExitCode::SUCCESS),
+        Command::Region(args) => region::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),

@@ -103,6 +103,11 @@ impl Overview {
 }
 
 impl RegionOverview {
+    /// Whether it takes part among the others and all its servers are Ready.
+    pub(crate) fn is_back(&self) -> bool {
+        self.standing.as_deref() == Some("Member") && self.servers > 0 && self.ready == self.servers
+    }
+
     fn is_isolated(&self) -> bool {
         self.standing.as_deref() == Some("Isolated")
     }

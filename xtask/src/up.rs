@@ -27,7 +27,7 @@ use crate::view;
 const PLAYERS_LIMIT: Duration = Duration::from_secs(180);
 
 /// Players over all regions, if nobody says otherwise.
-const PLAYERS: u32 = 600;
+pub(crate) const PLAYERS: u32 = 600;
 
 /// `cargo xtask up`
 #[derive(Debug, clap::Args)]
@@ -210,7 +210,7 @@ fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Re
     Ok((surroundings, state))
 }
 
-fn start_players(
+pub(crate) fn start_players(
     checkout: &Checkout,
     surroundings: &Surroundings,
     state: &State,
@@ -227,7 +227,7 @@ fn start_players(
 }
 
 /// Waits until every region has players; the bots' last words are the reason if it does not come to that.
-fn await_players(
+pub(crate) fn await_players(
     checkout: &Checkout,
     surroundings: &Surroundings,
     state: &State,

@@ -15,8 +15,8 @@ use serde_json::Value;
 /// Seconds after which `up` is killed: while clusters are made, while the operator is installed, while players join, and when all runs.
 const MOMENTS: [u64; 8] = [2, 8, 15, 22, 29, 34, 38, 60];
 
-/// What an instance may leave on this machine.
-fn leftovers(clone: &FreshClone, instance: &str) -> Vec<String> {
+/// The engine that answers.
+fn engine(clone: &FreshClone) -> &'static str {
     let engine = ["docker", "podman"].into_iter().find(|engine| {
         clone
             .command(engine)
@@ -26,7 +26,12 @@ fn leftovers(clone: &FreshClone, instance: &str) -> Vec<String> {
             .status()
             .is_ok_and(|s| s.success())
     });
-    let engine = engine.expect("an engine answers");
+    engine.expect("an engine answers")
+}
+
+/// What an instance may leave on this machine.
+fn leftovers(clone: &FreshClone, instance: &str) -> Vec<String> {
+    let engine = engine(clone);
     let mut found = Vec::new();
     for list in [
         ["ps", "--all", "--format={{.Names}}"].as_slice(),
@@ -144,6 +149,95 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
         assert_eq!(leftovers(&clone, &instance), Vec::<String>::new());
     }
     assert_eq!(network_namespaces(), namespaces, "network namespaces");
+}
+
+/// A placed Fleet of kr, of which each region has its share.
+const PLACED: &str = r"
+apiVersion: cranewing.dev/v1alpha1
+kind: Fleet
+metadata: { name: wide, namespace: default }
+spec:
+  home: kr
+  replicas: 9
+  placement: {}
+  template: { spec: { capacity: 20 } }
+";
+
+/// Share and Ready of each region, as the region says of the placed Fleet.
+fn shares(clone: &FreshClone, kubeconfig: &Path) -> Value {
+    let get = ["get", "fleet", "wide", "--output=json", "--request-timeout=5s", "--kubeconfig"];
+    let output = clone.command(tool("kubectl").to_str().unwrap()).args(get).arg(kubeconfig).output().unwrap();
+    let fleet: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let parts = fleet["status"]["regions"].as_array().cloned().unwrap_or_default();
+    let part = |part: &Value| {
+        (part["regionId"].as_str().unwrap().to_owned(), part["share"].clone(), part["ready"].clone())
+    };
+    serde_json::to_value(parts.iter().map(part).collect::<Vec<_>>()).unwrap()
+}
+
+/// What `status` says that does not change from second to second.
+fn steady(status: &Value) -> Value {
+    let regions = status["regions"].as_object().unwrap().iter();
+    let steady = |region: &Value| {
+        serde_json::json!([region["standing"], region["zones"], region["players"].as_u64() > Some(0)])
+    };
+    regions.map(|(id, region)| (id.clone(), steady(region))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// With everything that was in it.
+#[test]
+fn a_region_whose_cluster_is_deleted_is_back_within_five_minutes() {
+    let clone = FreshClone::fresh("home");
+    clone.succeed("cargo xtask up --once");
+    let home = instance(&clone);
+    let kubeconfigs = ["kr", "jp", "sg"].map(|region| kubeconfig(&clone, region));
+    let kubectl = |arguments: &[&str], kubeconfig: &Path| {
+        let kubectl = tool("kubectl");
+        let status = clone
+            .command(kubectl.to_str().unwrap())
+            .args(arguments)
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .status();
+        assert!(status.unwrap().success(), "kubectl {arguments:?}");
+    };
+    for kubeconfig in &kubeconfigs {
+        kubectl(&["annotate", "namespace", "default", "cranewing.dev/takes-fleets-from=*"], kubeconfig);
+    }
+    let file = clone.root.join("wide.yaml");
+    fs::write(&file, PLACED).unwrap();
+    kubectl(&["apply", "--filename", file.to_str().unwrap()], &kubeconfigs[0]);
+    let everywhere = serde_json::json!([["jp", 3, 3], ["kr", 3, 3], ["sg", 3, 3]]);
+    let is_shared_out = || kubeconfigs.iter().all(|kubeconfig| shares(&clone, kubeconfig) == everywhere);
+    assert!(
+        holds_within(Duration::from_secs(120), Duration::from_secs(1), is_shared_out),
+        "it is not shared out"
+    );
+    let before = status(&clone);
+
+    let refused = clone.run("cargo xtask region restore kr");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("is still there"), "{said}");
+    let kind = tool("kind");
+    let delete = ["delete", "cluster", "--name", &format!("{home}-kr"), "--kubeconfig", "/dev/null"];
+    let deleted = clone
+        .command(kind.to_str().unwrap())
+        .args(delete)
+        .env("KIND_EXPERIMENTAL_PROVIDER", engine(&clone))
+        .status();
+    assert!(deleted.unwrap().success(), "kind delete cluster");
+
+    let start = Instant::now();
+    let text = clone.succeed("cargo xtask region restore kr");
+    let restored: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let is_back = || kubeconfigs.iter().all(|kubeconfig| shares(&clone, kubeconfig) == everywhere);
+    assert!(holds_within(Duration::from_secs(60), Duration::from_secs(1), is_back), "shares: {restored}");
+    let took = start.elapsed();
+    println!("kr was back after {:.0} s", took.as_secs_f64());
+    assert!(took < Duration::from_secs(300), "{took:?}");
+    assert_eq!(steady(&restored), steady(&before));
+    clone.succeed("cargo xtask down");
+    assert_eq!(leftovers(&clone, &home), Vec::<String>::new());
 }
 
 #[test]

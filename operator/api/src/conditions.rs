@@ -26,6 +26,8 @@ pub mod types {
     pub const DRAINED: &str = "Drained";
     /// The object's home is another region's cluster, and nothing follows from it here.
     pub const NOT_HOME: &str = "NotHome";
+    /// A region tells the others nothing of placed Fleets of its own; the message says why and what to do.
+    pub const NOT_PUBLISHED: &str = "NotPublished";
     /// Bounds of a placed Fleet and of its regions cannot all hold; the message has the figures.
     pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
     /// An object of the name that must be created is there and belongs to somebody else; nothing is adopted.
@@ -94,6 +96,10 @@ pub mod reasons {
     pub const SHARING_OUT: &str = "SharingOut";
     /// Not all bounds can hold.
     pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
+    /// A region that is new asks the others what its placed Fleets were.
+    pub const TAKING_BACK: &str = "TakingBack";
+    /// Another region is ahead of this one in what is this one's own: a person says who counts.
+    pub const RESTORED_FROM_OLD: &str = "RestoredFromOld";
     /// Nothing moves while this region does not take part, or does not know what the others go by.
     pub const HOLDING: &str = "Holding";
     /// An AutoScaler stands where it cannot scale: away from the home of a placed Fleet, or on a region's share of one.

@@ -27,8 +27,17 @@ pub const PEER: &str = "cranewing.dev/peer";
 pub const HOME: &str = "cranewing.dev/home";
 /// Label on a region's share of a placed Fleet, and on the AutoScaler of that share: name of that Fleet.
 pub const PARENT: &str = "cranewing.dev/parent";
-/// Annotation on the copy of a placed Fleet or a RegionCluster: which version of it this is, as `uid homeEpoch generation`.
+/// Annotation on the copy of a placed Fleet or of a RegionCluster: which version of it this is, as `uid homeEpoch generation`.
 pub const VERSION: &str = "cranewing.dev/version";
+/// Annotation on a placed Fleet at its home: how often that home was taken over or came back from nothing; 0 without one.
+pub const HOME_EPOCH: &str = "cranewing.dev/home-epoch";
+/// Annotation on a region's own RegionCluster: who counts, where home and peers differ. [`CONFIRM_TAKE_BACK`] or [`CONFIRM_KEEP`];
+/// the operator acts on it and takes it away.
+pub const CONFIRM: &str = "cranewing.dev/confirm";
+/// Value of [`CONFIRM`]: what the peers keep counts.
+pub const CONFIRM_TAKE_BACK: &str = "take-back";
+/// Value of [`CONFIRM`]: what is here counts.
+pub const CONFIRM_KEEP: &str = "keep";
 /// Annotation on a placed Fleet that follows its players: the record of their weights, as `number region=weight,...`.
 pub const WEIGHTS: &str = "cranewing.dev/weights";
 /// Annotation on a namespace: regions whose placed Fleets have copies in it, by regionId and comma separated, or `*` for all.

@@ -20,6 +20,7 @@ use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
+use super::recovery::Shown;
 use crate::links::{LinkStores, Links};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -74,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) pace: Pace,
     pub(crate) placements: Placements,
     pub(crate) scale_times: ScaleTimes,
+    /// Why this region publishes none of its placed Fleets, while it does not.
+    pub(crate) recovery: Shown,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,

@@ -9,7 +9,8 @@ use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::reasons;
 use operator_api::{Fleet, FleetSpec, Placement, PlacementMode, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::shares::weigh_players;
+use operator_core::regions::recovery::Buried;
+use operator_core::regions::shares::{Held, Version, weigh_players};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,11 +20,14 @@ use super::context::Context;
 use super::placed_scalers;
 use super::placed_write::{apply, delete};
 use crate::links::Look;
-use crate::links::facts::{is_newer, key_of, of_copy, read_weights, share_of, terms};
+use crate::links::facts::{
+    epoch_of, is_newer, key_of, mark, mark_of_own, name_of, of_copy, read_weights, share_of, terms,
+};
 use crate::links::home::{Home, of_fleet};
 use crate::links::kept::{Kept, Tombstone};
 use crate::links::message::PublishedFleet;
 use crate::links::scalers::ScalerRecord;
+use crate::links::table::Known;
 use crate::runtime::clock::since;
 use crate::runtime::telemetry::chain;
 
@@ -36,8 +40,8 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const WEIGHED_EACH: Duration = Duration::from_secs(60);
 /// How often a copy is tried that could not be made.
 const RETRY_SECONDS: u64 = 10;
-/// Tombstones kept; the oldest go first.
-const TOMBSTONES_MAX: usize = 1000;
+/// Tombstones kept; the oldest go first, and those that are settled before all others.
+pub(super) const TOMBSTONES_MAX: usize = 1000;
 
 /// What a leader remembers from turn to turn.
 #[derive(Default)]
@@ -58,7 +62,8 @@ struct Fault {
     remedy: String,
 }
 
-/// The tombstones from now on: of each Fleet that is being deleted, until every registered region has let go of it.
+/// The tombstones from now on: of each Fleet that is being deleted. One that every registered region has let go of is settled, until
+/// somebody comes with that Fleet again.
 pub(super) fn tombstones(context: &Context, look: &Look, kept: &Kept) -> BTreeMap<String, Tombstone> {
     let fleets = context.stores.fleets.store().state();
     let now = context.clock.unix().as_secs();
@@ -67,28 +72,47 @@ pub(super) fn tombstones(context: &Context, look: &Look, kept: &Kept) -> BTreeMa
     let going: BTreeSet<String> = going
         .filter_map(|fleet| {
             let uid = fleet.uid()?;
-            stones.entry(uid.clone()).or_insert_with(|| Tombstone {
+            let version = epoch_and_generation(fleet, kept);
+            let stone = stones.entry(uid.clone()).or_insert_with(|| Tombstone {
                 namespace: fleet.namespace().unwrap_or_default(),
                 name: fleet.name_any(),
+                version,
                 since: now,
-                ..Tombstone::default()
+                settled: false,
             });
+            // It may have been deleted before, and brought back by an old copy that somebody kept.
+            (stone.version, stone.settled) = (stone.version.max(version), false);
             Some(uid)
         })
         .collect();
-    stones.retain(|uid, stone| {
+    for (uid, stone) in &mut stones {
         let key = format!("{}/{}/{}", context.links.me, stone.namespace, stone.name);
-        let is_known_to_all = look
-            .known
-            .values()
-            .all(|known| known.digest().is_some_and(|digest| !digest.holdings.fleets.contains_key(&key)));
-        going.contains(uid) || !is_known_to_all || now.saturating_sub(stone.since) < WAIT_MAX.as_secs()
-    });
+        let dead = mark(uid, stone.version).uid;
+        let has_it = |held: &Held| held.mark.is_none_or(|mark| mark.uid == dead);
+        let held =
+            |known: &Known| known.digest().map(|digest| digest.holdings.fleets.get(&key).is_some_and(has_it));
+        stone.settled = if stone.settled {
+            !look.known.values().any(|known| held(known) == Some(true))
+        } else {
+            let is_old = now.saturating_sub(stone.since) >= WAIT_MAX.as_secs();
+            !going.contains(uid) && is_old && look.known.values().all(|known| held(known) == Some(false))
+        };
+    }
     while stones.len() > TOMBSTONES_MAX {
-        let oldest = stones.iter().min_by_key(|(_, stone)| stone.since).map(|(uid, _)| uid.clone());
+        let oldest =
+            stones.iter().min_by_key(|(_, stone)| (!stone.settled, stone.since)).map(|(uid, _)| uid.clone());
         stones.remove(&oldest.unwrap_or_default());
     }
     stones
+}
+
+/// A Fleet that is made anew goes on from the epoch of the one before: for who has that one, an epoch never falls.
+fn epoch_of_own(fleet: &Fleet, kept: &Kept) -> u64 {
+    epoch_of(fleet).max(kept.epoch_of(&fleet.namespace().unwrap_or_default(), &fleet.name_any()))
+}
+
+fn epoch_and_generation(fleet: &Fleet, kept: &Kept) -> Version {
+    Version { home_epoch: epoch_of_own(fleet, kept), ..mark_of_own(fleet).version }
 }
 
 fn is_bound(fleet: &Fleet) -> bool {
@@ -113,15 +137,17 @@ pub(super) async fn turn(context: &Context, look: &Look, kept: &Kept, memory: &m
             record(context, "failed to look after a placed Fleet", &key_of(&fleet), done);
         }
     }
-    let mut told = BTreeSet::new();
+    let (mut told, dead) = (BTreeSet::new(), kept.dead());
     for (&home, known) in &look.known {
         for fleet in known.fleets(home) {
+            let mark = mark(&fleet.uid, fleet.version);
+            let is_dead = dead.get(&home).is_some_and(|dead| dead.has(&name_of(fleet), mark));
             let is_of_it = |(of, fault): &&(RegionId, Fault)| {
                 *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
             };
             let waits = !now.as_secs().is_multiple_of(RETRY_SECONDS);
             let waits_for = memory.told.iter().find(is_of_it).filter(|_| waits).map(|(_, fault)| fault);
-            match keep_copy(context, home, fleet, waits_for).await {
+            match keep_copy(context, home, (fleet, is_dead), waits_for).await {
                 Ok(None) => {}
                 Ok(Some(fault)) => drop(told.insert((home, fault))),
                 Err(error) => {
@@ -168,12 +194,13 @@ async fn look_after_own(
     (fleet, weighs): (&Fleet, bool),
 ) -> kube::Result<()> {
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
+    let epoch = epoch_of_own(fleet, kept);
     if fleet.metadata.deletion_timestamp.is_none() {
         let record = if weighs { weigh(context, look, kept, fleet) } else { None };
         let scaler = ScalerRecord::on(fleet).next(placed_scalers::leading(context, fleet).as_deref());
         if !is_bound(fleet) || record.is_some() || scaler.is_some() {
             let news = [(labels::WEIGHTS, record), (labels::SCALER, scaler)];
-            apply_own(&api, fleet, &[labels::PLACED_FINALIZER], news).await?;
+            apply_own(&api, fleet, &[labels::PLACED_FINALIZER], (epoch, news)).await?;
         }
         return Ok(());
     }
@@ -189,7 +216,7 @@ async fn look_after_own(
     let waited = fleet.metadata.deletion_timestamp.as_ref().map(|at| since(at, &context.clock.wall()));
     let is_over = waited.is_some_and(|waited| waited >= WAIT_MAX);
     if is_over || reached.all(|digest| !digest.holdings.fleets.contains_key(&key)) {
-        apply_own(&api, fleet, &[], []).await?;
+        apply_own(&api, fleet, &[], (epoch, [])).await?;
         info!(key, is_over, "the other regions have let go of a placed Fleet");
     }
     Ok(())
@@ -200,12 +227,13 @@ async fn apply_own(
     api: &Api<Fleet>,
     fleet: &Fleet,
     finalizers: &[&str],
-    news: impl IntoIterator<Item = (&'static str, Option<String>)>,
+    (epoch, news): (u64, impl IntoIterator<Item = (&'static str, Option<String>)>),
 ) -> kube::Result<()> {
     let known = |name: &'static str| Some((name, fleet.annotations().get(name)?.clone()));
     let mut records: BTreeMap<&str, String> =
         [labels::WEIGHTS, labels::SCALER].into_iter().filter_map(known).collect();
     records.extend(news.into_iter().filter_map(|(name, record)| Some((name, record?))));
+    records.extend((epoch > 0).then(|| (labels::HOME_EPOCH, epoch.to_string())));
     // The uid keeps it from making an object that has gone.
     let metadata = json!({
         "name": fleet.name_any(), "uid": fleet.uid(), "finalizers": finalizers, "annotations": records,
@@ -250,7 +278,7 @@ fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<S
 async fn keep_copy(
     context: &Context,
     home: RegionId,
-    fleet: &PublishedFleet,
+    (fleet, is_dead): (&PublishedFleet, bool),
     waits_for: Option<&Fault>,
 ) -> kube::Result<Option<Fault>> {
     let PublishedFleet { namespace, name, .. } = fleet;
@@ -259,14 +287,14 @@ async fn keep_copy(
     let copy = found.as_deref().and_then(|found| of_copy(found, context.links.me));
     let is_ours = copy.as_ref().is_some_and(|copy| copy.spec.home.as_deref() == Some(home.as_str()));
     match (&found, &copy) {
-        (Some(found), Some(copy)) if is_ours && fleet.deleted && copy.uid == fleet.uid => {
+        (Some(found), Some(copy)) if is_ours && fleet.deleted && buries(fleet, copy) => {
             if found.metadata.deletion_timestamp.is_none() {
                 delete(&api, &**found).await?;
                 info!(name, namespace, %home, "let go of the copy of a Fleet");
             }
             return Ok(None);
         }
-        _ if fleet.deleted => return Ok(None),
+        _ if fleet.deleted || is_dead => return Ok(None),
         (Some(_), Some(copy)) if is_ours => {
             let was_changed_here = copy.spec != fleet.spec && !is_newer(copy, fleet);
             if !is_newer(fleet, copy) && !was_changed_here {
@@ -281,7 +309,9 @@ async fn keep_copy(
     }
     let unwelcome = match waits_for {
         Some(fault) => Some(fault.clone()),
-        None => ask_namespace(context, home, fleet).await?,
+        None => {
+            ask_namespace(context, home, fleet).await?.map(|(reason, remedy)| fault(fleet, reason, remedy))
+        }
     };
     if unwelcome.is_some() {
         return Ok(unwelcome);
@@ -293,21 +323,28 @@ async fn keep_copy(
     Ok(None)
 }
 
+/// Whether the tombstone is of that Fleet, or of what it was brought back as.
+fn buries(stone: &PublishedFleet, copy: &PublishedFleet) -> bool {
+    let mut buried = Buried::default();
+    buried.add(&name_of(stone), mark(&stone.uid, stone.version));
+    buried.has(&name_of(copy), mark(&copy.uid, copy.version))
+}
+
 fn fault(fleet: &PublishedFleet, reason: &'static str, remedy: String) -> Fault {
     Fault { namespace: fleet.namespace.clone(), name: fleet.name.clone(), reason, remedy }
 }
 
-/// What keeps Fleets of this home out of the namespace. Its people say whose Fleets run in it, or a region that is taken over
+/// What keeps Fleets of this home out of the namespace, and what to do about that. Its people say whose Fleets run in it, or a region that is taken over
 /// could have its pods run in all namespaces of the others.
-async fn ask_namespace(
+pub(super) async fn ask_namespace(
     context: &Context,
     home: RegionId,
     fleet: &PublishedFleet,
-) -> kube::Result<Option<Fault>> {
+) -> kube::Result<Option<(&'static str, String)>> {
     let name = &fleet.namespace;
     let Some(namespace) = Api::<Namespace>::all(context.client.clone()).get_opt(name).await? else {
         let remedy = format!("there is no namespace {name}; make one, as at its home");
-        return Ok(Some(fault(fleet, reasons::NAMESPACE_MISSING, remedy)));
+        return Ok(Some((reasons::NAMESPACE_MISSING, remedy)));
     };
     let takes_from = namespace.annotations().get(labels::TAKES_FLEETS_FROM).map_or("", String::as_str);
     let is_welcome =
@@ -317,7 +354,7 @@ async fn ask_namespace(
         let remedy = format!(
             "namespace {name} takes no Fleets from {home}; let it: kubectl annotate --overwrite namespace {name} {annotation}={home}"
         );
-        fault(fleet, reasons::NAMESPACE_CLOSED, remedy)
+        (reasons::NAMESPACE_CLOSED, remedy)
     }))
 }
 

@@ -21,6 +21,7 @@ mod placed_write;
 mod placements;
 mod pod;
 mod probes;
+mod recovery;
 mod region_cluster;
 mod region_copies;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) use host_ports::HostPortLedger;
 pub(crate) use pace::Pace;
 pub(crate) use placements::Placements;
 pub(crate) use pod::PodDefaults;
+pub(crate) use recovery::Shown;
 
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;

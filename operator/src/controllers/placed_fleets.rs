@@ -30,7 +30,8 @@ use tracing::{Instrument, info, warn};
 use super::context::Context;
 use super::placed_rollout::{Template, rollouts, template_of};
 use super::placed_write::apply;
-use super::{fleet_copies, placed_scalers, placed_status, wheel};
+use super::recovery::Halt;
+use super::{fleet_copies, placed_scalers, placed_status, recovery, wheel};
 use crate::about::about;
 use crate::links::Look;
 use crate::links::facts::{generation_of, key_of, share_of};
@@ -67,6 +68,7 @@ pub(super) struct Placing {
     /// Since when others are lost, along with the vote.
     ballot: Ballot,
     pub(super) copies: fleet_copies::Memory,
+    recovery: recovery::Memory,
 }
 
 /// What every region is to have, and what this one does next.
@@ -83,6 +85,8 @@ pub(super) struct Course {
     /// Failover of this region is Hold.
     pub(super) holds: bool,
     pub(super) basis: Basis,
+    /// Why this region's own Fleets stand still, if they do.
+    pub(super) halt: Option<Halt>,
 }
 
 /// Takes one turn after another until the future is dropped.
@@ -95,7 +99,7 @@ pub(super) async fn run(context: &Context) {
 }
 
 impl Placing {
-    /// observe -> vote and decide -> keep -> apply -> status.
+    /// observe -> recover, vote and decide -> keep -> apply -> status.
     pub(super) async fn turn(&mut self, context: &Context) {
         // observe (no client required)
         let now = context.clock.elapsed();
@@ -108,18 +112,23 @@ impl Placing {
             return;
         }
         // decide (no client required)
-        let (proposed, agreed) = self.vote(context, &look, &kept);
-        let tombstones = fleet_copies::tombstones(context, &look, &kept);
-        let course = decide(context, &look, &agreed).unwrap_or_default();
-        let moves = course.targets.is_some();
-        let basis = if moves { course.basis.clone() } else { kept.basis.clone() };
-        let mut next = Kept { proposed, agreed, basis, tombstones };
-        // A tombstone that is over goes along with the next change: what is settled writes nothing.
-        if next.tombstones.keys().all(|uid| kept.tombstones.contains_key(uid)) {
-            let buried = std::mem::replace(&mut next.tombstones, kept.tombstones.clone());
-            if next != kept {
-                next.tombstones = buried;
-            }
+        let known = (&kept, version.as_deref());
+        let (mut next, halt) = recovery::turn(context, &look, known, &mut self.recovery).await;
+        next.tombstones = fleet_copies::tombstones(context, &look, &next);
+        let course = if halt.is_some() {
+            Course { halt, ..Course::default() }
+        } else {
+            (next.proposed, next.agreed) = self.vote(context, &look, &next);
+            decide(context, &look, &next.agreed).unwrap_or_default()
+        };
+        if course.targets.is_some() {
+            next.basis = course.basis.clone();
+        }
+        // A tombstone that has become settled goes along with the next change: what rests writes nothing.
+        let settled = std::mem::take(&mut next.tombstones);
+        next.tombstones = kept::but_for_settling(&settled, &kept.tombstones);
+        if next != kept {
+            next.tombstones = settled;
         }
         // apply (client required)
         if next != kept && !keep(context, &next, version.clone()).await {
@@ -138,6 +147,8 @@ impl Placing {
                 // A copy that is only begun.
                 Some(Home::CopiedFrom(_)) if generation_of(parent, context.links.me) == 0 => continue,
                 Some(Home::Elsewhere) => Ok(()),
+                // What it would be brought to may not count.
+                Some(Home::Here) if course.halt.is_some() => Ok(()),
                 Some(Home::Here | Home::CopiedFrom(_)) => {
                     Box::pin(keep_share(context, parent, &course)).instrument(about(parent)).await
                 }
@@ -201,7 +212,7 @@ fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
     }
     read.insert(me, &mine);
     let rollouts = rollouts(&facts, &targets, &read);
-    Some(Course { targets: Some(targets), next, bounds, rollouts, holds, basis })
+    Some(Course { targets: Some(targets), next, bounds, rollouts, holds, basis, halt: None })
 }
 
 /// Keeps what is published from now on; false if nothing may follow from it.

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::shares::{Basis, BoundsConflict, Held, MAXIMA_SINCE};
+use operator_core::regions::shares::{Basis, BoundsConflict, Held, MAXIMA_SINCE, Targets};
 use std::collections::BTreeMap;
 
 use super::context::Context;
@@ -108,55 +108,13 @@ fn decide_conditions(
     course: &Course,
     outcome: Result<(), Error>,
 ) -> Vec<Decided> {
-    if let Err(error) = outcome {
-        let words = chain(&error);
-        return match error {
-            Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
-            Error::NameTaken(_) | Error::ScalerNameTaken(_) => {
-                let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
-                [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()
-            }
-        };
-    }
-    let scaler = ScalerRecord::on(fleet).spec;
-    if fleet.spec.replicas.is_none() && scaler.is_none() {
-        let words = "what is there stays: it does not say how many game servers it wants; set replicas";
-        return decide_failed(reasons::REPLICAS_MISSING, words.to_owned());
-    }
-    if !fits(fleet) {
-        let words = "its spec is too long for other regions to be told of it; make its template shorter";
-        return decide_failed(reasons::CREATE_FAILED, words.to_owned());
+    if let Some(decided) = decide_faulty(fleet, outcome) {
+        return decided;
     }
     let key = key_of(fleet);
-    let reconciling = |reason, words: String| {
-        vec![
-            Decided::new(types::READY, false, reason, words.clone()),
-            Decided::new(types::RECONCILING, true, reason, words),
-        ]
-    };
-    let Some(targets) = &course.targets else {
-        let words = "its share stays as it is: this region does not take part, or has not heard all that shares follow from";
-        return reconciling(reasons::HOLDING, words.to_owned());
-    };
-    if course.holds {
-        let words = "its share stays as it is: failover of this region's RegionCluster is Hold";
-        return reconciling(reasons::HOLDING, words.to_owned());
-    }
-    if scaler.is_some() && course.basis.function < MAXIMA_SINCE {
-        let words = "its shares stay as they are: a region that counts has an operator that knows no AutoScalers of placed Fleets; \
-                      upgrade that";
-        return reconciling(reasons::HOLDING, words.to_owned());
-    }
-    let Some(shares) = targets.shares.get(&key) else {
-        return match fleet.labels().get(labels::HOME) {
-            Some(home) => {
-                let words = format!(
-                    "its share stays as it is: its home, region {home}, has left; delete it here, or have that region join again"
-                );
-                reconciling(reasons::HOLDING, words)
-            }
-            None => reconciling(reasons::SHARING_OUT, "it is being made known to the regions".to_owned()),
-        };
+    let (targets, shares) = match find_shares(fleet, &key, course) {
+        Ok(found) => found,
+        Err(decided) => return decided,
     };
     let is_there = |(region, target): (&RegionId, &u32)| {
         held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)
@@ -177,6 +135,70 @@ fn decide_conditions(
         decided.push(Decided::new(types::BOUNDS_CONFLICT, true, reasons::BOUNDS_CONFLICT, words));
     }
     decided
+}
+
+fn reconciling(reason: &'static str, words: impl Into<String>) -> Vec<Decided> {
+    let words = words.into();
+    vec![
+        Decided::new(types::READY, false, reason, words.clone()),
+        Decided::new(types::RECONCILING, true, reason, words),
+    ]
+}
+
+/// What somebody must mend, in the Fleet or beside it.
+fn decide_faulty(fleet: &Fleet, outcome: Result<(), Error>) -> Option<Vec<Decided>> {
+    if let Err(error) = outcome {
+        let words = chain(&error);
+        return Some(match error {
+            Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
+            Error::NameTaken(_) | Error::ScalerNameTaken(_) => {
+                let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
+                [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()
+            }
+        });
+    }
+    if fleet.spec.replicas.is_none() && ScalerRecord::on(fleet).spec.is_none() {
+        let words = "what is there stays: it does not say how many game servers it wants; set replicas";
+        return Some(decide_failed(reasons::REPLICAS_MISSING, words.to_owned()));
+    }
+    let words = "its spec is too long for other regions to be told of it; make its template shorter";
+    (!fits(fleet)).then(|| decide_failed(reasons::CREATE_FAILED, words.to_owned()))
+}
+
+/// What every region is to have, or why nothing moves.
+fn find_shares<'a>(
+    fleet: &Fleet,
+    key: &str,
+    course: &'a Course,
+) -> Result<(&'a Targets, &'a BTreeMap<RegionId, u32>), Vec<Decided>> {
+    if let Some(halt) = course.halt.as_ref().filter(|_| !fleet.labels().contains_key(labels::HOME)) {
+        let name = key.split_once('/').map_or(key, |(_, name)| name);
+        let words = halt.fleets.get(name).unwrap_or(&halt.words);
+        let halted = Decided::new(types::NOT_PUBLISHED, true, halt.reason, words.clone());
+        return Err([reconciling(halt.reason, words.clone()), vec![halted]].concat());
+    }
+    let holding = |words: &str| Err(reconciling(reasons::HOLDING, words));
+    let Some(targets) = &course.targets else {
+        return holding(
+            "its share stays as it is: this region does not take part, or has not heard all that shares follow from",
+        );
+    };
+    if course.holds {
+        return holding("its share stays as it is: failover of this region's RegionCluster is Hold");
+    }
+    if ScalerRecord::on(fleet).spec.is_some() && course.basis.function < MAXIMA_SINCE {
+        return holding(
+            "its shares stay as they are: a region that counts has an operator that knows no AutoScalers of placed Fleets; \
+             upgrade that",
+        );
+    }
+    match (targets.shares.get(key), fleet.labels().get(labels::HOME)) {
+        (Some(shares), _) => Ok((targets, shares)),
+        (None, Some(home)) => holding(&format!(
+            "its share stays as it is: its home, region {home}, has left; delete it here, or have that region join again"
+        )),
+        (None, None) => Err(reconciling(reasons::SHARING_OUT, "it is being made known to the regions")),
+    }
 }
 
 /// What each region has Ready, beside what it is to have, or of a Fleet with an AutoScaler, may have.

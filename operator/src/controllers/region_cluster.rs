@@ -166,6 +166,7 @@ fn compute_status(
     // Alone there is nobody to be connected with.
     decided.extend((!look.known.is_empty()).then(|| region_copies::decide_connected(own, true)));
     decided.extend(wheel::decide_drained(&look.orders, context.links.me));
+    decided.extend(context.recovery.decided());
     RegionClusterStatus {
         standing: Some(to_api(own.standing, true)),
         health: Some(health),

@@ -194,7 +194,7 @@ fn change(found: &RegionCluster, wanted: &RegionCluster) -> Value {
 }
 
 /// As a merge, in which only `null` takes something away.
-fn replacing(found: &Value, mut wanted: Value) -> Value {
+pub(super) fn replacing(found: &Value, mut wanted: Value) -> Value {
     if let (Value::Object(found), Value::Object(wanted)) = (found, &mut wanted) {
         for (field, before) in found {
             let after = wanted.remove(field);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Links;
 use super::facts::hash;
 use super::home::{Home, of_region};
-use super::message::{Digest, Figures, Objects, Version};
+use super::message::{Digest, Figures, Objects, PublishedFleet, Version};
 
 /// Bytes of the Fleets of a page: with a RegionCluster they must fit into a frame.
 const PAGE_BYTES_MAX: usize = 44 * 1024;
@@ -58,16 +58,7 @@ impl Links {
     pub(super) fn objects(&self, offset: usize) -> Option<Objects> {
         let version = self.objects_version()?;
         let own = own(self.me, &self.stores.region_clusters);
-        let (mut fleets, mut bytes, all) = (Vec::new(), 0, self.own_fleets());
-        let count = all.len();
-        for fleet in all.into_iter().skip(offset) {
-            bytes += rmp_serde::to_vec_named(&fleet).map_or(0, |encoded| encoded.len());
-            if bytes > PAGE_BYTES_MAX && !fleets.is_empty() {
-                break;
-            }
-            fleets.push(fleet);
-        }
-        let next = Some(offset.saturating_add(fleets.len())).filter(|next| *next < count);
+        let (fleets, next) = page(self.own_fleets(), offset);
         Some(Objects { version, region_cluster: own.map(|own| own.spec.clone()), fleets, next })
     }
 
@@ -84,6 +75,20 @@ impl Links {
         let of_region = own.map(|own| version(&own)).unwrap_or_default();
         is_something.then_some(Version { contents, ..of_region })
     }
+}
+
+/// So many of them, from an offset on, as go into a frame with a RegionCluster; and the offset of the next.
+pub(super) fn page(all: Vec<PublishedFleet>, offset: usize) -> (Vec<PublishedFleet>, Option<usize>) {
+    let (mut fleets, mut bytes, count) = (Vec::new(), 0, all.len());
+    for fleet in all.into_iter().skip(offset) {
+        bytes += rmp_serde::to_vec_named(&fleet).map_or(0, |encoded| encoded.len());
+        if bytes > PAGE_BYTES_MAX && !fleets.is_empty() {
+            break;
+        }
+        fleets.push(fleet);
+    }
+    let next = Some(offset.saturating_add(fleets.len())).filter(|next| *next < count);
+    (fleets, next)
 }
 
 /// Version of a RegionCluster.

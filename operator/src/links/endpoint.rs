@@ -149,17 +149,18 @@ impl LinkEndpoint {
             if self.table.region_of(&key) != Some(region) {
                 return Err(LinkError::UnknownKey);
             }
-            let answer = self.answer(ask, offset);
+            let answer = self.answer(region, ask, offset);
             timeout(PATIENCE, write_frame(&mut write, &answer))
                 .await
                 .map_err(|_elapsed| LinkError::TooSlow)??;
         }
     }
 
-    fn answer(&self, ask: Ask, offset: usize) -> Answer {
+    fn answer(&self, asking: RegionId, ask: Ask, offset: usize) -> Answer {
         match ask {
             Ask::Digest => Answer { digest: Some(Digest::clone(&self.digest.borrow())), ..Answer::default() },
             Ask::Objects => Answer { objects: self.links.objects(offset), ..Answer::default() },
+            Ask::Copies => Answer { copies: self.links.copies_of(asking, offset), ..Answer::default() },
             Ask::Unknown => Answer::default(),
         }
     }

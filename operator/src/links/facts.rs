@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use operator_api::{AutoScaler, Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
 use operator_core::regions::RegionId;
+use operator_core::regions::recovery::{Buried, Mark};
 use operator_core::regions::shares::{
     Basis, Held, Holdings, MAXIMA_SINCE, Mode, PlacedFleet, Scaled, Term, Version,
 };
@@ -25,7 +26,7 @@ use super::table::Known;
 use super::{Links, Look, digest};
 
 /// Placed Fleets of all regions that are shared out; the rest keeps what it has.
-const FLEETS_MAX: usize = 256;
+pub(super) const FLEETS_MAX: usize = 256;
 /// Bytes of a Fleet that is published: with others of its page it must fit into a frame.
 const FLEET_BYTES_MAX: usize = 40 * 1024;
 
@@ -44,6 +45,11 @@ pub(crate) struct Facts {
 pub(crate) fn key(fleet: &PublishedFleet) -> String {
     let home = fleet.spec.home.as_deref().unwrap_or_default();
     format!("{home}/{}/{}", fleet.namespace, fleet.name)
+}
+
+/// Its name among those of its home.
+pub(crate) fn name_of(fleet: &PublishedFleet) -> String {
+    format!("{}/{}", fleet.namespace, fleet.name)
 }
 
 /// The same of the Fleet or its copy.
@@ -70,13 +76,29 @@ fn published(fleet: &Fleet, uid: String, version: Version) -> PublishedFleet {
     }
 }
 
+/// Epoch of a Fleet at its home.
+pub(crate) fn epoch_of(fleet: &Fleet) -> u64 {
+    fleet.annotations().get(labels::HOME_EPOCH).and_then(|epoch| epoch.parse().ok()).unwrap_or_default()
+}
+
+/// Which version of a Fleet its home has.
+pub(crate) fn mark_of_own(fleet: &Fleet) -> Mark {
+    let generation = fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok());
+    let version = Version { home_epoch: epoch_of(fleet), generation: generation.unwrap_or_default() };
+    mark(&fleet.uid().unwrap_or_default(), version)
+}
+
+/// Which version of a Fleet that is.
+pub(crate) fn mark(uid: &str, version: Version) -> Mark {
+    Mark { version, uid: hash(&uid) }
+}
+
 /// What this region publishes of a Fleet of its own.
 fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
     let is_bound = fleet.finalizers().iter().any(|finalizer| finalizer == labels::PLACED_FINALIZER);
     let lives = fleet.metadata.deletion_timestamp.is_none();
     let is_published = is_bound && lives && of_fleet(fleet, me) == Some(Home::Here) && fits(fleet);
-    let version = Version { home_epoch: 0, generation: own_generation(fleet) };
-    is_published.then(|| published(fleet, fleet.uid().unwrap_or_default(), version))
+    is_published.then(|| published(fleet, fleet.uid().unwrap_or_default(), mark_of_own(fleet).version))
 }
 
 fn own_generation(fleet: &Fleet) -> u64 {
@@ -107,14 +129,18 @@ pub(crate) fn read_weights(record: Option<&str>) -> (u64, BTreeMap<RegionId, u32
     (number.parse().unwrap_or_default(), weights.split(',').filter_map(weight).collect())
 }
 
-/// Whether what came says more than what is known: another Fleet of the name, or a later version. A replica that is behind
-/// may still say what was.
+/// Whether what came says more than what is known: another Fleet of the name, in no lower epoch, or a later version. A replica
+/// that is behind may still say what was.
 pub(crate) fn is_newer(came: &PublishedFleet, known: &PublishedFleet) -> bool {
     let order = |fleet: &PublishedFleet| {
         let scaler = ScalerRecord::read(fleet.scaler.as_deref()).number;
         (fleet.version, read_weights(fleet.weights.as_deref()).0, scaler)
     };
-    came.uid != known.uid || order(came) > order(known)
+    if came.uid == known.uid {
+        order(came) > order(known)
+    } else {
+        came.version.home_epoch >= known.version.home_epoch
+    }
 }
 
 /// This region's share of a placed Fleet, if it is there and belongs to it.
@@ -143,6 +169,7 @@ fn held(share: &Fleet, child: Option<&AutoScaler>) -> Held {
         players: u32::try_from(status.players).unwrap_or_default(),
         generation: generation.and_then(|generation| generation.parse().ok()).unwrap_or_default(),
         scaled: child.map(|child| Scaled { replicas, max: count(child.spec.max) }),
+        mark: None,
     }
 }
 
@@ -157,21 +184,18 @@ pub(super) fn hash(of: &impl Serialize) -> u64 {
 }
 
 impl Links {
-    /// Every placed Fleet of this region, then the tombstones, in an order that stays.
-    pub(super) fn own_fleets(&self) -> Vec<PublishedFleet> {
+    /// Every placed Fleet of this region, then the tombstones, in an order that stays. None while this region is new, or a peer
+    /// is ahead of it: what others keep counts until it has asked them (rules 1 and 2).
+    pub(crate) fn own_fleets(&self) -> Vec<PublishedFleet> {
+        let Some((kept, version)) = self.kept() else { return Vec::new() };
+        if kept.is_new(version.as_deref(), self.cluster()) || kept.restored {
+            return Vec::new();
+        }
         let fleets = self.stores.fleets.state();
         let mut own: Vec<_> = fleets.iter().filter_map(|fleet| of_own(fleet, self.me)).collect();
         own.sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        let kept = self.kept().unwrap_or_default().0;
-        let tombstones = kept.tombstones.into_iter().map(|(uid, stone)| PublishedFleet {
-            namespace: stone.namespace,
-            name: stone.name,
-            uid,
-            version: stone.version,
-            deleted: true,
-            ..PublishedFleet::default()
-        });
-        own.into_iter().chain(tombstones).collect()
+        let unsettled = kept.tombstones.into_iter().filter(|(_, stone)| !stone.settled);
+        own.into_iter().chain(unsettled.map(|(uid, stone)| stone.published(uid))).collect()
     }
 
     /// What this region has of every placed Fleet that it knows of, with what its shares go by.
@@ -181,8 +205,11 @@ impl Links {
             |fleet: &&Arc<Fleet>| matches!(of_fleet(fleet, self.me), Some(Home::Here | Home::CopiedFrom(_)));
         let of = |parent: &Arc<Fleet>| {
             let share = share_of(&self.stores.fleets, parent, self.me);
+            let copy = of_copy(parent, self.me);
+            let mark = copy.map_or_else(|| mark_of_own(parent), |copy| mark(&copy.uid, copy.version));
             let child = child_of(&self.stores.auto_scalers, parent, self.me);
-            (key_of(parent), share.map_or_else(Held::default, |share| held(&share, child.as_deref())))
+            let held = share.map_or_else(Held::default, |share| held(&share, child.as_deref()));
+            (key_of(parent), Held { mark: Some(mark), ..held })
         };
         let mut fleets: BTreeMap<String, Held> = parents.iter().filter(is_parent).map(of).collect();
         while fleets.len() > FLEETS_MAX {
@@ -233,13 +260,16 @@ impl Links {
         let told =
             || look.known.iter().flat_map(|(home, known)| known.fleets(*home).map(|fleet| (*home, fleet)));
         // Nobody buries what is another's.
-        let stones = told().filter(|(_, fleet)| fleet.deleted);
-        let dead: BTreeSet<(RegionId, &str)> = stones.map(|(home, fleet)| (home, &*fleet.uid)).collect();
+        let mut dead: BTreeMap<RegionId, Buried> = self.kept().unwrap_or_default().0.dead();
+        for (home, stone) in told().filter(|(_, fleet)| fleet.deleted) {
+            dead.entry(home).or_default().add(&name_of(stone), mark(&stone.uid, stone.version));
+        }
         let is_alive = |fleet: &PublishedFleet| {
             let home = fleet.spec.home.as_deref().and_then(|home| home.parse().ok());
             let is_registered = |home| home == self.me || look.known.contains_key(&home);
-            !fleet.deleted
-                && home.is_some_and(|home| is_registered(home) && !dead.contains(&(home, &*fleet.uid)))
+            let mark = mark(&fleet.uid, fleet.version);
+            let is_dead = |home| dead.get(&home).is_some_and(|dead| dead.has(&name_of(fleet), mark));
+            !fleet.deleted && home.is_some_and(|home| is_registered(home) && !is_dead(home))
         };
         let stored = self.stores.fleets.state();
         let own = stored.iter().filter_map(|fleet| of_own(fleet, self.me));

@@ -1,7 +1,9 @@
-//! What a region keeps in one ConfigMap: its vote, what its shares go by, and the tombstones of its placed Fleets.
+//! What a region keeps in one ConfigMap: its vote, what its shares go by, the tombstones of its placed Fleets and those that it
+//! knows of other regions', and whether it is new.
 //!
 //! Invariants:
 //! - It has one vote, however many replicas it has: the leader alone votes, each replica publishes what stands there.
+//! - What was kept in another cluster is nobody's vote here: only its tombstones count.
 //! - What is published was kept before. Who leads next goes on from there, and so votes no second time under a number.
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -9,11 +11,16 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::reflector::Store;
 use kube::{Api, ResourceExt};
 use operator_api::labels;
+use operator_core::regions::RegionId;
+use operator_core::regions::recovery::Buried;
 use operator_core::regions::shares::{Basis, Version};
 use operator_core::regions::view::View;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tracing::warn;
+
+use super::facts::mark;
+use super::message::PublishedFleet;
 
 /// Entry of the ConfigMap.
 const ENTRY: &str = "state.json";
@@ -30,6 +37,47 @@ pub(crate) struct Kept {
     pub(crate) basis: Basis,
     /// Placed Fleets that were deleted, by uid (rule 2).
     pub(crate) tombstones: BTreeMap<String, Tombstone>,
+    /// The same of other regions', by home: so that a home that lost its cluster brings none of them back.
+    pub(crate) buried: BTreeMap<RegionId, BTreeMap<String, Tombstone>>,
+    /// Uid of the namespace `kube-system` of the cluster in which this was written; nothing of an older operator.
+    pub(crate) cluster: String,
+    /// It has asked its peers what its Fleets were.
+    pub(crate) taken_back: bool,
+    /// A peer was ahead of it, and nobody has said yet who counts.
+    pub(crate) restored: bool,
+    /// Fleets that something here keeps from being brought back, as `namespace/name`.
+    pub(crate) awaited: BTreeSet<String>,
+}
+
+impl Kept {
+    /// As it counts in this cluster.
+    pub(crate) fn in_cluster(self, cluster: &str) -> Self {
+        let cluster = cluster.to_owned();
+        if self.cluster.is_empty() || self.cluster == cluster {
+            Self { cluster, ..self }
+        } else {
+            Self { cluster, tombstones: self.tombstones, buried: self.buried, ..Self::default() }
+        }
+    }
+
+    /// Highest epoch in which a Fleet of this region's own and of that name was deleted.
+    pub(crate) fn epoch_of(&self, namespace: &str, name: &str) -> u64 {
+        let of_name =
+            self.tombstones.values().filter(|stone| stone.name == name && stone.namespace == namespace);
+        of_name.map(|stone| stone.version.home_epoch).max().unwrap_or_default()
+    }
+
+    /// What the tombstones of other regions bury, by home.
+    pub(crate) fn dead(&self) -> BTreeMap<RegionId, Buried> {
+        self.buried.iter().map(|(home, stones)| (*home, buried(stones))).collect()
+    }
+
+    /// Whether this region is new: it has not yet asked what its Fleets were. `version` is that of the ConfigMap. What an older
+    /// operator kept is of a region that is not.
+    pub(crate) fn is_new(&self, version: Option<&str>, cluster: &str) -> bool {
+        let is_older = version.is_some() && self.cluster.is_empty();
+        !is_older && (self.cluster != cluster || !self.taken_back)
+    }
 }
 
 /// A placed Fleet that was deleted at its home.
@@ -41,6 +89,43 @@ pub(crate) struct Tombstone {
     pub(crate) version: Version,
     /// Seconds since the Unix epoch, by this region's clock.
     pub(crate) since: u64,
+    /// Every registered region has let go of it: it is no longer published, and remembered should one come with it.
+    pub(crate) settled: bool,
+}
+
+impl Tombstone {
+    /// As it is told to others.
+    pub(crate) fn published(self, uid: String) -> PublishedFleet {
+        let Self { namespace, name, version, since: _, settled: _ } = self;
+        PublishedFleet { namespace, name, uid, version, deleted: true, ..PublishedFleet::default() }
+    }
+
+    /// As it was told; none of something else.
+    pub(crate) fn of(told: &PublishedFleet, since: u64) -> Self {
+        let PublishedFleet { namespace, name, version, .. } = told.clone();
+        Self { namespace, name, version, since, settled: false }
+    }
+}
+
+/// These tombstones as they were before those settled that did and nothing else of them changed.
+pub(crate) fn but_for_settling(
+    now: &BTreeMap<String, Tombstone>,
+    before: &BTreeMap<String, Tombstone>,
+) -> BTreeMap<String, Tombstone> {
+    let was_settled = |uid: &String| before.get(uid).is_some_and(|before| before.settled);
+    let unsettled = |(uid, stone): (&String, &Tombstone)| {
+        (uid.clone(), Tombstone { settled: stone.settled && was_settled(uid), ..stone.clone() })
+    };
+    now.iter().map(unsettled).collect()
+}
+
+/// What these tombstones bury.
+pub(crate) fn buried(stones: &BTreeMap<String, Tombstone>) -> Buried {
+    let mut buried = Buried::default();
+    for (uid, stone) in stones {
+        buried.add(&format!("{}/{}", stone.namespace, stone.name), mark(uid, stone.version));
+    }
+    buried
 }
 
 /// What is kept, with the version of the ConfigMap; as nothing before the first vote. None if it is there and not understood:

@@ -5,6 +5,7 @@
 //! themselves. What is asked and not known gets an answer without anything in it.
 
 use operator_api::{FleetSpec, RegionClusterSpec, RegionHealth, ServerCounts, ZoneStatus};
+use operator_core::regions::recovery::Mark;
 use operator_core::regions::shares::{self, Holdings};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -27,6 +28,8 @@ pub(crate) enum Ask {
     Digest,
     /// The objects that it publishes, page by page, when the digest names another version of them.
     Objects,
+    /// What the region keeps of the asking one, page by page.
+    Copies,
     /// What a newer operator asks.
     #[default]
     #[serde(other)]
@@ -41,6 +44,8 @@ pub(crate) struct Answer {
     pub(crate) digest: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "understood")]
     pub(crate) objects: Option<Objects>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "understood")]
+    pub(crate) copies: Option<Copies>,
 }
 
 /// How a region is, as one of its replicas sees it.
@@ -68,6 +73,9 @@ pub(crate) struct Digest {
     pub(crate) objects: Option<Version>,
     /// What it has of placed Fleets.
     pub(crate) holdings: Holdings,
+    /// Fleets that their homes publish though it knows them to be deleted, named as its holdings are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "understood")]
+    pub(crate) buried: BTreeMap<String, Mark>,
     /// Highest version of the share function that it speaks; 0 for none.
     pub(crate) speaks: u32,
 }
@@ -192,6 +200,25 @@ pub(crate) struct Objects {
     pub(crate) next: Option<usize>,
 }
 
+/// What a region keeps of another one that asks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Copies {
+    /// Hash of all that: pages of one go together.
+    pub(crate) version: u64,
+    /// Regions that the answering one has registered.
+    pub(crate) registered: BTreeSet<String>,
+    /// Copy of the asking region's RegionCluster, with the generation that it is of.
+    #[serde(deserialize_with = "understood")]
+    pub(crate) region_cluster: Option<RegionClusterSpec>,
+    pub(crate) generation: i64,
+    /// Copies of its Fleets that are understood, and tombstones.
+    #[serde(deserialize_with = "understood_ones")]
+    pub(crate) fleets: Vec<PublishedFleet>,
+    /// Offset of the next page.
+    pub(crate) next: Option<usize>,
+}
+
 /// A placed Fleet as its home has it, or its tombstone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -270,7 +297,7 @@ mod tests {
             standing: OwnStanding::Member,
             ..Digest::default()
         };
-        assert_eq!(answer, Answer { digest: Some(digest), objects: None });
+        assert_eq!(answer, Answer { digest: Some(digest), ..Answer::default() });
     }
 
     /// With more of everything: fields at every depth, a reach, a standing, a health and an address of new kinds.
@@ -358,8 +385,9 @@ mod tests {
             }));
             let spec = FleetSpec { template: template.unwrap(), ..FleetSpec::default() };
             let fleets = vec![PublishedFleet { spec, ..PublishedFleet::default() }];
-            let answer =
-                Answer { digest: Some(digest), objects: Some(Objects { fleets, ..Objects::default() }) };
+            let copies = Some(Copies { fleets: fleets.clone(), next: Some(1), ..Copies::default() });
+            let objects = Some(Objects { fleets, ..Objects::default() });
+            let answer = Answer { digest: Some(digest), objects, copies };
             assert_eq!(read::<Answer>(&rmp_serde::to_vec_named(&answer).unwrap()), answer);
         }
     }

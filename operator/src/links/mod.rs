@@ -6,10 +6,12 @@
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `scalers`: their
 //!   AutoScalers; `orders`: what people order of regions.
+//! - `copies`: what regions keep of each other, for one that comes back from nothing.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `export`: what Prometheus is shown; `responders`: where this region is probed.
 //! - `table`: what is known of each peer; the one owner of that.
 
+pub(crate) mod copies;
 #[cfg(test)]
 mod cost;
 mod digest;
@@ -52,7 +54,7 @@ use operator_core::regions::placement::Candidate;
 use operator_core::regions::shares::SHARES_VERSION;
 use operator_core::regions::view::View;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -85,6 +87,8 @@ pub(crate) struct Links {
     pub(crate) table: Arc<PeerTable>,
     pub(crate) pulse: Arc<ApiPulse>,
     stores: LinkStores,
+    /// Uid of the namespace `kube-system`, once it is known.
+    cluster: OnceLock<String>,
     /// Regions of which there are metrics.
     shown: Mutex<BTreeSet<RegionId>>,
     metrics: Metrics,
@@ -137,7 +141,17 @@ pub(crate) struct Setup<'a> {
 impl Links {
     pub(crate) fn new(me: RegionId, stores: LinkStores, metrics: Metrics, clock: Clock) -> Self {
         let (table, pulse, shown) = (Arc::default(), Arc::default(), Mutex::default());
-        Self { me, table, pulse, stores, shown, metrics, clock }
+        Self { me, table, pulse, stores, cluster: OnceLock::new(), shown, metrics, clock }
+    }
+
+    /// Uid of the namespace `kube-system`: another one is another cluster. Nothing before it is known.
+    pub(crate) fn cluster(&self) -> &str {
+        self.cluster.get().map_or("", String::as_str)
+    }
+
+    /// Says in which cluster this is, once.
+    pub(crate) fn know_cluster(&self, uid: String) {
+        self.cluster.get_or_init(|| uid);
     }
 
     /// Begins to serve and to read, as tasks of this group. Answers with what says when every
@@ -152,6 +166,7 @@ impl Links {
         let system: Api<Namespace> = Api::all(client.clone());
         let system = system.get("kube-system").await.context("failed to read the namespace kube-system")?;
         let cluster = system.uid().unwrap_or_default();
+        self.know_cluster(cluster.clone());
         let origin = Origin { cluster, boot: random()?, responder_port };
         let (made, digest) = watch::channel(Arc::new(self.digest(&origin, 0)));
         let pinned = Arc::clone(&self.table);
@@ -234,7 +249,7 @@ impl Links {
             boot: origin.boot,
             sequence,
             row: look.row.0.iter().map(|(region, &reach)| (region.to_string(), reach.into())).collect(),
-            view: kept.proposed.into(),
+            view: kept.proposed.clone().into(),
             standing: match look.judgements[&self.me].standing {
                 Standing::Connected => message::OwnStanding::Member,
                 _ => message::OwnStanding::Isolated,
@@ -243,6 +258,7 @@ impl Links {
             figures: own.as_deref().and_then(digest::figures),
             responders: origin.responder_port.map_or_else(Vec::new, |port| responders(&pods, &nodes, port)),
             objects: self.objects_version(),
+            buried: copies::unwelcome(&look, &kept),
             holdings: self.holdings(kept.basis),
             speaks: SHARES_VERSION,
         }

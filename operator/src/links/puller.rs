@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::message::{Answer, Ask, Objects, Request, Version};
+use super::message::{Answer, Ask, Copies, Objects, Request, Version};
 use super::peer::Peer;
 use super::table::PeerTable;
 use super::tls;
@@ -164,6 +164,11 @@ impl Puller {
             {
                 self.table.keep(region, objects);
             }
+            if self.table.wants_copies(region)
+                && let Some(copies) = ask_for_copies(link).await?
+            {
+                self.table.keep_copies(region, copies);
+            }
         }
     }
 }
@@ -184,6 +189,22 @@ async fn ask_for_objects(link: &mut Link, version: Version) -> Result<Option<Obj
         }
     }
     Ok(Some(objects))
+}
+
+/// The same of what it keeps of this region; nothing of an older operator, which does not know the question.
+async fn ask_for_copies(link: &mut Link) -> Result<Option<Copies>, PullError> {
+    let Some(mut copies) = ask(link, Ask::Copies, 0).await?.copies else { return Ok(None) };
+    for _ in 1..PAGES_MAX {
+        let Some(offset) = copies.next else { break };
+        match ask(link, Ask::Copies, offset).await?.copies {
+            Some(page) if page.version == copies.version => {
+                copies.fleets.extend(page.fleets);
+                copies.next = page.next;
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(copies))
 }
 
 async fn ask(link: &mut Link, ask: Ask, offset: usize) -> Result<Answer, PullError> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::identity::PublicKey;
-use super::message::{Digest, Figures, Objects, PublishedFleet, Version};
+use super::message::{Copies, Digest, Figures, Objects, PublishedFleet, Version};
 use super::peer::{Peer, RESPONDERS_MAX};
 
 /// Every registered region but this one.
@@ -27,6 +27,8 @@ pub(crate) struct PeerTable(Mutex<Inner>);
 struct Inner {
     peers: BTreeMap<RegionId, Entry>,
     awake: Awake,
+    /// Peers are asked what they keep of this region.
+    wants_copies: bool,
 }
 
 struct Entry {
@@ -35,6 +37,7 @@ struct Entry {
     since: Duration,
     heard: Option<Heard>,
     objects: Option<Arc<Objects>>,
+    copies: Option<Arc<Copies>>,
     link: RoundTrips,
     /// Of its Secret; where that names none, of the digest, or what was remembered before one came.
     responders: Vec<SocketAddr>,
@@ -59,6 +62,8 @@ pub(crate) struct Known {
     /// The last digest, however old, and when it came.
     pub(crate) last: Option<(Arc<Digest>, Time)>,
     pub(crate) objects: Option<Arc<Objects>>,
+    /// What it keeps of this region, if it was asked and has answered.
+    pub(crate) copies: Option<Arc<Copies>>,
     pub(crate) responders: Vec<SocketAddr>,
     pub(crate) link: Option<Duration>,
     /// Of the responder that is nearest.
@@ -145,6 +150,31 @@ impl PeerTable {
         }
     }
 
+    /// Has every peer asked, from now on and once, what it keeps of this region; or nobody, and forgets what they answered.
+    pub(crate) fn want_copies(&self, wanted: bool) {
+        let mut inner = self.lock();
+        inner.wants_copies = wanted;
+        if !wanted {
+            inner.peers.values_mut().for_each(|entry| entry.copies = None);
+        }
+    }
+
+    /// Whether this peer is to be asked for that.
+    pub(crate) fn wants_copies(&self, region: RegionId) -> bool {
+        let inner = self.lock();
+        inner.wants_copies && inner.peers.get(&region).is_some_and(|entry| entry.copies.is_none())
+    }
+
+    /// A peer's answer came.
+    pub(crate) fn keep_copies(&self, region: RegionId, copies: Copies) {
+        let mut inner = self.lock();
+        if inner.wants_copies
+            && let Some(entry) = inner.peers.get_mut(&region)
+        {
+            entry.copies = Some(Arc::new(copies));
+        }
+    }
+
     /// Numbers of the probes that are sent now, by responder.
     pub(crate) fn probe(&self, now: Duration) -> Vec<(SocketAddr, u32)> {
         let mut inner = self.lock();
@@ -186,6 +216,7 @@ impl Entry {
             since,
             heard: None,
             objects: None,
+            copies: None,
             link: RoundTrips::default(),
             responders: Vec::new(),
             probes: BTreeMap::new(),
@@ -223,6 +254,7 @@ impl Entry {
             is_new: age(self.since) < DIGEST_AGE_MAX,
             last: self.heard.as_ref().map(|heard| (Arc::clone(&heard.digest), heard.wall.clone())),
             objects: self.objects.clone(),
+            copies: self.copies.clone(),
             responders: self.responders.clone(),
             link: self.link.median(),
             udp: self.probes.values().filter_map(Probes::median).min(),

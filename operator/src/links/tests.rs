@@ -1,5 +1,7 @@
 //! Regions that link over loopback, in this process and by real TLS; in real time, which is the sockets'.
 
+mod objects;
+
 use super::digest::Origin;
 use super::identity::tests::identity;
 use super::message::Ask;
@@ -33,7 +35,8 @@ pub(super) struct Region {
     api: MockApi,
     api_answers: Arc<AtomicBool>,
     _tasks: Tasks,
-    _regions: Writer<RegionCluster>,
+    regions: Writer<RegionCluster>,
+    _ballots: Writer<ConfigMap>,
     fleets: Writer<Fleet>,
 }
 
@@ -45,6 +48,12 @@ impl Region {
     async fn start_with(name: &str, keys: Identity) -> Self {
         let (regions, mut writer) = Watched::<RegionCluster>::fed();
         let (fleets, fleet_feed) = Watched::<Fleet>::fed();
+        let (ballots, mut ballot_feed) = Watched::<ConfigMap>::fed();
+        // Of a region that is not new.
+        let ballot = json!({
+            "metadata": { "name": labels::BALLOT, "resourceVersion": "1" }, "data": { "state.json": "{}" },
+        });
+        ballot_feed.apply_watcher_event(&Event::Apply(serde_json::from_value(ballot).unwrap()));
         let object = json!({
             "metadata": { "name": name, "uid": format!("u-{name}"), "generation": 3 },
             "spec": { "regionId": name, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
@@ -59,7 +68,7 @@ impl Region {
             responders: Watched::fed().0.store().clone(),
             fleets: fleets.store().clone(),
             auto_scalers: Watched::fed().0.store().clone(),
-            ballots: Watched::fed().0.store().clone(),
+            ballots: ballots.store().clone(),
         };
         let links = Arc::new(Links::new(me, stores, metrics.clone(), clock));
         let origin = Origin { cluster: format!("c-{name}"), boot: random().unwrap(), responder_port: None };
@@ -101,7 +110,8 @@ impl Region {
             api,
             api_answers,
             _tasks: tasks,
-            _regions: writer,
+            regions: writer,
+            _ballots: ballot_feed,
             fleets: fleet_feed,
         }
     }
@@ -205,30 +215,6 @@ async fn regions_that_know_each_other_read_each_other() {
     let up = &regions[1].links.metrics.links.up;
     until("the metrics say so", || up.with_label_values(&["jp"]).get() == 1).await;
     assert!(regions[1].links.metrics.links.digests.with_label_values(&["jp"]).get() > 0);
-}
-
-/// More than a frame holds.
-#[tokio::test]
-async fn placed_fleets_come_page_by_page_and_none_before_its_finalizer_is_on_it() {
-    let mut regions = three().await;
-    for number in 0..40 {
-        let finalizers = if number == 39 { json!([]) } else { json!([labels::PLACED_FINALIZER]) };
-        let name = format!("arena-{number:02}");
-        let metadata = json!({ "name": name, "namespace": "games", "uid": name, "finalizers": finalizers });
-        let template = json!({ "metadata": { "annotations": { "long": "x".repeat(4096) } } });
-        let spec = json!({ "home": "jp", "replicas": 6, "placement": {}, "template": template });
-        let fleet = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
-        regions[0].fleets.apply_watcher_event(&Event::Apply(fleet));
-    }
-    let jp = "jp".parse().unwrap();
-    until("all are here", || regions[1].known("jp").fleets(jp).count() == 39).await;
-    let known = regions[1].known("jp");
-    assert_eq!(known.fleets(jp).next().unwrap().uid, "arena-00");
-    assert_eq!(known.objects.unwrap().region_cluster.as_ref().unwrap().region_id, "jp");
-    until("it is known what jp has of them", || {
-        regions[1].known("jp").digest().is_some_and(|digest| digest.holdings.fleets.len() == 40)
-    })
-    .await;
 }
 
 #[tokio::test]

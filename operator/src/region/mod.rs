@@ -1,7 +1,8 @@
-//! `operator region`: makes regions known to each other by their kubeconfigs, and takes them out of use and back. It writes
-//! the Secrets and RegionClusters that the operators follow and talks to no operator; whatever it does, doing it again changes
-//! nothing more.
+//! `operator region`: makes regions known to each other by their kubeconfigs, takes them out of use and back, and says who counts
+//! where they differ. It writes the Secrets and RegionClusters that the operators follow and talks to no operator; whatever it
+//! does, doing it again changes nothing more.
 
+mod confirm;
 mod join;
 mod leave;
 mod list;
@@ -42,6 +43,10 @@ pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
             RegionCommand::Return { region, clusters } => {
                 let (reached, lost) = reach(&clusters).await;
                 order::give(Order::Return, region, (&reached, lost), out).await
+            }
+            RegionCommand::Confirm { region, take_back, keep: _, clusters } => {
+                let clusters = open(&clusters).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+                confirm::confirm(region, take_back, &clusters, out).await
             }
             RegionCommand::List { clusters } => {
                 let clusters = open(&clusters).await.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -377,3 +377,46 @@ async fn what_others_write_meanwhile_is_neither_lost_nor_in_the_way() {
     let (_, done) = give(Order::Return, "kr", &clusters[..1]).await;
     assert!(done.unwrap_err().contains("failed to write into jp; run it again"));
 }
+
+#[tokio::test]
+async fn a_person_says_who_counts_only_where_there_is_something_to_say() {
+    let (apis, clusters) = three().await;
+    let kr = clusters[1].region;
+    let path = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
+    let confirm =
+        async |clusters: &[Cluster]| said(async |out| confirm::confirm(kr, true, clusters, out).await).await;
+    let own = |status: &str| {
+        let condition = json!({
+            "type": "NotPublished", "status": status, "reason": "RestoredFromOld", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        json!({
+            "metadata": { "name": "kr", "uid": "u" },
+            "spec": { "regionId": "kr", "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+            "status": { "conditions": [condition] },
+        })
+    };
+    for (object, expected) in
+        [(Value::Null, "kr has no RegionCluster of its own"), (own("False"), "there is nothing to confirm")]
+    {
+        if object.is_null() {
+            let other = json!({
+                "metadata": { "name": "jp" },
+                "spec": { "regionId": "jp", "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+            });
+            apis[1].put("/apis/cranewing.dev/v1alpha1/regionclusters/jp", other);
+        } else {
+            apis[1].put(path, object);
+        }
+        let (_, done) = confirm(&clusters).await;
+        assert!(done.as_ref().unwrap_err().contains(expected), "{done:?}");
+    }
+    let (_, done) = confirm(&clusters[..1]).await;
+    assert!(done.as_ref().unwrap_err().contains("no cluster of kr is named"), "{done:?}");
+    apis[1].put(path, own("True"));
+    let (text, done) = confirm(&clusters).await;
+    done.unwrap();
+    assert!(text.starts_with("kr: take-back, because of RestoredFromOld"), "{text}");
+    let annotations = apis[1].get(path).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(annotations, json!({ "cranewing.dev/confirm": "take-back" }));
+}

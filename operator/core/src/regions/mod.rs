@@ -9,6 +9,7 @@ pub mod membership;
 mod moves;
 pub mod orders;
 pub mod placement;
+pub mod recovery;
 pub mod rollout;
 pub mod shares;
 pub mod view;

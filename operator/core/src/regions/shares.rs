@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::recovery::Mark;
 use super::view::View;
 use super::{RegionId, maxima};
 use crate::scale::Bounds;
@@ -368,6 +369,9 @@ pub struct Held {
     /// Where an AutoScaler decides how many there are, what it does with that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaled: Option<Scaled>,
+    /// Which version of the Fleet the region has; nothing of an older operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
 }
 
 /// What a region's AutoScaler does with its part of a Fleet.

@@ -9,6 +9,7 @@ mod placed_fleets;
 mod placed_homes;
 mod placed_rollout;
 mod placed_scalers;
+mod recovery;
 mod region_cluster;
 mod region_copies;
 mod wheel;
@@ -102,6 +103,7 @@ impl World {
             pace: Pace::default(),
             placements: Placements::default(),
             scale_times: crate::controllers::ScaleTimes::default(),
+            recovery: crate::controllers::Shown::default(),
             recorder: Recorder::new(client, reporter),
             metrics,
             clock,

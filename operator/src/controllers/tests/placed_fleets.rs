@@ -2,10 +2,11 @@
 
 use super::{World, ours};
 use crate::controllers::placed_fleets::Placing;
-use crate::links::message::{self, Digest, Objects, OwnStanding, PublishedFleet, Reach, Version};
+use crate::links::message::{self, Copies, Digest, Objects, OwnStanding, PublishedFleet, Reach, Version};
 use crate::links::peer::tests::peer;
 use kube::ResourceExt;
 use operator_api::{Fleet, FleetSpec, labels};
+use operator_core::regions::recovery::Mark;
 use operator_core::regions::shares::{Held, Holdings, SHARES_VERSION};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,6 +24,10 @@ pub(super) struct Peer {
     pub(super) fields: (Value, i64),
     /// What it publishes.
     pub(super) fleets: Vec<PublishedFleet>,
+    /// What it answers if it is asked what it keeps of kr.
+    pub(super) copies: Option<Copies>,
+    /// What it says to be deleted.
+    pub(super) buried: BTreeMap<String, Mark>,
     pub(super) is_silent: bool,
     /// It says that its API server is away.
     api_away: bool,
@@ -32,8 +37,9 @@ pub(super) struct Peer {
 
 impl Default for Peer {
     fn default() -> Self {
-        let (held, fields, fleets) = Default::default();
-        Self { held, fields, fleets, is_silent: false, api_away: false, speaks: SHARES_VERSION }
+        let (held, fields, fleets, copies, buried) = Default::default();
+        let (is_silent, api_away) = (false, false);
+        Self { held, fields, fleets, copies, buried, is_silent, api_away, speaks: SHARES_VERSION }
     }
 }
 
@@ -60,7 +66,7 @@ pub(super) fn region(name: &str, min: i32, max: i32) -> Value {
 }
 
 /// Namespace `games`, which takes Fleets of these.
-fn open_to(regions: &str) -> Value {
+pub(super) fn open_to(regions: &str) -> Value {
     let annotations = json!({ labels::TAKES_FLEETS_FROM: regions });
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "games", "annotations": annotations } })
 }
@@ -91,6 +97,8 @@ impl Regions {
         world.api.put("/api/v1/namespaces/games", open_to("jp, sg"));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", &region("kr", 0, 100));
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/jp", &region("jp", 0, 100));
+        // As an older operator has kept it: a region that is not new.
+        world.put(BALLOT, &json!({ "metadata": { "name": labels::BALLOT }, "data": { "state.json": "{}" } }));
         let known = ["jp", "sg"].map(|name| Arc::new(peer(name)));
         world.context.links.table.register(world.context.clock.elapsed(), known);
         let peers = ["jp", "sg"].map(|name| (name, Peer::default())).into();
@@ -139,6 +147,7 @@ impl Regions {
                 row: others.map(|of| (of.to_owned(), reach(of))).collect(),
                 view: message::View::from(kept.proposed.clone()),
                 holdings: Holdings { basis: kept.basis.clone(), fleets: fleets.collect() },
+                buried: peer.buried.clone(),
                 speaks: peer.speaks,
                 objects: Some(version.clone()),
                 ..Digest::default()
@@ -153,6 +162,9 @@ impl Regions {
                     .links
                     .table
                     .keep(id, Objects { version, region_cluster: Some(spec), fleets, next: None });
+            }
+            if let Some(copies) = peer.copies.clone().filter(|_| context.links.table.wants_copies(id)) {
+                context.links.table.keep_copies(id, copies);
             }
         }
     }

@@ -1,0 +1,543 @@
+//! A home that comes back from nothing, or from an old copy (decision 14). The leader of one whose cluster is new asks its peers
+//! what its placed Fleets were before it publishes any; that of one whose peer is ahead of it stops until a person says who
+//! counts.
+//!
+//! Invariants:
+//! - While it is new or stopped, it votes for nothing, moves no share and publishes none of its Fleets.
+//! - It stops only for what its API server says too: a watch may be behind.
+//! - Each step can be taken again by whoever leads next; what is done is kept last.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource as _, ResourceExt};
+use operator_api::conditions::{Decided, reasons, types};
+use operator_api::{Fleet, RegionCluster, labels};
+use operator_core::regions::RegionId;
+use operator_core::regions::recovery::{Ahead, Asking, Back, Plan, Theirs, Wins, ahead, take_back};
+use operator_core::regions::shares::Version;
+use operator_core::regions::view::View;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::fleet_copies::{TOMBSTONES_MAX, ask_namespace};
+use super::placed_write::delete;
+use super::region_copies::replacing;
+use crate::links::Look;
+use crate::links::facts::{mark, mark_of_own, name_of};
+use crate::links::home::{Home, of_fleet, of_region};
+use crate::links::kept::{Kept, Tombstone};
+use crate::links::message::PublishedFleet;
+use crate::runtime::telemetry::chain;
+
+/// Makes what comes back, and owns what it says.
+const FIELD_MANAGER: &str = "cranewing-recovery";
+/// How long whoever a person has confirmed waits for regions that are read and do not answer: they are of older operators.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// Of what the API server says, as much as goes into an Event.
+const REASON_CHARS_MAX: usize = 512;
+/// How often a Fleet is tried that could not be brought back.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What a leader remembers from turn to turn.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Since when peers are asked.
+    asked_at: Option<Duration>,
+    /// When what could not be brought back is tried again.
+    again_at: Duration,
+    /// What stands in its way, by Fleet, as it was last told.
+    told: BTreeMap<String, Fault>,
+}
+
+/// Why a Fleet cannot be brought back, and what to do.
+#[derive(Clone, Debug, PartialEq)]
+struct Fault {
+    reason: &'static str,
+    words: String,
+}
+
+/// Why this region publishes none of its placed Fleets.
+#[derive(Clone, Debug)]
+pub(super) struct Halt {
+    pub(super) reason: &'static str,
+    pub(super) words: String,
+    /// More of some of them, by `namespace/name`.
+    pub(super) fleets: BTreeMap<String, String>,
+}
+
+/// What is told of it on the region's own RegionCluster.
+#[derive(Default)]
+pub(crate) struct Shown(Mutex<Option<Decided>>);
+
+impl Shown {
+    /// Condition NotPublished, while there is something to say.
+    pub(super) fn decided(&self) -> Option<Decided> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn show(&self, reason: &'static str, words: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Decided::new(types::NOT_PUBLISHED, true, reason, words));
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// What a person may have said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Confirmed {
+    TakeBack,
+    Keep,
+}
+
+/// Does what is due. Answers what is to be kept, of which the vote is another's matter, and why this region stands still, if it
+/// does. `version` is that of the ConfigMap.
+pub(super) async fn turn(
+    context: &Context,
+    look: &Look,
+    (kept, version): (&Kept, Option<&str>),
+    memory: &mut Memory,
+) -> (Kept, Option<Halt>) {
+    let links = &context.links;
+    let is_new = kept.is_new(version, links.cluster());
+    let mut next = kept.clone().in_cluster(links.cluster());
+    next.taken_back = !is_new;
+    next.buried = absorb(context, look, &next);
+    if is_new && look.known.is_empty() {
+        // Alone there is nobody to ask. It is still new when somebody is registered.
+        context.recovery.clear();
+        return (next, None);
+    }
+    let confirmed = confirmed(context);
+    let evidence = if is_new { Vec::new() } else { find_ahead(context, look, &next).await };
+    if !is_new && !next.restored && evidence.is_empty() {
+        match confirmed {
+            Some((region, _)) if next.awaited.is_empty() => clear_confirmation(context, &region).await,
+            Some((_, confirmed)) => act(context, look, &mut next, Some(confirmed), memory).await,
+            None => {}
+        }
+        bring_the_rest(context, look, &mut next, memory).await;
+        return (next, None);
+    }
+    let confirmed = confirmed.map(|(_, confirmed)| confirmed);
+    let halt = halt(context, look, is_new, &evidence);
+    if !is_new && !next.restored {
+        next.restored = true;
+        tell(context, (EventType::Warning, halt.reason, halt.words.clone())).await;
+    }
+    context.recovery.show(halt.reason, halt.words.clone());
+    if next.restored && confirmed.is_none() {
+        stop_asking(context, memory);
+        return (next, Some(halt));
+    }
+    act(context, look, &mut next, confirmed, memory).await;
+    (next, Some(halt))
+}
+
+/// Asks, and settles what is due once enough have answered.
+async fn act(
+    context: &Context,
+    look: &Look,
+    next: &mut Kept,
+    confirmed: Option<Confirmed>,
+    memory: &mut Memory,
+) {
+    let Some(wins) = who_wins(context, look, confirmed, memory) else { return };
+    match settle(context, look, next, wins, memory).await {
+        Ok(()) => stop_asking(context, memory),
+        Err(error) => {
+            warn!(error = chain(&error), "failed to bring this region's Fleets back; it is tried again");
+        }
+    }
+}
+
+fn stop_asking(context: &Context, memory: &mut Memory) {
+    context.links.table.want_copies(false);
+    memory.asked_at = None;
+}
+
+/// Asks, and says who wins once enough have answered: a majority, or what a person takes for enough.
+fn who_wins(
+    context: &Context,
+    look: &Look,
+    confirmed: Option<Confirmed>,
+    memory: &mut Memory,
+) -> Option<Wins> {
+    context.links.table.want_copies(true);
+    let now = context.clock.elapsed();
+    let asked_for = now.saturating_sub(*memory.asked_at.get_or_insert(now));
+    let asking = asking(context, look);
+    let is_read = |region: &RegionId| look.known.get(region).is_some_and(|known| known.digest().is_some());
+    let is_enough =
+        !asking.answered.is_empty() && (asked_for >= ANSWERS_WITHIN || !asking.awaited.iter().any(is_read));
+    match confirmed {
+        None => asking.is_over().then_some(Wins::Applied),
+        Some(Confirmed::TakeBack) => is_enough.then_some(Wins::Peers),
+        Some(Confirmed::Keep) => is_enough.then_some(Wins::Home),
+    }
+}
+
+fn asking(context: &Context, look: &Look) -> Asking {
+    let registered = look.known.keys().copied().collect();
+    Asking::count(context.links.me, &registered, &context.links.answers(look))
+}
+
+/// The tombstones of other regions as they publish them, and those from before: the oldest go first, of the home with the most.
+fn absorb(context: &Context, look: &Look, kept: &Kept) -> BTreeMap<RegionId, BTreeMap<String, Tombstone>> {
+    let (mut buried, now) = (kept.buried.clone(), context.clock.unix().as_secs());
+    for (&home, known) in &look.known {
+        for stone in known.fleets(home).filter(|fleet| fleet.deleted) {
+            let of_home = buried.entry(home).or_default();
+            let found = of_home.entry(stone.uid.clone()).or_insert_with(|| Tombstone::of(stone, now));
+            found.version = found.version.max(stone.version);
+        }
+    }
+    while buried.values().map(BTreeMap::len).sum::<usize>() > TOMBSTONES_MAX {
+        let Some(most) = buried.values_mut().max_by_key(|stones| stones.len()) else { break };
+        let oldest = most.iter().min_by_key(|(_, stone)| stone.since).map(|(uid, _)| uid.clone());
+        most.remove(&oldest.unwrap_or_default());
+    }
+    buried
+}
+
+/// This region's own RegionCluster, and what a person says on it.
+fn confirmed(context: &Context) -> Option<(Arc<RegionCluster>, Confirmed)> {
+    let region = own_region(context)?;
+    let confirmed = match region.annotations().get(labels::CONFIRM).map(String::as_str) {
+        Some(labels::CONFIRM_TAKE_BACK) => Confirmed::TakeBack,
+        Some(labels::CONFIRM_KEEP) => Confirmed::Keep,
+        _ => return None,
+    };
+    Some((region, confirmed))
+}
+
+fn own_region(context: &Context) -> Option<Arc<RegionCluster>> {
+    let regions = context.stores.region_clusters.store().state();
+    let own = regions.into_iter().filter(|region| of_region(region, context.links.me) == Home::Here);
+    own.min_by_key(|region| region.name_any())
+}
+
+/// It has been acted on, or there was nothing to act on.
+async fn clear_confirmation(context: &Context, region: &RegionCluster) {
+    let api: Api<RegionCluster> = Api::all(context.client.clone());
+    let patch = json!({ "metadata": { "uid": region.uid(), "annotations": { labels::CONFIRM: null } } });
+    match api.patch(&region.name_any(), &params(), &Patch::Merge(patch)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+        Err(error) => warn!(error = chain(&error), "failed to take the confirmation away"),
+        Ok(_) => info!("took the confirmation away"),
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Peers that are ahead, also of what the API server has: the watch of a leader may be behind what its other replicas publish.
+async fn find_ahead(context: &Context, look: &Look, kept: &Kept) -> Vec<Ahead> {
+    let (mut own, said) = (context.links.own_marks(kept), context.links.said(look));
+    let mut found = ahead(&own, &said);
+    found.retain(|ahead| !kept.awaited.contains(&ahead.fleet));
+    if kept.restored {
+        // It has been looked at, and is only told.
+        return found;
+    }
+    let names: BTreeSet<String> = found.iter().map(|ahead| ahead.fleet.clone()).collect();
+    for fleet in names {
+        let Some((namespace, name)) = fleet.split_once('/') else { continue };
+        let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
+        match api.get_opt(name).await {
+            Ok(Some(there)) => drop(own.fleets.insert(fleet, mark_of_own(&there))),
+            Ok(None) => drop(own.fleets.remove(&fleet)),
+            Err(error) => {
+                warn!(
+                    fleet,
+                    error = chain(&error),
+                    "failed to look at a Fleet of which a peer has another version"
+                );
+                return Vec::new();
+            }
+        }
+    }
+    let mut found = ahead(&own, &said);
+    found.retain(|ahead| !kept.awaited.contains(&ahead.fleet));
+    found
+}
+
+fn show(version: Version) -> String {
+    format!("epoch {} generation {}", version.home_epoch, version.generation)
+}
+
+/// Whose version, and which.
+fn describe(evidence: &[Ahead]) -> Vec<String> {
+    let one = |Ahead { region, fleet, theirs, ours }: &Ahead| match (theirs, ours) {
+        (Theirs::Later(theirs), Some(ours)) => {
+            format!("{region} has {fleet} as of {}, and here it is of {}", show(*theirs), show(*ours))
+        }
+        (Theirs::Later(theirs) | Theirs::Unknown(theirs), None) => {
+            format!("{region} has {fleet} as of {}, and here it neither is nor was deleted", show(*theirs))
+        }
+        (Theirs::Unknown(theirs), Some(_)) => {
+            format!("{region} has another {fleet}, as of {}, that nobody deleted here", show(*theirs))
+        }
+        (Theirs::Tombstone, _) => format!("{region} knows that {fleet} was deleted, and here it is"),
+    };
+    evidence.iter().map(one).collect()
+}
+
+fn halt(context: &Context, look: &Look, is_new: bool, evidence: &[Ahead]) -> Halt {
+    let me = context.links.me;
+    if is_new {
+        let Asking { needed, answered, awaited } = asking(context, look);
+        let list = |regions: &BTreeSet<RegionId>| {
+            let named: Vec<_> = regions.iter().map(ToString::to_string).collect();
+            if named.is_empty() { "nobody".to_owned() } else { named.join(", ") }
+        };
+        let words = format!(
+            "this cluster is new: it publishes no placed Fleet of {me} before {needed} other regions have said what they were; \
+             answered: {}; awaited: {}. Have those that are missing join, or go on with those that answer: operator region confirm \
+             {me} --take-back",
+            list(&answered),
+            list(&awaited)
+        );
+        return Halt { reason: reasons::TAKING_BACK, words, fleets: BTreeMap::new() };
+    }
+    let described = describe(evidence);
+    let mut fleets: BTreeMap<String, String> = BTreeMap::new();
+    for (ahead, words) in evidence.iter().zip(&described) {
+        fleets.entry(ahead.fleet.clone()).or_insert_with(|| words.clone());
+    }
+    // Each second somebody else may be read first: what is shown stays the same as long as that does.
+    let shown: Vec<_> = fleets.values().take(3).cloned().collect();
+    let more = fleets.len().saturating_sub(shown.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let words = format!(
+        "this cluster was restored from an old copy, and publishes no placed Fleet of {me}: {}{more}. Say who counts: operator region \
+         confirm {me} --take-back (the others), or --keep (this cluster: what only the others have is deleted)",
+        if shown.is_empty() { "a region was ahead of it".to_owned() } else { shown.join("; ") }
+    );
+    Halt { reason: reasons::RESTORED_FROM_OLD, words, fleets }
+}
+
+/// Brings everything to what the answers say, then has that kept.
+async fn settle(
+    context: &Context,
+    look: &Look,
+    next: &mut Kept,
+    wins: Wins,
+    memory: &mut Memory,
+) -> kube::Result<()> {
+    let answers = context.links.answers(look);
+    take_back_region(context, look).await?;
+    let own = context.links.own_marks(next);
+    let plan = take_back(&own, &answers, wins);
+    let faults = carry_out(context, &plan).await?;
+    let now = context.clock.unix().as_secs();
+    let alive: BTreeSet<u64> = own.fleets.values().map(|own| own.uid).collect();
+    let is_kept =
+        |stone: &PublishedFleet| wins == Wins::Home && alive.contains(&mark(&stone.uid, stone.version).uid);
+    let mut stones = told_stones(look);
+    stones.retain(|stone| !is_kept(stone));
+    for stone in stones.iter().chain(plan.bury.iter().map(|(_, fleet)| fleet)) {
+        let own = next.tombstones.entry(stone.uid.clone()).or_insert_with(|| Tombstone::of(stone, now));
+        own.version = own.version.max(stone.version);
+    }
+    // A vote that was lost is not cast again: whoever counted it is among those that were asked, or stands on a number that one
+    // of them has seen.
+    let numbers = look.views().into_values().map(|view| view.number);
+    let number = numbers.chain([next.proposed.number, next.agreed.number]).max().unwrap_or_default();
+    if !next.taken_back && next.proposed.number < number {
+        next.proposed = View { number, ..View::default() };
+    }
+    (next.taken_back, next.restored) = (true, false);
+    next.awaited = faults.keys().cloned().collect();
+    tell_faults(context, memory, faults).await;
+    memory.again_at = context.clock.elapsed() + RETRY;
+    let came = plan.fleets.len() - next.awaited.len();
+    let regions: Vec<_> = answers.keys().map(ToString::to_string).collect();
+    let words = format!(
+        "{came} placed Fleets brought to what {} say, {} deleted, {} buried, {} cannot be brought back yet",
+        regions.join(", "),
+        plan.delete.len(),
+        plan.bury.len(),
+        next.awaited.len()
+    );
+    info!(words, "this region's Fleets are settled");
+    if !plan.fleets.is_empty() || !plan.delete.is_empty() || !plan.bury.is_empty() {
+        tell(context, (EventType::Normal, "TakenBack", words)).await;
+    }
+    Ok(())
+}
+
+/// Tombstones of this region that those who were asked keep.
+fn told_stones(look: &Look) -> Vec<PublishedFleet> {
+    let copies = look.known.values().filter_map(|known| known.copies.as_ref());
+    let stones = copies.flat_map(|copies| &copies.fleets).filter(|fleet| fleet.deleted);
+    stones.take(TOMBSTONES_MAX).cloned().collect()
+}
+
+/// Tries again what could not be brought back.
+async fn bring_the_rest(context: &Context, look: &Look, next: &mut Kept, memory: &mut Memory) {
+    if next.awaited.is_empty() {
+        stop_asking(context, memory);
+        context.recovery.clear();
+        memory.told.clear();
+        return;
+    }
+    let now = context.clock.elapsed();
+    let is_due = now >= memory.again_at;
+    if who_wins(context, look, None, memory).is_none() || !is_due {
+        return;
+    }
+    memory.again_at = now + RETRY;
+    let plan = take_back(&context.links.own_marks(next), &context.links.answers(look), Wins::Applied);
+    let awaited = plan.fleets.into_iter().filter(|(name, _)| next.awaited.contains(name));
+    let plan = Plan { fleets: awaited.collect(), delete: BTreeSet::new(), bury: Vec::new() };
+    match carry_out(context, &plan).await {
+        Ok(faults) => {
+            next.awaited = faults.keys().cloned().collect();
+            tell_faults(context, memory, faults).await;
+        }
+        Err(error) => warn!(error = chain(&error), "failed to bring the rest of this region's Fleets back"),
+    }
+}
+
+/// Each once, on the region's own RegionCluster, where all stand in a condition as long as they last.
+async fn tell_faults(context: &Context, memory: &mut Memory, faults: BTreeMap<String, Fault>) {
+    for (name, fault) in faults.iter().filter(|(name, fault)| memory.told.get(*name) != Some(fault)) {
+        let words = format!("Fleet {name} cannot be brought back: {}", fault.words);
+        tell(context, (EventType::Warning, fault.reason, words)).await;
+    }
+    if let Some((name, fault)) = faults.iter().next() {
+        let words = format!(
+            "{} Fleets cannot be brought back, tried each ten seconds; {name}: {}",
+            faults.len(),
+            fault.words
+        );
+        context.recovery.show(fault.reason, words);
+    }
+    memory.told = faults;
+}
+
+async fn tell(context: &Context, (type_, reason, note): (EventType, &'static str, String)) {
+    match type_ {
+        EventType::Normal => info!(note, "about this region's own Fleets"),
+        EventType::Warning => warn!(note, "about this region's own Fleets"),
+    }
+    if let Some(region) = own_region(context) {
+        let object = region.object_ref(&());
+        // No two are of one version and one word.
+        let of = ObjectReference { resource_version: region.resource_version(), ..object.clone() };
+        context.event_of_change(&object, of, (type_, reason, note)).await;
+    }
+}
+
+/// The region's RegionCluster, if it has none of its own. What a person applies later under another name stands beside it.
+async fn take_back_region(context: &Context, look: &Look) -> kube::Result<()> {
+    let Some((from, spec)) = context.links.own_region_told(look).filter(|_| own_region(context).is_none())
+    else {
+        return Ok(());
+    };
+    let name = Some(context.links.me.to_string());
+    let metadata = ObjectMeta { name, ..ObjectMeta::default() };
+    let api: Api<RegionCluster> = Api::all(context.client.clone());
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.create(&params, &RegionCluster { metadata, spec, status: None }).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        made => made.map(|_| info!(%from, "took this region's RegionCluster back")),
+    }
+}
+
+/// Answers what stands in the way of which Fleet. What the API server does not take is that Fleet's alone.
+async fn carry_out(context: &Context, plan: &Plan<PublishedFleet>) -> kube::Result<BTreeMap<String, Fault>> {
+    let mut faults = BTreeMap::new();
+    for (fleet, back) in &plan.fleets {
+        let done = match bring_back(context, fleet, back).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 422) => Some(Fault {
+                reason: reasons::CREATE_FAILED,
+                words: format!(
+                    "the API server does not take it: {}",
+                    status.message.chars().take(REASON_CHARS_MAX).collect::<String>()
+                ),
+            }),
+            done => done?,
+        };
+        faults.extend(done.map(|fault| (fleet.clone(), fault)));
+    }
+    for fleet in &plan.delete {
+        if let Some(own) = own_fleet(context, fleet) {
+            let api = Api::namespaced(context.client.clone(), &own.namespace().unwrap_or_default());
+            delete(&api, &*own).await?;
+            info!(fleet, "deleted a Fleet that was deleted before");
+        }
+    }
+    Ok(faults)
+}
+
+fn found(context: &Context, fleet: &str) -> Option<Arc<Fleet>> {
+    let (namespace, name) = fleet.split_once('/')?;
+    context.stores.fleets.store().get(&ObjectRef::new(name).within(namespace))
+}
+
+fn own_fleet(context: &Context, fleet: &str) -> Option<Arc<Fleet>> {
+    found(context, fleet).filter(|found| matches!(of_fleet(found, context.links.me), None | Some(Home::Here)))
+}
+
+async fn bring_back(
+    context: &Context,
+    fleet: &str,
+    back: &Back<PublishedFleet>,
+) -> kube::Result<Option<Fault>> {
+    let Some((namespace, name)) = fleet.split_once('/') else { return Ok(None) };
+    let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
+    let epoch = back.epoch.to_string();
+    if let Some(own) = own_fleet(context, fleet) {
+        let mut metadata = json!({ "uid": own.uid(), "annotations": { labels::HOME_EPOCH: epoch } });
+        let mut patch = json!({});
+        if let Some((from, told)) = &back.from {
+            metadata["resourceVersion"] = json!(own.resource_version());
+            metadata["annotations"][labels::WEIGHTS] = json!(told.weights);
+            patch["spec"] = replacing(&json!(own.spec), json!(told.spec));
+            info!(fleet, %from, epoch, "brings a Fleet to what a peer has of it");
+        }
+        patch["metadata"] = metadata;
+        drop(api.patch(name, &params(), &Patch::<Value>::Merge(patch)).await?);
+        return Ok(None);
+    }
+    let Some((from, told)) = &back.from else { return Ok(None) };
+    if found(context, fleet).is_some() {
+        let words =
+            "another region's Fleet has its name here; delete that, or rename one of the two".to_owned();
+        return Ok(Some(Fault { reason: reasons::NAME_TAKEN, words }));
+    }
+    // By its people: or a peer that is taken over could have anything run in any namespace of a region that comes back.
+    if let Some((reason, words)) = ask_namespace(context, context.links.me, told).await? {
+        return Ok(Some(Fault { reason, words }));
+    }
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let made = api.create(&params, &build(told, &epoch)).await?;
+    let note =
+        format!("brought back as epoch {epoch}, from the copy that {from} has of {}", show(told.version));
+    info!(fleet = name_of(told), note, "a Fleet is back");
+    context.event(&made.object_ref(&()), EventType::Normal, "BroughtBack", note).await;
+    Ok(None)
+}
+
+fn build(told: &PublishedFleet, epoch: &str) -> Fleet {
+    let weights = told.weights.clone().map(|weights| (labels::WEIGHTS.to_owned(), weights));
+    let epoch = (labels::HOME_EPOCH.to_owned(), epoch.to_owned());
+    let metadata = ObjectMeta {
+        name: Some(told.name.clone()),
+        namespace: Some(told.namespace.clone()),
+        annotations: Some([epoch].into_iter().chain(weights).collect()),
+        ..ObjectMeta::default()
+    };
+    Fleet { metadata, spec: told.spec.clone(), status: None }
+}

@@ -1,0 +1,275 @@
+//! `cargo xtask region`: what is done to one region of an instance.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::checkout::Checkout;
+use crate::clock;
+use crate::cluster::{self, REGION_IDS, kubectl};
+use crate::deploy::{self, References, Samples};
+use crate::engine::Surroundings;
+use crate::images::Images;
+use crate::lock::Lock;
+use crate::observe::{self, Output, Overview};
+use crate::process;
+use crate::progress::{Progress, seconds};
+use crate::state::{Region, State, ids};
+use crate::up;
+
+/// How long a region may take to be a member again once it has joined.
+const MEMBER_LIMIT: Duration = Duration::from_secs(120);
+
+/// Annotation of a namespace that takes placed Fleets.
+const TAKES_FLEETS_FROM: &str = "cranewing.dev/takes-fleets-from";
+
+/// `cargo xtask region`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a region again whose cluster was deleted; its placed Fleets come back from the others.
+    ///
+    /// It makes the cluster, installs the operator, has the region join the others with its new key, and waits until it is a member
+    /// whose servers are Ready and have players. The last line is the JSON object of `cargo xtask status --output json`.
+    #[command(after_help = EXAMPLES)]
+    Restore(RestoreArgs),
+}
+
+const EXAMPLES: &str = "Examples:
+  kind delete cluster --name cranewing-1a2b-kr    # its name: cargo xtask region restore kr says it
+  cargo xtask region restore kr";
+
+#[derive(Debug, clap::Args)]
+struct RestoreArgs {
+    /// The region: kr, jp or sg
+    #[arg(value_name = "REGION")]
+    region: String,
+    /// Install missing Debian packages without a question
+    #[arg(long)]
+    yes: bool,
+    /// Players over all regions; those that play are started anew
+    #[arg(long, default_value_t = up::PLAYERS)]
+    players: u32,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Command::Restore(args) = &args.command;
+    let checkout = Checkout::locate()?;
+    let _lock = Lock::instance(&checkout, "cargo xtask region restore")?;
+    let Some(state) = State::load(&checkout)? else {
+        bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
+    };
+    let (index, region) = find(&state, &args.region)?;
+    checkout.claim()?;
+    let progress = Progress::new();
+    let overview = restore(&checkout, &state, (index, region), args, &progress)?;
+    progress.say(&format!("{} is back after {}", region.id, seconds(progress.elapsed())));
+    drop(progress);
+    observe::print(&overview, Output::Json)
+}
+
+/// The region of that name, with its place among the subnets.
+fn find<'a>(state: &'a State, id: &str) -> Result<(usize, &'a Region)> {
+    let Some(region) = state.regions.iter().find(|region| region.id == id) else {
+        bail!("there is no region {id} here: {}", ids(&state.regions));
+    };
+    let index = REGION_IDS.iter().position(|known| *known == id);
+    match (index, &region.cluster) {
+        (Some(index), Some(_)) => Ok((index, region)),
+        _ => bail!(
+            "{id} runs in a cluster that `up` did not make; make that again yourself, as docs/recovery.md says, then `cargo xtask up` \
+             with the same --context"
+        ),
+    }
+}
+
+/// What to do where there is nothing to restore.
+fn refuse_what_is_there(region: &Region, nodes: &[(String, String)]) -> Result<()> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let cluster = region.cluster.as_deref().unwrap_or_default();
+    let nodes: Vec<_> = nodes.iter().map(|(name, status)| format!("{name} {status}")).collect();
+    bail!(
+        "the cluster of {} is still there ({}); if it only stands still, `cargo xtask up` has it go on; if it is to be lost: kind delete \
+         cluster --name {cluster}",
+        region.id,
+        nodes.join(", ")
+    )
+}
+
+fn restore(
+    checkout: &Checkout,
+    state: &State,
+    (index, region): (usize, &Region),
+    args: &RestoreArgs,
+    progress: &Progress,
+) -> Result<Overview> {
+    let (surroundings, node_image) = up::ground(checkout, args.yes, progress)?;
+    let surroundings = &surroundings;
+    let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
+    refuse_what_is_there(region, &cluster::containers(surroundings, cluster)?)?;
+    let (built, made) = std::thread::scope(|scope| {
+        let built = scope.spawn(|| Images::build(checkout, progress));
+        let made = progress.step(&format!("cluster {}", region.id), |_| {
+            cluster::ensure_network(checkout, surroundings)?;
+            cluster::ensure(checkout, surroundings, region, index, state.nodes, &node_image)
+        });
+        (built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), made)
+    });
+    made?;
+    let images = built?;
+    let references = References {
+        operator: images.operator.reference.clone(),
+        gameserver: images.gameserver.reference.clone(),
+    };
+    progress.step(&format!("install in {}", region.id), |_| {
+        cluster::load(checkout, surroundings, region, &images.archives())?;
+        deploy::install_with(checkout, surroundings, region, (&references, Samples::OfAllRegions))
+    })?;
+    progress
+        .step("namespaces that take Fleets", |_| open_namespaces(checkout, surroundings, state, region))?;
+    progress.step("join the pod networks", |_| cluster::route(checkout, surroundings, &state.regions))?;
+    up::start_players(checkout, surroundings, state, args.players, &images.bots, progress)?;
+    progress
+        .step("join the regions", |_| deploy::join(checkout, &state.regions, &images.operator_program))?;
+    progress.step(&format!("{} is a member", region.id), |step| {
+        await_member(checkout, surroundings, state, region, |text| step.note(text))
+    })?;
+    let waited = format!("players in {}", ids(&state.regions));
+    progress.step(&waited, |step| up::await_players(checkout, surroundings, state, |text| step.note(text)))
+}
+
+/// Namespaces that take placed Fleets in another region do so here again; who makes a region of their own does this by hand.
+fn open_namespaces(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    state: &State,
+    region: &Region,
+) -> Result<()> {
+    let log = checkout.log(&format!("install-{}", region.id));
+    for other in state.regions.iter().filter(|other| other.id != region.id) {
+        let list = ["get", "namespaces", "--output=json", "--request-timeout=5s"];
+        let list = process::output(kubectl(surroundings, other).args(list))?;
+        let list = serde_json::from_str(&list).context("kubectl answered with something else than a list")?;
+        let open = namespaces(&list, &region.id);
+        if open.is_empty() {
+            continue;
+        }
+        let file = checkout.state().join("namespaces.json");
+        let items = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": open });
+        fs::write(&file, items.to_string()).with_context(|| format!("failed to write {}", file.display()))?;
+        process::run(kubectl(surroundings, region).args(["apply", "--filename"]).arg(&file), &log)?;
+    }
+    Ok(())
+}
+
+/// Those of another region that take placed Fleets, as they are made in this one: by whom they take them there, and its own.
+fn namespaces(list: &Value, own: &str) -> Vec<Value> {
+    let open = |namespace: &Value| {
+        let from = namespace["metadata"]["annotations"][TAKES_FLEETS_FROM].as_str()?;
+        let mut from: Vec<&str> = from.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        if !from.contains(&own) && !from.contains(&"*") {
+            from.push(own);
+        }
+        Some(serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": namespace["metadata"]["name"],
+                "annotations": { TAKES_FLEETS_FROM: from.join(",") },
+            },
+        }))
+    };
+    list["items"].as_array().into_iter().flatten().filter_map(open).collect()
+}
+
+fn await_member(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    state: &State,
+    region: &Region,
+    tell: impl Fn(&str),
+) -> Result<()> {
+    let found = clock::poll(MEMBER_LIMIT, Duration::from_millis(500), || {
+        let overview = observe::overview(checkout, surroundings, state);
+        tell(&overview.counts());
+        overview.regions.get(&region.id)?.is_back().then_some(())
+    });
+    found.with_context(|| {
+        format!(
+            "after {} {} is no member with all its servers Ready ({}); look at: kubectl --kubeconfig {} describe regioncluster {}",
+            seconds(MEMBER_LIMIT),
+            region.id,
+            observe::overview(checkout, surroundings, state).counts(),
+            region.kubeconfig.display(),
+            region.id
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use serde_json::json;
+
+    fn region(id: &str, cluster: Option<&str>) -> Region {
+        let context = cluster.is_none().then(|| "c".to_owned());
+        Region { id: id.to_owned(), kubeconfig: "/k".into(), cluster: cluster.map(str::to_owned), context }
+    }
+
+    #[test]
+    fn only_a_region_that_up_made_is_made_again() {
+        let regions = vec![region("kr", Some("c-kr")), region("jp", Some("c-jp")), region("sg", None)];
+        let state = State { engine: Engine::Podman, nodes: 1, regions };
+        assert_eq!(find(&state, "jp").unwrap().0, 1);
+        for (id, words) in
+            [("us", "there is no region us here: kr, jp, sg"), ("sg", "that `up` did not make")]
+        {
+            let said = find(&state, id).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_is_there_is_not_made_again() {
+        let kr = region("kr", Some("c-kr"));
+        assert!(refuse_what_is_there(&kr, &[]).is_ok());
+        let nodes = [("c-kr-control-plane".to_owned(), "paused".to_owned())];
+        let said = refuse_what_is_there(&kr, &nodes).unwrap_err().to_string();
+        assert!(
+            said.contains("c-kr-control-plane paused") && said.contains("kind delete cluster --name c-kr")
+        );
+    }
+
+    #[test]
+    fn namespaces_take_what_they_take_elsewhere_and_the_regions_own() {
+        let namespace = |name: &str, from: Option<&str>| {
+            let annotations = from.map(|from| json!({ TAKES_FLEETS_FROM: from }));
+            json!({ "metadata": { "name": name, "annotations": annotations } })
+        };
+        let list = json!({ "items": [
+            namespace("default", None), namespace("games", Some("kr, sg")), namespace("all", Some("*")), namespace("jps", Some("jp")),
+        ] });
+        let made = namespaces(&list, "kr");
+        let made: Vec<_> = made
+            .iter()
+            .map(|made| {
+                let metadata = &made["metadata"];
+                (
+                    metadata["name"].as_str().unwrap(),
+                    metadata["annotations"][TAKES_FLEETS_FROM].as_str().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(made, [("games", "kr,sg"), ("all", "*"), ("jps", "jp,kr")]);
+    }
+}
