@@ -11,6 +11,7 @@ use crate::needs::{self, Need};
 use crate::pool::{self, Content, Lease};
 use crate::region::{OPERATOR_NAMESPACE, Region};
 use crate::scratch::{self, Scratch};
+use crate::wait::{Watch, say};
 use crate::{helm, node, strangers};
 
 /// Runs a test in a namespace of its own, in a region with an operator that is up to date. Where one of `needs` is not
@@ -45,6 +46,7 @@ async fn run(test: &str, needs: &[Need], (count, start): (usize, Start), body: i
         return;
     }
     let mut leases = pool::take(count).await;
+    let watch = Watch::new();
     let mut regions = Vec::new();
     for slot in leases.iter_mut().map(Lease::slot) {
         let region = Region::open(slot.id, &slot.kubeconfig).await;
@@ -66,7 +68,9 @@ async fn run(test: &str, needs: &[Need], (count, start): (usize, Start), body: i
     let namespace = scratch::fresh_name(test);
     let places = regions.into_iter().map(|region| Scratch::create(region, test, &namespace));
     let places = join_all(places).await;
+    let prepared = watch.seconds();
     let outcome = AssertUnwindSafe(body(&places)).catch_unwind().await;
+    let ran = watch.seconds() - prepared;
     let content = match (start, &outcome) {
         (Start::Operator, Ok(())) => Content::Operator,
         (Start::Bare, Err(_)) => Content::Dirty,
@@ -82,6 +86,11 @@ async fn run(test: &str, needs: &[Need], (count, start): (usize, Start), body: i
     for lease in &mut leases {
         lease.slot().content = content;
     }
+    let regions = if count == 1 { "a region" } else { "all regions" };
+    let total = watch.seconds();
+    say(&format!(
+        "{name}: {regions} for {total:.0} s, of which it ran {ran:.0} and was prepared {prepared:.0}"
+    ));
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }

@@ -14,6 +14,8 @@ mod fleets;
 mod install;
 #[path = "suite/placed_fleets.rs"]
 mod placed_fleets;
+#[path = "suite/recovery.rs"]
+mod recovery;
 #[path = "suite/regions.rs"]
 mod regions;
 #[path = "suite/reports.rs"]

@@ -90,6 +90,11 @@ impl MockApi {
         table.store(path, object);
     }
 
+    /// Puts an object there in the version that it is of, as an old copy of all data does.
+    pub(crate) fn restore(&self, path: &str, object: Value) {
+        self.lock().objects.insert(path.to_owned(), object);
+    }
+
     /// Takes an object away as if somebody else had.
     pub(crate) fn remove(&self, path: &str) {
         self.lock().objects.remove(path);

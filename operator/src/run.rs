@@ -150,7 +150,7 @@ impl Groups {
             pulse: Arc::clone(&shared.links.pulse),
             clock: shared.clock,
         };
-        self.lease.spawn("the lease", |stop| candidate.run(leads, stop).map(Ok));
+        self.lease.spawn("the lease", |stop| candidate.run(leads, stop));
         self.leading.spawn("the controllers", |stop| lead(shared, leading, stop));
     }
 

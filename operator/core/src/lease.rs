@@ -50,9 +50,31 @@ pub fn must_step_down(since_renewed: Duration) -> bool {
     since_renewed >= STEP_DOWN_AFTER
 }
 
+/// Whether the API server has gone back: its data was restored from an old copy, and nothing that was read before counts. Versions of
+/// one resource only grow otherwise (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>); those that
+/// are no numbers are of an API server that has another order, and say nothing.
+pub fn went_back(newest: Option<&str>, now: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    number(now).zip(number(newest)).is_some_and(|(now, newest)| now < newest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_that_fall_are_of_an_old_copy() {
+        for (newest, now, expected) in [
+            (Some("9"), Some("10"), false),
+            (Some("10"), Some("10"), false),
+            (Some("10"), Some("9"), true),
+            (None, Some("9"), false),
+            (Some("10"), None, false),
+            (Some("10"), Some("x"), false),
+        ] {
+            assert_eq!(went_back(newest, now), expected, "{newest:?} {now:?}");
+        }
+    }
 
     #[test]
     fn a_lease_is_taken_only_when_nobody_can_hold_it() {

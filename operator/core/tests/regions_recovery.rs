@@ -47,8 +47,8 @@ impl World {
     fn happen(&mut self, event: &Event) {
         match event {
             Event::Change => {
-                let next = if let Some(Mark { version, uid }) = self.fleet() {
-                    Mark { version: Version { generation: version.generation + 1, ..version }, uid }
+                let next = if let Some(Mark { version, records, uid }) = self.fleet() {
+                    Mark { version: Version { generation: version.generation + 1, ..version }, records, uid }
                 } else {
                     // As the operator does: a name never goes back to a lower epoch.
                     let buried = self.stones.iter().map(|(_, stone)| stone.version.home_epoch);
@@ -68,7 +68,7 @@ impl World {
 
     fn anew(&mut self, home_epoch: u64) -> Mark {
         self.uids += 1;
-        Mark { version: Version { home_epoch, generation: 1 }, uid: self.uids }
+        Mark { version: Version { home_epoch, generation: 1 }, records: 0, uid: self.uids }
     }
 
     fn bury(&mut self, gone: Mark) {
@@ -79,7 +79,7 @@ impl World {
     /// A peer reads the home.
     fn read(&mut self, peer: RegionId) {
         let now = self.history.len() - 1;
-        let told = |mark| ("f".to_owned(), Told { mark, record: 0, what: now });
+        let told = |mark| ("f".to_owned(), Told { mark, what: now });
         let copies = self.fleet().map(told).into_iter().collect();
         let answer = Answer { copies, stones: self.stones.clone(), registered: BTreeSet::new() };
         self.peers.insert(peer, answer);
@@ -184,7 +184,7 @@ proptest! {
             for (name, back) in &plan.fleets {
                 let uid = own.fleets.get(name).map_or(900, |own| own.uid);
                 let version = Version { home_epoch: back.epoch, generation: 1 };
-                own.fleets.insert(name.clone(), Mark { version, uid });
+                own.fleets.insert(name.clone(), Mark { version, records: 0, uid });
             }
             own.fleets.retain(|name, _| !plan.delete.contains(name));
             for (fleet, stone) in world.peers.values().flat_map(|answer| &answer.stones) {

@@ -197,7 +197,9 @@ async fn look_after_own(
     let epoch = epoch_of_own(fleet, kept);
     if fleet.metadata.deletion_timestamp.is_none() {
         let record = if weighs { weigh(context, look, kept, fleet) } else { None };
-        let scaler = ScalerRecord::on(fleet).next(placed_scalers::leading(context, fleet).as_deref());
+        let namespace = fleet.namespace().unwrap_or_default();
+        let leading = placed_scalers::leading(context, &namespace, &fleet.name_any());
+        let scaler = ScalerRecord::on(fleet).next(leading.as_deref());
         if !is_bound(fleet) || record.is_some() || scaler.is_some() {
             let news = [(labels::WEIGHTS, record), (labels::SCALER, scaler)];
             apply_own(&api, fleet, &[labels::PLACED_FINALIZER], (epoch, news)).await?;

@@ -22,6 +22,7 @@ mod placements;
 mod pod;
 mod probes;
 mod recovery;
+mod recovery_objects;
 mod region_cluster;
 mod region_copies;
 #[cfg(test)]

@@ -64,11 +64,11 @@ pub(super) fn role(scaler: &AutoScaler, fleet: &Fleet, me: RegionId) -> Role {
 }
 
 /// The AutoScaler that is shared out with this Fleet: the one that no other scaler of it was there before.
-pub(super) fn leading(context: &Context, fleet: &Fleet) -> Option<Arc<AutoScaler>> {
+pub(super) fn leading(context: &Context, namespace: &str, fleet: &str) -> Option<Arc<AutoScaler>> {
     let scalers = context.stores.auto_scalers.store().state();
     let mut of_fleet = scalers.into_iter().filter(|scaler| {
-        scaler.namespace() == fleet.namespace()
-            && scaler.spec.fleet == fleet.name_any()
+        scaler.namespace().as_deref() == Some(namespace)
+            && scaler.spec.fleet == fleet
             && scaler.metadata.deletion_timestamp.is_none()
     });
     of_fleet.find(|scaler| older_scaler(context, scaler).is_none())

@@ -8,39 +8,31 @@
 //! - Each step can be taken again by whoever leads next; what is done is kept last.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::runtime::events::EventType;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::{Decided, reasons, types};
 use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::{Ahead, Asking, Back, Plan, Theirs, Wins, ahead, take_back};
-use operator_core::regions::shares::Version;
+use operator_core::regions::recovery::{Ahead, Asking, Plan, Theirs, Wins, ahead, take_back};
 use operator_core::regions::view::View;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::fleet_copies::{TOMBSTONES_MAX, ask_namespace};
-use super::placed_write::delete;
-use super::region_copies::replacing;
+use super::fleet_copies::TOMBSTONES_MAX;
+use super::recovery_objects::{Fault, carry_out, own_region, params, show, take_back_region};
 use crate::links::Look;
-use crate::links::facts::{mark, mark_of_own, name_of};
-use crate::links::home::{Home, of_fleet, of_region};
+use crate::links::facts::{mark, mark_of_own};
 use crate::links::kept::{Kept, Tombstone};
 use crate::links::message::PublishedFleet;
 use crate::runtime::telemetry::chain;
 
-/// Makes what comes back, and owns what it says.
-const FIELD_MANAGER: &str = "cranewing-recovery";
 /// How long whoever a person has confirmed waits for regions that are read and do not answer: they are of older operators.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// Of what the API server says, as much as goes into an Event.
-const REASON_CHARS_MAX: usize = 512;
 /// How often a Fleet is tried that could not be brought back.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -53,13 +45,6 @@ pub(super) struct Memory {
     again_at: Duration,
     /// What stands in its way, by Fleet, as it was last told.
     told: BTreeMap<String, Fault>,
-}
-
-/// Why a Fleet cannot be brought back, and what to do.
-#[derive(Clone, Debug, PartialEq)]
-struct Fault {
-    reason: &'static str,
-    words: String,
 }
 
 /// Why this region publishes none of its placed Fleets.
@@ -152,7 +137,8 @@ async fn act(
 ) {
     let Some(wins) = who_wins(context, look, confirmed, memory) else { return };
     match settle(context, look, next, wins, memory).await {
-        Ok(()) => stop_asking(context, memory),
+        Ok(true) => stop_asking(context, memory),
+        Ok(false) => {}
         Err(error) => {
             warn!(error = chain(&error), "failed to bring this region's Fleets back; it is tried again");
         }
@@ -219,12 +205,6 @@ fn confirmed(context: &Context) -> Option<(Arc<RegionCluster>, Confirmed)> {
     Some((region, confirmed))
 }
 
-fn own_region(context: &Context) -> Option<Arc<RegionCluster>> {
-    let regions = context.stores.region_clusters.store().state();
-    let own = regions.into_iter().filter(|region| of_region(region, context.links.me) == Home::Here);
-    own.min_by_key(|region| region.name_any())
-}
-
 /// It has been acted on, or there was nothing to act on.
 async fn clear_confirmation(context: &Context, region: &RegionCluster) {
     let api: Api<RegionCluster> = Api::all(context.client.clone());
@@ -234,10 +214,6 @@ async fn clear_confirmation(context: &Context, region: &RegionCluster) {
         Err(error) => warn!(error = chain(&error), "failed to take the confirmation away"),
         Ok(_) => info!("took the confirmation away"),
     }
-}
-
-fn params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// Peers that are ahead, also of what the API server has: the watch of a leader may be behind what its other replicas publish.
@@ -269,10 +245,6 @@ async fn find_ahead(context: &Context, look: &Look, kept: &Kept) -> Vec<Ahead> {
     let mut found = ahead(&own, &said);
     found.retain(|ahead| !kept.awaited.contains(&ahead.fleet));
     found
-}
-
-fn show(version: Version) -> String {
-    format!("epoch {} generation {}", version.home_epoch, version.generation)
 }
 
 /// Whose version, and which.
@@ -326,19 +298,19 @@ fn halt(context: &Context, look: &Look, is_new: bool, evidence: &[Ahead]) -> Hal
     Halt { reason: reasons::RESTORED_FROM_OLD, words, fleets }
 }
 
-/// Brings everything to what the answers say, then has that kept.
+/// Brings everything to what the answers say, then has that kept. False if that goes on in the next turn.
 async fn settle(
     context: &Context,
     look: &Look,
     next: &mut Kept,
     wins: Wins,
     memory: &mut Memory,
-) -> kube::Result<()> {
+) -> kube::Result<bool> {
     let answers = context.links.answers(look);
     take_back_region(context, look).await?;
     let own = context.links.own_marks(next);
     let plan = take_back(&own, &answers, wins);
-    let faults = carry_out(context, &plan).await?;
+    let Some(faults) = carry_out(context, &plan).await? else { return Ok(false) };
     let now = context.clock.unix().as_secs();
     let alive: BTreeSet<u64> = own.fleets.values().map(|own| own.uid).collect();
     let is_kept =
@@ -373,7 +345,7 @@ async fn settle(
     if !plan.fleets.is_empty() || !plan.delete.is_empty() || !plan.bury.is_empty() {
         tell(context, (EventType::Normal, "TakenBack", words)).await;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Tombstones of this region that those who were asked keep.
@@ -396,17 +368,18 @@ async fn bring_the_rest(context: &Context, look: &Look, next: &mut Kept, memory:
     if who_wins(context, look, None, memory).is_none() || !is_due {
         return;
     }
-    memory.again_at = now + RETRY;
     let plan = take_back(&context.links.own_marks(next), &context.links.answers(look), Wins::Applied);
     let awaited = plan.fleets.into_iter().filter(|(name, _)| next.awaited.contains(name));
     let plan = Plan { fleets: awaited.collect(), delete: BTreeSet::new(), bury: Vec::new() };
     match carry_out(context, &plan).await {
-        Ok(faults) => {
+        Ok(Some(faults)) => {
             next.awaited = faults.keys().cloned().collect();
             tell_faults(context, memory, faults).await;
         }
+        Ok(None) => return,
         Err(error) => warn!(error = chain(&error), "failed to bring the rest of this region's Fleets back"),
     }
+    memory.again_at = now + RETRY;
 }
 
 /// Each once, on the region's own RegionCluster, where all stand in a condition as long as they last.
@@ -437,107 +410,4 @@ async fn tell(context: &Context, (type_, reason, note): (EventType, &'static str
         let of = ObjectReference { resource_version: region.resource_version(), ..object.clone() };
         context.event_of_change(&object, of, (type_, reason, note)).await;
     }
-}
-
-/// The region's RegionCluster, if it has none of its own. What a person applies later under another name stands beside it.
-async fn take_back_region(context: &Context, look: &Look) -> kube::Result<()> {
-    let Some((from, spec)) = context.links.own_region_told(look).filter(|_| own_region(context).is_none())
-    else {
-        return Ok(());
-    };
-    let name = Some(context.links.me.to_string());
-    let metadata = ObjectMeta { name, ..ObjectMeta::default() };
-    let api: Api<RegionCluster> = Api::all(context.client.clone());
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match api.create(&params, &RegionCluster { metadata, spec, status: None }).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        made => made.map(|_| info!(%from, "took this region's RegionCluster back")),
-    }
-}
-
-/// Answers what stands in the way of which Fleet. What the API server does not take is that Fleet's alone.
-async fn carry_out(context: &Context, plan: &Plan<PublishedFleet>) -> kube::Result<BTreeMap<String, Fault>> {
-    let mut faults = BTreeMap::new();
-    for (fleet, back) in &plan.fleets {
-        let done = match bring_back(context, fleet, back).await {
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 422) => Some(Fault {
-                reason: reasons::CREATE_FAILED,
-                words: format!(
-                    "the API server does not take it: {}",
-                    status.message.chars().take(REASON_CHARS_MAX).collect::<String>()
-                ),
-            }),
-            done => done?,
-        };
-        faults.extend(done.map(|fault| (fleet.clone(), fault)));
-    }
-    for fleet in &plan.delete {
-        if let Some(own) = own_fleet(context, fleet) {
-            let api = Api::namespaced(context.client.clone(), &own.namespace().unwrap_or_default());
-            delete(&api, &*own).await?;
-            info!(fleet, "deleted a Fleet that was deleted before");
-        }
-    }
-    Ok(faults)
-}
-
-fn found(context: &Context, fleet: &str) -> Option<Arc<Fleet>> {
-    let (namespace, name) = fleet.split_once('/')?;
-    context.stores.fleets.store().get(&ObjectRef::new(name).within(namespace))
-}
-
-fn own_fleet(context: &Context, fleet: &str) -> Option<Arc<Fleet>> {
-    found(context, fleet).filter(|found| matches!(of_fleet(found, context.links.me), None | Some(Home::Here)))
-}
-
-async fn bring_back(
-    context: &Context,
-    fleet: &str,
-    back: &Back<PublishedFleet>,
-) -> kube::Result<Option<Fault>> {
-    let Some((namespace, name)) = fleet.split_once('/') else { return Ok(None) };
-    let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
-    let epoch = back.epoch.to_string();
-    if let Some(own) = own_fleet(context, fleet) {
-        let mut metadata = json!({ "uid": own.uid(), "annotations": { labels::HOME_EPOCH: epoch } });
-        let mut patch = json!({});
-        if let Some((from, told)) = &back.from {
-            metadata["resourceVersion"] = json!(own.resource_version());
-            metadata["annotations"][labels::WEIGHTS] = json!(told.weights);
-            patch["spec"] = replacing(&json!(own.spec), json!(told.spec));
-            info!(fleet, %from, epoch, "brings a Fleet to what a peer has of it");
-        }
-        patch["metadata"] = metadata;
-        drop(api.patch(name, &params(), &Patch::<Value>::Merge(patch)).await?);
-        return Ok(None);
-    }
-    let Some((from, told)) = &back.from else { return Ok(None) };
-    if found(context, fleet).is_some() {
-        let words =
-            "another region's Fleet has its name here; delete that, or rename one of the two".to_owned();
-        return Ok(Some(Fault { reason: reasons::NAME_TAKEN, words }));
-    }
-    // By its people: or a peer that is taken over could have anything run in any namespace of a region that comes back.
-    if let Some((reason, words)) = ask_namespace(context, context.links.me, told).await? {
-        return Ok(Some(Fault { reason, words }));
-    }
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let made = api.create(&params, &build(told, &epoch)).await?;
-    let note =
-        format!("brought back as epoch {epoch}, from the copy that {from} has of {}", show(told.version));
-    info!(fleet = name_of(told), note, "a Fleet is back");
-    context.event(&made.object_ref(&()), EventType::Normal, "BroughtBack", note).await;
-    Ok(None)
-}
-
-fn build(told: &PublishedFleet, epoch: &str) -> Fleet {
-    let weights = told.weights.clone().map(|weights| (labels::WEIGHTS.to_owned(), weights));
-    let epoch = (labels::HOME_EPOCH.to_owned(), epoch.to_owned());
-    let metadata = ObjectMeta {
-        name: Some(told.name.clone()),
-        namespace: Some(told.namespace.clone()),
-        annotations: Some([epoch].into_iter().chain(weights).collect()),
-        ..ObjectMeta::default()
-    };
-    Fleet { metadata, spec: told.spec.clone(), status: None }
 }

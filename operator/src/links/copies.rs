@@ -8,7 +8,7 @@ use operator_core::regions::recovery::{Answer, Mark, Own, Said, Told};
 use std::collections::BTreeMap;
 
 use super::digest::page;
-use super::facts::{FLEETS_MAX, hash, key, mark, mark_of_own, name_of, of_copy, read_weights};
+use super::facts::{FLEETS_MAX, hash, key, mark, mark_of, mark_of_own, name_of, of_copy};
 use super::home::{Home, of_fleet, of_region};
 use super::kept::{Kept, buried};
 use super::message::{Copies, PublishedFleet};
@@ -93,12 +93,11 @@ impl Links {
                 .collect(),
         };
         for fleet in copies.fleets.iter().filter(|fleet| is_name(&fleet.namespace) && is_name(&fleet.name)) {
-            let mark = mark(&fleet.uid, fleet.version);
+            let mark = mark_of(fleet);
             if fleet.deleted {
                 answer.stones.push((name_of(fleet), mark));
             } else if fleet.spec.home.as_deref() == Some(self.me.as_str()) && fleet.spec.placement.is_some() {
-                let record = read_weights(fleet.weights.as_deref()).0;
-                answer.copies.insert(name_of(fleet), Told { mark, record, what: fleet.clone() });
+                answer.copies.insert(name_of(fleet), Told { mark, what: fleet.clone() });
             }
         }
         answer

@@ -85,12 +85,23 @@ pub(crate) fn epoch_of(fleet: &Fleet) -> u64 {
 pub(crate) fn mark_of_own(fleet: &Fleet) -> Mark {
     let generation = fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok());
     let version = Version { home_epoch: epoch_of(fleet), generation: generation.unwrap_or_default() };
-    mark(&fleet.uid().unwrap_or_default(), version)
+    mark_of(&published(fleet, fleet.uid().unwrap_or_default(), version))
 }
 
 /// Which version of a Fleet that is.
+pub(crate) fn mark_of(fleet: &PublishedFleet) -> Mark {
+    let (weights, scaler) = records_of(fleet);
+    Mark { records: weights.saturating_add(scaler), ..mark(&fleet.uid, fleet.version) }
+}
+
+/// The same of one whose records are not known.
 pub(crate) fn mark(uid: &str, version: Version) -> Mark {
-    Mark { version, uid: hash(&uid) }
+    Mark { version, records: 0, uid: hash(&uid) }
+}
+
+/// Numbers of its records, of weights and of its AutoScaler.
+fn records_of(fleet: &PublishedFleet) -> (u64, u64) {
+    (read_weights(fleet.weights.as_deref()).0, ScalerRecord::read(fleet.scaler.as_deref()).number)
 }
 
 /// What this region publishes of a Fleet of its own.
@@ -132,10 +143,7 @@ pub(crate) fn read_weights(record: Option<&str>) -> (u64, BTreeMap<RegionId, u32
 /// Whether what came says more than what is known: another Fleet of the name, in no lower epoch, or a later version. A replica
 /// that is behind may still say what was.
 pub(crate) fn is_newer(came: &PublishedFleet, known: &PublishedFleet) -> bool {
-    let order = |fleet: &PublishedFleet| {
-        let scaler = ScalerRecord::read(fleet.scaler.as_deref()).number;
-        (fleet.version, read_weights(fleet.weights.as_deref()).0, scaler)
-    };
+    let order = |fleet: &PublishedFleet| (fleet.version, records_of(fleet));
     if came.uid == known.uid {
         order(came) > order(known)
     } else {
@@ -206,7 +214,7 @@ impl Links {
         let of = |parent: &Arc<Fleet>| {
             let share = share_of(&self.stores.fleets, parent, self.me);
             let copy = of_copy(parent, self.me);
-            let mark = copy.map_or_else(|| mark_of_own(parent), |copy| mark(&copy.uid, copy.version));
+            let mark = copy.map_or_else(|| mark_of_own(parent), |copy| mark_of(&copy));
             let child = child_of(&self.stores.auto_scalers, parent, self.me);
             let held = share.map_or_else(Held::default, |share| held(&share, child.as_deref()));
             (key_of(parent), Held { mark: Some(mark), ..held })

@@ -18,6 +18,8 @@ const BYTES_MAX: usize = 8 * 1024;
 pub(crate) struct ScalerRecord {
     /// Grows with each record; 0 before the first.
     pub(crate) number: u64,
+    /// By which it comes back with its Fleet; empty in records of operators that did not write it.
+    pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) generation: i64,
     /// None if there is no AutoScaler.
@@ -49,6 +51,7 @@ impl ScalerRecord {
         let is_said = scaler.map_or_else(|| self.spec.is_none(), |scaler| self.is_of(scaler));
         let next = Self {
             number: self.number + 1,
+            name: scaler.map(ResourceExt::name_any).unwrap_or_default(),
             uid: scaler.and_then(ResourceExt::uid).unwrap_or_default(),
             generation: scaler.and_then(|scaler| scaler.metadata.generation).unwrap_or_default(),
             spec: scaler.map(|scaler| scaler.spec.clone()),

@@ -1,11 +1,14 @@
 //! Keeps a Lease, and says whether this replica leads. What to do is decided in `operator_core::lease`.
 
+use anyhow::bail;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use operator_core::lease::{LEASE_DURATION, LeaseAction, RENEW_PERIOD, Seen, decide_lease, must_step_down};
+use operator_core::lease::{
+    LEASE_DURATION, LeaseAction, RENEW_PERIOD, Seen, decide_lease, must_step_down, went_back,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,9 +35,19 @@ struct Record {
     changed_at: Duration,
 }
 
+/// What a turn came to.
+enum Turned {
+    /// The Lease is ours.
+    Leads,
+    Waits,
+    /// The Lease is older than it was seen before.
+    WentBack,
+}
+
 impl Candidate {
-    /// Keeps `leads` true while this replica leads; releases the Lease at `stop`.
-    pub(crate) async fn run(self, leads: watch::Sender<bool>, stop: CancellationToken) {
+    /// Keeps `leads` true while this replica leads; releases the Lease at `stop`. Fails if the API server's data was restored from an
+    /// old copy: what this process has read is of what was after it, and its watches would wait in silence for versions to come.
+    pub(crate) async fn run(self, leads: watch::Sender<bool>, stop: CancellationToken) -> anyhow::Result<()> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut record: Option<Record> = None;
         let mut renewed_at = Duration::ZERO;
@@ -49,11 +62,15 @@ impl Candidate {
                 self.pulse.beat(self.clock.elapsed());
             }
             match turned {
-                Ok(Ok(true)) => {
+                Ok(Ok(Turned::Leads)) => {
                     renewed_at = began;
                     self.set(&leads, true);
                 }
-                Ok(Ok(false)) => self.set(&leads, false),
+                Ok(Ok(Turned::Waits)) => self.set(&leads, false),
+                Ok(Ok(Turned::WentBack)) => {
+                    self.set(&leads, false);
+                    bail!("the API server's data was restored from an old copy; this process starts over")
+                }
                 Ok(Err(error)) => warn!(%error, "failed to keep the lease"),
                 Err(_elapsed) => warn!("the API server did not answer about the lease in time"),
             }
@@ -65,6 +82,7 @@ impl Candidate {
             self.release(&api, record).await;
             self.set(&leads, false);
         }
+        Ok(())
     }
 
     fn set(&self, leads: &watch::Sender<bool>, value: bool) {
@@ -78,9 +96,14 @@ impl Candidate {
         });
     }
 
-    /// Looks and acts once. True when the lease is ours afterwards.
-    async fn turn(&self, api: &Api<Lease>, record: &mut Option<Record>) -> kube::Result<bool> {
+    /// Looks and acts once.
+    async fn turn(&self, api: &Api<Lease>, record: &mut Option<Record>) -> kube::Result<Turned> {
         let found = api.get_opt(&self.lease).await?;
+        let version = |lease: &Lease| lease.metadata.resource_version.clone();
+        let newest = record.as_ref().and_then(|record| version(&record.lease));
+        if went_back(newest.as_deref(), found.as_ref().and_then(version).as_deref()) {
+            return Ok(Turned::WentBack);
+        }
         let now = self.clock.elapsed();
         let changed_at = match (&*record, &found) {
             (Some(old), Some(new))
@@ -96,8 +119,11 @@ impl Candidate {
             unchanged_for: now.saturating_sub(record.changed_at),
         });
         match decide_lease(&self.identity, seen.as_ref()) {
-            LeaseAction::Wait => Ok(false),
-            LeaseAction::Take | LeaseAction::Renew => self.write(api, record, &self.identity).await,
+            LeaseAction::Wait => Ok(Turned::Waits),
+            LeaseAction::Take | LeaseAction::Renew => {
+                let is_ours = self.write(api, record, &self.identity).await?;
+                Ok(if is_ours { Turned::Leads } else { Turned::Waits })
+            }
         }
     }
 
@@ -169,7 +195,7 @@ mod tests {
     struct Running {
         leads: watch::Receiver<bool>,
         stop: CancellationToken,
-        task: JoinHandle<()>,
+        task: JoinHandle<anyhow::Result<()>>,
     }
 
     fn start(api: &MockApi, identity: &str) -> Running {
@@ -226,7 +252,7 @@ mod tests {
         assert!(one.leads() ^ two.leads(), "one of them");
         let (leader, other) = if one.leads() { (one, two) } else { (two, one) };
         leader.stop.cancel();
-        leader.task.await.unwrap();
+        leader.task.await.unwrap().unwrap();
         assert!(!*leader.leads.borrow());
         assert_eq!(holder(&api), "", "released");
         assert!(other.until(true).await <= RENEW_PERIOD + STEP);
@@ -241,6 +267,22 @@ mod tests {
         lease["spec"]["holderIdentity"] = "two".into();
         api.put(LEASE, lease);
         assert!(one.until(false).await <= RENEW_PERIOD + STEP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replicas_start_over_when_the_api_server_has_gone_back() {
+        let api = MockApi::default();
+        let (one, two) = (start(&api, "one"), start(&api, "two"));
+        sleep(RENEW_PERIOD * 3).await;
+        let mut lease = api.get(LEASE).unwrap();
+        sleep(RENEW_PERIOD * 10).await;
+        lease["metadata"]["resourceVersion"] = "1".into();
+        api.restore(LEASE, lease);
+        for replica in [one, two] {
+            let error = replica.task.await.unwrap().unwrap_err().to_string();
+            assert!(error.contains("restored from an old copy"), "{error}");
+            assert!(!*replica.leads.borrow());
+        }
     }
 
     /// Of the last renewal that counts, the answer came late; after it there is none any more.

@@ -26,8 +26,17 @@ pub const EPOCH_MAX: u64 = 1 << 48;
 pub struct Mark {
     /// Its version.
     pub version: Version,
+    /// Sum of the numbers of its records, of weights and of its AutoScaler: each only grows within a version.
+    pub records: u64,
     /// Hash of its uid at its home.
     pub uid: u64,
+}
+
+impl Mark {
+    /// What is later of two marks of one Fleet.
+    const fn order(self) -> (Version, u64) {
+        (self.version, self.records)
+    }
 }
 
 /// What a home has of its own.
@@ -85,8 +94,6 @@ pub struct Answer<T> {
 pub struct Told<T> {
     /// Which it is of.
     pub mark: Mark,
-    /// Number of its record of weights: of two copies of one version the one with the later record counts.
-    pub record: u64,
     /// All the rest.
     pub what: T,
 }
@@ -170,7 +177,7 @@ pub fn ahead(own: &Own, said: &BTreeMap<RegionId, Said>) -> Vec<Ahead> {
             let theirs = match own.fleets.get(fleet) {
                 _ if own.buried.has(fleet, mark) => None,
                 Some(ours) if ours.uid == mark.uid => {
-                    (mark.version > ours.version).then_some(Theirs::Later(mark.version))
+                    (mark.order() > ours.order()).then_some(Theirs::Later(mark.version))
                 }
                 // Another one of the name is later by its epoch alone.
                 Some(ours) if mark.version.home_epoch < ours.version.home_epoch => None,
@@ -274,7 +281,7 @@ impl<'a, T: Clone> Seen<'a, T> {
         let own = own.fleets.get(name).copied();
         Self {
             own,
-            best: alive.max_by_key(|(region, told)| (told.mark, told.record, *region)).copied(),
+            best: alive.max_by_key(|(region, told)| (told.mark, *region)).copied(),
             copies: told.iter().map(|(_, told)| *told).collect(),
             epoch: epochs.map(|mark| mark.version.home_epoch).max(),
             is_buried: own.is_some_and(|own| buried.has(name, own)),
@@ -290,12 +297,16 @@ impl<'a, T: Clone> Seen<'a, T> {
             return None;
         }
         let is_later = |told: &Told<T>| {
-            let (theirs, ours) = (told.mark.version, own.version);
-            if told.mark.uid == own.uid { theirs >= ours } else { theirs.home_epoch >= ours.home_epoch }
+            let (theirs, ours) = (told.mark, own);
+            if theirs.uid == ours.uid {
+                theirs.order() >= ours.order()
+            } else {
+                theirs.version.home_epoch >= ours.version.home_epoch
+            }
         };
         let peers_win = wins == Wins::Peers && self.best.is_some_and(|(_, told)| is_later(told));
         // Nobody has seen anything else of it: no epoch is needed for that.
-        let is_level = |told: &&Told<T>| told.mark.uid == own.uid && told.mark.version <= own.version;
+        let is_level = |told: &&Told<T>| told.mark.uid == own.uid && told.mark.order() <= own.order();
         if wins == Wins::Applied && !self.is_buried && self.copies.iter().all(is_level) {
             return None;
         }
@@ -315,12 +326,13 @@ mod tests {
         regions.split_whitespace().map(id).collect()
     }
 
-    /// Such as `a 1.5`: uid, epoch and generation; uids are letters.
+    /// Such as `a 1.5` or `a 1.5+2`: uid, epoch, generation and records; uids are letters.
     fn mark(text: &str) -> Mark {
         let (uid, version) = text.split_once(' ').unwrap();
+        let (version, records) = version.split_once('+').unwrap_or((version, "0"));
         let (epoch, generation) = version.split_once('.').unwrap();
         let version = Version { home_epoch: epoch.parse().unwrap(), generation: generation.parse().unwrap() };
-        Mark { uid: uid.bytes().next().unwrap().into(), version }
+        Mark { version, records: records.parse().unwrap(), uid: uid.bytes().next().unwrap().into() }
     }
 
     /// Fleet `f` of that mark, if there is one, and tombstones of it.
@@ -335,7 +347,7 @@ mod tests {
 
     fn answers(of: &[(&str, &str, &[&str])]) -> BTreeMap<RegionId, Answer<String>> {
         let answer = |(region, copy, stones): &(&str, &str, &[&str])| {
-            let told = |copy: &str| Told { mark: mark(copy), record: 0, what: copy.to_owned() };
+            let told = |copy: &str| Told { mark: mark(copy), what: copy.to_owned() };
             let copies = [*copy].into_iter().filter(|copy| !copy.is_empty());
             let copies = copies.map(|copy| ("f".to_owned(), told(copy))).collect();
             let stones = stones.iter().map(|stone| ("f".to_owned(), mark(stone))).collect();
@@ -361,6 +373,12 @@ mod tests {
             ("nothing anywhere", own("", &[]), &[("jp", "", &[][..])][..], ""),
             ("one copy", own("", &[]), &[("jp", "a 0.5", &[]), ("sg", "", &[])], "1 jp a 0.5"),
             ("the later", own("", &[]), &[("jp", "a 0.5", &[]), ("sg", "a 0.7", &[])], "1 sg a 0.7"),
+            (
+                "the later record",
+                own("", &[]),
+                &[("jp", "a 0.5+3", &[]), ("sg", "a 0.5+2", &[])],
+                "1 jp a 0.5+3",
+            ),
             ("epochs first", own("", &[]), &[("jp", "a 0.9", &[]), ("sg", "b 1.1", &[])], "2 sg b 1.1"),
             ("buried by one", own("", &[]), &[("jp", "a 0.5", &[]), ("sg", "", &["a 0.5"])], ""),
             ("buried here", own("", &["a 0.0"]), &[("jp", "a 0.5", &[])], ""),
@@ -393,6 +411,7 @@ mod tests {
         for (name, has, told, peers, home) in [
             ("a later one", own("a 0.5", &[]), &[("jp", "a 0.7", &[][..])][..], "1 jp a 0.7", "1 as it is"),
             ("an earlier one", own("a 0.5", &[]), &[("jp", "a 0.4", &[])], "1 as it is", "1 as it is"),
+            ("a later record", own("a 0.5+1", &[]), &[("jp", "a 0.5+2", &[])], "1 jp a 0.5+2", "1 as it is"),
             ("an unknown one", own("", &[]), &[("jp", "a 0.7", &[])], "1 jp a 0.7", "bury a 0.7"),
             ("another of the name", own("a 0.5", &[]), &[("jp", "b 0.1", &[])], "1 jp b 0.1", "1 as it is"),
             ("another, of before", own("a 1.5", &[]), &[("jp", "b 0.1", &[])], "", ""),
@@ -417,6 +436,14 @@ mod tests {
             ("level", own("a 0.5", &[]), "a 0.5", "", None),
             ("the peer is behind", own("a 0.5", &[]), "a 0.4", "", None),
             ("a later version", own("a 0.5", &[]), "a 0.6", "", Some(Theirs::Later(mark("a 0.6").version))),
+            (
+                "a later record",
+                own("a 0.5+1", &[]),
+                "a 0.5+2",
+                "",
+                Some(Theirs::Later(mark("a 0.5").version)),
+            ),
+            ("an earlier record", own("a 0.5+2", &[]), "a 0.5+1", "", None),
             ("a later epoch", own("a 0.5", &[]), "a 1.1", "", Some(Theirs::Later(mark("a 1.1").version))),
             ("unknown", own("", &[]), "a 0.5", "", Some(Theirs::Unknown(mark("a 0.5").version))),
             ("deleted here", own("", &["a 0.5"]), "a 0.5", "", None),

@@ -16,7 +16,7 @@ fn policies() -> Value {
 }
 
 /// An AutoScaler of this Fleet, made at this second.
-fn scaler(name: &str, fleet: &str, (min, max): (i32, i32), second: u32) -> Value {
+pub(super) fn scaler(name: &str, fleet: &str, (min, max): (i32, i32), second: u32) -> Value {
     json!({
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "AutoScaler",
         "metadata": {
@@ -27,10 +27,10 @@ fn scaler(name: &str, fleet: &str, (min, max): (i32, i32), second: u32) -> Value
     })
 }
 
-fn record(number: u64, bounds: Option<(i32, i32)>) -> String {
+pub(super) fn record(number: u64, bounds: Option<(i32, i32)>) -> String {
     let spec =
         bounds.map(|(min, max)| json!({ "fleet": "arena", "min": min, "max": max, "policies": policies() }));
-    json!({ "number": number, "uid": "s-1", "generation": 1, "spec": spec }).to_string()
+    json!({ "number": number, "name": "crowd", "uid": "s-1", "generation": 1, "spec": spec }).to_string()
 }
 
 /// Another region's part.
@@ -40,7 +40,7 @@ fn scaled(min: u32, max: u32, ready: u32) -> Held {
 
 impl Regions {
     /// With an AutoScaler of 3 to 9 that is shared out, 1 to 3 for each region, while each has two servers.
-    async fn with_scaler() -> Self {
+    pub(super) async fn with_scaler() -> Self {
         let mut regions = Self::with_fleet(6, 2).await;
         regions.world.put(&ours("autoscalers", "crowd"), &scaler("crowd", "arena", (3, 9), 1));
         regions.pass(4).await;

@@ -2,8 +2,10 @@
 
 use super::ours;
 use super::placed_fleets::{BALLOT, Regions, SECOND, arena, held, open_to, published, region};
-use crate::links::facts::mark;
+use super::placed_scalers::{record, scaler};
+use crate::links::facts::{mark, mark_of};
 use crate::links::message::{Copies, PublishedFleet};
+use crate::links::scalers::ScalerRecord;
 use operator_api::{FleetSpec, labels};
 use operator_core::regions::shares::{Held, Version};
 use serde_json::{Value, json};
@@ -64,13 +66,29 @@ impl Regions {
 
     /// A settled home of which jp has a later version, as has sg: it asks for twelve.
     async fn restored() -> Self {
-        let mut regions = Self::with_fleet(6, 2).await;
+        let regions = Self::with_fleet(6, 2).await;
+        regions.behind(published("kr", 12, 9)).await
+    }
+
+    /// Of which jp and sg have this.
+    async fn behind(mut self, told: PublishedFleet) -> Self {
         for peer in ["jp", "sg"] {
-            regions.peers.get_mut(peer).unwrap().held = [("kr", held_of("f-kr", 0, 9))].into();
-            regions.says(peer, kept(&[published("kr", 12, 9)], 1));
+            let held = Held { mark: Some(mark_of(&told)), ..held(2, 2) };
+            self.peers.get_mut(peer).unwrap().held = [("kr", held)].into();
+            self.says(peer, kept(std::slice::from_ref(&told), 1));
         }
-        regions.pass(3).await;
-        regions
+        self.pass(3).await;
+        self
+    }
+
+    fn scaler(&self) -> Option<Value> {
+        self.world.api.get(&ours("autoscalers", "crowd"))
+    }
+
+    /// What kr publishes of the AutoScaler: its bounds, if there is one.
+    fn publishes_scaler(&self) -> Option<(i32, i32)> {
+        let own = self.world.context.links.own_fleets();
+        ScalerRecord::read(own.first()?.scaler.as_deref()).spec.map(|spec| (spec.min, spec.max))
     }
 }
 
@@ -139,6 +157,62 @@ async fn a_fleet_that_a_person_applied_to_a_new_home_wins_with_an_epoch_of_its_o
     let fleet = regions.fleet().unwrap();
     assert_eq!((&fleet["spec"]["replicas"], epoch(&fleet)), (&json!(4), &json!("1")));
     assert_eq!(regions.publishes(), ["arena 1"]);
+}
+
+#[tokio::test]
+async fn an_autoscaler_comes_back_before_its_fleet_and_the_others_never_hear_that_there_is_none() {
+    let theirs = || scaler("crowd", "other", (1, 2), 1);
+    let by_hand = || scaler("by-hand", "arena", (2, 5), 1);
+    for (name, told, there, expected) in [
+        ("as it was", record(4, Some((3, 9))), None, Some((3, 9))),
+        ("there was none", record(4, None), None, None),
+        ("a person has applied another", record(4, Some((3, 9))), Some(by_hand()), Some((2, 5))),
+        ("its name is another's", record(4, Some((3, 9))), Some(theirs()), None),
+    ] {
+        let mut regions = new_home().await;
+        if let Some(there) = there {
+            let path = ours("autoscalers", there["metadata"]["name"].as_str().unwrap());
+            regions.world.put(&path, &there);
+        }
+        for peer in ["jp", "sg"] {
+            let told = PublishedFleet { scaler: Some(told.clone()), ..published("kr", 6, 5) };
+            regions.says(peer, kept(&[told], 3));
+        }
+        for _ in 0..8 {
+            let had = regions.scaler().is_some();
+            regions.pass(1).await;
+            assert!(
+                had || expected != Some((3, 9)) || regions.fleet().is_none(),
+                "{name}: before it is seen"
+            );
+            let published = regions.publishes_scaler();
+            assert!(regions.publishes().is_empty() || published == expected, "{name}: {published:?}");
+        }
+        let is_taken = name == "its name is another's";
+        assert_eq!(regions.publishes().is_empty(), is_taken, "{name}");
+        assert_eq!(regions.kept().awaited.len(), usize::from(is_taken), "{name}");
+        assert_eq!(regions.scaler().is_some_and(|crowd| crowd["spec"]["max"] == 9), name == "as it was");
+    }
+}
+
+#[tokio::test]
+async fn an_autoscaler_goes_by_who_counts_after_an_old_copy() {
+    let spec = |regions: &Regions| regions.scaler().map(|crowd| crowd["spec"]["max"].clone());
+    for (name, told, word, expected) in [
+        ("theirs", record(4, Some((3, 12))), labels::CONFIRM_TAKE_BACK, Some(json!(12))),
+        ("it was deleted since", record(4, None), labels::CONFIRM_TAKE_BACK, None),
+        ("this cluster's", record(4, Some((3, 12))), labels::CONFIRM_KEEP, Some(json!(9))),
+    ] {
+        let regions = Regions::with_scaler().await;
+        let own = regions.world.context.links.own_fleets().remove(0);
+        let mut regions = regions.behind(PublishedFleet { scaler: Some(told), ..own }).await;
+        assert!(regions.kept().restored && spec(&regions) == Some(json!(9)), "{name}: a record is enough");
+        regions.confirm(word);
+        regions.pass(6).await;
+        assert_eq!((spec(&regions), regions.kept().restored), (expected.clone(), false), "{name}");
+        let max = regions.publishes_scaler().map(|(_, max)| json!(max));
+        assert_eq!(max, expected, "{name}");
+    }
 }
 
 #[tokio::test]
