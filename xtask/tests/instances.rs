@@ -151,7 +151,7 @@ fn each_zone_can_have_a_node_and_clusters_that_exist_are_used_and_left() {
     assert_eq!(network_namespaces(), namespaces, "network namespaces");
 }
 
-/// A placed Fleet of kr, of which each region has its share.
+/// Two placed Fleets of kr, of which each region has its share; one has an AutoScaler.
 const PLACED: &str = r"
 apiVersion: cranewing.dev/v1alpha1
 kind: Fleet
@@ -161,13 +161,53 @@ spec:
   replicas: 9
   placement: {}
   template: { spec: { capacity: 20 } }
+---
+apiVersion: cranewing.dev/v1alpha1
+kind: AutoScaler
+metadata: { name: tide, namespace: default }
+spec:
+  fleet: scaled
+  min: 3
+  max: 6
+  policies: [{ metric: player_count, upThreshold: 15, downThreshold: 5, cooldownSeconds: 30 }]
+---
+apiVersion: cranewing.dev/v1alpha1
+kind: Fleet
+metadata: { name: scaled, namespace: default }
+spec:
+  home: kr
+  placement: {}
+  template: { spec: { capacity: 20 } }
 ";
+
+/// What kubectl gets, as JSON; nothing if it fails.
+fn get(clone: &FreshClone, kubeconfig: &Path, what: &[&str]) -> Value {
+    let get = ["get", "--output=json", "--request-timeout=5s", "--kubeconfig"];
+    let mut kubectl = clone.command(tool("kubectl").to_str().unwrap());
+    let output = kubectl.args(get).arg(kubeconfig).args(what).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// What people wrote, as its home has it.
+fn specs(clone: &FreshClone, home: &Path) -> Vec<Value> {
+    [["fleet", "wide"], ["fleet", "scaled"], ["autoscaler", "tide"], ["regioncluster", "kr"]]
+        .map(|what| get(clone, home, &what)["spec"].clone())
+        .into()
+}
+
+/// Uids of what another region has of it.
+fn uids(clone: &FreshClone, other: &Path) -> Vec<String> {
+    let servers = get(clone, other, &["gameservers", "--selector=cranewing.dev/fleet=wide-jp"]);
+    let child = get(clone, other, &["autoscaler", "scaled-jp"]);
+    let all = servers["items"].as_array().into_iter().flatten().chain([&child]);
+    let mut uids: Vec<_> = all.filter_map(|one| one["metadata"]["uid"].as_str().map(str::to_owned)).collect();
+    uids.sort();
+    uids
+}
 
 /// Share and Ready of each region, as the region says of the placed Fleet.
 fn shares(clone: &FreshClone, kubeconfig: &Path) -> Value {
-    let get = ["get", "fleet", "wide", "--output=json", "--request-timeout=5s", "--kubeconfig"];
-    let output = clone.command(tool("kubectl").to_str().unwrap()).args(get).arg(kubeconfig).output().unwrap();
-    let fleet: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let fleet = get(clone, kubeconfig, &["fleet", "wide"]);
     let parts = fleet["status"]["regions"].as_array().cloned().unwrap_or_default();
     let part = |part: &Value| {
         (part["regionId"].as_str().unwrap().to_owned(), part["share"].clone(), part["ready"].clone())
@@ -208,12 +248,18 @@ fn a_region_whose_cluster_is_deleted_is_back_within_five_minutes() {
     fs::write(&file, PLACED).unwrap();
     kubectl(&["apply", "--filename", file.to_str().unwrap()], &kubeconfigs[0]);
     let everywhere = serde_json::json!([["jp", 3, 3], ["kr", 3, 3], ["sg", 3, 3]]);
-    let is_shared_out = || kubeconfigs.iter().all(|kubeconfig| shares(&clone, kubeconfig) == everywhere);
+    let is_shared_out = || {
+        kubeconfigs.iter().all(|kubeconfig| shares(&clone, kubeconfig) == everywhere)
+            // three servers and the child of the AutoScaler
+            && uids(&clone, &kubeconfigs[1]).len() == 4
+    };
     assert!(
         holds_within(Duration::from_secs(120), Duration::from_secs(1), is_shared_out),
         "it is not shared out"
     );
-    let before = status(&clone);
+    let (before, asked_for, theirs) =
+        (status(&clone), specs(&clone, &kubeconfigs[0]), uids(&clone, &kubeconfigs[1]));
+    assert!(asked_for.iter().all(Value::is_object), "{asked_for:?}");
 
     let refused = clone.run("cargo xtask region restore kr");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -236,6 +282,8 @@ fn a_region_whose_cluster_is_deleted_is_back_within_five_minutes() {
     println!("kr was back after {:.0} s", took.as_secs_f64());
     assert!(took < Duration::from_secs(300), "{took:?}");
     assert_eq!(steady(&restored), steady(&before));
+    assert_eq!(specs(&clone, &kubeconfigs[0]), asked_for);
+    assert_eq!(uids(&clone, &kubeconfigs[1]), theirs, "nothing of jp's was replaced");
     clone.succeed("cargo xtask down");
     assert_eq!(leftovers(&clone, &home), Vec::<String>::new());
 }
