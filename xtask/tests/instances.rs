@@ -283,7 +283,12 @@ fn a_region_whose_cluster_is_deleted_is_back_within_five_minutes() {
     assert!(took < Duration::from_secs(300), "{took:?}");
     assert_eq!(steady(&restored), steady(&before));
     assert_eq!(specs(&clone, &kubeconfigs[0]), asked_for);
-    assert_eq!(uids(&clone, &kubeconfigs[1]), theirs, "nothing of jp's was replaced");
+    // servers that jp made for kr may still be there
+    let now = uids(&clone, &kubeconfigs[1]);
+    assert!(
+        theirs.iter().all(|uid| now.contains(uid)),
+        "nothing of jp's was replaced: {theirs:?}, now {now:?}"
+    );
     clone.succeed("cargo xtask down");
     assert_eq!(leftovers(&clone, &home), Vec::<String>::new());
 }

@@ -9,6 +9,7 @@ use e2e::node::{self, Cut, Halted, Lost, Paused};
 use e2e::regions::{Joined, region_cluster};
 use e2e::{Need, PATIENCE, Scratch, Watch, eventually, in_three_regions, placement, say};
 use futures::future::join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::DeleteParams;
 use operator_api::Fleet;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::duel_in;
 use crate::placed_fleets::{arena, await_shares, delete_everywhere};
-use crate::regions::all_well;
+use crate::regions::{all_well, says};
 
 /// Ends every fault, whatever becomes of the test.
 const FAULT_MAX: Duration = Duration::from_secs(180);
@@ -176,6 +177,33 @@ impl<'a> Stage<'a> {
         .await;
     }
 
+    /// Who is cut off says so of itself and of the others, and they do of it; the rest see each other as before.
+    async fn expect_two_sides(&self) {
+        self.joined
+            .await_standings("each side of the cut says what it sees", |standings| {
+                [
+                    ("kr", "kr", "Isolated"),
+                    ("kr", "jp", "Unreachable"),
+                    ("kr", "sg", "Unreachable"),
+                    ("jp", "kr", "Gone"),
+                    ("sg", "kr", "Gone"),
+                    ("jp", "sg", "Connected"),
+                    ("sg", "jp", "Connected"),
+                    ("jp", "jp", "Member"),
+                    ("sg", "sg", "Member"),
+                ]
+                .into_iter()
+                .all(|(from, to, expected)| says(standings, from, to) == expected)
+            })
+            .await;
+    }
+
+    /// When jp heard kr last, by kr's RegionCluster there.
+    async fn heard_last(&self) -> Option<Time> {
+        let status = region_cluster(&self.others[0].region, "kr").await.unwrap().status;
+        status.unwrap_or_default().last_heartbeat
+    }
+
     /// Strikes, waits for every step, heals and waits until all is as it was.
     async fn round(&self, fault: Fault) -> Timeline {
         let Outcome { standing, moves_shares, knows_itself_isolated } = fault.outcome();
@@ -213,10 +241,17 @@ impl<'a> Stage<'a> {
         if knows_itself_isolated {
             self.ask_the_lost().await;
         }
+        if fault == Fault::CutOff {
+            self.expect_two_sides().await;
+        }
+        let heard_last = self.heard_last().await;
         let healing = Watch::new();
         self.heal(stricken).await;
         self.joined.await_standings("all are members again", all_well).await;
         timeline.extend([("healed to all well", healing.seconds())]);
+        if fault == Fault::CutOff {
+            assert!(self.heard_last().await > heard_last, "it was not heard while it was cut off");
+        }
         let stats = moved.stop().await;
         assert_eq!((stats.disconnects, stats.refused), (0, 0), "{stats:?}");
         self.await_equal_shares().await;
