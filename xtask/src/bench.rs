@@ -6,6 +6,7 @@ mod input;
 mod links;
 mod page;
 mod ramp;
+mod restore;
 mod up;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum Subject {
     Failover,
     /// What it costs regions to read each other
     Links,
+    /// A region whose cluster is deleted, from nothing to all as before
+    Restore,
 }
 
 /// `cargo xtask bench`
@@ -62,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Input => input::measure(&checkout, args.runs),
             Subject::Failover => failover::measure(&checkout, args.runs),
             Subject::Links => links::measure(&checkout, args.runs),
+            Subject::Restore => restore::measure(&checkout, args.runs),
         };
         let removed = Progress::new()
             .step("remove what was measured", |step| down::remove(&checkout, |text| step.note(text)));

@@ -39,18 +39,22 @@ enum Command {
     /// It makes the cluster, installs the operator, has the region join the others with its new key, and waits until it is a member
     /// whose servers are Ready and have players. The last line is the JSON object of `cargo xtask status --output json`.
     #[command(after_help = EXAMPLES)]
-    Restore(RestoreArgs),
+    Restore {
+        /// The region: kr, jp or sg
+        #[arg(value_name = "REGION")]
+        region: String,
+        #[command(flatten)]
+        args: RestoreArgs,
+    },
 }
 
 const EXAMPLES: &str = "Examples:
   kind delete cluster --name cranewing-1a2b-kr    # its name: cargo xtask region restore kr says it
   cargo xtask region restore kr";
 
+/// How a region is made again.
 #[derive(Debug, clap::Args)]
-struct RestoreArgs {
-    /// The region: kr, jp or sg
-    #[arg(value_name = "REGION")]
-    region: String,
+pub(crate) struct RestoreArgs {
     /// Install missing Debian packages without a question
     #[arg(long)]
     yes: bool,
@@ -59,18 +63,23 @@ struct RestoreArgs {
     players: u32,
 }
 
+impl Default for RestoreArgs {
+    fn default() -> Self {
+        Self { yes: false, players: up::PLAYERS }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Command::Restore(args) = &args.command;
+    let Command::Restore { region, args } = &args.command;
     let checkout = Checkout::locate()?;
     let _lock = Lock::instance(&checkout, "cargo xtask region restore")?;
     let Some(state) = State::load(&checkout)? else {
         bail!("nothing is up for this checkout ({}); `cargo xtask up` starts it", checkout.instance);
     };
-    let (index, region) = find(&state, &args.region)?;
     checkout.claim()?;
     let progress = Progress::new();
-    let overview = restore(&checkout, &state, (index, region), args, &progress)?;
-    progress.say(&format!("{} is back after {}", region.id, seconds(progress.elapsed())));
+    let overview = restore(&checkout, &state, region, args, &progress)?;
+    progress.say(&format!("{region} is back after {}", seconds(progress.elapsed())));
     drop(progress);
     observe::print(&overview, Output::Json)
 }
@@ -105,13 +114,15 @@ fn refuse_what_is_there(region: &Region, nodes: &[(String, String)]) -> Result<(
     )
 }
 
-fn restore(
+/// Makes the region again and waits until it is a member and has players.
+pub(crate) fn restore(
     checkout: &Checkout,
     state: &State,
-    (index, region): (usize, &Region),
+    region: &str,
     args: &RestoreArgs,
     progress: &Progress,
 ) -> Result<Overview> {
+    let (index, region) = find(state, region)?;
     let (surroundings, node_image) = up::ground(checkout, args.yes, progress)?;
     let surroundings = &surroundings;
     let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
