@@ -4,24 +4,16 @@
 
 #[path = "suite/autoscaling.rs"]
 mod autoscaling;
-#[path = "suite/failover.rs"]
-mod failover;
 #[path = "suite/failures.rs"]
 mod failures;
 #[path = "suite/fleets.rs"]
 mod fleets;
 #[path = "suite/install.rs"]
 mod install;
-#[path = "suite/placed_fleets.rs"]
-mod placed_fleets;
-#[path = "suite/recovery.rs"]
-mod recovery;
-#[path = "suite/regions.rs"]
-mod regions;
 #[path = "suite/reports.rs"]
 mod reports;
-#[path = "suite/wheel.rs"]
-mod wheel;
+#[path = "suite/world/mod.rs"]
+mod world;
 
 use e2e::Scratch;
 use operator_api::Fleet;

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use crate::world::placed_fleets::arena;
 use crate::{duel, duel_in, scale};
 
 /// The container runtime's own profile, which denies io_uring.
@@ -238,6 +239,19 @@ async fn a_game_server_of_its_own_needs_no_fleet() {
         let yaml = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServer, metadata: {name: solo}, spec: {drain: {deadlineSeconds: 5}}}";
         drop(scratch.apply::<GameServer>(yaml).await);
         scratch.await_condition::<GameServer>("solo", "Ready", "True").await;
+    })
+    .await;
+}
+
+/// Rule 1: one file may be applied everywhere.
+#[tokio::test]
+async fn a_fleet_that_is_applied_away_from_its_home_is_inert() {
+    in_namespace("elsewhere", &[], async |place| {
+        let here = place.region.id;
+        let home = if here == "jp" { "sg" } else { "jp" };
+        drop(place.apply::<Fleet>(&arena("[]").replace("home: jp", &format!("home: {home}"))).await);
+        place.await_condition::<Fleet>("arena", "NotHome", "True").await;
+        assert!(place.api::<Fleet>().get_opt(&format!("arena-{here}")).await.unwrap().is_none());
     })
     .await;
 }

@@ -5,7 +5,7 @@ use e2e::{Need, PATIENCE, Scratch, Watch, eventually, in_three_regions, node, sa
 use operator_api::Fleet;
 use std::collections::BTreeMap;
 
-use crate::placed_fleets::{arena, await_shares, delete_everywhere};
+use super::placed_fleets::{arena, await_shares, delete_everywhere};
 
 /// Fleet `arena` with so many servers.
 async fn ask_for(jp: &Scratch, replicas: usize) {

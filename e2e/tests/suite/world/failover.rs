@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::placed_fleets::{arena, await_shares, delete_everywhere};
+use super::regions::{all_well, says};
 use crate::duel_in;
-use crate::placed_fleets::{arena, await_shares, delete_everywhere};
-use crate::regions::{all_well, says};
 
 /// Ends every fault, whatever becomes of the test.
 const FAULT_MAX: Duration = Duration::from_secs(180);

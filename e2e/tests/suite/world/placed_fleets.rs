@@ -3,7 +3,7 @@
 
 use e2e::bots::Bots;
 use e2e::regions::Joined;
-use e2e::{Need, PATIENCE, Scratch, eventually, in_namespace, in_three_regions};
+use e2e::{Need, PATIENCE, Scratch, eventually, in_three_regions};
 use kube::api::{DeleteParams, ListParams};
 use operator_api::{AutoScaler, Fleet, GameServer};
 use std::collections::BTreeMap;
@@ -147,19 +147,6 @@ async fn a_template_goes_from_region_to_region_and_stays_where_it_fails() {
         await_shares(&[kr, jp], &[("kr", 2), ("jp", 2)]).await;
         delete_everywhere(jp, places).await;
         joined.part().await;
-    })
-    .await;
-}
-
-/// Rule 1: one file may be applied everywhere.
-#[tokio::test]
-async fn a_fleet_that_is_applied_away_from_its_home_is_inert() {
-    in_namespace("elsewhere", &[], async |place| {
-        let here = place.region.id;
-        let home = if here == "jp" { "sg" } else { "jp" };
-        drop(place.apply::<Fleet>(&arena("[]").replace("home: jp", &format!("home: {home}"))).await);
-        place.await_condition::<Fleet>("arena", "NotHome", "True").await;
-        assert!(place.api::<Fleet>().get_opt(&format!("arena-{here}")).await.unwrap().is_none());
     })
     .await;
 }
