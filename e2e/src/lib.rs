@@ -4,7 +4,8 @@
 //!
 //! Invariants:
 //! - An installation that this suite did not make is never touched: a region that has one is refused.
-//! - A test has its region for itself, and makes what it needs in a namespace of its own.
+//! - A test has its region for itself, or shares regions that are joined with tests that touch nothing else there, and makes what it
+//!   needs in a namespace of its own.
 //! - What a test made is removed also when it fails; then events, objects and logs are printed first.
 //! - Nothing waits for a while: a condition comes, or its ceiling fails the test with what was seen last.
 //! - A test that needs more than a kubeconfig says so where it cannot run ([`needs`]); it never passes in silence.
@@ -17,6 +18,7 @@ pub mod command;
 pub mod crowd;
 mod describe;
 pub mod helm;
+mod joint;
 pub mod kstatus;
 pub mod needs;
 pub mod node;
@@ -34,5 +36,5 @@ pub mod wait;
 pub use needs::Need;
 pub use region::{PATIENCE, Region};
 pub use scratch::Scratch;
-pub use trial::{in_bare_region, in_namespace, in_three_regions};
+pub use trial::{in_bare_region, in_joined_regions, in_namespace, in_three_regions};
 pub use wait::{Watch, eventually, say};

@@ -20,14 +20,15 @@ pub type Standings = BTreeMap<(&'static str, &'static str), String>;
 impl<'a> Joined<'a> {
     /// Gives each region a RegionCluster of its own, joins all of them and waits until each is a member that sees all others.
     pub async fn join(places: &'a [Scratch]) -> Self {
-        let joined = Self { regions: places.iter().map(|place| &place.region).collect() };
         for (number, place) in places.iter().enumerate() {
-            let id = place.region.id;
-            let region = format!(
-                "{{apiVersion: cranewing.dev/v1alpha1, kind: RegionCluster, metadata: {{name: {id}}}, spec: {{regionId: {id}, zones: [{id}-a, {id}-b, {id}-c], vpcCidr: 10.{number}.0.0/16, minGameServers: 0}}}}"
-            );
-            place.apply_everywhere(&region).await;
+            place.apply_everywhere(&own_region(&place.region, number)).await;
         }
+        Self::of(places.iter().map(|place| &place.region).collect()).await
+    }
+
+    /// The same of regions that have their RegionClusters.
+    pub(crate) async fn of(regions: Vec<&'a Region>) -> Self {
+        let joined = Self { regions };
         // a replica that has only just started may still be making its region's key
         eventually("the regions are joined", PATIENCE, || async { joined.try_operator(&["join"]) }).await;
         joined
@@ -39,6 +40,16 @@ impl<'a> Joined<'a> {
             })
             .await;
         joined
+    }
+
+    /// They stay joined.
+    pub(crate) fn keep(mut self) {
+        self.regions.clear();
+    }
+
+    /// Regions that were joined before.
+    pub(crate) fn again(regions: &'a [Region]) -> Self {
+        Self { regions: regions.iter().collect() }
     }
 
     /// Every pair of a region that looks and one that is looked at.
@@ -113,6 +124,14 @@ impl<'a> Joined<'a> {
         operator.env("KUBECONFIG", &region.kubeconfig);
         words(operator)
     }
+}
+
+/// A region's own RegionCluster, as YAML.
+pub(crate) fn own_region(region: &Region, number: usize) -> String {
+    let id = region.id;
+    format!(
+        "{{apiVersion: cranewing.dev/v1alpha1, kind: RegionCluster, metadata: {{name: {id}}}, spec: {{regionId: {id}, zones: [{id}-a, {id}-b, {id}-c], vpcCidr: 10.{number}.0.0/16, minGameServers: 0}}}}"
+    )
 }
 
 fn operator() -> Command {

@@ -32,13 +32,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a namespace, and removes those of an earlier run that was cut off.
+    /// Makes a namespace.
     pub(crate) async fn create(region: Region, test: &str, name: &str) -> Self {
         let api: Api<Namespace> = region.all();
-        let leftovers = api.list(&ListParams::default().labels(LABEL)).await.unwrap();
-        for leftover in leftovers.items.iter().filter(|found| found.metadata.deletion_timestamp.is_none()) {
-            drop(api.delete(&leftover.name_any(), &DeleteParams::background()).await.unwrap());
-        }
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let labels = [label("pod-security.kubernetes.io/enforce", "privileged"), label(LABEL, test)];
         let namespace = Namespace {
@@ -213,6 +209,15 @@ impl Scratch {
             drop(deleted.map_err(|error| error.to_string())?);
         }
         Ok(found.len())
+    }
+}
+
+/// Removes the namespaces of an earlier run that was cut off.
+pub(crate) async fn clear_leftovers(region: &Region) {
+    let api: Api<Namespace> = region.all();
+    let leftovers = api.list(&ListParams::default().labels(LABEL)).await.unwrap();
+    for leftover in leftovers.items.iter().filter(|found| found.metadata.deletion_timestamp.is_none()) {
+        drop(api.delete(&leftover.name_any(), &DeleteParams::background()).await.unwrap());
     }
 }
 

@@ -2,8 +2,7 @@
 //! when a region is lost: `failover`.
 
 use e2e::bots::Bots;
-use e2e::regions::Joined;
-use e2e::{Need, PATIENCE, Scratch, eventually, in_three_regions};
+use e2e::{Need, PATIENCE, Scratch, eventually, in_joined_regions};
 use kube::api::{DeleteParams, ListParams};
 use operator_api::{AutoScaler, Fleet, GameServer};
 use std::collections::BTreeMap;
@@ -38,22 +37,18 @@ pub(crate) async fn await_shares(places: &[&Scratch], expected: &[(&'static str,
 /// Rule 3: shares follow the spec, and go with the Fleet.
 #[tokio::test]
 async fn a_fleet_is_shared_out_over_the_regions_that_count() {
-    in_three_regions("placed", &[], async |places| {
-        let joined = Joined::join(places).await;
+    in_joined_regions("placed", &[], async |places| {
         let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
         let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
         let all = [kr, jp, sg];
 
-        drop(jp.apply::<Fleet>(&arena("[]")).await);
-        await_shares(&all, &[("kr", 2), ("jp", 2), ("sg", 2)]).await;
-        jp.await_condition::<Fleet>("arena", "Ready", "True").await;
         drop(jp.apply::<Fleet>(&arena("[{regionId: jp, weight: 4}, {regionId: kr}, {regionId: sg}]")).await);
         await_shares(&all, &[("kr", 1), ("jp", 4), ("sg", 1)]).await;
+        jp.await_condition::<Fleet>("arena", "Ready", "True").await;
         drop(jp.apply::<Fleet>(&arena("[]")).await);
         await_shares(&all, &[("kr", 2), ("jp", 2), ("sg", 2)]).await;
 
         delete_everywhere(jp, places).await;
-        joined.part().await;
     })
     .await;
 }
@@ -76,8 +71,7 @@ pub(crate) async fn delete_everywhere(home: &Scratch, places: &[Scratch]) {
 /// Rule 7: an AutoScaler at the home is shared out as bounds, and each region scales by its own players.
 #[tokio::test]
 async fn players_in_one_region_make_its_share_grow_and_no_other() {
-    in_three_regions("scaled", &[Need::Bots], async |places| {
-        let joined = Joined::join(places).await;
+    in_joined_regions("scaled", &[Need::Bots], async |places| {
         let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
         let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
         let fleet = "{apiVersion: cranewing.dev/v1alpha1, kind: Fleet, metadata: {name: arena}, spec: {home: jp, placement: {}, template: {spec: {capacity: 20, drain: {deadlineSeconds: 5}, template: {spec: {containers: [{name: gameserver, resources: {requests: {cpu: 10m, memory: 16Mi}}}]}}}}}}";
@@ -111,7 +105,6 @@ async fn players_in_one_region_make_its_share_grow_and_no_other() {
         }
         await_shares(&[kr, jp, sg], &[("kr", 1), ("jp", 1), ("sg", 1)]).await;
         delete_everywhere(jp, places).await;
-        joined.part().await;
     })
     .await;
 }
@@ -119,8 +112,7 @@ async fn players_in_one_region_make_its_share_grow_and_no_other() {
 /// A canary takes a template first, and one that does not become Ready with it keeps it from the others.
 #[tokio::test]
 async fn a_template_goes_from_region_to_region_and_stays_where_it_fails() {
-    in_three_regions("canary", &[], async |places| {
-        let joined = Joined::join(places).await;
+    in_joined_regions("canary", &[], async |places| {
         let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
         let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
         let fleet = |replicas: u32, image: &str| {
@@ -146,7 +138,6 @@ async fn a_template_goes_from_region_to_region_and_stays_where_it_fails() {
         drop(jp.apply::<Fleet>(&fleet(6, "")).await);
         await_shares(&[kr, jp], &[("kr", 2), ("jp", 2)]).await;
         delete_everywhere(jp, places).await;
-        joined.part().await;
     })
     .await;
 }
