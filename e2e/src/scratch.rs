@@ -177,10 +177,11 @@ impl Scratch {
         }
         eventually("nothing is left", PATIENCE, || async {
             let left = [
-                self.clear::<AutoScaler>().await?,
-                self.clear::<Fleet>().await?,
-                self.clear::<GameServer>().await?,
-                self.clear::<Pod>().await?,
+                self.clear::<AutoScaler>(false).await?,
+                self.clear::<Fleet>(false).await?,
+                self.clear::<GameServer>(false).await?,
+                // the operator gives a pod that it deletes its whole time to drain
+                self.clear::<Pod>(true).await?,
             ];
             if left == [0; 4] { Ok(()) } else { Err(format!("{left:?}")) }
         })
@@ -189,8 +190,9 @@ impl Scratch {
         drop(api.delete(&self.namespace, &DeleteParams::background()).await.unwrap());
     }
 
-    /// Deletes all objects of a kind and says how many were there; none where the kind itself is not.
-    async fn clear<K>(&self) -> Result<usize, String>
+    /// Deletes all objects of a kind and says how many were there; none where the kind itself is not. Those that are being deleted
+    /// are deleted again if it `insists`.
+    async fn clear<K>(&self, insists: bool) -> Result<usize, String>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + Clone
@@ -202,7 +204,7 @@ impl Scratch {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
             found => found.map_err(|error| error.to_string())?.items,
         };
-        if found.iter().any(|object| object.metadata.deletion_timestamp.is_none()) {
+        if found.iter().any(|object| insists || object.metadata.deletion_timestamp.is_none()) {
             // pods must not wait for players that nobody sends away
             let soon = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::background() };
             let deleted = api.delete_collection(&soon, &ListParams::default()).await;
