@@ -57,15 +57,51 @@ async fn a_fleet_is_shared_out_over_the_regions_that_count() {
 pub(crate) async fn delete_everywhere(home: &Scratch, places: &[Scratch]) {
     drop(home.api::<Fleet>().delete("arena", &DeleteParams::default()).await.unwrap());
     for place in places {
-        eventually("nothing of it is left", PATIENCE, || async {
-            let fleets = place.api::<Fleet>().list(&ListParams::default()).await;
-            let servers = place.api::<GameServer>().list(&ListParams::default()).await;
-            let fleets = fleets.map_err(|error| error.to_string())?.items.len();
-            let servers = servers.map_err(|error| error.to_string())?.items.len();
-            if (fleets, servers) == (0, 0) { Ok(()) } else { Err(format!("{fleets} {servers}")) }
+        await_nothing(place).await;
+    }
+}
+
+async fn await_nothing(place: &Scratch) {
+    eventually("nothing of it is left", PATIENCE, || async {
+        let fleets = place.api::<Fleet>().list(&ListParams::default()).await;
+        let servers = place.api::<GameServer>().list(&ListParams::default()).await;
+        let fleets = fleets.map_err(|error| error.to_string())?.items.len();
+        let servers = servers.map_err(|error| error.to_string())?.items.len();
+        if (fleets, servers) == (0, 0) { Ok(()) } else { Err(format!("{fleets} {servers}")) }
+    })
+    .await;
+}
+
+/// Rule 3: a region drains its share, and nobody is thrown off; nothing is left when they have gone.
+#[tokio::test]
+async fn a_fleet_that_is_deleted_goes_around_those_who_play() {
+    in_joined_regions("leaving", &[Need::Bots], async |places| {
+        let of = |id: &str| places.iter().find(|place| place.region.id == id).unwrap();
+        let (kr, jp, sg) = (of("kr"), of("jp"), of("sg"));
+        let patient = arena("[]").replace("replicas: 6", "replicas: 3");
+        let patient = patient.replace("deadlineSeconds: 5", "deadlineSeconds: 600");
+        drop(jp.apply::<Fleet>(&patient).await);
+        await_shares(&[kr, jp, sg], &[("kr", 1), ("jp", 1), ("sg", 1)]).await;
+        let bots = Bots::start(kr, "arena-kr", 8, (1, 600, 1));
+        bots.await_playing(8).await;
+        eventually("it is shown that they play in kr", PATIENCE, || async {
+            let servers = kr.servers("arena-kr").await?;
+            let players =
+                servers.iter().filter_map(|server| Some(server.status.as_ref()?.players)).sum::<i32>();
+            if players == 8 { Ok(()) } else { Err(format!("{players} players")) }
         })
         .await;
-    }
+
+        drop(jp.api::<Fleet>().delete("arena", &DeleteParams::default()).await.unwrap());
+        for place in [jp, sg] {
+            await_nothing(place).await;
+        }
+        bots.await_playing(8).await;
+        let stats = bots.stop().await;
+        assert_eq!((stats.disconnects, stats.refused, stats.mismatches), (0, 0, 0), "{stats:?}");
+        await_nothing(kr).await;
+    })
+    .await;
 }
 
 /// Rule 7: an AutoScaler at the home is shared out as bounds, and each region scales by its own players.
