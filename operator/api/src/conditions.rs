@@ -142,6 +142,7 @@ impl Decided {
             | types::CONFLICT
             | types::NOT_HOME
             | types::BOUNDS_CONFLICT
+            | types::NOT_PUBLISHED
             | types::NAME_TAKEN => self.status,
             types::ABLE_TO_SCALE | types::ZONES_COVERED | types::CONNECTED => !self.status,
             _ => false,

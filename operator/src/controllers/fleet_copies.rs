@@ -9,7 +9,7 @@ use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::reasons;
 use operator_api::{Fleet, FleetSpec, Placement, PlacementMode, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::Buried;
+use operator_core::regions::recovery::{Buried, has_lost_its_records};
 use operator_core::regions::shares::{Held, Version, weigh_players};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +111,17 @@ fn epoch_of_own(fleet: &Fleet, kept: &Kept) -> u64 {
     epoch_of(fleet).max(kept.epoch_of(&fleet.namespace().unwrap_or_default(), &fleet.name_any()))
 }
 
+/// Epoch after that of whoever has what this Fleet is with records that are gone here; 0 if nobody has.
+fn epoch_after_lost_records(context: &Context, look: &Look, fleet: &Fleet) -> u64 {
+    let ours = mark_of_own(fleet);
+    let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
+    let said = context.links.said(look);
+    let theirs = said.values().filter_map(|said| said.copies.get(&name)).filter(|theirs| {
+        has_lost_its_records(ours, **theirs) && (theirs.version.home_epoch > 0 || theirs.records > 0)
+    });
+    theirs.map(|theirs| theirs.version.home_epoch + 1).max().unwrap_or_default()
+}
+
 fn epoch_and_generation(fleet: &Fleet, kept: &Kept) -> Version {
     Version { home_epoch: epoch_of_own(fleet, kept), ..mark_of_own(fleet).version }
 }
@@ -125,14 +136,20 @@ fn is_going(fleet: &Fleet, me: RegionId) -> bool {
 }
 
 /// Looks after this region's own Fleets, then after the copies of the others'. What fails is tried again each turn.
-pub(super) async fn turn(context: &Context, look: &Look, kept: &Kept, memory: &mut Memory) {
+pub(super) async fn turn(
+    context: &Context,
+    look: &Look,
+    (kept, is_halted): (&Kept, bool),
+    memory: &mut Memory,
+) {
     let now = context.clock.elapsed();
     let weighs = now.saturating_sub(*memory.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
     if weighs {
         memory.weighed_at = Some(now);
     }
     for fleet in context.stores.fleets.store().state() {
-        if of_fleet(&fleet, context.links.me) == Some(Home::Here) {
+        // What stands on it may not count while the region is halted.
+        if of_fleet(&fleet, context.links.me) == Some(Home::Here) && !is_halted {
             let done = look_after_own(context, look, kept, (&fleet, weighs)).await;
             record(context, "failed to look after a placed Fleet", &key_of(&fleet), done);
         }
@@ -194,19 +211,20 @@ async fn look_after_own(
     (fleet, weighs): (&Fleet, bool),
 ) -> kube::Result<()> {
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
-    let epoch = epoch_of_own(fleet, kept);
+    let epoch = epoch_of_own(fleet, kept).max(epoch_after_lost_records(context, look, fleet));
     if fleet.metadata.deletion_timestamp.is_none() {
         let record = if weighs { weigh(context, look, kept, fleet) } else { None };
         let namespace = fleet.namespace().unwrap_or_default();
         let leading = placed_scalers::leading(context, &namespace, &fleet.name_any());
         let scaler = ScalerRecord::on(fleet).next(leading.as_deref());
-        if !is_bound(fleet) || record.is_some() || scaler.is_some() {
+        if !is_bound(fleet) || record.is_some() || scaler.is_some() || epoch > epoch_of(fleet) {
             let news = [(labels::WEIGHTS, record), (labels::SCALER, scaler)];
             apply_own(&api, fleet, &[labels::PLACED_FINALIZER], (epoch, news)).await?;
         }
         return Ok(());
     }
-    if !is_bound(fleet) {
+    let is_told = fleet.uid().is_some_and(|uid| kept.tombstones.contains_key(&uid));
+    if !is_bound(fleet) || !is_told {
         return Ok(());
     }
     placed_scalers::let_go(context, fleet).await?;
@@ -236,9 +254,10 @@ async fn apply_own(
         [labels::WEIGHTS, labels::SCALER].into_iter().filter_map(known).collect();
     records.extend(news.into_iter().filter_map(|(name, record)| Some((name, record?))));
     records.extend((epoch > 0).then(|| (labels::HOME_EPOCH, epoch.to_string())));
-    // The uid keeps it from making an object that has gone.
+    // The uid keeps it from making an object that has gone, and the version from writing records of before over those of after.
     let metadata = json!({
-        "name": fleet.name_any(), "uid": fleet.uid(), "finalizers": finalizers, "annotations": records,
+        "name": fleet.name_any(), "uid": fleet.uid(), "resourceVersion": fleet.resource_version(),
+        "finalizers": finalizers, "annotations": records,
     });
     let patch =
         json!({ "apiVersion": Fleet::api_version(&()), "kind": Fleet::kind(&()), "metadata": metadata });

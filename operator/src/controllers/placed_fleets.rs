@@ -138,7 +138,8 @@ impl Placing {
             wheel::tell_view(context, &look, &self.ballot, &kept.agreed, version).await;
         }
         // Both hold whole Fleets while they wait.
-        Box::pin(fleet_copies::turn(context, &look, &next, &mut self.copies)).await;
+        let with = (&next, course.halt.is_some());
+        Box::pin(fleet_copies::turn(context, &look, with, &mut self.copies)).await;
         let mut parents = context.stores.fleets.store().state();
         parents.retain(|parent| parent.metadata.deletion_timestamp.is_none());
         for parent in parents.iter().map(Arc::as_ref) {

@@ -66,21 +66,20 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Also in the log, where it is new: there may be no RegionCluster yet on which it is told.
     fn show(&self, reason: &'static str, words: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Decided::new(types::NOT_PUBLISHED, true, reason, words));
+        let shown = Some(Decided::new(types::NOT_PUBLISHED, true, reason, words));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != shown {
+            let words = shown.as_ref().map(|shown| shown.message.as_str());
+            warn!(reason, words, "this region publishes none of its placed Fleets, or not all");
+        }
+        *last = shown;
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// What a person may have said.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Confirmed {
-    TakeBack,
-    Keep,
 }
 
 /// Does what is due. Answers what is to be kept, of which the vote is another's matter, and why this region stands still, if it
@@ -102,23 +101,34 @@ pub(super) async fn turn(
         return (next, None);
     }
     let confirmed = confirmed(context);
-    let evidence = if is_new { Vec::new() } else { find_ahead(context, look, &next).await };
+    let mut evidence = find_ahead(context, look, &next).await;
+    // What a new cluster does not have is no wonder; that it has an earlier version of the same object is.
+    evidence.retain(|ahead| !is_new || matches!(ahead.theirs, Theirs::Later(_)));
     if !is_new && !next.restored && evidence.is_empty() {
         match confirmed {
-            Some((region, _)) if next.awaited.is_empty() => clear_confirmation(context, &region).await,
-            Some((_, confirmed)) => act(context, look, &mut next, Some(confirmed), memory).await,
+            Some((region, wins)) if next.awaited.is_empty() || wins == next.wins => {
+                clear_confirmation(context, &region).await;
+            }
+            Some((_, wins)) => act(context, look, &mut next, Some(wins), memory).await,
             None => {}
         }
         bring_the_rest(context, look, &mut next, memory).await;
         return (next, None);
     }
-    let confirmed = confirmed.map(|(_, confirmed)| confirmed);
-    let halt = halt(context, look, is_new, &evidence);
-    if !is_new && !next.restored {
-        next.restored = true;
+    let is_found = !next.restored && !evidence.is_empty();
+    next.restored |= is_found;
+    let halt = if next.restored {
+        restored_halt(context, &mut next, &evidence)
+    } else {
+        new_halt(context, look, memory)
+    };
+    if is_found {
         tell(context, (EventType::Warning, halt.reason, halt.words.clone())).await;
     }
     context.recovery.show(halt.reason, halt.words.clone());
+    let confirmed = confirmed.map(|(_, wins)| wins);
+    // What a new cluster has of its own is nothing: to keep that would delete all.
+    let confirmed = confirmed.filter(|wins| next.restored || *wins != Wins::Home);
     if next.restored && confirmed.is_none() {
         stop_asking(context, memory);
         return (next, Some(halt));
@@ -128,14 +138,11 @@ pub(super) async fn turn(
 }
 
 /// Asks, and settles what is due once enough have answered.
-async fn act(
-    context: &Context,
-    look: &Look,
-    next: &mut Kept,
-    confirmed: Option<Confirmed>,
-    memory: &mut Memory,
-) {
-    let Some(wins) = who_wins(context, look, confirmed, memory) else { return };
+async fn act(context: &Context, look: &Look, next: &mut Kept, confirmed: Option<Wins>, memory: &mut Memory) {
+    let wins = confirmed.unwrap_or_default();
+    if !have_answered(context, look, wins, memory) {
+        return;
+    }
     match settle(context, look, next, wins, memory).await {
         Ok(true) => stop_asking(context, memory),
         Ok(false) => {}
@@ -150,24 +157,23 @@ fn stop_asking(context: &Context, memory: &mut Memory) {
     memory.asked_at = None;
 }
 
-/// Asks, and says who wins once enough have answered: a majority, or what a person takes for enough.
-fn who_wins(
-    context: &Context,
-    look: &Look,
-    confirmed: Option<Confirmed>,
-    memory: &mut Memory,
-) -> Option<Wins> {
-    context.links.table.want_copies(true);
+/// Asks, and says whether enough have answered: a majority, or what a person takes for enough.
+fn have_answered(context: &Context, look: &Look, wins: Wins, memory: &mut Memory) -> bool {
     let now = context.clock.elapsed();
-    let asked_for = now.saturating_sub(*memory.asked_at.get_or_insert(now));
+    let Some(asked_at) = memory.asked_at else {
+        // What was answered while this replica led before is old.
+        context.links.table.want_copies(false);
+        context.links.table.want_copies(true);
+        memory.asked_at = Some(now);
+        return false;
+    };
+    let asked_for = now.saturating_sub(asked_at);
     let asking = asking(context, look);
     let is_read = |region: &RegionId| look.known.get(region).is_some_and(|known| known.digest().is_some());
-    let is_enough =
-        !asking.answered.is_empty() && (asked_for >= ANSWERS_WITHIN || !asking.awaited.iter().any(is_read));
-    match confirmed {
-        None => asking.is_over().then_some(Wins::Applied),
-        Some(Confirmed::TakeBack) => is_enough.then_some(Wins::Peers),
-        Some(Confirmed::Keep) => is_enough.then_some(Wins::Home),
+    let is_waited_for = asked_for < ANSWERS_WITHIN && asking.awaited.iter().any(is_read);
+    match wins {
+        Wins::Applied => asking.is_over(),
+        Wins::Peers | Wins::Home => !asking.answered.is_empty() && !is_waited_for,
     }
 }
 
@@ -176,33 +182,43 @@ fn asking(context: &Context, look: &Look) -> Asking {
     Asking::count(context.links.me, &registered, &context.links.answers(look))
 }
 
-/// The tombstones of other regions as they publish them, and those from before: the oldest go first, of the home with the most.
+/// The tombstones of other regions as they publish them, and those from before. Each home has its part of the room, in which the
+/// oldest that it no longer publishes make way; what does not fit then is not taken, or each second another would be.
 fn absorb(context: &Context, look: &Look, kept: &Kept) -> BTreeMap<RegionId, BTreeMap<String, Tombstone>> {
     let (mut buried, now) = (kept.buried.clone(), context.clock.unix().as_secs());
+    let homes: BTreeSet<RegionId> = buried.keys().chain(look.known.keys()).copied().collect();
+    let room = TOMBSTONES_MAX / homes.len().max(1);
     for (&home, known) in &look.known {
-        for stone in known.fleets(home).filter(|fleet| fleet.deleted) {
-            let of_home = buried.entry(home).or_default();
-            let found = of_home.entry(stone.uid.clone()).or_insert_with(|| Tombstone::of(stone, now));
-            found.version = found.version.max(stone.version);
+        let of_home = buried.entry(home).or_default();
+        let told: BTreeMap<&String, &PublishedFleet> =
+            known.fleets(home).filter(|fleet| fleet.deleted).map(|stone| (&stone.uid, stone)).collect();
+        for (&uid, &stone) in &told {
+            if let Some(found) = of_home.get_mut(uid) {
+                found.version = found.version.max(stone.version);
+                continue;
+            }
+            if of_home.len() >= room {
+                let passed = of_home.iter().filter(|(uid, _)| !told.contains_key(uid));
+                let oldest = passed.min_by_key(|(_, stone)| stone.since).map(|(uid, _)| uid.clone());
+                let Some(oldest) = oldest else { break };
+                of_home.remove(&oldest);
+            }
+            of_home.insert(uid.clone(), Tombstone::of(stone, now));
         }
     }
-    while buried.values().map(BTreeMap::len).sum::<usize>() > TOMBSTONES_MAX {
-        let Some(most) = buried.values_mut().max_by_key(|stones| stones.len()) else { break };
-        let oldest = most.iter().min_by_key(|(_, stone)| stone.since).map(|(uid, _)| uid.clone());
-        most.remove(&oldest.unwrap_or_default());
-    }
+    buried.retain(|_, stones| !stones.is_empty());
     buried
 }
 
-/// This region's own RegionCluster, and what a person says on it.
-fn confirmed(context: &Context) -> Option<(Arc<RegionCluster>, Confirmed)> {
+/// This region's own RegionCluster, and who counts by what a person says on it.
+fn confirmed(context: &Context) -> Option<(Arc<RegionCluster>, Wins)> {
     let region = own_region(context)?;
-    let confirmed = match region.annotations().get(labels::CONFIRM).map(String::as_str) {
-        Some(labels::CONFIRM_TAKE_BACK) => Confirmed::TakeBack,
-        Some(labels::CONFIRM_KEEP) => Confirmed::Keep,
+    let wins = match region.annotations().get(labels::CONFIRM).map(String::as_str) {
+        Some(labels::CONFIRM_TAKE_BACK) => Wins::Peers,
+        Some(labels::CONFIRM_KEEP) => Wins::Home,
         _ => return None,
     };
-    Some((region, confirmed))
+    Some((region, wins))
 }
 
 /// It has been acted on, or there was nothing to act on.
@@ -250,6 +266,9 @@ async fn find_ahead(context: &Context, look: &Look, kept: &Kept) -> Vec<Ahead> {
 /// Whose version, and which.
 fn describe(evidence: &[Ahead]) -> Vec<String> {
     let one = |Ahead { region, fleet, theirs, ours }: &Ahead| match (theirs, ours) {
+        (Theirs::Later(theirs), Some(ours)) if theirs == ours => {
+            format!("{region} has a later record of the weights or the AutoScaler of {fleet}")
+        }
         (Theirs::Later(theirs), Some(ours)) => {
             format!("{region} has {fleet} as of {}, and here it is of {}", show(*theirs), show(*ours))
         }
@@ -264,36 +283,52 @@ fn describe(evidence: &[Ahead]) -> Vec<String> {
     evidence.iter().map(one).collect()
 }
 
-fn halt(context: &Context, look: &Look, is_new: bool, evidence: &[Ahead]) -> Halt {
+fn new_halt(context: &Context, look: &Look, memory: &Memory) -> Halt {
     let me = context.links.me;
-    if is_new {
-        let Asking { needed, answered, awaited } = asking(context, look);
-        let list = |regions: &BTreeSet<RegionId>| {
-            let named: Vec<_> = regions.iter().map(ToString::to_string).collect();
-            if named.is_empty() { "nobody".to_owned() } else { named.join(", ") }
-        };
-        let words = format!(
-            "this cluster is new: it publishes no placed Fleet of {me} before {needed} other regions have said what they were; \
-             answered: {}; awaited: {}. Have those that are missing join, or go on with those that answer: operator region confirm \
-             {me} --take-back",
-            list(&answered),
-            list(&awaited)
-        );
-        return Halt { reason: reasons::TAKING_BACK, words, fleets: BTreeMap::new() };
-    }
-    let described = describe(evidence);
-    let mut fleets: BTreeMap<String, String> = BTreeMap::new();
-    for (ahead, words) in evidence.iter().zip(&described) {
-        fleets.entry(ahead.fleet.clone()).or_insert_with(|| words.clone());
-    }
-    // Each second somebody else may be read first: what is shown stays the same as long as that does.
-    let shown: Vec<_> = fleets.values().take(3).cloned().collect();
-    let more = fleets.len().saturating_sub(shown.len());
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let Asking { needed, answered, awaited } = asking(context, look);
+    let asked_for = memory.asked_at.map(|asked_at| context.clock.elapsed().saturating_sub(asked_at));
+    let has_had_time = asked_for.is_some_and(|asked_for| asked_for >= ANSWERS_WITHIN);
+    let is_mute = |region: &&RegionId| {
+        has_had_time && look.known.get(region).is_some_and(|known| known.digest().is_some())
+    };
+    let list = |regions: &mut dyn Iterator<Item = &RegionId>| {
+        let named: Vec<_> = regions.map(ToString::to_string).collect();
+        if named.is_empty() { "nobody".to_owned() } else { named.join(", ") }
+    };
+    let mute = list(&mut awaited.iter().filter(is_mute));
+    let older = if awaited.iter().any(|region| is_mute(&region)) {
+        format!(" (of those, {mute} is read and does not answer this: upgrade its operator)")
+    } else {
+        String::new()
+    };
     let words = format!(
-        "this cluster was restored from an old copy, and publishes no placed Fleet of {me}: {}{more}. Say who counts: operator region \
+        "this cluster is new: it publishes no placed Fleet of {me} before {needed} other regions have said what they were; \
+         answered: {}; awaited: {}{older}. Have those that are missing join, or go on with those that answer: operator region confirm \
+         {me} --take-back",
+        list(&mut answered.iter()),
+        list(&mut awaited.iter()),
+    );
+    Halt { reason: reasons::TAKING_BACK, words, fleets: BTreeMap::new() }
+}
+
+/// What was found first is kept: whoever is stopped publishes nothing, so that the others soon have nothing against it any more.
+fn restored_halt(context: &Context, next: &mut Kept, evidence: &[Ahead]) -> Halt {
+    let me = context.links.me;
+    let mut fleets: BTreeMap<String, String> = BTreeMap::new();
+    for (ahead, words) in evidence.iter().zip(describe(evidence)) {
+        fleets.entry(ahead.fleet.clone()).or_insert(words);
+    }
+    if !fleets.is_empty() {
+        // Each second somebody else may be read first: what is shown stays the same as long as that does.
+        let shown: Vec<_> = fleets.values().take(3).cloned().collect();
+        let more = fleets.len().saturating_sub(shown.len());
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        next.because = shown.join("; ") + &more;
+    }
+    let words = format!(
+        "this cluster was restored from an old copy, and publishes no placed Fleet of {me}: {}. Say who counts: operator region \
          confirm {me} --take-back (the others), or --keep (this cluster: what only the others have is deleted)",
-        if shown.is_empty() { "a region was ahead of it".to_owned() } else { shown.join("; ") }
+        next.because
     );
     Halt { reason: reasons::RESTORED_FROM_OLD, words, fleets }
 }
@@ -328,7 +363,8 @@ async fn settle(
     if !next.taken_back && next.proposed.number < number {
         next.proposed = View { number, ..View::default() };
     }
-    (next.taken_back, next.restored) = (true, false);
+    (next.taken_back, next.restored, next.wins) = (true, false, wins);
+    next.because.clear();
     next.awaited = faults.keys().cloned().collect();
     tell_faults(context, memory, faults).await;
     memory.again_at = context.clock.elapsed() + RETRY;
@@ -363,12 +399,19 @@ async fn bring_the_rest(context: &Context, look: &Look, next: &mut Kept, memory:
         memory.told.clear();
         return;
     }
+    if context.recovery.decided().is_none() {
+        // A leader before this one knew what stands in their way.
+        let names: Vec<_> = next.awaited.iter().take(3).map(String::as_str).collect();
+        let words =
+            format!("{} Fleets are still to be brought back: {}", next.awaited.len(), names.join(", "));
+        context.recovery.show(reasons::TAKING_BACK, words);
+    }
     let now = context.clock.elapsed();
     let is_due = now >= memory.again_at;
-    if who_wins(context, look, None, memory).is_none() || !is_due {
+    if !have_answered(context, look, next.wins, memory) || !is_due {
         return;
     }
-    let plan = take_back(&context.links.own_marks(next), &context.links.answers(look), Wins::Applied);
+    let plan = take_back(&context.links.own_marks(next), &context.links.answers(look), next.wins);
     let awaited = plan.fleets.into_iter().filter(|(name, _)| next.awaited.contains(name));
     let plan = Plan { fleets: awaited.collect(), delete: BTreeSet::new(), bury: Vec::new() };
     match carry_out(context, &plan).await {

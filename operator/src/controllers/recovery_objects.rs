@@ -6,6 +6,7 @@
 //! - A Fleet is there only after its AutoScaler, or it would tell the others that there is none.
 
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
@@ -16,7 +17,7 @@ use operator_core::regions::shares::Version;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::context::Context;
 use super::fleet_copies::ask_namespace;
@@ -56,7 +57,8 @@ pub(super) fn own_region(context: &Context) -> Option<Arc<RegionCluster>> {
     own.min_by_key(|region| region.name_any())
 }
 
-/// The region's RegionCluster, if it has none of its own. What a person applies later under another name stands beside it.
+/// The region's RegionCluster, if it has none of its own. What a person applies later under another name stands beside it. One that
+/// the API server does not take keeps no Fleet from coming back: a person applies another.
 pub(super) async fn take_back_region(context: &Context, look: &Look) -> kube::Result<()> {
     let Some((from, spec)) = context.links.own_region_told(look).filter(|_| own_region(context).is_none())
     else {
@@ -67,8 +69,17 @@ pub(super) async fn take_back_region(context: &Context, look: &Look) -> kube::Re
     let api: Api<RegionCluster> = Api::all(context.client.clone());
     match api.create(&creating(), &RegionCluster { metadata, spec, status: None }).await {
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(kube::Error::Api(status)) if is_refusal(&status) => {
+            warn!(%from, refusal = status.message, "this region's RegionCluster cannot be brought back; apply one");
+            Ok(())
+        }
         made => made.map(|_| info!(%from, "took this region's RegionCluster back")),
     }
+}
+
+/// Not for this moment alone.
+fn is_refusal(status: &Status) -> bool {
+    matches!(status.code, 400 | 403 | 404 | 422)
 }
 
 /// Answers what stands in the way of which Fleet; none while one waits for its AutoScaler to be seen. What the API server does not
@@ -80,7 +91,7 @@ pub(super) async fn carry_out(
     let (mut faults, mut waits) = (BTreeMap::new(), false);
     for (fleet, back) in &plan.fleets {
         let done = match bring_back(context, fleet, back).await {
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 422) => {
+            Err(kube::Error::Api(status)) if is_refusal(&status) => {
                 let words = status.message.chars().take(REASON_CHARS_MAX).collect::<String>();
                 let words = format!("the API server does not take it: {words}");
                 Brought::Not(Fault { reason: reasons::CREATE_FAILED, words })

@@ -12,7 +12,7 @@ use kube::runtime::reflector::Store;
 use kube::{Api, ResourceExt};
 use operator_api::labels;
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::Buried;
+use operator_core::regions::recovery::{Buried, Wins};
 use operator_core::regions::shares::{Basis, Version};
 use operator_core::regions::view::View;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,12 @@ pub(crate) struct Kept {
     pub(crate) taken_back: bool,
     /// A peer was ahead of it, and nobody has said yet who counts.
     pub(crate) restored: bool,
+    /// In which it was, as it was found.
+    pub(crate) because: String,
     /// Fleets that something here keeps from being brought back, as `namespace/name`.
     pub(crate) awaited: BTreeSet<String>,
+    /// Who counted when the rest came back, and counts for those that are awaited.
+    pub(crate) wins: Wins,
 }
 
 impl Kept {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use operator_api::conditions::types;
+use operator_api::conditions::{reasons, types};
 use operator_api::{RegionCluster, labels};
 use operator_core::regions::RegionId;
 use serde_json::json;
@@ -34,13 +34,20 @@ pub(super) async fn confirm(
     let Some(halted) = halted.next() else {
         bail!("there is nothing to confirm: {region} publishes its placed Fleets");
     };
+    if !take_back && halted.reason == reasons::TAKING_BACK {
+        bail!(
+            "the cluster of {region} is new, and to keep what it has would delete all placed Fleets of {region} everywhere; go on with \
+             those that answer: operator region confirm {region} --take-back"
+        );
+    }
     let word = if take_back { labels::CONFIRM_TAKE_BACK } else { labels::CONFIRM_KEEP };
     let patch = json!({ "metadata": { "uid": own.uid(), "annotations": { labels::CONFIRM: word } } });
     let patched = api.patch(&own.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
     drop(patched.with_context(|| format!("failed to write on RegionCluster {}", own.name_any()))?);
     writeln!(
         out,
-        "{region}: {word}, because of {}; follow it by: kubectl get events --field-selector involvedObject.name={}",
+        "{region}: {word}, because of {}; follow it in that cluster by: kubectl get events --namespace default --field-selector \
+         involvedObject.name={}",
         halted.reason,
         own.name_any()
     )

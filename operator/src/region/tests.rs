@@ -419,4 +419,9 @@ async fn a_person_says_who_counts_only_where_there_is_something_to_say() {
     assert!(text.starts_with("kr: take-back, because of RestoredFromOld"), "{text}");
     let annotations = apis[1].get(path).unwrap()["metadata"]["annotations"].clone();
     assert_eq!(annotations, json!({ "cranewing.dev/confirm": "take-back" }));
+    let mut new = own("True");
+    new["status"]["conditions"][0]["reason"] = json!("TakingBack");
+    apis[1].put(path, new);
+    let (_, done) = said(async |out| confirm::confirm(kr, false, &clusters, out).await).await;
+    assert!(done.unwrap_err().contains("would delete all placed Fleets of kr"));
 }

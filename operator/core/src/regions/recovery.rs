@@ -177,7 +177,8 @@ pub fn ahead(own: &Own, said: &BTreeMap<RegionId, Said>) -> Vec<Ahead> {
             let theirs = match own.fleets.get(fleet) {
                 _ if own.buried.has(fleet, mark) => None,
                 Some(ours) if ours.uid == mark.uid => {
-                    (mark.order() > ours.order()).then_some(Theirs::Later(mark.version))
+                    let is_later = mark.order() > ours.order() && !has_lost_its_records(*ours, mark);
+                    is_later.then_some(Theirs::Later(mark.version))
                 }
                 // Another one of the name is later by its epoch alone.
                 Some(ours) if mark.version.home_epoch < ours.version.home_epoch => None,
@@ -194,14 +195,22 @@ pub fn ahead(own: &Own, said: &BTreeMap<RegionId, Said>) -> Vec<Ahead> {
     found
 }
 
+/// Whether the home has what a peer has, and only epoch and records are gone, as after `kubectl replace`: no old copy, and the home
+/// goes on in the epoch after the peer's.
+pub fn has_lost_its_records(ours: Mark, theirs: Mark) -> bool {
+    let has_none = ours.version.home_epoch == 0 && ours.records == 0;
+    ours.uid == theirs.uid && has_none && ours.version.generation >= theirs.version.generation
+}
+
 const fn is_believed(mark: Mark) -> bool {
     mark.version.home_epoch <= EPOCH_MAX
 }
 
 /// Who counts where home and peers differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wins {
     /// A new home: what a person has applied there, and for all else the peers.
+    #[default]
     Applied,
     /// The peers, where they are not behind.
     Peers,
@@ -444,6 +453,14 @@ mod tests {
                 Some(Theirs::Later(mark("a 0.5").version)),
             ),
             ("an earlier record", own("a 0.5+2", &[]), "a 0.5+1", "", None),
+            ("all records are gone here", own("a 0.5", &[]), "a 2.5+2", "", None),
+            (
+                "and the spec is older too",
+                own("a 0.4", &[]),
+                "a 0.5+2",
+                "",
+                Some(Theirs::Later(mark("a 0.5").version)),
+            ),
             ("a later epoch", own("a 0.5", &[]), "a 1.1", "", Some(Theirs::Later(mark("a 1.1").version))),
             ("unknown", own("", &[]), "a 0.5", "", Some(Theirs::Unknown(mark("a 0.5").version))),
             ("deleted here", own("", &["a 0.5"]), "a 0.5", "", None),

@@ -287,13 +287,87 @@ async fn a_home_of_which_a_peer_has_a_later_version_stops_until_a_person_says_wh
     let (status, reason, message) = regions.condition("NotPublished").unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("True", "RestoredFromOld"));
     let words = "jp has games/arena as of epoch 0 generation 9, and here it is of epoch 0 generation 1";
-    assert_eq!(message, words);
+    assert_eq!(message, format!("{words}; see docs/runbooks/conditions/NotPublished.md#restoredfromold"));
     assert!(regions.notes().iter().any(|note| note.contains(words)));
     let mut changed = regions.fleet().unwrap();
     (changed["spec"]["replicas"], changed["metadata"]["generation"]) = (json!(30), json!(12));
     regions.world.put(&ours("fleets", "arena"), &changed);
     regions.pass(60).await;
     assert_eq!((regions.share(), regions.publishes()), (Some(2), vec![]), "whatever is changed meanwhile");
+}
+
+/// What a person has decided is done once, also while something keeps one Fleet from coming.
+#[tokio::test]
+async fn a_fleet_that_cannot_come_has_nobody_settle_the_others_again_and_keeps_to_who_counted() {
+    let mut regions = Regions::restored().await;
+    let away = PublishedFleet { namespace: "away".to_owned(), uid: "w".to_owned(), ..published("kr", 1, 1) };
+    for peer in ["jp", "sg"] {
+        regions.says(peer, kept(&[published("kr", 12, 9), away.clone()], 1));
+    }
+    regions.confirm(labels::CONFIRM_TAKE_BACK);
+    regions.pass(4).await;
+    assert_eq!((regions.publishes(), regions.kept().awaited.len()), (vec!["arena 1".to_owned()], 1));
+    let back = held_of("f-kr", 1, 1);
+    regions.peers.values_mut().for_each(|peer| peer.held = [("kr", back)].into());
+    regions.world.api.take_seen();
+    regions.pass(30).await;
+    assert_eq!(regions.publishes(), ["arena 1"], "in no later epoch");
+    assert!(regions.world.api.get(KR).unwrap()["metadata"]["annotations"][labels::CONFIRM].is_null());
+
+    regions.placing = Default::default();
+    regions.world.context.recovery.clear();
+    regions.peers.values_mut().for_each(|peer| peer.is_silent = true);
+    regions.pass(1).await;
+    let shown = regions.world.context.recovery.decided().unwrap();
+    assert!(shown.message.contains("1 Fleets are still to be brought back: away/arena"), "{shown:?}");
+    regions.peers.values_mut().for_each(|peer| peer.is_silent = false);
+    let mut open = open_to("*");
+    open["metadata"]["name"] = json!("away");
+    regions.world.put("/api/v1/namespaces/away", &open);
+    regions.pass(14).await;
+    assert_eq!(regions.publishes(), ["arena 1", "arena 1"]);
+    assert!(regions.kept().awaited.is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_from_before_it_ever_asked_is_an_old_one_too() {
+    let mut regions = new_home().await;
+    regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(6), &json!({})));
+    let regions = regions.behind(published("kr", 12, 9)).await;
+    let shown = regions.world.context.recovery.decided().unwrap();
+    assert_eq!((shown.reason, regions.kept().restored), ("RestoredFromOld", true));
+    assert_eq!(regions.fleet().unwrap()["spec"]["replicas"], 6, "nobody has said anything");
+}
+
+/// As `kubectl replace` leaves it.
+#[tokio::test]
+async fn a_fleet_whose_records_are_gone_goes_on_in_the_next_epoch() {
+    let mut regions = Regions::with_scaler().await;
+    let told = regions.world.context.links.own_fleets().remove(0);
+    let held = Held { mark: Some(mark_of(&told)), ..held(2, 2) };
+    regions.peers.values_mut().for_each(|peer| peer.held = [("kr", held)].into());
+    let mut replaced = regions.fleet().unwrap();
+    replaced["metadata"]["annotations"] = json!({});
+    replaced["metadata"]["finalizers"] = json!([]);
+    regions.world.put(&ours("fleets", "arena"), &replaced);
+    regions.pass(3).await;
+    assert!(!regions.kept().restored, "it is no old copy");
+    assert_eq!((regions.publishes(), regions.publishes_scaler()), (vec!["arena 1".to_owned()], Some((3, 9))));
+}
+
+#[tokio::test]
+async fn a_region_cluster_that_is_refused_keeps_no_fleet_from_coming_back() {
+    let mut regions = new_home().await;
+    regions
+        .world
+        .api
+        .fail(|seen| (seen.method == "POST" && seen.path.ends_with("/regionclusters")).then_some(422));
+    for peer in ["jp", "sg"] {
+        regions.says(peer, kept(&[published("kr", 6, 5)], 3));
+    }
+    regions.pass(4).await;
+    assert_eq!(regions.publishes(), ["arena 1"]);
+    assert!(regions.world.api.get(KR).is_none());
 }
 
 /// A replica that is ahead of its leader publishes what the leader's watch has not brought yet.
