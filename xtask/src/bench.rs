@@ -6,6 +6,7 @@ mod input;
 mod links;
 mod page;
 mod ramp;
+mod regions;
 mod up;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum Subject {
     Failover,
     /// What it costs regions to read each other
     Links,
+    /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
+    Regions,
 }
 
 /// `cargo xtask bench`
@@ -62,6 +65,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Input => input::measure(&checkout, args.runs),
             Subject::Failover => failover::measure(&checkout, args.runs),
             Subject::Links => links::measure(&checkout, args.runs),
+            Subject::Regions => {
+                page::write(&checkout, &regions::measure(&checkout, args.runs)?)?;
+                continue;
+            }
         };
         let removed = Progress::new()
             .step("remove what was measured", |step| down::remove(&checkout, |text| step.note(text)));
