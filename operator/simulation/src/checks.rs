@@ -256,7 +256,12 @@ impl World {
         self.regions.iter_mut().for_each(|region| region.spoke = region.speaks);
         let number = self.regions[HOME].facts.number;
         self.known.borrow_mut().retain(|known, _| known.2 >= number);
-        self.quiet();
+        if self.regions.iter().all(|region| region.speaks >= MAXIMA_SINCE) {
+            self.quiet();
+        } else {
+            // a share may still wait for the room of what is not shared out
+            self.happened();
+        }
         Ok(())
     }
 

@@ -147,7 +147,11 @@ impl<'a> Picture<'a> {
                 let corners = [(from, top + 3), (until.max(from + 3), top + 11)];
                 area.draw(&Rectangle::new(corners, shock_colour(shock).filled()))?;
             }
-            let count = format!("{} times", self.trace.count(shock));
+            let count = match self.trace.count(shock) {
+                0 => "never".to_owned(),
+                1 => "once".to_owned(),
+                count => format!("{count} times"),
+            };
             let beside = text(12).pos(Pos::new(HPos::Left, VPos::Center));
             area.draw_text(&count, &beside, (right + 10, middle))?;
         }

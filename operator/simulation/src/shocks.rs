@@ -157,7 +157,11 @@ impl World {
         // mostly of those to which something may happen next
         let at = some.first().copied().filter(|_| self.chance.below(4) > 0);
         let at = at.unwrap_or_else(|| self.chance.index(all));
-        let of = self.regions[at].id;
+        // and not more of them than leave a majority, or seldom
+        let drained = self.true_orders().drained;
+        let returned = drained.first().filter(|_| drained.len() >= all.div_ceil(2) - 1);
+        let returned = returned.copied().filter(|_| !self.chance.is_one_in(4));
+        let of = returned.unwrap_or(self.regions[at].id);
         let is_named = self.regions.iter().any(|region| region.said.drains.contains(&of));
         let voters = if self.chance.below(2) == 0 { majority(all) } else { 1 };
         let first = self.chance.index(all);
