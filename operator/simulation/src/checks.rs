@@ -195,7 +195,7 @@ impl World {
         let all: u32 = (0..FLEETS.len()).map(needs).sum();
         let mut look: Vec<(&str, u32, u32)> =
             vec![("all", FLEETS.iter().map(|fleet| ready(fleet)).sum(), all.min(room))];
-        let asked: u32 = FLEETS.iter().map(|fleet| of(fleet).max.unwrap_or(of(fleet).replicas)).sum();
+        let asked: u32 = FLEETS.iter().map(|fleet| of(fleet).max.unwrap_or_else(|| of(fleet).replicas)).sum();
         let has_room = room >= asked;
         for (at, fleet) in FLEETS.into_iter().enumerate() {
             look.push((fleet, ready(fleet), if has_room { needs(at) } else { 0 }));

@@ -78,7 +78,9 @@ impl World {
             let wanted = self.waves.wanted(at, self.now);
             let out: Vec<usize> = (0..all).filter(|&to| !self.can_reach(at, to)).collect();
             for (crowd, part) in self.crowds[at].iter_mut().zip(PARTS) {
-                out.iter().for_each(|&to| crowd.lose(to));
+                for &to in &out {
+                    crowd.lose(to);
+                }
                 crowd.end_sessions(rest);
                 crowd.resize(wanted * part / 1000);
             }

@@ -93,11 +93,15 @@ impl World {
                 Shock::Flap
             }
             8 => {
-                few.iter().for_each(|&at| self.regions[at].api_server_away = true);
+                for &at in &few {
+                    self.regions[at].api_server_away = true;
+                }
                 Shock::ApiServer
             }
             9 => {
-                any.iter().for_each(|&at| self.start_anew(at));
+                for &at in &any {
+                    self.start_anew(at);
+                }
                 Shock::Restart
             }
             10 => {
@@ -177,7 +181,9 @@ impl World {
         self.mark(Shock::Order, from);
         self.happened();
         if self.chance.is_one_in(3) {
-            some.iter().for_each(|&at| self.start_anew(at));
+            for &at in some {
+                self.start_anew(at);
+            }
         }
         Ok(())
     }

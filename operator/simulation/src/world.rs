@@ -132,12 +132,12 @@ pub(super) fn any_facts(
     let mut term = || Term { weight: chance.below(4), min: chance.below(3) };
     let terms = regions.iter().map(|&region| (region, term())).collect();
     let needs = |fleet: usize| NEEDED * PARTS[fleet] / 1000;
-    let mut more = |count: u32, permille: u32| count + count * chance.below(permille) / 1000;
+    let mut spare = |count: u32, permille: u32| count + count * chance.below(permille) / 1000;
     let arena =
-        PlacedFleet { replicas: more(needs(0), 200), mode: Mode::ByWeight, terms, ..PlacedFleet::default() };
+        PlacedFleet { replicas: spare(needs(0), 200), mode: Mode::ByWeight, terms, ..PlacedFleet::default() };
     let mode = before.and_then(|facts| Some(facts.fleets.get(DUEL)?.mode.clone())).unwrap_or_default();
-    let duel = PlacedFleet { replicas: more(needs(1), 200), mode, ..PlacedFleet::default() };
-    let (min, max) = (more(needs(2) / 4, 500), more(needs(2) * 3 / 2, 500));
+    let duel = PlacedFleet { replicas: spare(needs(1), 200), mode, ..PlacedFleet::default() };
+    let (min, max) = (spare(needs(2) / 4, 500), spare(needs(2) * 3 / 2, 500));
     let rush = PlacedFleet { replicas: min, max: Some(max), ..PlacedFleet::default() };
     let fleets = FLEETS.map(str::to_owned).into_iter().zip([arena, duel, rush]).collect();
     Rc::new(Facts { number, fleets })
@@ -150,8 +150,8 @@ impl World {
         let registered: BTreeSet<RegionId> =
             (0..count).map(|at| format!("r{at:02}").parse().unwrap()).collect();
         let fair = NEEDED / u32::try_from(count).unwrap();
-        let mut bounds = || Bounds { min: chance.below(3), max: 3 * fair + chance.below(2 * fair) };
-        let bounds = registered.iter().map(|&region| (region, bounds())).collect();
+        let mut drawn = || Bounds { min: chance.below(3), max: 3 * fair + chance.below(2 * fair) };
+        let bounds = registered.iter().map(|&region| (region, drawn())).collect();
         let facts = any_facts(&mut chance, 1, &registered, None);
         let region = |&id: &RegionId| Region {
             id,
@@ -170,7 +170,7 @@ impl World {
             copies: BTreeMap::new(),
             changes: BTreeMap::new(),
         };
-        let names = registered.iter().map(ToString::to_string).collect();
+        let regions = registered.iter().map(ToString::to_string).collect();
         Self {
             now: 0,
             mutation,
@@ -192,7 +192,7 @@ impl World {
             short: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             since_cut: Mixture::default(),
-            trace: Trace { regions: names, ..Trace::default() },
+            trace: Trace { regions, ..Trace::default() },
             known: RefCell::default(),
         }
     }
