@@ -161,7 +161,10 @@ impl World {
         };
         let view = regions.iter().map(|&at| &self.regions[at].ballot.agreed).max();
         let counts = |at: &usize| {
-            view.is_some_and(|view| view.regions.contains(&self.regions[*at].id)) && !is_dark(at)
+            let region = &self.regions[*at];
+            // where only the API server is away nobody is moved, in the view or not
+            let serves = region.api_server_away || view.is_some_and(|view| view.regions.contains(&region.id));
+            serves && !is_dark(at)
         };
         let reached: BTreeSet<RegionId> =
             (0..self.regions.len()).filter(counts).map(|at| self.regions[at].id).collect();

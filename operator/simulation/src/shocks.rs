@@ -205,7 +205,9 @@ impl World {
     fn roll(&mut self) -> Result<(), Broken> {
         let all = self.regions.len();
         let (first, count) = (self.chance.index(all), 1 + self.chance.index(all));
-        let some: Vec<usize> = (first..first + count).map(|at| at % all).collect();
+        // nobody upgrades where the API server is away
+        let can = |at: &usize| !self.regions[*at].api_server_away;
+        let some: Vec<usize> = (first..first + count).map(|at| at % all).filter(can).collect();
         self.roll_to(&some, NEXT)?;
         self.since_cut.upgraded = true;
         if self.chance.is_one_in(2) {
