@@ -6,6 +6,7 @@ mod input;
 mod links;
 mod page;
 mod ramp;
+mod regions;
 mod restore;
 mod up;
 
@@ -35,6 +36,8 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
+    /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
+    Regions,
 }
 
 /// `cargo xtask bench`
@@ -66,6 +69,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Failover => failover::measure(&checkout, args.runs),
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),
+            Subject::Regions => {
+                page::write(&checkout, &regions::measure(&checkout, args.runs)?)?;
+                continue;
+            }
         };
         let removed = Progress::new()
             .step("remove what was measured", |step| down::remove(&checkout, |text| step.note(text)));

@@ -4,7 +4,7 @@
 use operator_core::regions::membership::Standing;
 use operator_core::regions::placement::{Candidate, Choice, Latencies, NoChoice, Party, select_region};
 use operator_core::regions::shares::{
-    Basis, Held, Holdings, Mode, PlacedFleet, Targets, Term, decide_targets,
+    Basis, Held, Holdings, Mode, PlacedFleet, Targets, Term, decide_targets, weigh_players,
 };
 use operator_core::regions::{RegionId, next_shares};
 use operator_core::scale::Bounds;
@@ -272,6 +272,28 @@ proptest! {
             prop_assert!((quota / all..=quota.div_ceil(all)).contains(share));
             prop_assert!(more + 1 >= *share);
         }
+    }
+
+    #[test]
+    fn weights_are_never_a_step_off_and_crowds_that_jitter_do_not_go_on_moving_them(
+        crowds in prop::collection::vec(10_000_u32..100_000, 1..7),
+        jitter in prop::collection::vec(prop::collection::vec(0_u32..=10, 6..=6), 1..60),
+    ) {
+        let (mut weights, mut changes) = (BTreeMap::new(), 0);
+        for per_mille in jitter {
+            let less = |(&crowd, per_mille): (&u32, u32)| crowd - crowd * per_mille / 1000;
+            let now = crowds.iter().zip(per_mille).map(less).enumerate();
+            let players: BTreeMap<RegionId, u32> = now.map(|(at, players)| (region(at), players)).collect();
+            let next = weigh_players(&players, &weights);
+            changes += usize::from(next != weights);
+            weights = next;
+            prop_assert_eq!(weights.values().sum::<u32>(), 100);
+            let all: u32 = players.values().sum();
+            for (region, weight) in &weights {
+                prop_assert!((players[region] * 100).abs_diff(weight * all) < 5 * all, "{weights:?} for {players:?}");
+            }
+        }
+        prop_assert!(changes <= 1 + crowds.len(), "{changes} changes");
     }
 
     #[test]

@@ -285,8 +285,8 @@ fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<S
             players.insert(region, holdings.fleets.get(&key).map_or(0, |held| held.players));
         }
     }
-    let weights = weigh_players(&players);
     let (number, before) = read_weights(fleet.annotations().get(labels::WEIGHTS).map(String::as_str));
+    let weights = weigh_players(&players, &before);
     if weights.is_empty() || weights == before {
         return None;
     }

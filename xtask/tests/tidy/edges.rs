@@ -32,6 +32,7 @@ const OUTSIDE: &[&str] = &[
 
 const RULES: &[Rule] = &[
     Rule { package: "operator-core", uses: &["gameserver-contract"], never: OUTSIDE },
+    Rule { package: "operator-simulation", uses: &["operator-core"], never: OUTSIDE },
     Rule {
         package: "operator-api",
         uses: &["gameserver-contract"],

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::RegionId;
-use super::moves::{give_way, others_have_made};
+use super::moves::{give_way, not_shared_out, others_have_made};
 use super::shares::{BoundsConflict, Holdings, PlacedFleet, Targets, Term, share_out, sum};
 use crate::scale::Bounds;
 
@@ -65,7 +65,7 @@ pub fn next_maxima(
         most.insert(fleet.clone(), max);
     }
     let before = sum(&next.keys().map(|fleet| (fleet, u64::from(mine.held(fleet).most()))).collect());
-    let room = before.max(max.into());
+    let room = before.max(u64::from(max).saturating_sub(not_shared_out(mine, targets)));
     give_way(&mut most, &surplus, room);
     let above_min = |fleet: &'_ String| {
         u64::from(most[fleet].saturating_sub(next.get(fleet).copied().unwrap_or_default()))

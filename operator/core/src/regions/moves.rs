@@ -11,8 +11,9 @@ use super::shares::{Holdings, Targets, split, sum};
 ///
 /// A share is raised to its target at once, and lowered to it when every other region of the view goes by the same basis and
 /// has as many as its own target says, Ready. A raise that does not fit under the maximum takes its room
-/// from the Fleets that are to be lowered, at once: the maximum goes before the replicas. A region outside of the view keeps
-/// what it has.
+/// from the Fleets that are to be lowered, at once: the maximum goes before the replicas. What `me` has of Fleets that are not
+/// shared out, as of scaled ones while somebody speaks an older version, stays and counts too: what does not fit beside it is
+/// not raised. A region outside of the view keeps what it has.
 pub fn next_shares(
     me: RegionId,
     mine: &Holdings,
@@ -21,7 +22,7 @@ pub fn next_shares(
     peers: &BTreeMap<RegionId, &Holdings>,
 ) -> BTreeMap<String, u32> {
     let mut next = BTreeMap::new();
-    let mut surplus = BTreeMap::new();
+    let (mut surplus, mut raised) = (BTreeMap::new(), BTreeMap::new());
     let mut before = 0;
     for (fleet, shares) in &targets.shares {
         let held = mine.held(fleet).share;
@@ -29,11 +30,20 @@ pub fn next_shares(
         let may_lower = others_have_made(me, mine, (fleet, shares), peers);
         let share = if may_lower { target } else { held.max(target) };
         surplus.insert(fleet.as_str(), u64::from(share - target));
+        raised.insert(fleet.as_str(), u64::from(share.saturating_sub(held)));
         before += u64::from(held);
         next.insert(fleet.clone(), share);
     }
-    give_way(&mut next, &surplus, before.max(max.into()));
+    let room = before.max(u64::from(max).saturating_sub(not_shared_out(mine, targets)));
+    give_way(&mut next, &surplus, room);
+    give_way(&mut next, &raised, room);
     next
+}
+
+/// The most that the region may ask for of Fleets that have no targets.
+pub(super) fn not_shared_out(mine: &Holdings, targets: &Targets) -> u64 {
+    let others = mine.fleets.iter().filter(|(fleet, _)| !targets.shares.contains_key(*fleet));
+    others.map(|(_, held)| u64::from(held.most())).sum()
 }
 
 /// Whether every other region of the view goes by the same basis, asks for as many as its own target says, and has them Ready.
@@ -67,7 +77,7 @@ pub(super) fn give_way(next: &mut BTreeMap<String, u32>, surplus: &BTreeMap<&str
 #[cfg(test)]
 mod tests {
     use super::super::shares::tests::{fleet, region, regions};
-    use super::super::shares::{Basis, Held, decide_targets};
+    use super::super::shares::{Basis, Held, Scaled, decide_targets};
     use super::super::view::View;
     use super::*;
     use std::collections::BTreeSet;
@@ -120,6 +130,29 @@ mod tests {
             ("more than allowed, nothing raised", "a 0..10, b 0..99", [8, 8], [8, 8]),
         ] {
             assert_eq!(next(&fleets, bounds, &held, None), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_raise_leaves_room_for_what_is_not_shared_out() {
+        let (a, bounds) = (region("a"), regions("a 0..20, b 0..99"));
+        // a: f0 8, f1 2
+        let shared = BTreeMap::from([("f0".to_owned(), fleet("16")), ("f1".to_owned(), fleet("4"))]);
+        let targets = decide_targets(&shared, &bounds, &BTreeSet::new());
+        let scaled =
+            |max| Held { share: 1, ready: 3, scaled: Some(Scaled { replicas: 3, max }), ..Held::default() };
+        for (name, held, other, expected) in [
+            ("room for all", [4, 2], scaled(10), [8, 2]),
+            ("room for a part", [4, 2], scaled(12), [6, 2]),
+            ("no room", [4, 2], scaled(14), [4, 2]),
+            ("more than allowed already", [4, 2], scaled(19), [4, 2]),
+            ("what is to be lowered gives way first", [4, 6], scaled(10), [8, 2]),
+            ("and what is raised waits for the rest", [4, 6], scaled(12), [8, 2]),
+        ] {
+            let mut mine = holdings(2, &held.map(|share| (share, share)));
+            mine.fleets.insert("scaled".to_owned(), other);
+            let next = next_shares(a, &mine, 20, &targets, &BTreeMap::new());
+            assert_eq!(next.into_values().collect::<Vec<_>>(), expected, "{name}");
         }
     }
 }

@@ -319,11 +319,29 @@ fn split_above(
     }
 }
 
+/// Weights of players are multiples of this many percent.
+const WEIGHT_STEP: u32 = 5;
+
 /// What the home of a Fleet publishes of its players, at most once a minute: weights that are multiples of 5 and 100 in all.
-pub fn weigh_players(players: &BTreeMap<RegionId, u32>) -> BTreeMap<RegionId, u32> {
-    let players = players.iter().map(|(&region, &players)| (region, u64::from(players))).collect();
-    let twentieths = split(20, &players).into_iter();
-    twentieths.map(|(region, part)| (region, u32::try_from(part * 5).unwrap_or(100))).collect()
+///
+/// What it published `before` stays while each weight in it is the region's part rounded up or down. So no weight is ever a whole
+/// step off, and crowds that only jitter move no server, equal ones neither: of those, largest remainder would choose others each time.
+pub fn weigh_players(
+    players: &BTreeMap<RegionId, u32>,
+    before: &BTreeMap<RegionId, u32>,
+) -> BTreeMap<RegionId, u32> {
+    let players: BTreeMap<RegionId, u64> =
+        players.iter().map(|(&region, &players)| (region, u64::from(players))).collect();
+    let all = sum(&players);
+    let is_near = |(players, weight): (&u64, &u32)| {
+        (players * 100).abs_diff(u64::from(*weight) * all) < u64::from(WEIGHT_STEP) * all
+    };
+    let is_whole = before.values().map(|&weight| u64::from(weight)).sum::<u64>() == 100;
+    if is_whole && before.keys().eq(players.keys()) && players.values().zip(before.values()).all(is_near) {
+        return before.clone();
+    }
+    let parts = split(u64::from(100 / WEIGHT_STEP), &players).into_iter();
+    parts.map(|(region, part)| (region, u32::try_from(part).map_or(100, |part| part * WEIGHT_STEP))).collect()
 }
 
 /// The version of the share function that a view goes by: the highest that all speak, each being able to speak every lower
@@ -554,8 +572,35 @@ pub(super) mod tests {
             ([u32::MAX, 0, u32::MAX], [50, 0, 50]),
         ] {
             let players = ["a", "b", "c"].map(region).into_iter().zip(players).collect();
-            assert_eq!(weigh_players(&players).into_values().collect::<Vec<_>>(), expected, "{players:?}");
+            let weights = weigh_players(&players, &BTreeMap::new());
+            assert_eq!(weights.into_values().collect::<Vec<_>>(), expected, "{players:?}");
         }
+    }
+
+    #[test]
+    fn weights_stay_until_one_of_them_is_a_step_off() {
+        for (name, before, players, expected) in [
+            ("near enough", [50, 30, 20], [540, 270, 190], [50, 30, 20]),
+            ("just below a step", [50, 30, 20], [549, 251, 200], [50, 30, 20]),
+            ("a step", [50, 30, 20], [550, 250, 200], [55, 25, 20]),
+            (
+                "equal crowds: whoever has the odd step keeps it",
+                [30, 35, 35],
+                [1001, 1000, 999],
+                [30, 35, 35],
+            ),
+            ("one came who has no weight", [100, 0, 0], [9, 1, 0], [90, 10, 0]),
+            ("everybody went", [50, 30, 20], [0, 0, 0], [35, 35, 30]),
+            ("a record that is not whole", [50, 30, 15], [500, 300, 200], [50, 30, 20]),
+            ("very many", [50, 0, 50], [u32::MAX, 0, u32::MAX], [50, 0, 50]),
+        ] {
+            let of = |figures: [u32; 3]| ["a", "b", "c"].map(region).into_iter().zip(figures).collect();
+            assert_eq!(weigh_players(&of(players), &of(before)), of(expected), "{name}");
+        }
+        let (two, three) = ([("a", 1), ("b", 1)], [("a", 35), ("b", 35), ("c", 30)]);
+        let of =
+            |weights: &[(&str, u32)]| weights.iter().map(|&(name, weight)| (region(name), weight)).collect();
+        assert_eq!(weigh_players(&of(&two), &of(&three)), of(&[("a", 50), ("b", 50)]), "other regions count");
     }
 
     #[test]

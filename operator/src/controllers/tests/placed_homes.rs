@@ -67,7 +67,8 @@ async fn players_are_weighed_at_most_once_a_minute_by_numbered_records_in_steps_
     assert_eq!(regions.weights(), "1 jp=50,kr=30,sg=20", "once a minute");
     regions.pass(25).await;
     assert_eq!(regions.weights(), "2 jp=20,kr=30,sg=50");
-    regions.play([205, 295, 500]);
+    // rounded anew they would be 25, 25 and 50
+    regions.play([225, 260, 515]);
     regions.pass(130).await;
     assert_eq!(regions.weights(), "2 jp=20,kr=30,sg=50", "less than a step is no news");
 }

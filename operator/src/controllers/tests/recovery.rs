@@ -3,6 +3,7 @@
 use super::ours;
 use super::placed_fleets::{BALLOT, Regions, SECOND, arena, held, open_to, published, region};
 use super::placed_scalers::{record, scaler};
+use crate::controllers::placed_fleets::Placing;
 use crate::links::facts::{mark, mark_of};
 use crate::links::message::{Copies, PublishedFleet};
 use crate::links::scalers::ScalerRecord;
@@ -314,7 +315,7 @@ async fn a_fleet_that_cannot_come_has_nobody_settle_the_others_again_and_keeps_t
     assert_eq!(regions.publishes(), ["arena 1"], "in no later epoch");
     assert!(regions.world.api.get(KR).unwrap()["metadata"]["annotations"][labels::CONFIRM].is_null());
 
-    regions.placing = Default::default();
+    regions.placing = Placing::default();
     regions.world.context.recovery.clear();
     regions.peers.values_mut().for_each(|peer| peer.is_silent = true);
     regions.pass(1).await;
