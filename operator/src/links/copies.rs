@@ -24,16 +24,19 @@ const BURIED_MAX: usize = 32;
 pub(crate) type Answers = BTreeMap<RegionId, Answer<PublishedFleet>>;
 
 impl Links {
-    /// What this region keeps of the one that asks, from so many Fleets on.
+    /// What this region keeps of the one that asks, from so many Fleets on: first the tombstones, because whoever reads copies without
+    /// them has deleted Fleets come back. A copy that is only begun says nothing of its Fleet.
     pub(super) fn copies_of(&self, asking: RegionId, offset: usize) -> Option<Copies> {
         let kept = self.kept()?.0;
         let fleets = self.stores.fleets.state();
         let of_it = fleets.iter().filter_map(|fleet| of_copy(fleet, self.me));
-        let mut all: Vec<_> =
-            of_it.filter(|copy| copy.spec.home.as_deref() == Some(asking.as_str())).collect();
-        all.sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        let of_it = of_it.filter(|copy| copy.spec.home.as_deref() == Some(asking.as_str()));
+        let mut copies: Vec<_> = of_it.filter(|copy| copy.version.generation > 0).collect();
+        copies
+            .sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         let stones = kept.buried.get(&asking).cloned().unwrap_or_default();
-        all.extend(stones.into_iter().map(|(uid, stone)| stone.published(uid)));
+        let stones = stones.into_iter().map(|(uid, stone)| stone.published(uid));
+        let all: Vec<_> = stones.chain(copies).collect();
         let regions = self.stores.region_clusters.state();
         let region = regions.iter().find(|region| of_region(region, self.me) == Home::CopiedFrom(asking));
         let generation = region
