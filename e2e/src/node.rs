@@ -173,7 +173,8 @@ pub struct EtcdCopy {
 pub async fn copy_etcd(region: &Region) -> EtcdCopy {
     let node = names(region).await.swap_remove(0);
     // a process that stands still writes nothing, and whoever reads the copy finds what a power cut would have left
-    let script = "pkill -STOP -x etcd; rm -rf /var/lib/etcd.copy; cp -a /var/lib/etcd /var/lib/etcd.copy; pkill -CONT -x etcd";
+    let script = "trap 'pkill -CONT -x etcd' EXIT; pkill -STOP -x etcd; rm -rf /var/lib/etcd.copy; cp -a /var/lib/etcd \
+                  /var/lib/etcd.copy";
     drop(engine_says(&["exec", &node, "sh", "-ec", script]));
     EtcdCopy { node }
 }
@@ -181,10 +182,10 @@ pub async fn copy_etcd(region: &Region) -> EtcdCopy {
 impl EtcdCopy {
     /// Puts the copy in the place of the data, and has everything of the control plane begin anew, as one does after a restore.
     pub fn restore(&self) {
-        let script = "systemctl stop kubelet; pkill -KILL -x etcd; while pgrep -x etcd; do sleep .1; done
+        let script = "trap 'systemctl start kubelet' EXIT; systemctl stop kubelet; pkill -KILL -x etcd || true
+            while pgrep -x etcd; do sleep .1; done
             rm -rf /var/lib/etcd/member; cp -a /var/lib/etcd.copy/member /var/lib/etcd/
-            for name in kube-apiserver kube-controller kube-scheduler; do pkill -KILL -x $name; done
-            systemctl start kubelet";
+            for name in kube-apiserver kube-controller kube-scheduler; do pkill -KILL -x $name || true; done";
         drop(engine_says(&["exec", &self.node, "sh", "-ec", script]));
     }
 }

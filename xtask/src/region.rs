@@ -1,5 +1,6 @@
 //! `cargo xtask region`: what is done to one region of an instance.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
@@ -145,8 +146,11 @@ pub(crate) fn restore(
         cluster::load(checkout, surroundings, region, &images.archives())?;
         deploy::install_with(checkout, surroundings, region, (&references, Samples::OfAllRegions))
     })?;
-    progress
+    let silent = progress
         .step("namespaces that take Fleets", |_| open_namespaces(checkout, surroundings, state, region))?;
+    for silent in silent {
+        progress.say(&format!("namespaces are not made as they are in {silent}"));
+    }
     progress.step("join the pod networks", |_| cluster::route(checkout, surroundings, &state.regions))?;
     up::start_players(checkout, surroundings, state, args.players, &images.bots, progress)?;
     progress
@@ -158,48 +162,64 @@ pub(crate) fn restore(
     progress.step(&waited, |step| up::await_players(checkout, surroundings, state, |text| step.note(text)))
 }
 
-/// Namespaces that take placed Fleets in another region do so here again; who makes a region of their own does this by hand.
+/// Namespaces that take placed Fleets in another region do so here again; who makes a region of their own does this by hand. Answers
+/// which regions did not say theirs, and why.
 fn open_namespaces(
     checkout: &Checkout,
     surroundings: &Surroundings,
     state: &State,
     region: &Region,
-) -> Result<()> {
-    let log = checkout.log(&format!("install-{}", region.id));
-    for other in state.regions.iter().filter(|other| other.id != region.id) {
+) -> Result<Vec<String>> {
+    let others = state.regions.iter().filter(|other| other.id != region.id);
+    let list = |other: &Region| -> Result<Value> {
         let list = ["get", "namespaces", "--output=json", "--request-timeout=5s"];
         let list = process::output(kubectl(surroundings, other).args(list))?;
-        let list = serde_json::from_str(&list).context("kubectl answered with something else than a list")?;
-        let open = namespaces(&list, &region.id);
-        if open.is_empty() {
-            continue;
-        }
+        serde_json::from_str(&list).context("kubectl answered with something else than a list")
+    };
+    let (open, silent) = namespaces(others.map(|other| (other.id.as_str(), list(other))), &region.id);
+    if !open.is_empty() {
         let file = checkout.state().join("namespaces.json");
         let items = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": open });
         fs::write(&file, items.to_string()).with_context(|| format!("failed to write {}", file.display()))?;
+        let log = checkout.log(&format!("install-{}", region.id));
         process::run(kubectl(surroundings, region).args(["apply", "--filename"]).arg(&file), &log)?;
     }
-    Ok(())
+    Ok(silent)
 }
 
-/// Those of another region that take placed Fleets, as they are made in this one: by whom they take them there, and its own.
-fn namespaces(list: &Value, own: &str) -> Vec<Value> {
-    let open = |namespace: &Value| {
-        let from = namespace["metadata"]["annotations"][TAKES_FLEETS_FROM].as_str()?;
-        let mut from: Vec<&str> = from.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        if !from.contains(&own) && !from.contains(&"*") {
-            from.push(own);
+/// Those that take placed Fleets in other regions, as they are made in this one: from all from whom they take them in any of those, from
+/// those regions and from this one. And who did not say theirs.
+fn namespaces<'a>(
+    lists: impl IntoIterator<Item = (&'a str, Result<Value>)>,
+    own: &str,
+) -> (Vec<Value>, Vec<String>) {
+    let (mut open, mut silent) = (BTreeMap::<String, BTreeSet<String>>::new(), Vec::new());
+    for (region, list) in lists {
+        let list = match list {
+            Ok(list) => list,
+            Err(error) => {
+                silent.push(format!("{region}: {error:#}"));
+                continue;
+            }
+        };
+        for namespace in list["items"].as_array().into_iter().flatten() {
+            let metadata = &namespace["metadata"];
+            let from = metadata["annotations"][TAKES_FLEETS_FROM].as_str();
+            let (Some(from), Some(name)) = (from, metadata["name"].as_str()) else { continue };
+            let from = from.split(',').map(str::trim).filter(|part| !part.is_empty()).chain([region, own]);
+            open.entry(name.to_owned()).or_default().extend(from.map(str::to_owned));
         }
-        Some(serde_json::json!({
+    }
+    let made = |(name, from): (String, BTreeSet<String>)| {
+        let all = from.contains("*").then(|| "*".to_owned());
+        let from = all.unwrap_or_else(|| from.into_iter().collect::<Vec<_>>().join(","));
+        serde_json::json!({
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {
-                "name": namespace["metadata"]["name"],
-                "annotations": { TAKES_FLEETS_FROM: from.join(",") },
-            },
-        }))
+            "metadata": { "name": name, "annotations": { TAKES_FLEETS_FROM: from } },
+        })
     };
-    list["items"].as_array().into_iter().flatten().filter_map(open).collect()
+    (open.into_iter().map(made).collect(), silent)
 }
 
 fn await_member(
@@ -263,24 +283,29 @@ mod tests {
 
     #[test]
     fn namespaces_take_what_they_take_elsewhere_and_the_regions_own() {
-        let namespace = |name: &str, from: Option<&str>| {
-            let annotations = from.map(|from| json!({ TAKES_FLEETS_FROM: from }));
-            json!({ "metadata": { "name": name, "annotations": annotations } })
+        let list = |namespaces: &[(&str, Option<&str>)]| {
+            let namespace = |&(name, from): &(&str, Option<&str>)| {
+                let annotations = from.map(|from| json!({ TAKES_FLEETS_FROM: from }));
+                json!({ "metadata": { "name": name, "annotations": annotations } })
+            };
+            json!({ "items": namespaces.iter().map(namespace).collect::<Vec<_>>() })
         };
-        let list = json!({ "items": [
-            namespace("default", None), namespace("games", Some("kr, sg")), namespace("all", Some("*")), namespace("jps", Some("jp")),
-        ] });
-        let made = namespaces(&list, "kr");
+        let jp = [("default", None), ("games", Some("kr, sg")), ("all", Some("us")), ("jps", Some("jp"))];
+        let sg = [("default", None), ("games", Some("kr,jp")), ("all", Some("*")), ("jps", None)];
+        let lists = [
+            ("jp", Ok(list(&jp))),
+            ("us", Err(anyhow::anyhow!("it does not answer"))),
+            ("sg", Ok(list(&sg))),
+        ];
+        let (made, silent) = namespaces(lists, "kr");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
         let made: Vec<_> = made
             .iter()
-            .map(|made| {
-                let metadata = &made["metadata"];
-                (
-                    metadata["name"].as_str().unwrap(),
-                    metadata["annotations"][TAKES_FLEETS_FROM].as_str().unwrap(),
-                )
-            })
+            .map(|made| &made["metadata"])
+            .map(|metadata| (text(&metadata["name"]), text(&metadata["annotations"][TAKES_FLEETS_FROM])))
             .collect();
-        assert_eq!(made, [("games", "kr,sg"), ("all", "*"), ("jps", "jp,kr")]);
+        let expected = [("all", "*"), ("games", "jp,kr,sg"), ("jps", "jp,kr")];
+        assert_eq!(made, expected.map(|(name, from)| (name.to_owned(), from.to_owned())));
+        assert_eq!(silent, ["us: it does not answer"], "and the rest counts");
     }
 }

@@ -45,7 +45,8 @@ pub const TAKES_FLEETS_FROM: &str = "cranewing.dev/takes-fleets-from";
 /// Annotation on a placed Fleet: the record of its AutoScaler, as JSON with `number`, `uid`, `generation` and `spec`; without a spec
 /// it had one and has none now.
 pub const SCALER: &str = "cranewing.dev/scaler";
-/// Annotation on a region's share of a placed Fleet: generation of that Fleet's spec whose template the share has.
+/// Annotation on a region's share of a placed Fleet: generation of that Fleet's spec whose template the share has; of an epoch after
+/// the first, 2^32 times the epoch more.
 pub const TEMPLATE_GENERATION: &str = "cranewing.dev/template-generation";
 /// Finalizer of a placed Fleet at its home: the other regions must hear of its end.
 pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";

@@ -5,7 +5,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource as _, ResourceExt};
 use operator_api::{Fleet, GameServerTemplate, PlacementRollout, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::rollout::{Progress, Rollout, Taken};
+use operator_core::regions::rollout::{self, Progress, Rollout, Taken};
 use operator_core::regions::shares::{Holdings, Targets};
 use std::collections::BTreeMap;
 use tracing::info;
@@ -40,7 +40,7 @@ pub(super) fn rollouts(
     facts.fleets.iter().filter_map(by_region).collect()
 }
 
-/// A template and the generation of the Fleet's spec that has it.
+/// A template and the number of the Fleet's spec that has it.
 pub(super) struct Template {
     pub(super) contents: GameServerTemplate,
     pub(super) generation: String,
@@ -54,7 +54,7 @@ pub(super) struct Template {
 pub(super) fn template_of(
     parent: &Fleet,
     share: Option<&Fleet>,
-    rollout: Option<&Rollout>,
+    turn: Option<&Rollout>,
     me: RegionId,
 ) -> Template {
     let generation = generation_of(parent, me);
@@ -67,8 +67,12 @@ pub(super) fn template_of(
         share.annotations().get(labels::TEMPLATE_GENERATION).map(|generation| (share, generation))
     });
     let Some((share, held)) = has else { return taken };
-    if rollout.is_some_and(|rollout| rollout.waits_for(me, generation).is_none()) {
-        let news = format!("{} takes the template of generation {generation}", share.name_any());
+    if turn.is_some_and(|turn| turn.waits_for(me, generation).is_none()) {
+        let news = format!(
+            "{} takes the template of generation {}",
+            share.name_any(),
+            rollout::describe(generation)
+        );
         return Template { news: Some(news), ..taken };
     }
     Template { contents: share.spec.template.clone(), generation: held.clone(), news: None }

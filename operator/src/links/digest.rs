@@ -1,5 +1,6 @@
 //! What this region says of itself: a new digest each second, made by every replica from what it has anyway.
 
+use gameserver_contract::MAX_FRAME_BYTES;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
@@ -18,6 +19,8 @@ use super::message::{Digest, Figures, Objects, PublishedFleet, Version};
 
 /// Bytes of the Fleets of a page: with a RegionCluster they must fit into a frame.
 const PAGE_BYTES_MAX: usize = 44 * 1024;
+/// Bytes of a digest: an answer with it must fit into a frame.
+const DIGEST_BYTES_MAX: usize = MAX_FRAME_BYTES - 64;
 /// How often a digest is made.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,25 @@ impl Links {
     }
 }
 
+/// The digest as it fits into a frame. With very many Fleets of very long names those whose names come last do not say in which
+/// version they are here, and what is buried is not said: a home that is behind hears it of another Fleet, or of another region. Else
+/// nobody would hear anything.
+pub(super) fn cut(mut digest: Digest) -> Digest {
+    let bytes = |digest: &Digest| rmp_serde::to_vec_named(digest).map_or(0, |encoded| encoded.len());
+    let mut over = bytes(&digest).saturating_sub(DIGEST_BYTES_MAX);
+    for held in digest.holdings.fleets.values_mut().rev() {
+        if over == 0 {
+            return digest;
+        }
+        let mark = held.mark.take();
+        over = over.saturating_sub(rmp_serde::to_vec_named(&mark).map_or(0, |encoded| encoded.len()));
+    }
+    if over > 0 {
+        digest.buried.clear();
+    }
+    digest
+}
+
 /// So many of them, from an offset on, as go into a frame with a RegionCluster; and the offset of the next.
 pub(super) fn page(all: Vec<PublishedFleet>, offset: usize) -> (Vec<PublishedFleet>, Option<usize>) {
     let (mut fleets, mut bytes, count) = (Vec::new(), 0, all.len());
@@ -124,9 +146,12 @@ pub(crate) fn is_ready(node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::links::message::{Answer, OwnStanding, Reach, View, Zone};
     use crate::runtime::watch::Watched;
     use kube::runtime::watcher::Event;
     use operator_api::labels;
+    use operator_core::regions::recovery::Mark;
+    use operator_core::regions::shares::{self, Held, Holdings, Scaled};
     use serde_json::json;
 
     #[test]
@@ -148,6 +173,69 @@ mod tests {
             writer.apply_watcher_event(&Event::Apply(serde_json::from_value(region).unwrap()));
             let found = own(me, store).map(|own| own.name_any());
             assert_eq!(found.as_deref(), published, "{name}");
+        }
+    }
+
+    /// With names of `bytes` bytes, of that many Fleets, all their figures as long as they may be.
+    fn largest(bytes: usize, count: usize, figure: u32, number: u64) -> Digest {
+        let name = |number: usize| format!("{number:0>bytes$}");
+        let key = |number| format!("region-8/{}/{}", "n".repeat(63), name(number));
+        let version = shares::Version { home_epoch: number, generation: number };
+        let mark = Some(Mark { version, records: number, uid: u64::MAX });
+        let scaled = Some(Scaled { replicas: figure, max: figure });
+        let held = Held { share: figure, ready: figure, players: figure, generation: number, scaled, mark };
+        let regions: Vec<String> = (0..64).map(|region| format!("region{region}")).collect();
+        let view = View { number: u64::MAX, regions: regions.iter().cloned().collect() };
+        let basis = shares::Basis {
+            view: operator_core::regions::view::View {
+                number: u64::MAX,
+                regions: regions.iter().map(|region| region.parse().unwrap()).collect(),
+            },
+            function: u32::MAX,
+            facts: u64::MAX,
+        };
+        let zone = || Zone { name: "z".repeat(63), nodes: i32::MAX };
+        let figures = Figures {
+            players: i64::MAX,
+            capacity: i64::MAX,
+            headroom: i64::MAX,
+            zones: (0..16).map(|_| zone()).collect(),
+            ..Figures::default()
+        };
+        Digest {
+            region: "region-8".to_owned(),
+            cluster: "c".repeat(36),
+            row: regions.iter().map(|region| (region.clone(), Reach::Answers)).collect(),
+            view,
+            standing: OwnStanding::Isolated,
+            figures: Some(figures),
+            responders: vec!["[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned(); 8],
+            objects: Some(Version { uid: "u".repeat(36), generation: i64::MAX, contents: u64::MAX }),
+            holdings: Holdings { basis, fleets: (0..count).map(|number| (key(number), held)).collect() },
+            buried: (0..32)
+                .map(|number| (format!("{}{}", key(number), "x".repeat(63 - bytes)), mark.unwrap()))
+                .collect(),
+            ..Digest::default()
+        }
+    }
+
+    #[test]
+    fn the_largest_digest_fits_into_a_frame_and_says_what_it_can() {
+        for (name, bytes, count, figure, number, marked, buried) in [
+            ("a few", 31, 20, u32::MAX, u64::MAX, 20, 32),
+            ("in the longest namespace, of middling names", 24, 256, 100, 100, 230, 32),
+            ("of the longest names", 31, 256, u32::MAX, u64::MAX, 40, 32),
+            ("and of longer ones than a placed Fleet may have", 63, 256, u32::MAX, u64::MAX, 0, 0),
+        ] {
+            let digest = cut(largest(bytes, count, figure, number));
+            let answer = Answer { digest: Some(digest.clone()), ..Answer::default() };
+            let length = rmp_serde::to_vec_named(&answer).unwrap().len();
+            assert!(length <= MAX_FRAME_BYTES, "{name}: {length}");
+            let fleets = &digest.holdings.fleets;
+            assert_eq!(fleets.len(), count, "{name}: what it has is always said");
+            let with_mark = fleets.values().take_while(|held| held.mark.is_some()).count();
+            assert!(with_mark >= marked, "{name}: {with_mark}");
+            assert_eq!(digest.buried.len(), buried, "{name}");
         }
     }
 }

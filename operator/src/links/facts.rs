@@ -9,6 +9,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use operator_api::{AutoScaler, Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::recovery::{Buried, Mark};
+use operator_core::regions::rollout::number;
 use operator_core::regions::shares::{
     Basis, Held, Holdings, MAXIMA_SINCE, Mode, PlacedFleet, Scaled, Term, Version,
 };
@@ -112,13 +113,9 @@ fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
     is_published.then(|| published(fleet, fleet.uid().unwrap_or_default(), mark_of_own(fleet).version))
 }
 
-fn own_generation(fleet: &Fleet) -> u64 {
-    fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok()).unwrap_or_default()
-}
-
-/// Generation of a placed Fleet's spec at its home, as the Fleet or its copy here has it.
+/// Number of a placed Fleet's spec at its home, as the Fleet or its copy here has it; 0 of a copy that is only begun.
 pub(crate) fn generation_of(fleet: &Fleet, me: RegionId) -> u64 {
-    of_copy(fleet, me).map_or_else(|| own_generation(fleet), |copy| copy.version.generation)
+    number(of_copy(fleet, me).map_or_else(|| mark_of_own(fleet).version, |copy| copy.version))
 }
 
 /// The Fleet of which this is a copy.

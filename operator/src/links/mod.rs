@@ -6,7 +6,7 @@
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `scalers`: their
 //!   AutoScalers; `orders`: what people order of regions.
-//! - `copies`: what regions keep of each other, for one that comes back from nothing.
+//! - `copies`: what regions keep of each other, for one that comes back from nothing; `limits`: what is taken of others' words.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
 //! - `export`: what Prometheus is shown; `responders`: where this region is probed.
 //! - `table`: what is known of each peer; the one owner of that.
@@ -22,6 +22,7 @@ mod follow;
 pub(crate) mod home;
 pub(crate) mod identity;
 pub(crate) mod kept;
+mod limits;
 pub(crate) mod message;
 pub(crate) mod orders;
 pub(crate) mod peer;
@@ -243,7 +244,7 @@ impl Links {
         self.export(now, &look, &kept.agreed);
         let own = self.own();
         let (pods, nodes) = (self.stores.responders.state(), self.stores.nodes.state());
-        Digest {
+        let digest = Digest {
             region: self.me.to_string(),
             cluster: origin.cluster.clone(),
             boot: origin.boot,
@@ -261,7 +262,8 @@ impl Links {
             buried: copies::unwelcome(&look, &kept),
             holdings: self.holdings(kept.basis),
             speaks: SHARES_VERSION,
-        }
+        };
+        digest::cut(digest)
     }
 
     /// A process that begins while a peer is away knows its responders from the copy of that peer's RegionCluster.

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::message::{Answer, Ask, Copies, Objects, Request, Version};
 use super::peer::Peer;
@@ -30,7 +30,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const DIAL_MAX: Duration = Duration::from_secs(3);
 /// Time for an answer, from the first byte asked to the last one answered.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Pages of a peer's objects; what lies behind them is not heard.
+/// Pages of a peer's objects, behind which nothing is heard; and of what it keeps of this region, which then does not count.
 const PAGES_MAX: usize = 32;
 /// Failures in a row by which the wait for the next try grows: to three seconds at most, so that a link that can be had again
 /// is.
@@ -72,6 +72,8 @@ struct Tries {
     told: String,
     /// Since when the link stands, if it does.
     linked_at: Option<Duration>,
+    /// Version of an answer that was too long to be read to its end.
+    too_long: Option<u64>,
 }
 
 struct Link {
@@ -155,7 +157,7 @@ impl Puller {
             }
             if tries.linked_at.is_none() {
                 info!(%region, address, "linked to a peer");
-                *tries = Tries { linked_at: Some(now), ..Tries::default() };
+                *tries = Tries { linked_at: Some(now), too_long: tries.too_long, ..Tries::default() };
             }
             self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
             let when = (now, self.clock.wall());
@@ -165,11 +167,30 @@ impl Puller {
                 self.table.keep(region, objects);
             }
             if self.table.wants_copies(region)
-                && let Some(copies) = ask_for_copies(link).await?
+                && let Some(copies) = ask_for_copies(link, tries.too_long).await?
+                && let Some(copies) = self.whole(copies, &mut tries.too_long)
             {
                 self.table.keep_copies(region, copies);
             }
         }
+    }
+
+    /// The answer, if it was read to its end: what lies behind might be what others go by. Told once.
+    fn whole(&self, copies: Copies, too_long: &mut Option<u64>) -> Option<Copies> {
+        if copies.next.is_none() {
+            *too_long = None;
+            return Some(copies);
+        }
+        if too_long.replace(copies.version).is_none() {
+            let (region, fleets) = (self.peer.region, copies.fleets.len());
+            warn!(
+                %region,
+                fleets,
+                "a peer keeps more of this region than the {PAGES_MAX} pages that are read, so its answer does not count; make its \
+                 copies' templates shorter, or go on with the other regions' answers"
+            );
+        }
+        None
     }
 }
 
@@ -191,9 +212,11 @@ async fn ask_for_objects(link: &mut Link, version: Version) -> Result<Option<Obj
     Ok(Some(objects))
 }
 
-/// The same of what it keeps of this region; nothing of an older operator, which does not know the question.
-async fn ask_for_copies(link: &mut Link) -> Result<Option<Copies>, PullError> {
-    let Some(mut copies) = ask(link, Ask::Copies, 0).await?.copies else { return Ok(None) };
+/// The same of what it keeps of this region; nothing of an older operator, which does not know the question, and nothing of the
+/// version that was `too_long`. Who reads all pages and not all that there is has `next` in it.
+async fn ask_for_copies(link: &mut Link, too_long: Option<u64>) -> Result<Option<Copies>, PullError> {
+    let first = ask(link, Ask::Copies, 0).await?.copies;
+    let Some(mut copies) = first.filter(|copies| too_long != Some(copies.version)) else { return Ok(None) };
     for _ in 1..PAGES_MAX {
         let Some(offset) = copies.next else { break };
         match ask(link, Ask::Copies, offset).await?.copies {

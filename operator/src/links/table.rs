@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tracing::warn;
 
 use super::identity::PublicKey;
+use super::limits::{limit_copies, limit_objects};
 use super::message::{Copies, Digest, Figures, Objects, PublishedFleet, Version};
 use super::peer::{Peer, RESPONDERS_MAX};
 
@@ -38,6 +40,8 @@ struct Entry {
     heard: Option<Heard>,
     objects: Option<Arc<Objects>>,
     copies: Option<Arc<Copies>>,
+    /// What was last told of that which is not taken of these two.
+    refused: Option<String>,
     link: RoundTrips,
     /// Of its Secret; where that names none, of the digest, or what was remembered before one came.
     responders: Vec<SocketAddr>,
@@ -143,11 +147,15 @@ impl PeerTable {
         wanted
     }
 
-    /// A peer's objects came.
-    pub(crate) fn keep(&self, region: RegionId, objects: Objects) {
-        if let Some(entry) = self.lock().peers.get_mut(&region) {
-            entry.objects = Some(Arc::new(objects));
-        }
+    /// A peer's objects came. What of them is not taken is told.
+    pub(crate) fn keep(&self, region: RegionId, mut objects: Objects) {
+        let refused = limit_objects(&mut objects);
+        let mut inner = self.lock();
+        let Some(entry) = inner.peers.get_mut(&region) else { return };
+        entry.objects = Some(Arc::new(objects));
+        let news = entry.news_of(refused);
+        drop(inner);
+        tell(region, news);
     }
 
     /// Has every peer asked, from now on and once, what it keeps of this region; or nobody, and forgets what they answered.
@@ -165,14 +173,16 @@ impl PeerTable {
         inner.wants_copies && inner.peers.get(&region).is_some_and(|entry| entry.copies.is_none())
     }
 
-    /// A peer's answer came.
-    pub(crate) fn keep_copies(&self, region: RegionId, copies: Copies) {
+    /// A peer's answer came. What of it is not taken is told.
+    pub(crate) fn keep_copies(&self, region: RegionId, mut copies: Copies) {
+        let refused = limit_copies(&mut copies);
         let mut inner = self.lock();
-        if inner.wants_copies
-            && let Some(entry) = inner.peers.get_mut(&region)
-        {
-            entry.copies = Some(Arc::new(copies));
-        }
+        let wants_copies = inner.wants_copies;
+        let Some(entry) = inner.peers.get_mut(&region).filter(|_| wants_copies) else { return };
+        entry.copies = Some(Arc::new(copies));
+        let news = entry.news_of(refused);
+        drop(inner);
+        tell(region, news);
     }
 
     /// Numbers of the probes that are sent now, by responder.
@@ -209,7 +219,20 @@ impl PeerTable {
     }
 }
 
+fn tell(region: RegionId, refused: Option<String>) {
+    if let Some(refused) = refused {
+        warn!(%region, refused, "a peer says what is not taken of anybody");
+    }
+}
+
 impl Entry {
+    /// What is to be told, if it is something else than before.
+    fn news_of(&mut self, refused: Option<String>) -> Option<String> {
+        let news = refused.filter(|refused| self.refused.as_ref() != Some(refused))?;
+        self.refused = Some(news.clone());
+        Some(news)
+    }
+
     fn new(peer: Arc<Peer>, since: Duration) -> Self {
         Self {
             peer,
@@ -217,6 +240,7 @@ impl Entry {
             heard: None,
             objects: None,
             copies: None,
+            refused: None,
             link: RoundTrips::default(),
             responders: Vec::new(),
             probes: BTreeMap::new(),
@@ -401,5 +425,33 @@ mod tests {
         assert!(table.known(SECOND).is_empty() && table.region_of(&new.keys[0]).is_none());
         table.register(SECOND * 2, [Arc::new(new)]);
         assert!(table.known(SECOND * 2)[&jp()].last.is_none());
+    }
+
+    fn named(name: &str) -> PublishedFleet {
+        let (namespace, name, uid) = ("games".to_owned(), name.to_owned(), "u".to_owned());
+        PublishedFleet { namespace, name, uid, deleted: true, ..PublishedFleet::default() }
+    }
+
+    #[test]
+    fn what_a_peer_says_is_limited_where_it_comes_in() {
+        let table = with_jp();
+        let fleets = || vec![named("arena"), named(&"x".repeat(64)), named("../arena")];
+        table.keep(jp(), Objects { fleets: fleets(), ..Objects::default() });
+        table.want_copies(true);
+        table.keep_copies(jp(), Copies { fleets: fleets(), ..Copies::default() });
+        let known = table.known(SECOND)[&jp()].clone();
+        assert_eq!(known.fleets(jp()).collect::<Vec<_>>(), [&named("arena")]);
+        assert_eq!(known.copies.unwrap().fleets, [named("arena")]);
+    }
+
+    #[test]
+    fn what_is_not_taken_is_told_once_and_again_when_it_is_something_else() {
+        let mut entry = Entry::new(Arc::new(peer("jp")), SECOND);
+        for (refused, news) in
+            [("a", true), ("a", false), ("", false), ("a", false), ("b", true), ("a", true)]
+        {
+            let refused = Some(refused.to_owned()).filter(|refused| !refused.is_empty());
+            assert_eq!(entry.news_of(refused.clone()), refused.filter(|_| news));
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Region {
     api_answers: Arc<AtomicBool>,
     _tasks: Tasks,
     regions: Writer<RegionCluster>,
-    _ballots: Writer<ConfigMap>,
+    ballots: Writer<ConfigMap>,
     fleets: Writer<Fleet>,
 }
 
@@ -111,7 +111,7 @@ impl Region {
             api_answers,
             _tasks: tasks,
             regions: writer,
-            _ballots: ballot_feed,
+            ballots: ballot_feed,
             fleets: fleet_feed,
         }
     }

@@ -2,15 +2,41 @@
 //!
 //! Each region decides for itself by what the others publish: the generation of the template that they have taken, and whether
 //! they are Ready with it. A generation that was taken is never given back, so whoever is heard late only makes others wait.
+//!
+//! Generations begin anew when a home comes back from nothing, in a later epoch (decision 14). So regions compare [`number`]s, in
+//! which the epoch counts before the generation; in epoch 0 they are the generation itself.
 
 use std::collections::BTreeMap;
 
 use super::RegionId;
+use super::shares::Version;
+
+/// Bits of a number that are the generation.
+const GENERATION_BITS: u32 = 32;
+/// Highest epoch that a number has, so that it is none below zero for whoever reads it with a sign.
+const EPOCH_MAX: u64 = (1 << (63 - GENERATION_BITS)) - 1;
+/// Highest generation that a number has.
+const GENERATION_MAX: u64 = (1 << GENERATION_BITS) - 1;
+
+/// The number of a version of a Fleet's spec: of two versions the later has no lower one. Whatever is higher than it can have counts as
+/// the highest.
+pub const fn number(version: Version) -> u64 {
+    let Version { home_epoch, generation } = version;
+    let epoch = if home_epoch < EPOCH_MAX { home_epoch } else { EPOCH_MAX };
+    let generation = if generation < GENERATION_MAX { generation } else { GENERATION_MAX };
+    epoch << GENERATION_BITS | generation
+}
+
+/// That number in words: `7`, or `7 of epoch 2`.
+pub fn describe(number: u64) -> String {
+    let (epoch, generation) = (number >> GENERATION_BITS, number & GENERATION_MAX);
+    if epoch == 0 { generation.to_string() } else { format!("{generation} of epoch {epoch}") }
+}
 
 /// How far a region is that the others wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Generation of the Fleet's spec whose template it has; 0 if it was not heard or does not say.
+    /// [`number`] of the Fleet's spec whose template it has; 0 if it was not heard or does not say.
     pub generation: u64,
     /// It has all servers Ready that it asks for and is to have.
     pub is_ready: bool,
@@ -114,6 +140,21 @@ mod tests {
         ] {
             assert_eq!(rollout(regions).waits_for(region(me), 3), expected.map(region), "{name}");
         }
+    }
+
+    #[test]
+    fn a_later_epoch_counts_before_any_generation() {
+        let of = |home_epoch, generation| number(Version { home_epoch, generation });
+        for generation in [0, 1, 6, 1 << 20] {
+            assert_eq!(of(0, generation), generation, "as older operators say it");
+        }
+        let (most, epoch_max) = (u64::MAX, super::super::recovery::EPOCH_MAX);
+        let versions =
+            [(0, 1), (0, 6), (0, most), (1, 0), (1, 1), (1, 6), (2, 1), (epoch_max, 1), (epoch_max, most)];
+        let numbers: Vec<u64> = versions.iter().map(|&(epoch, generation)| of(epoch, generation)).collect();
+        assert!(numbers.is_sorted_by(|one, other| one < other), "{numbers:?}");
+        assert!(numbers.iter().all(|number| i64::try_from(*number).is_ok()));
+        assert_eq!([describe(of(0, 6)), describe(of(2, 1))], ["6", "1 of epoch 2"]);
     }
 
     #[test]

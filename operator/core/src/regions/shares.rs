@@ -382,7 +382,7 @@ pub struct Held {
     pub ready: u32,
     /// Players on them.
     pub players: u32,
-    /// Generation of the Fleet's spec whose template new servers there are made from ([`super::rollout`]); 0 if it does not say.
+    /// [Number](super::rollout::number) of the Fleet's spec whose template new servers there are made from; 0 if it does not say.
     pub generation: u64,
     /// Where an AutoScaler decides how many there are, what it does with that.
     #[serde(skip_serializing_if = "Option::is_none")]

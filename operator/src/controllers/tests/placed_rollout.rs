@@ -2,6 +2,7 @@
 
 use super::ours;
 use super::placed_fleets::{Regions, held};
+use operator_api::labels;
 use operator_core::regions::shares::Held;
 use serde_json::json;
 
@@ -73,6 +74,32 @@ async fn a_share_takes_a_template_when_the_canary_and_those_before_it_are_ready_
     assert_eq!(regions.notes(), ["arena-kr takes the template of generation 2"]);
     regions.pass(2).await;
     assert_eq!(regions.condition("Ready").unwrap().1, "AsSpecified");
+}
+
+/// A home that came back counts its generations from one.
+#[tokio::test]
+async fn a_later_epoch_is_taken_one_region_after_the_other_whatever_its_generation() {
+    let mut regions = Regions::one_by_one().await;
+    for region in ["jp", "sg"] {
+        regions.publish(region, taken(6, 2, 2));
+    }
+    regions.change_template(7, 10);
+    regions.pass(2).await;
+    assert_eq!(regions.template(), (10, "7".to_owned()));
+    let mut fleet = regions.world.api.get(&ours("fleets", "arena")).unwrap();
+    fleet["metadata"]["annotations"][labels::HOME_EPOCH] = json!("1");
+    regions.world.put(&ours("fleets", "arena"), &fleet);
+    regions.change_template(1, 20);
+    regions.world.api.take_seen();
+    regions.pass(3).await;
+    assert_eq!(regions.template(), (10, "7".to_owned()), "nobody has taken it");
+    let number = (1 << 32) + 1;
+    for region in ["jp", "sg"] {
+        regions.publish(region, taken(number, 2, 2));
+    }
+    regions.pass(2).await;
+    assert_eq!(regions.template(), (20, number.to_string()));
+    assert_eq!(regions.notes(), ["arena-kr takes the template of generation 1 of epoch 1"]);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_region_is_told_what_another_one_keeps_of_it_and_nobody_else_is() {
         let name = format!("arena-{number:02}");
         let metadata = json!({
             "name": name, "namespace": "games", "labels": of_kr,
-            "annotations": { labels::VERSION: format!("u-{name} 2 {number}") },
+            "annotations": { labels::VERSION: format!("u-{name} 2 {}", number + 1) },
         });
         let template = json!({ "metadata": { "annotations": { "long": "x".repeat(4096) } } });
         let spec = json!({ "home": "kr", "replicas": 6, "placement": {}, "template": template });
@@ -65,4 +65,60 @@ async fn a_region_is_told_what_another_one_keeps_of_it_and_nobody_else_is() {
     assert_eq!(regions[1].links.answers(&look)[&regions[0].links.me].copies.len(), 40);
     regions[1].links.table.want_copies(false);
     assert!(copies(&regions[1]).is_none());
+}
+
+/// A copy of kr's Fleet of so many bytes, of this version.
+fn copy(name: &str, version: &str, bytes: usize) -> Event<Fleet> {
+    let metadata = json!({
+        "name": name, "namespace": "games", "annotations": { labels::VERSION: version },
+        "labels": { labels::HOME: "kr", labels::MANAGED_BY: labels::MANAGED_BY_OPERATOR },
+    });
+    let template = json!({ "metadata": { "annotations": { "long": "x".repeat(bytes) } } });
+    let spec = json!({ "home": "kr", "replicas": 6, "placement": {}, "template": template });
+    Event::Apply(serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap())
+}
+
+/// What lies behind the pages that are read might be a tombstone of what is on them.
+#[tokio::test]
+async fn an_answer_that_is_not_read_to_its_end_does_not_count_and_tombstones_come_first() {
+    let (mut jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.register(&[kr.peer()]).await;
+    kr.register(&[jp.peer()]).await;
+    let stone =
+        json!({ "namespace": "games", "name": "gone", "version": { "homeEpoch": 1, "generation": 3 } });
+    let state = json!({ "buried": { "kr": { "u-gone": stone } } }).to_string();
+    let ballot = json!({
+        "metadata": { "name": labels::BALLOT, "resourceVersion": "2" }, "data": { "state.json": state },
+    });
+    jp.ballots.apply_watcher_event(&Event::Apply(serde_json::from_value(ballot).unwrap()));
+    for number in 0..40 {
+        jp.fleets.apply_watcher_event(&copy(
+            &format!("arena-{number:02}"),
+            &format!("u-{number} 0 1"),
+            30_000,
+        ));
+    }
+    let heard = || kr.known("jp").last.map_or(0, |(digest, _)| digest.sequence);
+    until("it is read", || heard() > 0).await;
+    kr.links.table.want_copies(true);
+    for _ in 0..2 {
+        let before = heard();
+        until("it was asked for that before it is heard again", || heard() > before).await;
+    }
+    assert!(kr.known("jp").copies.is_none(), "a page holds one, and not all pages are read");
+    for number in 0..40 {
+        let version = if number < 20 { "u 0 0".to_owned() } else { format!("u-{number} 0 1") };
+        jp.fleets.apply_watcher_event(&copy(&format!("arena-{number:02}"), &version, 30_000));
+    }
+    until("all of it is read", || kr.known("jp").copies.is_some()).await;
+    let kept = kr.known("jp").copies.unwrap();
+    let names: Vec<_> = kept.fleets.iter().map(|fleet| (fleet.name.as_str(), fleet.deleted)).collect();
+    assert_eq!(
+        (names[0], names[1]),
+        (("gone", true), ("arena-20", false)),
+        "a copy that is only begun says nothing"
+    );
+    assert_eq!(names.len(), 21);
+    let page = jp.links.copies_of(kr.links.me, 0).unwrap();
+    assert!(page.fleets[0].deleted, "on the first page");
 }
