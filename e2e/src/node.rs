@@ -182,7 +182,8 @@ pub async fn copy_etcd(region: &Region) -> EtcdCopy {
 impl EtcdCopy {
     /// Puts the copy in the place of the data, and has everything of the control plane begin anew, as one does after a restore.
     pub fn restore(&self) {
-        let script = "trap 'systemctl start kubelet' EXIT; systemctl stop kubelet; pkill -KILL -x etcd || true
+        let script =
+            "trap 'systemctl start kubelet' EXIT; systemctl stop kubelet; pkill -KILL -x etcd || true
             while pgrep -x etcd; do sleep .1; done
             rm -rf /var/lib/etcd/member; cp -a /var/lib/etcd.copy/member /var/lib/etcd/
             for name in kube-apiserver kube-controller kube-scheduler; do pkill -KILL -x $name || true; done";

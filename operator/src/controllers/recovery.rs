@@ -25,10 +25,10 @@ use tracing::{info, warn};
 use super::context::Context;
 use super::fleet_copies::TOMBSTONES_MAX;
 use super::recovery_objects::{Fault, carry_out, own_region, params, show, take_back_region};
-use crate::links::Look;
 use crate::links::facts::{mark, mark_of_own};
 use crate::links::kept::{Kept, Tombstone};
 use crate::links::message::PublishedFleet;
+use crate::links::{Links, Look};
 use crate::runtime::telemetry::chain;
 
 /// How long whoever a person has confirmed waits for regions that are read and do not answer: they are of older operators.
@@ -350,7 +350,7 @@ async fn settle(
     let alive: BTreeSet<u64> = own.fleets.values().map(|own| own.uid).collect();
     let is_kept =
         |stone: &PublishedFleet| wins == Wins::Home && alive.contains(&mark(&stone.uid, stone.version).uid);
-    let mut stones = told_stones(look);
+    let mut stones = Links::stones_told(look);
     stones.retain(|stone| !is_kept(stone));
     for stone in stones.iter().chain(plan.bury.iter().map(|(_, fleet)| fleet)) {
         let own = next.tombstones.entry(stone.uid.clone()).or_insert_with(|| Tombstone::of(stone, now));
@@ -382,13 +382,6 @@ async fn settle(
         tell(context, (EventType::Normal, "TakenBack", words)).await;
     }
     Ok(true)
-}
-
-/// Tombstones of this region that those who were asked keep.
-fn told_stones(look: &Look) -> Vec<PublishedFleet> {
-    let copies = look.known.values().filter_map(|known| known.copies.as_ref());
-    let stones = copies.flat_map(|copies| &copies.fleets).filter(|fleet| fleet.deleted);
-    stones.take(TOMBSTONES_MAX).cloned().collect()
 }
 
 /// Tries again what could not be brought back.

@@ -105,7 +105,6 @@ impl Links {
 
     /// Tombstones of this region that the peers that were asked keep: of each uid the latest, and no more than are remembered. Those
     /// come first that most of the peers keep, so that no peer crowds out what the others know.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever takes Fleets back is to keep these"))]
     pub(crate) fn stones_told(look: &Look) -> Vec<PublishedFleet> {
         let copies = look.known.values().filter_map(|known| known.copies.as_ref());
         let mut found: BTreeMap<&str, (usize, &PublishedFleet)> = BTreeMap::new();

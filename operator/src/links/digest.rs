@@ -181,9 +181,16 @@ mod tests {
         let name = |number: usize| format!("{number:0>bytes$}");
         let key = |number| format!("region-8/{}/{}", "n".repeat(63), name(number));
         let version = shares::Version { home_epoch: number, generation: number };
-        let mark = Some(Mark { version, records: number, uid: u64::MAX });
+        let mark = Mark { version, records: number, uid: u64::MAX };
         let scaled = Some(Scaled { replicas: figure, max: figure });
-        let held = Held { share: figure, ready: figure, players: figure, generation: number, scaled, mark };
+        let held = Held {
+            share: figure,
+            ready: figure,
+            players: figure,
+            generation: number,
+            scaled,
+            mark: Some(mark),
+        };
         let regions: Vec<String> = (0..64).map(|region| format!("region{region}")).collect();
         let view = View { number: u64::MAX, regions: regions.iter().cloned().collect() };
         let basis = shares::Basis {
@@ -213,7 +220,7 @@ mod tests {
             objects: Some(Version { uid: "u".repeat(36), generation: i64::MAX, contents: u64::MAX }),
             holdings: Holdings { basis, fleets: (0..count).map(|number| (key(number), held)).collect() },
             buried: (0..32)
-                .map(|number| (format!("{}{}", key(number), "x".repeat(63 - bytes)), mark.unwrap()))
+                .map(|number| (format!("{}{}", key(number), "x".repeat(63 - bytes)), mark))
                 .collect(),
             ..Digest::default()
         }

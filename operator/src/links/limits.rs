@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_is_no_name_no_uid_or_beyond_belief_is_passed_over_and_the_rest_counts() {
         let long = |count| "x".repeat(count);
-        for (name, of, expected) in [
+        for (name, of, expected) in vec![
             ("as it should be", fleet("games", "arena", "u-1", 1), None),
             ("longest", fleet(&long(63), &long(63), &long(64), EPOCH_MAX - 1), None),
             ("a long name", fleet("games", &long(64), "u", 0), Some("no name")),
