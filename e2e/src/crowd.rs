@@ -12,14 +12,14 @@ impl Crowd {
     /// Players in each region.
     pub const PLAYERS: u32 = 8;
 
-    /// Players on the Fleet of this name in each of the regions, who stay for a quarter of an hour.
+    /// Players on the Fleet of this name in each of the regions, who stay for as long as a test may take.
     pub async fn gather<'a>(
         places: impl IntoIterator<Item = &'a Scratch>,
         fleet: impl Fn(&Scratch) -> String,
     ) -> Self {
         let mut bots = Vec::new();
         for place in places {
-            let here = Bots::start(place, &fleet(place), Self::PLAYERS, (1, 900, 1));
+            let here = Bots::start(place, &fleet(place), Self::PLAYERS, (1, 7200, 1));
             here.await_playing(Self::PLAYERS.into()).await;
             bots.push((place.region.id, here));
         }
