@@ -290,8 +290,8 @@ mod tests {
             };
             json!({ "items": namespaces.iter().map(namespace).collect::<Vec<_>>() })
         };
-        let jp = [("default", None), ("games", Some("kr, sg")), ("all", Some("us")), ("jps", Some("jp"))];
-        let sg = [("default", None), ("games", Some("kr,jp")), ("all", Some("*")), ("jps", None)];
+        let jp = [("default", None), ("games", Some("kr, us")), ("all", Some("*")), ("jps", Some("jp"))];
+        let sg = [("default", None), ("games", Some("kr")), ("all", Some("us")), ("jps", None)];
         let lists = [
             ("jp", Ok(list(&jp))),
             ("us", Err(anyhow::anyhow!("it does not answer"))),
@@ -304,7 +304,7 @@ mod tests {
             .map(|made| &made["metadata"])
             .map(|metadata| (text(&metadata["name"]), text(&metadata["annotations"][TAKES_FLEETS_FROM])))
             .collect();
-        let expected = [("all", "*"), ("games", "jp,kr,sg"), ("jps", "jp,kr")];
+        let expected = [("all", "*"), ("games", "jp,kr,sg,us"), ("jps", "jp,kr")];
         assert_eq!(made, expected.map(|(name, from)| (name.to_owned(), from.to_owned())));
         assert_eq!(silent, ["us: it does not answer"], "and the rest counts");
     }

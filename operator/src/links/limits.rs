@@ -120,22 +120,24 @@ mod tests {
 
     #[test]
     fn what_is_no_name_no_uid_or_beyond_belief_is_passed_over_and_the_rest_counts() {
-        let long = |count| "x".repeat(count);
-        for (name, of, expected) in vec![
-            ("as it should be", fleet("games", "arena", "u-1", 1), None),
-            ("longest", fleet(&long(63), &long(63), &long(64), EPOCH_MAX - 1), None),
-            ("a long name", fleet("games", &long(64), "u", 0), Some("no name")),
-            ("a long namespace", fleet(&long(64), "arena", "u", 0), Some("no name")),
-            ("none", fleet("games", "", "u", 0), Some("no name")),
-            ("a question", fleet("games", "a?watch=true", "u", 0), Some("no name")),
-            ("a way up", fleet("..", "arena", "u", 0), Some("no name")),
-            ("a way down", fleet("games", "a/b", "u", 0), Some("no name")),
-            ("a long uid", fleet("games", "arena", &long(65), 0), Some("uid")),
-            ("no uid", fleet("games", "arena", "", 0), Some("uid")),
-            ("a uid that is two words", fleet("games", "arena", "u 9", 0), Some("uid")),
-            ("an epoch without a next one", fleet("games", "arena", "u", EPOCH_MAX), Some("epoch")),
+        let letters = "x".repeat(65);
+        let long = |count: usize| &letters[..count];
+        for (name, of, expected) in [
+            ("as it should be", ("games", "arena", "u-1", 1), None),
+            ("longest", (long(63), long(63), long(64), EPOCH_MAX - 1), None),
+            ("a long name", ("games", long(64), "u", 0), Some("no name")),
+            ("a long namespace", (long(64), "arena", "u", 0), Some("no name")),
+            ("none", ("games", "", "u", 0), Some("no name")),
+            ("a question", ("games", "a?watch=true", "u", 0), Some("no name")),
+            ("a way up", ("..", "arena", "u", 0), Some("no name")),
+            ("a way down", ("games", "a/b", "u", 0), Some("no name")),
+            ("a long uid", ("games", "arena", long(65), 0), Some("uid")),
+            ("no uid", ("games", "arena", "", 0), Some("uid")),
+            ("a uid that is two words", ("games", "arena", "u 9", 0), Some("uid")),
+            ("an epoch without a next one", ("games", "arena", "u", EPOCH_MAX), Some("epoch")),
         ] {
-            let good = fleet("games", "good", "g", 0);
+            let (namespace, of, uid, epoch) = of;
+            let (of, good) = (fleet(namespace, of, uid, epoch), fleet("games", "good", "g", 0));
             let mut objects = Objects { fleets: vec![of, good.clone()], ..Objects::default() };
             let mut copies = Copies { fleets: objects.fleets.clone(), ..Copies::default() };
             let told = [limit_objects(&mut objects), limit_copies(&mut copies)];
