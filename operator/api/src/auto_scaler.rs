@@ -37,10 +37,11 @@ pub struct AutoScalerSpec {
     #[x_kube(validation = ("self == oldSelf", "fleet: immutable; make another AutoScaler"))]
     pub fleet: String,
     /// Fewest game servers. 0 to 10000; at most `max`. With 0 the last server may go; a Fleet without servers has no
-    /// figures, so somebody else must ask for the next one, such as `kubectl scale`.
+    /// figures, so somebody else must ask for the next one, such as `kubectl scale`. Of a Fleet with `placement`: in all regions
+    /// together.
     #[schemars(range(min = 0, max = 10_000))]
     pub min: i32,
-    /// Most game servers. 0 to 10000.
+    /// Most game servers. 0 to 10000. Of a Fleet with `placement`: in all regions together.
     #[schemars(range(min = 0, max = 10_000))]
     pub max: i32,
     /// What to look at. 1 to 8; the policy that wishes most servers wins.
