@@ -461,7 +461,7 @@ mod tests {
                 "",
                 Some(Theirs::Later(mark("a 0.5").version)),
             ),
-            ("a later epoch", own("a 0.5", &[]), "a 1.1", "", Some(Theirs::Later(mark("a 1.1").version))),
+            ("a later epoch", own("a 0.5", &[]), "a 1.6", "", Some(Theirs::Later(mark("a 1.6").version))),
             ("unknown", own("", &[]), "a 0.5", "", Some(Theirs::Unknown(mark("a 0.5").version))),
             ("deleted here", own("", &["a 0.5"]), "a 0.5", "", None),
             ("deleted and made anew", own("b 0.1", &["a 0.5"]), "a 0.5", "", None),
