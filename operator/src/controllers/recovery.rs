@@ -101,9 +101,7 @@ pub(super) async fn turn(
         return (next, None);
     }
     let confirmed = confirmed(context);
-    let mut evidence = find_ahead(context, look, &next).await;
-    // What a new cluster does not have is no wonder; that it has an earlier version of the same object is.
-    evidence.retain(|ahead| !is_new || matches!(ahead.theirs, Theirs::Later(_)));
+    let evidence = find_ahead(context, look, &next, is_new).await;
     if !is_new && !next.restored && evidence.is_empty() {
         match confirmed {
             Some((region, wins)) if next.awaited.is_empty() || wins == next.wins => {
@@ -232,16 +230,21 @@ async fn clear_confirmation(context: &Context, region: &RegionCluster) {
     }
 }
 
-/// Peers that are ahead, also of what the API server has: the watch of a leader may be behind what its other replicas publish.
-async fn find_ahead(context: &Context, look: &Look, kept: &Kept) -> Vec<Ahead> {
+/// Peers that are ahead, also of what the API server has: the watch of a leader may be behind what its other replicas publish. What
+/// a new cluster does not have is no wonder, but that it has an earlier version of the same object is.
+async fn find_ahead(context: &Context, look: &Look, kept: &Kept, is_new: bool) -> Vec<Ahead> {
     let (mut own, said) = (context.links.own_marks(kept), context.links.said(look));
+    let is_evidence = |ahead: &Ahead| {
+        !kept.awaited.contains(&ahead.fleet) && (!is_new || matches!(ahead.theirs, Theirs::Later(_)))
+    };
     let mut found = ahead(&own, &said);
-    found.retain(|ahead| !kept.awaited.contains(&ahead.fleet));
+    found.retain(is_evidence);
     if kept.restored {
         // It has been looked at, and is only told.
         return found;
     }
     let names: BTreeSet<String> = found.iter().map(|ahead| ahead.fleet.clone()).collect();
+    let mut unseen = BTreeSet::new();
     for fleet in names {
         let Some((namespace, name)) = fleet.split_once('/') else { continue };
         let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
@@ -254,12 +257,12 @@ async fn find_ahead(context: &Context, look: &Look, kept: &Kept) -> Vec<Ahead> {
                     error = chain(&error),
                     "failed to look at a Fleet of which a peer has another version"
                 );
-                return Vec::new();
+                unseen.insert(fleet);
             }
         }
     }
     let mut found = ahead(&own, &said);
-    found.retain(|ahead| !kept.awaited.contains(&ahead.fleet));
+    found.retain(|ahead| is_evidence(ahead) && !unseen.contains(&ahead.fleet));
     found
 }
 

@@ -371,6 +371,59 @@ async fn a_region_cluster_that_is_refused_keeps_no_fleet_from_coming_back() {
     assert!(regions.world.api.get(KR).is_none());
 }
 
+/// Of each it would ask the API server each second.
+#[tokio::test]
+async fn a_new_home_that_waits_asks_for_no_fleet_of_which_only_others_know() {
+    let mut regions = new_home().await;
+    regions.peers.get_mut("jp").unwrap().held = [("kr", held_of("f-kr", 0, 9))].into();
+    regions.says("jp", kept(&[published("kr", 6, 9)], 3));
+    regions.pass(3).await;
+    regions.world.api.take_seen();
+    regions.pass(5).await;
+    let asked = regions.world.api.take_briefs();
+    assert!(!asked.iter().any(|brief| brief.contains("fleets/arena")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_fleet_that_cannot_be_looked_at_hides_no_other_that_is_old() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    let dead = mark("other", Version { home_epoch: 0, generation: 1 });
+    let jp = regions.peers.get_mut("jp").unwrap();
+    jp.held = [("kr", held_of("f-kr", 0, 9))].into();
+    let mut other = arena("kr", Some(1), &json!({}));
+    (other["metadata"]["name"], other["metadata"]["uid"]) = (json!("other"), json!("other"));
+    jp.buried = [("kr/games/other".to_owned(), dead)].into();
+    regions.world.put(&ours("fleets", "other"), &other);
+    regions.world.api.fail(|seen| (seen.method == "GET" && seen.path.ends_with("/other")).then_some(403));
+    regions.pass(2).await;
+    assert!(regions.kept().restored);
+    let (_, _, words) = regions.condition("NotPublished").unwrap();
+    assert!(words.contains("games/arena") && !words.contains("games/other"), "{words}");
+}
+
+/// Or each second another one would be forgotten and written.
+#[tokio::test]
+async fn tombstones_for_which_there_is_no_room_cause_no_writes() {
+    let mut regions = Regions::new().await;
+    let stones = (0..600).map(|at| stone(PublishedFleet { uid: format!("u-{at}"), ..published("jp", 1, 1) }));
+    regions.peers.get_mut("jp").unwrap().fleets = stones.collect();
+    regions.pass(3).await;
+    let of_jp = &regions.kept().buried[&"jp".parse().unwrap()];
+    assert_eq!(of_jp.len(), 500, "half of the room is sg's");
+    regions.world.api.take_seen();
+    regions.pass(5).await;
+    assert_eq!(regions.world.api.take_briefs(), Vec::<String>::new());
+    let before = of_jp.clone();
+    let fresh = stone(PublishedFleet { uid: "fresh".to_owned(), ..published("jp", 1, 1) });
+    regions.peers.get_mut("jp").unwrap().fleets = vec![fresh];
+    regions.pass(3).await;
+    let now = &regions.kept().buried[&"jp".parse().unwrap()];
+    assert!(
+        now.len() == 500 && now.contains_key("fresh") && !before.contains_key("fresh"),
+        "the oldest made way"
+    );
+}
+
 /// A replica that is ahead of its leader publishes what the leader's watch has not brought yet.
 #[tokio::test]
 async fn a_leader_whose_watch_is_behind_does_not_take_its_region_for_restored() {
