@@ -157,7 +157,6 @@ mod tests {
     use crate::links::peer::tests::peer;
     use crate::runtime::clock::Clock;
     use crate::runtime::metrics::Metrics;
-    use crate::runtime::watch::Watched;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
     use operator_core::regions::shares::{Held, Holdings, Version};
@@ -170,15 +169,7 @@ mod tests {
 
     /// kr, which has registered jp and sg.
     fn kr() -> Links {
-        let stores = LinkStores {
-            region_clusters: Watched::fed().0.store().clone(),
-            nodes: Watched::fed().0.store().clone(),
-            responders: Watched::fed().0.store().clone(),
-            fleets: Watched::fed().0.store().clone(),
-            ballots: Watched::fed().0.store().clone(),
-            auto_scalers: Watched::fed().0.store().clone(),
-        };
-        let links = Links::new(id("kr"), stores, Metrics::new().unwrap(), Clock::start());
+        let links = Links::new(id("kr"), LinkStores::empty(), Metrics::new().unwrap(), Clock::start());
         links.table.register(Duration::ZERO, ["jp", "sg"].map(|name| Arc::new(peer(name))));
         links
     }

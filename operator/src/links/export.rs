@@ -104,9 +104,8 @@ mod tests {
     use crate::runtime::clock::Clock;
     use crate::runtime::metrics::Metrics;
     use crate::runtime::watch::Watched;
-    use k8s_openapi::api::core::v1::{ConfigMap, Node};
     use kube::runtime::watcher::Event;
-    use operator_api::{Fleet, RegionCluster};
+    use operator_api::RegionCluster;
     use prometheus::core::Collector;
     use serde_json::json;
     use std::sync::Arc;
@@ -138,14 +137,7 @@ mod tests {
             "status": { "players": 7, "headroom": 40 },
         });
         writer.apply_watcher_event(&Event::Apply(serde_json::from_value(own).unwrap()));
-        let stores = LinkStores {
-            region_clusters: regions.store().clone(),
-            nodes: Watched::<Node>::fed().0.store().clone(),
-            responders: Watched::fed().0.store().clone(),
-            fleets: Watched::<Fleet>::fed().0.store().clone(),
-            ballots: Watched::<ConfigMap>::fed().0.store().clone(),
-            auto_scalers: Watched::fed().0.store().clone(),
-        };
+        let stores = LinkStores { region_clusters: regions.store().clone(), ..LinkStores::empty() };
         let links = Links::new("kr".parse().unwrap(), stores, Metrics::new().unwrap(), Clock::start());
         let export = |second| {
             let now = Duration::from_secs(second);

@@ -108,6 +108,22 @@ pub(crate) struct LinkStores {
     pub(crate) ballots: Store<ConfigMap>,
 }
 
+#[cfg(test)]
+impl LinkStores {
+    /// In which nothing ever is.
+    fn empty() -> Self {
+        use crate::runtime::watch::Watched;
+        Self {
+            region_clusters: Watched::fed().0.store().clone(),
+            nodes: Watched::fed().0.store().clone(),
+            responders: Watched::fed().0.store().clone(),
+            fleets: Watched::fed().0.store().clone(),
+            auto_scalers: Watched::fed().0.store().clone(),
+            ballots: Watched::fed().0.store().clone(),
+        }
+    }
+}
+
 /// Every registered region as it is now.
 pub(crate) struct Look {
     pub(crate) known: BTreeMap<RegionId, Known>,

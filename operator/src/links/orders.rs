@@ -104,14 +104,7 @@ mod tests {
     /// kr, which has registered jp and sg, and the feed of its RegionClusters.
     fn kr() -> (Links, Writer<RegionCluster>) {
         let (regions, feed) = Watched::<RegionCluster>::fed();
-        let stores = LinkStores {
-            region_clusters: regions.store().clone(),
-            nodes: Watched::fed().0.store().clone(),
-            responders: Watched::fed().0.store().clone(),
-            fleets: Watched::fed().0.store().clone(),
-            ballots: Watched::fed().0.store().clone(),
-            auto_scalers: Watched::fed().0.store().clone(),
-        };
+        let stores = LinkStores { region_clusters: regions.store().clone(), ..LinkStores::empty() };
         let links = Links::new(id("kr"), stores, Metrics::new().unwrap(), Clock::start());
         links.table.register(Duration::ZERO, ["jp", "sg"].map(|name| Arc::new(peer(name))));
         (links, feed)

@@ -64,11 +64,9 @@ impl Region {
         let me = name.parse().unwrap();
         let stores = LinkStores {
             region_clusters: regions.store().clone(),
-            nodes: Watched::fed().0.store().clone(),
-            responders: Watched::fed().0.store().clone(),
             fleets: fleets.store().clone(),
-            auto_scalers: Watched::fed().0.store().clone(),
             ballots: ballots.store().clone(),
+            ..LinkStores::empty()
         };
         let links = Arc::new(Links::new(me, stores, metrics.clone(), clock));
         let origin = Origin { cluster: format!("c-{name}"), boot: random().unwrap(), responder_port: None };
