@@ -9,7 +9,7 @@ use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::reasons;
 use operator_api::{Fleet, FleetSpec, Placement, PlacementMode, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::{Buried, has_lost_its_records};
+use operator_core::regions::recovery::{Buried, Said, has_lost_its_records};
 use operator_core::regions::shares::{Held, Version, weigh_players};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,10 +112,9 @@ fn epoch_of_own(fleet: &Fleet, kept: &Kept) -> u64 {
 }
 
 /// Epoch after that of whoever has what this Fleet is with records that are gone here; 0 if nobody has.
-fn epoch_after_lost_records(context: &Context, look: &Look, fleet: &Fleet) -> u64 {
+fn epoch_after_lost_records(said: &BTreeMap<RegionId, Said>, fleet: &Fleet) -> u64 {
     let ours = mark_of_own(fleet);
     let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
-    let said = context.links.said(look);
     let theirs = said.values().filter_map(|said| said.copies.get(&name)).filter(|theirs| {
         has_lost_its_records(ours, **theirs) && (theirs.version.home_epoch > 0 || theirs.records > 0)
     });
@@ -147,10 +146,11 @@ pub(super) async fn turn(
     if weighs {
         memory.weighed_at = Some(now);
     }
+    let said = context.links.said(look);
     for fleet in context.stores.fleets.store().state() {
         // What stands on it may not count while the region is halted.
         if of_fleet(&fleet, context.links.me) == Some(Home::Here) && !is_halted {
-            let done = look_after_own(context, look, kept, (&fleet, weighs)).await;
+            let done = look_after_own(context, (look, &said), kept, (&fleet, weighs)).await;
             record(context, "failed to look after a placed Fleet", &key_of(&fleet), done);
         }
     }
@@ -206,12 +206,12 @@ fn record(context: &Context, what: &'static str, name: &str, done: kube::Result<
 /// Binds it before anybody hears of it, weighs its players, and lets it go when the others have.
 async fn look_after_own(
     context: &Context,
-    look: &Look,
+    (look, said): (&Look, &BTreeMap<RegionId, Said>),
     kept: &Kept,
     (fleet, weighs): (&Fleet, bool),
 ) -> kube::Result<()> {
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
-    let epoch = epoch_of_own(fleet, kept).max(epoch_after_lost_records(context, look, fleet));
+    let epoch = epoch_of_own(fleet, kept).max(epoch_after_lost_records(said, fleet));
     if fleet.metadata.deletion_timestamp.is_none() {
         let record = if weighs { weigh(context, look, kept, fleet) } else { None };
         let namespace = fleet.namespace().unwrap_or_default();
@@ -355,8 +355,8 @@ fn fault(fleet: &PublishedFleet, reason: &'static str, remedy: String) -> Fault 
     Fault { namespace: fleet.namespace.clone(), name: fleet.name.clone(), reason, remedy }
 }
 
-/// What keeps Fleets of this home out of the namespace, and what to do about that. Its people say whose Fleets run in it, or a region that is taken over
-/// could have its pods run in all namespaces of the others.
+/// What keeps Fleets of this home out of the namespace, and what to do about that. Its people say whose Fleets run in it, or a region
+/// that is taken over could have its pods run in all namespaces of the others.
 pub(super) async fn ask_namespace(
     context: &Context,
     home: RegionId,
