@@ -1,15 +1,19 @@
 //! Our two images: a static binary and the host's certificate bundle in an otherwise empty image.
+//!
+//! What was made of the same sources before is used again, in whichever working tree that was.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::archive;
-use crate::checkout::{Checkout, digest};
+use crate::checkout::{Checkout, digest, unfinished};
 use crate::process;
 use crate::progress::Progress;
+use crate::sources;
 use crate::target::{self, cargo};
 
 /// Where Debian keeps the certificates that programs trust; the same place in the image.
@@ -19,7 +23,7 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 const KEPT: usize = 4;
 
 /// An image as an archive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Image {
     /// Full name; its tag changes with its content, so that a running cluster rolls to it.
     pub(crate) reference: String,
@@ -27,7 +31,7 @@ pub(crate) struct Image {
 }
 
 /// What this working tree gives: two images, and programs that run on this host.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Images {
     pub(crate) operator: Image,
     pub(crate) gameserver: Image,
@@ -38,18 +42,54 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// Compiles what changed and packs it.
+    /// Takes what the same sources gave before; else compiles what changed and packs it.
     pub(crate) fn build(checkout: &Checkout, progress: &Progress) -> Result<Self> {
+        let record =
+            checkout.cache.join("images").join(format!("of-{}.json", &sources::key(checkout)?[..16]));
+        if let Some(made) = Self::recorded(&record) {
+            return Ok(made);
+        }
         let release = progress.step("compile operator, game server and bots", |_| compile(checkout))?;
         progress.step("pack our images", |_| {
             let image = |name: &str| pack(checkout, name, &release.join(name), env!("CARGO_PKG_VERSION"));
-            Ok(Self {
+            let made = Self {
                 operator: image("operator")?,
                 gameserver: image("gameserver")?,
                 operator_program: keep(checkout, "cranewing-operator", &release.join("operator"))?,
                 bots: keep(checkout, "bots", &release.join("bots"))?,
-            })
+            };
+            made.save(&record)?;
+            Ok(made)
         })
+    }
+
+    /// The same while something else is done.
+    pub(crate) fn build_beside(
+        checkout: &Checkout,
+        progress: &Progress,
+        other: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        std::thread::scope(|scope| {
+            let built = scope.spawn(|| Self::build(checkout, progress));
+            let done = other();
+            let built = built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            done.and(built)
+        })
+    }
+
+    /// What a record names, if all of it is still there.
+    fn recorded(record: &Path) -> Option<Self> {
+        let made: Self = serde_json::from_slice(&fs::read(record).ok()?).ok()?;
+        let files = [&made.operator.archive, &made.gameserver.archive, &made.operator_program, &made.bots];
+        files.iter().all(|file| file.exists()).then_some(made)
+    }
+
+    fn save(&self, record: &Path) -> Result<()> {
+        let unfinished = unfinished(record);
+        fs::write(&unfinished, serde_json::to_vec(self)?)
+            .and_then(|()| fs::rename(&unfinished, record))
+            .with_context(|| format!("failed to write {}", record.display()))?;
+        prune(record.parent().context("a record lies in a directory")?, "of")
     }
 
     /// The archives of both.
@@ -133,4 +173,34 @@ fn prune(directory: &Path, name: &str) -> Result<()> {
         fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_used_for_as_long_as_all_that_it_names_is_there() {
+        let directory = std::env::temp_dir().join(format!("cranewing-images-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = |name: &str| {
+            fs::write(directory.join(name), name).unwrap();
+            directory.join(name)
+        };
+        let image = |name: &str| Image { reference: format!("cranewing/{name}:1"), archive: file(name) };
+        let record = directory.join("of-1234.json");
+        assert!(Images::recorded(&record).is_none());
+        let made = Images {
+            operator: image("operator-1.tar"),
+            gameserver: image("gameserver-1.tar"),
+            operator_program: file("cranewing-operator-1"),
+            bots: file("bots-1"),
+        };
+        made.save(&record).unwrap();
+        let found = Images::recorded(&record).unwrap();
+        assert_eq!((found.operator.reference, found.bots), (made.operator.reference, made.bots.clone()));
+        fs::remove_file(&made.bots).unwrap();
+        assert!(Images::recorded(&record).is_none());
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -26,6 +26,7 @@ mod packages;
 mod process;
 mod progress;
 mod region;
+mod sources;
 mod state;
 mod target;
 mod test;

@@ -128,16 +128,12 @@ pub(crate) fn restore(
     let surroundings = &surroundings;
     let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
     refuse_what_is_there(region, &cluster::containers(surroundings, cluster)?)?;
-    let (built, made) = std::thread::scope(|scope| {
-        let built = scope.spawn(|| Images::build(checkout, progress));
-        let made = progress.step(&format!("cluster {}", region.id), |_| {
+    let images = Images::build_beside(checkout, progress, || {
+        progress.step(&format!("cluster {}", region.id), |_| {
             cluster::ensure_network(checkout, surroundings)?;
             cluster::ensure(checkout, surroundings, region, index, state.nodes, &node_image)
-        });
-        (built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), made)
-    });
-    made?;
-    let images = built?;
+        })
+    })?;
     let references = References {
         operator: images.operator.reference.clone(),
         gameserver: images.gameserver.reference.clone(),

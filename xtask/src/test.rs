@@ -304,14 +304,15 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     progress.step("remove leftovers", |_| down::remove(checkout, |_| ()))?;
     let (program, version) = tools::build_metrics_server(checkout, progress)?;
     let metrics_server = images::pack(checkout, "metrics-server", &program, version)?;
-    let built = Images::build(checkout, progress)?;
     let state = State {
         engine: surroundings.engine,
         nodes: 1,
         regions: REGION_IDS.iter().map(|id| cluster::planned(checkout, id)).collect(),
     };
     state.save(checkout)?;
-    cluster::ensure_all(checkout, &surroundings, progress, &state.regions, state.nodes, &node_image)?;
+    let built = Images::build_beside(checkout, progress, || {
+        cluster::ensure_all(checkout, &surroundings, progress, &state.regions, state.nodes, &node_image)
+    })?;
     let archives = [built.archives(), vec![metrics_server.archive]].concat();
     cluster::in_parallel(&state.regions, |_, region| {
         cluster::load(checkout, &surroundings, region, &archives)

@@ -162,14 +162,9 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
     keep_shape(checkout, &state)?;
     state.save(checkout)?;
     // what compiles and what boots do not wait for each other
-    let (built, clusters) = std::thread::scope(|scope| {
-        let built = scope.spawn(|| Images::build(checkout, progress));
-        let clusters =
-            cluster::ensure_all(checkout, &surroundings, progress, &state.regions, args.nodes, &node_image);
-        (built.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), clusters)
-    });
-    clusters?;
-    let images = built?;
+    let images = Images::build_beside(checkout, progress, || {
+        cluster::ensure_all(checkout, &surroundings, progress, &state.regions, args.nodes, &node_image)
+    })?;
     let references = References {
         operator: images.operator.reference.clone(),
         gameserver: images.gameserver.reference.clone(),
