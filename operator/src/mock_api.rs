@@ -180,7 +180,16 @@ impl Table {
                 Some(_) => (200, self.store(path, body.clone())),
             },
             "PATCH" => self.patch(path, body),
-            "DELETE" => self.objects.remove(path).map_or((404, Value::Null), |gone| (200, gone)),
+            "DELETE" => {
+                let differs = |found: &Value, field: &str| {
+                    let given = &body["preconditions"][field];
+                    !given.is_null() && *given != found["metadata"][field]
+                };
+                if found.is_some_and(|found| differs(found, "uid") || differs(found, "resourceVersion")) {
+                    return (409, Value::Null);
+                }
+                self.objects.remove(path).map_or((404, Value::Null), |gone| (200, gone))
+            }
             _ => (405, Value::Null),
         }
     }

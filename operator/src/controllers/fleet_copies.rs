@@ -9,16 +9,19 @@ use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::reasons;
 use operator_api::{Fleet, FleetSpec, Placement, PlacementMode, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::{Buried, Said, has_lost_its_records};
+use operator_core::regions::recovery::{Buried, Said, epoch_after_lost_records};
 use operator_core::regions::shares::{Held, Version, weigh_players};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::context::Context;
+use super::placed_fleets::FLEET_MAX;
 use super::placed_scalers;
 use super::placed_write::{apply, delete};
+use super::retries::Retries;
 use crate::links::Look;
 use crate::links::facts::{
     epoch_of, is_newer, key_of, mark, mark_of_own, name_of, of_copy, read_weights, share_of, terms,
@@ -50,6 +53,8 @@ pub(super) struct Memory {
     weighed_at: Option<Duration>,
     /// Copies that cannot be made, with what was told of them.
     told: BTreeSet<(RegionId, Fault)>,
+    /// Fleets and copies with which a request failed.
+    retries: Retries,
 }
 
 /// Why a copy cannot be made.
@@ -111,16 +116,6 @@ fn epoch_of_own(fleet: &Fleet, kept: &Kept) -> u64 {
     epoch_of(fleet).max(kept.epoch_of(&fleet.namespace().unwrap_or_default(), &fleet.name_any()))
 }
 
-/// Epoch after that of whoever has what this Fleet is with records that are gone here; 0 if nobody has.
-fn epoch_after_lost_records(said: &BTreeMap<RegionId, Said>, fleet: &Fleet) -> u64 {
-    let ours = mark_of_own(fleet);
-    let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
-    let theirs = said.values().filter_map(|said| said.copies.get(&name)).filter(|theirs| {
-        has_lost_its_records(ours, **theirs) && (theirs.version.home_epoch > 0 || theirs.records > 0)
-    });
-    theirs.map(|theirs| theirs.version.home_epoch + 1).max().unwrap_or_default()
-}
-
 fn epoch_and_generation(fleet: &Fleet, kept: &Kept) -> Version {
     Version { home_epoch: epoch_of_own(fleet, kept), ..mark_of_own(fleet).version }
 }
@@ -134,42 +129,41 @@ fn is_going(fleet: &Fleet, me: RegionId) -> bool {
     of_fleet(fleet, me) == Some(Home::Here) && fleet.metadata.deletion_timestamp.is_some() && is_bound(fleet)
 }
 
-/// Looks after this region's own Fleets, then after the copies of the others'. What fails is tried again each turn.
+/// Looks after this region's own Fleets, then after the copies of the others', until the turn is over. What fails is tried again.
 pub(super) async fn turn(
     context: &Context,
     look: &Look,
     (kept, is_halted): (&Kept, bool),
-    memory: &mut Memory,
+    (memory, until): (&mut Memory, Duration),
 ) {
-    let now = context.clock.elapsed();
-    let weighs = now.saturating_sub(*memory.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
-    if weighs {
-        memory.weighed_at = Some(now);
-    }
-    let said = context.links.said(look);
-    for fleet in context.stores.fleets.store().state() {
-        // What stands on it may not count while the region is halted.
-        if of_fleet(&fleet, context.links.me) == Some(Home::Here) && !is_halted {
-            let done = look_after_own(context, (look, &said), kept, (&fleet, weighs)).await;
-            record(context, "failed to look after a placed Fleet", &key_of(&fleet), done);
-        }
+    // What stands on them may not count while the region is halted.
+    if !is_halted {
+        look_after_all(context, look, kept, (memory, until)).await;
     }
     let (mut told, dead) = (BTreeSet::new(), kept.dead());
     for (&home, known) in &look.known {
         for fleet in known.fleets(home) {
-            let mark = mark(&fleet.uid, fleet.version);
-            let is_dead = dead.get(&home).is_some_and(|dead| dead.has(&name_of(fleet), mark));
+            let (key, now) = (name_under(home, fleet), context.clock.elapsed());
             let is_of_it = |(of, fault): &&(RegionId, Fault)| {
                 *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
             };
-            let waits = !now.as_secs().is_multiple_of(RETRY_SECONDS);
-            let waits_for = memory.told.iter().find(is_of_it).filter(|_| waits).map(|(_, fault)| fault);
-            match keep_copy(context, home, (fleet, is_dead), waits_for).await {
-                Ok(None) => {}
-                Ok(Some(fault)) => drop(told.insert((home, fault))),
-                Err(error) => {
-                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error));
+            let before = memory.told.iter().find(is_of_it).map(|(_, fault)| fault);
+            if now >= until || !memory.retries.is_due(now, &key) {
+                told.extend(before.map(|fault| (home, fault.clone())));
+                continue;
+            }
+            let mark = mark(&fleet.uid, fleet.version);
+            let is_dead = dead.get(&home).is_some_and(|dead| dead.has(&name_of(fleet), mark));
+            let waits_for = before.filter(|_| !now.as_secs().is_multiple_of(RETRY_SECONDS));
+            let kept =
+                timeout(FLEET_MAX, Box::pin(keep_copy(context, home, (fleet, is_dead), waits_for))).await;
+            memory.retries.count(context.clock.elapsed(), &key, matches!(kept, Ok(Ok(_))));
+            match kept {
+                Ok(Ok(fault)) => told.extend(fault.map(|fault| (home, fault))),
+                Ok(Err(error)) => {
+                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error))
                 }
+                Err(_elapsed) => too_slow(context, &key),
             }
         }
     }
@@ -177,6 +171,58 @@ pub(super) async fn turn(
         tell(context, *home, fault).await;
     }
     memory.told = told;
+}
+
+/// This region's own.
+async fn look_after_all(
+    context: &Context,
+    look: &Look,
+    kept: &Kept,
+    (memory, until): (&mut Memory, Duration),
+) {
+    let now = context.clock.elapsed();
+    let weighs = now.saturating_sub(*memory.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
+    if weighs {
+        memory.weighed_at = Some(now);
+    }
+    let (said, fleets) = (context.links.said(look), context.stores.fleets.store().state());
+    let published: BTreeSet<String> = look
+        .known
+        .iter()
+        .flat_map(|(home, known)| known.fleets(*home).map(|fleet| name_under(*home, fleet)))
+        .collect();
+    memory.retries.retain(|key| published.contains(key) || fleets.iter().any(|fleet| key_of(fleet) == key));
+    for fleet in fleets.iter().filter(|fleet| of_fleet(fleet, context.links.me) == Some(Home::Here)) {
+        let (key, now) = (key_of(fleet), context.clock.elapsed());
+        if now >= until {
+            return;
+        }
+        if !memory.retries.is_due(now, &key) {
+            continue;
+        }
+        let looking = look_after_own(context, (look, &said), kept, (fleet, weighs));
+        let Ok(done) = timeout(FLEET_MAX, Box::pin(looking)).await else {
+            memory.retries.count(context.clock.elapsed(), &key, false);
+            too_slow(context, &key);
+            continue;
+        };
+        memory.retries.count(context.clock.elapsed(), &key, done.is_ok());
+        record(context, "failed to look after a placed Fleet", &key, done);
+    }
+}
+
+/// A tombstone has no home in it.
+fn name_under(home: RegionId, fleet: &PublishedFleet) -> String {
+    format!("{home}/{}", name_of(fleet))
+}
+
+fn too_slow(context: &Context, key: &str) {
+    context.metrics.reconciles.with_label_values(&["FleetCopy", "error"]).inc();
+    warn!(
+        key,
+        "the API server takes more than {} s for a placed Fleet; it is tried again",
+        FLEET_MAX.as_secs()
+    );
 }
 
 /// On the copy of the home's RegionCluster, and in the log.
@@ -211,7 +257,9 @@ async fn look_after_own(
     (fleet, weighs): (&Fleet, bool),
 ) -> kube::Result<()> {
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
-    let epoch = epoch_of_own(fleet, kept).max(epoch_after_lost_records(said, fleet));
+    let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
+    let lost = epoch_after_lost_records(&name, mark_of_own(fleet), said);
+    let epoch = epoch_of_own(fleet, kept).max(lost);
     if fleet.metadata.deletion_timestamp.is_none() {
         let record = if weighs { weigh(context, look, kept, fleet) } else { None };
         let namespace = fleet.namespace().unwrap_or_default();
@@ -291,7 +339,7 @@ fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<S
         return None;
     }
     let weights: Vec<_> = weights.iter().map(|(region, weight)| format!("{region}={weight}")).collect();
-    Some(format!("{} {}", number + 1, weights.join(",")))
+    Some(format!("{} {}", number.saturating_add(1), weights.join(",")))
 }
 
 /// Brings a copy to what its home publishes, unless it still `waits_for` what kept it from that last time. Answers what keeps it

@@ -25,6 +25,7 @@ mod recovery;
 mod recovery_objects;
 mod region_cluster;
 mod region_copies;
+mod retries;
 #[cfg(test)]
 mod tests;
 mod wheel;

@@ -24,13 +24,14 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, warn};
 
 use super::context::Context;
 use super::placed_rollout::{Template, rollouts, template_of};
 use super::placed_write::apply;
 use super::recovery::Halt;
+use super::retries::Retries;
 use super::{fleet_copies, placed_scalers, placed_status, recovery, wheel};
 use crate::about::about;
 use crate::links::Look;
@@ -42,6 +43,11 @@ use crate::runtime::telemetry::chain;
 
 /// How often shares are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Time of a turn after which what is left waits for the next one, because the vote is due: a region that is lost shall not be missed
+/// while an API server is slow.
+const APPLIES_FOR: Duration = Duration::from_secs(3);
+/// Time for one Fleet, whose next try goes on where this one was; as long as one request may take.
+pub(super) const FLEET_MAX: Duration = Duration::from_secs(15);
 /// Owns all of a share but its replicas, and the AutoScaler of a share.
 pub(super) const FIELD_MANAGER: &str = "cranewing-placed";
 /// Owns the replicas of a share.
@@ -60,6 +66,8 @@ pub(super) enum Error {
     ScalerNameTaken(String),
     #[error("failed to apply {0}")]
     Apply(String, #[source] kube::Error),
+    #[error("the API server takes more than {} s for its share; it is tried again", FLEET_MAX.as_secs())]
+    TooSlow,
 }
 
 /// What a leader remembers from turn to turn.
@@ -69,6 +77,8 @@ pub(super) struct Placing {
     ballot: Ballot,
     pub(super) copies: fleet_copies::Memory,
     recovery: recovery::Memory,
+    /// Shares that could not be kept.
+    retries: Retries,
 }
 
 /// What every region is to have, and what this one does next.
@@ -138,11 +148,24 @@ impl Placing {
             wheel::tell_view(context, &look, &self.ballot, &kept.agreed, version).await;
         }
         // Both hold whole Fleets while they wait.
-        let with = (&next, course.halt.is_some());
-        Box::pin(fleet_copies::turn(context, &look, with, &mut self.copies)).await;
+        let (with, until) = ((&next, course.halt.is_some()), context.clock.elapsed() + APPLIES_FOR);
+        Box::pin(fleet_copies::turn(context, &look, with, (&mut self.copies, until))).await;
+        self.keep_shares(context, &look, &course, until).await;
+    }
+
+    /// Keeps this region's shares, and tells on their Fleets how they are.
+    async fn keep_shares(&mut self, context: &Context, look: &Look, course: &Course, until: Duration) {
         let mut parents = context.stores.fleets.store().state();
         parents.retain(|parent| parent.metadata.deletion_timestamp.is_none());
+        self.retries.retain(|key| parents.iter().any(|parent| key_of(parent) == key));
         for parent in parents.iter().map(Arc::as_ref) {
+            let (key, now) = (key_of(parent), context.clock.elapsed());
+            if now >= until {
+                return;
+            }
+            if !self.retries.is_due(now, &key) {
+                continue;
+            }
             let outcome = match of_fleet(parent, context.links.me) {
                 None => continue,
                 // A copy that is only begun.
@@ -151,12 +174,15 @@ impl Placing {
                 // What it would be brought to may not count.
                 Some(Home::Here) if course.halt.is_some() => Ok(()),
                 Some(Home::Here | Home::CopiedFrom(_)) => {
-                    Box::pin(keep_share(context, parent, &course)).instrument(about(parent)).await
+                    let kept = timeout(FLEET_MAX, Box::pin(keep_share(context, parent, course)));
+                    kept.instrument(about(parent)).await.unwrap_or(Err(Error::TooSlow))
                 }
             };
             count(context, &outcome);
+            let is_done = !matches!(outcome, Err(Error::Apply(..) | Error::TooSlow));
+            self.retries.count(context.clock.elapsed(), &key, is_done);
             // status (client required)
-            if let Err(error) = placed_status::publish(context, parent, &look, &course, outcome).await {
+            if let Err(error) = placed_status::publish(context, parent, look, course, outcome).await {
                 about(parent).in_scope(|| warn!(error = chain(&error), "failed to write the status"));
             }
         }
@@ -178,7 +204,7 @@ fn count(context: &Context, outcome: &Result<(), Error>) {
     let word = match outcome {
         Ok(()) => "ok",
         Err(Error::NameTaken(_) | Error::ScalerNameTaken(_)) => "name_taken",
-        Err(Error::Apply(..)) => "apply",
+        Err(Error::Apply(..) | Error::TooSlow) => "apply",
     };
     context.metrics.reconciles.with_label_values(&["PlacedFleet", word]).inc();
 }

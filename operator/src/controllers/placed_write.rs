@@ -37,12 +37,13 @@ where
     }
 }
 
-/// What it owns goes with it.
+/// As it was seen, or not at all: it may be another by now under the same uid. What it owns goes with it.
 pub(super) async fn delete<K>(api: &Api<K>, object: &K) -> kube::Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let preconditions = Some(Preconditions { uid: object.uid(), resource_version: None });
+    let preconditions =
+        Some(Preconditions { uid: object.uid(), resource_version: object.resource_version() });
     let params = DeleteParams { preconditions, ..DeleteParams::background() };
     match api.delete(&object.name_any(), &params).await {
         // Gone already, or another by now.

@@ -15,7 +15,7 @@ use operator_api::conditions::{Decided, reasons, types};
 use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::recovery::{Ahead, Asking, Plan, Theirs, Wins, ahead, take_back};
-use operator_core::regions::view::View;
+use operator_core::regions::view::{View, believed};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -361,8 +361,9 @@ async fn settle(
     }
     // A vote that was lost is not cast again: whoever counted it is among those that were asked, or stands on a number that one
     // of them has seen.
-    let numbers = look.views().into_values().map(|view| view.number);
-    let number = numbers.chain([next.proposed.number, next.agreed.number]).max().unwrap_or_default();
+    let (views, own) = (look.views(), next.proposed.number.max(next.agreed.number));
+    let numbers = believed(own, views.values(), look.known.len() + 1);
+    let number = numbers.iter().map(|view| view.number).chain([own]).max().unwrap_or_default();
     if !next.taken_back && next.proposed.number < number {
         next.proposed = View { number, ..View::default() };
     }

@@ -12,7 +12,6 @@ use kube::runtime::events::EventType;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{RegionCluster, RegionClusterStatus, RegionRoundTrips, RegionStanding, labels};
-use operator_core::backoff::{jitter_of, next_backoff};
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::{Judgement, Reach, Source, Standing};
 use operator_core::round_trip::show_ms;
@@ -24,6 +23,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::context::Context;
+use super::retries::Retries;
 use crate::links::home::{Home, of_region};
 use crate::links::orders::write_version;
 use crate::links::peer::join;
@@ -52,16 +52,10 @@ impl Step {
     }
 }
 
-/// Failures in a row with one copy, and when it is tried again.
-struct Failed {
-    failures: u32,
-    again_at: Duration,
-}
-
 /// Keeps the copies; one that cannot be kept delays no other.
 #[derive(Default)]
 pub(super) struct Copies {
-    failed: BTreeMap<String, Failed>,
+    retries: Retries,
 }
 
 /// Keeps the copies until the future is dropped.
@@ -78,25 +72,19 @@ impl Copies {
     pub(super) async fn turn(&mut self, context: &Context) {
         let known = context.links.look(context.clock.elapsed()).known;
         let steps = plan(context.links.me, &known, &context.stores.region_clusters.store().state());
-        self.failed.retain(|name, _| steps.iter().any(|step| step.name() == *name));
+        self.retries.retain(|name| steps.iter().any(|step| step.name() == name));
         for step in steps {
             let name = step.name();
             let now = context.clock.elapsed();
-            if self.failed.get(&name).is_some_and(|failed| now < failed.again_at) {
+            if !self.retries.is_due(now, &name) {
                 continue;
             }
             let done = carry_out(context, &step).await;
             let outcome = if done.is_ok() { "ok" } else { "error" };
             context.metrics.reconciles.with_label_values(&["RegionCopy", outcome]).inc();
-            match done {
-                Ok(()) => drop(self.failed.remove(&name)),
-                Err(error) => {
-                    warn!(region = name, error = chain(&error), "failed to keep the copy of a region");
-                    let failures =
-                        self.failed.get(&name).map_or(0, |failed| failed.failures).saturating_add(1);
-                    let again_at = now + next_backoff(failures, jitter_of(&name));
-                    self.failed.insert(name, Failed { failures, again_at });
-                }
+            self.retries.count(context.clock.elapsed(), &name, done.is_ok());
+            if let Err(error) = done {
+                warn!(region = name, error = chain(&error), "failed to keep the copy of a region");
             }
         }
     }

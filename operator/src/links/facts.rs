@@ -101,7 +101,7 @@ pub(crate) fn mark(uid: &str, version: Version) -> Mark {
 }
 
 /// Numbers of its records, of weights and of its AutoScaler.
-fn records_of(fleet: &PublishedFleet) -> (u64, u64) {
+pub(super) fn records_of(fleet: &PublishedFleet) -> (u64, u64) {
     (read_weights(fleet.weights.as_deref()).0, ScalerRecord::read(fleet.scaler.as_deref()).number)
 }
 

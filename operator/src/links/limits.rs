@@ -9,14 +9,16 @@ use operator_core::regions::RegionId;
 use operator_core::regions::recovery::EPOCH_MAX;
 use std::collections::BTreeMap;
 
-use super::facts::FLEETS_MAX;
+use super::facts::{FLEETS_MAX, records_of};
 use super::message::{Copies, Objects, PublishedFleet};
 
 /// Bytes of a name, and of a namespace.
 const NAME_BYTES_MAX: usize = 63;
 /// Bytes of a uid; an API server gives 36.
 const UID_BYTES_MAX: usize = 64;
-/// Tombstones of an answer, and of all answers together.
+/// Highest number of a record that is believed: a home that brings its Fleet back goes on from it.
+const RECORD_MAX: u64 = 1 << 48;
+/// Tombstones that a peer publishes, of an answer, and of all answers together.
 pub(super) const STONES_MAX: usize = 1000;
 /// Regions that are believed to be registered with one that answers.
 const REGISTERED_MAX: usize = 64;
@@ -39,6 +41,7 @@ pub(super) fn is_path(text: &str) -> bool {
 /// What is wrong with it, if something is.
 fn fault_of(fleet: &PublishedFleet) -> Option<&'static str> {
     let PublishedFleet { namespace, name, uid, version, .. } = fleet;
+    let (weights, scaler) = records_of(fleet);
     // It stands between spaces on a copy.
     let is_uid =
         !uid.is_empty() && uid.len() <= UID_BYTES_MAX && uid.bytes().all(|byte| byte.is_ascii_graphic());
@@ -49,6 +52,8 @@ fn fault_of(fleet: &PublishedFleet) -> Option<&'static str> {
     } else if version.home_epoch >= EPOCH_MAX {
         // The next one is to be believed too.
         Some("its epoch is beyond belief")
+    } else if weights.max(scaler) >= RECORD_MAX {
+        Some("the number of a record is beyond belief")
     } else {
         None
     }
@@ -72,25 +77,29 @@ fn sift(fleets: &mut Vec<PublishedFleet>) -> Option<String> {
 
 /// Of what a peer publishes. Answers what is to be told of the rest.
 pub(super) fn limit_objects(objects: &mut Objects) -> Option<String> {
-    sift(&mut objects.fleets)
+    limit_fleets(&mut objects.fleets)
 }
 
-/// Of what a peer keeps of this region: of each name one copy and of each uid one tombstone, the latest. Answers what is to be told of
-/// the rest.
+/// Of what a peer keeps of this region. Answers what is to be told of the rest.
 pub(super) fn limit_copies(copies: &mut Copies) -> Option<String> {
     copies.registered.retain(|region| region.parse::<RegionId>().is_ok());
     while copies.registered.len() > REGISTERED_MAX {
         copies.registered.pop_last();
     }
-    let refused = sift(&mut copies.fleets);
-    let came = copies.fleets.len();
+    limit_fleets(&mut copies.fleets)
+}
+
+/// Keeps what passes, and of each name one Fleet and of each uid one tombstone, the latest. Answers what is to be told of the rest.
+fn limit_fleets(fleets: &mut Vec<PublishedFleet>) -> Option<String> {
+    let refused = sift(fleets);
+    let came = fleets.len();
     let (stones, alive): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut copies.fleets).into_iter().partition(|fleet| fleet.deleted);
+        std::mem::take(fleets).into_iter().partition(|fleet| fleet.deleted);
     let stones = latest(stones, |stone| stone.uid.clone()).into_iter().take(STONES_MAX);
     let alive =
         latest(alive, |fleet| format!("{}/{}", fleet.namespace, fleet.name)).into_iter().take(FLEETS_MAX);
-    copies.fleets = stones.chain(alive).collect();
-    let beyond = came - copies.fleets.len();
+    *fleets = stones.chain(alive).collect();
+    let beyond = came - fleets.len();
     let beyond = (beyond > 0).then(|| format!("{beyond} more than it may say are passed over"));
     let told: Vec<String> = refused.into_iter().chain(beyond).collect();
     (!told.is_empty()).then(|| told.join("; "))
@@ -154,7 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_no_more_than_it_may_and_each_thing_once() {
+    fn a_record_without_a_next_one_is_passed_over() {
+        for (number, passes) in [(RECORD_MAX - 1, true), (RECORD_MAX, false), (u64::MAX, false)] {
+            let weights =
+                PublishedFleet { weights: Some(format!("{number} kr=1")), ..fleet("games", "arena", "u", 0) };
+            let scaler = format!("{{\"number\": {number}}}");
+            let scaler = PublishedFleet { scaler: Some(scaler), ..fleet("games", "duel", "v", 0) };
+            let mut objects = Objects { fleets: vec![weights, scaler], ..Objects::default() };
+            let told = limit_objects(&mut objects);
+            assert_eq!(
+                (objects.fleets.len(), told.is_none()),
+                (if passes { 2 } else { 0 }, passes),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_peer_says_no_more_than_it_may_and_each_thing_once() {
         let stone = |number: usize, epoch| PublishedFleet {
             deleted: true,
             ..fleet("games", "arena", &format!("u-{number:04}"), epoch)
@@ -165,10 +191,14 @@ mod tests {
         let registered =
             (0..70).map(|number| format!("r{number:02}")).chain(["no region".to_owned()]).collect();
         let mut copies = Copies { fleets: fleets.collect(), registered, ..Copies::default() };
-        let told = limit_copies(&mut copies).unwrap();
-        let (stones, alive): (Vec<_>, Vec<_>) = copies.fleets.iter().partition(|fleet| fleet.deleted);
-        assert_eq!((stones.len(), alive.len(), copies.registered.len()), (1000, 256, 64));
-        assert!(stones.iter().all(|stone| stone.version.home_epoch == 2), "the latest of each");
-        assert_eq!(told, "1444 more than it may say are passed over");
+        let mut objects = Objects { fleets: copies.fleets.clone(), ..Objects::default() };
+        let told = [limit_copies(&mut copies), limit_objects(&mut objects)];
+        assert_eq!(copies.registered.len(), 64);
+        for (fleets, told) in [copies.fleets, objects.fleets].iter().zip(told) {
+            let (stones, alive): (Vec<_>, Vec<_>) = fleets.iter().partition(|fleet| fleet.deleted);
+            assert_eq!((stones.len(), alive.len()), (1000, 256));
+            assert!(stones.iter().all(|stone| stone.version.home_epoch == 2), "the latest of each");
+            assert_eq!(told.as_deref(), Some("1444 more than it may say are passed over"));
+        }
     }
 }

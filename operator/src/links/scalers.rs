@@ -50,7 +50,7 @@ impl ScalerRecord {
     pub(crate) fn next(&self, scaler: Option<&AutoScaler>) -> Option<String> {
         let is_said = scaler.map_or_else(|| self.spec.is_none(), |scaler| self.is_of(scaler));
         let next = Self {
-            number: self.number + 1,
+            number: self.number.saturating_add(1),
             name: scaler.map(ResourceExt::name_any).unwrap_or_default(),
             uid: scaler.and_then(ResourceExt::uid).unwrap_or_default(),
             generation: scaler.and_then(|scaler| scaler.metadata.generation).unwrap_or_default(),

@@ -19,6 +19,9 @@ use super::shares::Version;
 
 /// Highest epoch that is believed of a peer: takeovers by hand never come so far, and one that is above it would leave no room.
 pub const EPOCH_MAX: u64 = 1 << 48;
+/// How far an epoch is believed to be ahead of the middle one of all that is said of a Fleet. Each recovery adds one, so none that is
+/// true is so far ahead, and whoever lies each time does not come to the highest.
+pub const EPOCH_STEP_MAX: u64 = 1 << 20;
 
 /// Which Fleet in which version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -202,8 +205,53 @@ pub fn has_lost_its_records(ours: Mark, theirs: Mark) -> bool {
     ours.uid == theirs.uid && has_none && ours.version.generation >= theirs.version.generation
 }
 
+/// Epoch after that of whoever has what this Fleet of the home's is, with records that are gone there; 0 if nobody has.
+pub fn epoch_after_lost_records(fleet: &str, ours: Mark, said: &BTreeMap<RegionId, Said>) -> u64 {
+    let theirs = || said.values().map(|said| said.copies.get(fleet).copied());
+    let limit = highest_believed(theirs().map(|theirs| theirs.unwrap_or_default().version.home_epoch));
+    let has_records = |theirs: &Mark| {
+        let Mark { version, records, .. } = theirs;
+        has_lost_its_records(ours, *theirs) && (version.home_epoch > 0 || *records > 0)
+    };
+    let epochs = theirs().flatten().filter(has_records).map(|theirs| theirs.version.home_epoch);
+    epochs.filter(|epoch| *epoch <= limit).map(|epoch| epoch + 1).max().unwrap_or_default()
+}
+
 const fn is_believed(mark: Mark) -> bool {
     mark.version.home_epoch <= EPOCH_MAX
+}
+
+/// The highest epoch that is believed of a Fleet of which everybody who is asked says one, 0 for none.
+fn highest_believed(said: impl Iterator<Item = u64>) -> u64 {
+    let mut said: Vec<u64> = said.collect();
+    said.sort_unstable();
+    let middle = said.get(said.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    middle.saturating_add(EPOCH_STEP_MAX).min(EPOCH_MAX)
+}
+
+/// The same of each name that the home or an answer has.
+fn highest_of_each<T>(own: &Own, answers: &BTreeMap<RegionId, Answer<T>>) -> BTreeMap<String, u64> {
+    let mut said: BTreeMap<&String, BTreeMap<Option<RegionId>, u64>> = BTreeMap::new();
+    let mut add = |fleet, whose, mark: Mark| {
+        let epoch = said.entry(fleet).or_default().entry(whose).or_default();
+        *epoch = mark.version.home_epoch.max(*epoch);
+    };
+    for (fleet, mark) in &own.fleets {
+        add(fleet, None, *mark);
+    }
+    for (&region, answer) in answers {
+        for (fleet, told) in &answer.copies {
+            add(fleet, Some(region), told.mark);
+        }
+        for (fleet, stone) in &answer.stones {
+            add(fleet, Some(region), *stone);
+        }
+    }
+    let of_all = |said: BTreeMap<Option<RegionId>, u64>| {
+        let silent = (answers.len() + 1).saturating_sub(said.len());
+        highest_believed(said.into_values().chain(std::iter::repeat_n(0, silent)))
+    };
+    said.into_iter().map(|(fleet, said)| (fleet.clone(), of_all(said))).collect()
 }
 
 /// Who counts where home and peers differ.
@@ -252,7 +300,14 @@ struct Seen<'a, T> {
 /// Brings the home to what it and the answers say. Doing it again changes nothing more.
 pub fn take_back<T: Clone>(own: &Own, answers: &BTreeMap<RegionId, Answer<T>>, wins: Wins) -> Plan<T> {
     let mut buried = own.buried.clone();
-    let stones = || answers.values().flat_map(|answer| &answer.stones).filter(|(_, mark)| is_believed(*mark));
+    let highest = highest_of_each(own, answers);
+    let is_believed = |fleet: &String, mark: Mark| {
+        highest.get(fleet).is_some_and(|highest| mark.version.home_epoch <= *highest)
+    };
+    let stones = || {
+        let all = answers.values().flat_map(|answer| &answer.stones);
+        all.filter(|(fleet, mark)| is_believed(fleet, *mark))
+    };
     for (fleet, stone) in stones() {
         buried.add(fleet, *stone);
     }
@@ -260,7 +315,9 @@ pub fn take_back<T: Clone>(own: &Own, answers: &BTreeMap<RegionId, Answer<T>>, w
     let names: BTreeSet<&String> = own.fleets.keys().chain(told).collect();
     let mut plan = Plan { fleets: BTreeMap::new(), delete: BTreeSet::new(), bury: Vec::new() };
     for name in names {
-        let seen = Seen::of(name, own, &buried, answers, stones().filter(|(of, _)| of == name));
+        let told = answers.iter().filter_map(|(&region, answer)| Some((region, answer.copies.get(name)?)));
+        let told = told.filter(|(_, told)| is_believed(name, told.mark)).collect();
+        let seen = Seen::of(name, own, &buried, told, stones().filter(|(of, _)| of == name));
         match wins {
             Wins::Home if seen.own.is_none() => {
                 let alive = seen.copies.iter().filter(|told| !buried.has(name, told.mark));
@@ -280,11 +337,9 @@ impl<'a, T: Clone> Seen<'a, T> {
         name: &String,
         own: &Own,
         buried: &Buried,
-        answers: &'a BTreeMap<RegionId, Answer<T>>,
+        told: Vec<(RegionId, &'a Told<T>)>,
         stones: impl Iterator<Item = &'b (String, Mark)>,
     ) -> Self {
-        let told = answers.iter().filter_map(|(&region, answer)| Some((region, answer.copies.get(name)?)));
-        let told: Vec<_> = told.filter(|(_, told)| is_believed(told.mark)).collect();
         let alive = told.iter().filter(|(_, told)| !buried.has(name, told.mark));
         let epochs = told.iter().map(|(_, told)| told.mark).chain(stones.map(|(_, stone)| *stone));
         let own = own.fleets.get(name).copied();
@@ -405,6 +460,24 @@ mod tests {
                 &[("jp", "a 999999999999999.1", &[]), ("sg", "a 0.1", &[])],
                 "1 sg a 0.1",
             ),
+            (
+                "far ahead of all others",
+                own("", &[]),
+                &[("jp", "a 2000000.1", &[]), ("sg", "a 1.1", &[])],
+                "2 sg a 1.1",
+            ),
+            (
+                "and its tombstone",
+                own("", &[]),
+                &[("jp", "", &["a 2000000.1"]), ("sg", "a 1.1", &[])],
+                "2 sg a 1.1",
+            ),
+            (
+                "all are so far",
+                own("", &[]),
+                &[("jp", "a 2000000.1", &[]), ("sg", "a 2000000.1", &[])],
+                "2000001 sg a 2000000.1",
+            ),
             ("applied by hand", own("h 0.1", &[]), &[("jp", "a 3.5", &[])], "4 as it is"),
             ("its own, later", own("a 0.6", &[]), &[("jp", "a 0.5", &[])], ""),
             ("its own, earlier", own("a 0.4", &[]), &[("jp", "a 0.5", &[])], "1 as it is"),
@@ -486,6 +559,28 @@ mod tests {
             let said = [(id("jp"), Said { copies: marks(copy), buried: marks(stone) })].into();
             let found: Vec<_> = ahead(&has, &said).iter().map(|ahead| ahead.theirs).collect();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_has_lost_its_records_goes_on_after_the_epoch_that_is_believed() {
+        for (name, ours, theirs, expected) in [
+            ("nobody has it", "a 0.5", ["", ""], 0),
+            ("no record anywhere", "a 0.5", ["a 0.5", "a 0.5"], 0),
+            ("records", "a 0.5", ["a 0.5+2", "a 0.5"], 1),
+            ("an epoch", "a 0.5", ["a 3.5+2", "a 2.5"], 4),
+            ("another Fleet", "a 0.5", ["b 3.5+2", "b 3.5+2"], 0),
+            ("its records are there", "a 3.5+2", ["a 3.5+2", "a 3.4"], 0),
+            ("far ahead of the other", "a 0.5", ["a 2000000.5", "a 0.5"], 0),
+            ("far ahead, and nobody else has it", "a 0.5", ["a 281474976710655.0", ""], 0),
+            ("both are so far", "a 0.5", ["a 2000000.5", "a 2000000.5"], 2_000_001),
+        ] {
+            let said = |text: &str| {
+                let copies = [text].into_iter().filter(|text| !text.is_empty());
+                Said { copies: copies.map(|text| ("f".to_owned(), mark(text))).collect(), ..Said::default() }
+            };
+            let said = [(id("jp"), said(theirs[0])), (id("sg"), said(theirs[1]))].into();
+            assert_eq!(epoch_after_lost_records("f", mark(ours), &said), expected, "{name}");
         }
     }
 

@@ -18,6 +18,10 @@ use super::orders::Orders;
 /// How long a region is Degraded before it counts as lost: nobody is moved, so there is time.
 pub const DEGRADED_COUNTS_FOR: Duration = Duration::from_secs(30);
 
+/// How far a view's number is believed to be ahead of what a majority has come to. Numbers grow by a change at a time, so none that
+/// is true is so far ahead, and whoever lies each second needs a lifetime to come to the last number.
+pub const NUMBER_STEP_MAX: u64 = 1 << 32;
+
 /// Regions that share out servers. The default, which nobody is in, is that of a region that has just started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -67,8 +71,8 @@ impl Ballot {
         let counted = judgements.iter().filter(counts).map(|(&region, _)| region).collect();
 
         let is_voter = |region: &RegionId| *region != me && judgements.contains_key(region);
-        let heard: Vec<&View> =
-            heard.iter().filter(|(region, _)| is_voter(region)).map(|(_, &view)| view).collect();
+        let heard = heard.iter().filter(|(region, _)| is_voter(region)).map(|(_, &view)| view);
+        let heard = believed(self.agreed.number.max(self.proposed.number), heard, judgements.len());
         let proposed = self.propose(counted, &heard);
         let votes = || heard.iter().copied().chain([&proposed]);
         let is_agreed = |view: &&View| {
@@ -96,6 +100,17 @@ impl Ballot {
         let next = || seen().map(|view| view.number).max().unwrap_or_default().saturating_add(1);
         same.filter(is_open).cloned().unwrap_or_else(|| View { number: next(), regions })
     }
+}
+
+/// Those of the `heard` views whose numbers can be true, beside an `own` number and among so many registered regions: one peer
+/// alone cannot take all numbers that there are.
+pub fn believed<'a>(own: u64, heard: impl IntoIterator<Item = &'a View>, regions: usize) -> Vec<&'a View> {
+    let mut heard: Vec<&View> = heard.into_iter().collect();
+    let mut numbers: Vec<u64> = heard.iter().map(|view| view.number).chain([own]).collect();
+    numbers.sort_unstable_by(|one, other| other.cmp(one));
+    let reached = numbers.get(majority(regions).saturating_sub(1)).copied().unwrap_or_default().max(own);
+    heard.retain(|view| view.number <= reached.saturating_add(NUMBER_STEP_MAX));
+    heard
 }
 
 /// A region whose standing changed.
@@ -201,6 +216,33 @@ mod tests {
             View::default(),
             "and until then changes nothing"
         );
+    }
+
+    #[test]
+    fn a_number_that_one_peer_alone_has_come_to_is_not_believed() {
+        let (all, far) = (view(1, "abc"), 1 + NUMBER_STEP_MAX);
+        for (name, standings, heard, proposed, agreed) in [
+            (
+                "the last there is",
+                "CCC",
+                vec![view(u64::MAX, "abc"), view(1, "abc")],
+                all.clone(),
+                all.clone(),
+            ),
+            ("for a view that is wanted", "CCG", vec![view(u64::MAX, "ab")], view(2, "ab"), all.clone()),
+            ("just too far", "CCC", vec![view(far + 1, "abc")], all.clone(), all.clone()),
+            ("as far as is believed", "CCC", vec![view(far, "abc")], view(far, "abc"), view(far, "abc")),
+            (
+                "a majority has come to it",
+                "CCC",
+                vec![view(u64::MAX, "abc"), view(u64::MAX, "abc")],
+                view(u64::MAX, "abc"),
+                view(u64::MAX, "abc"),
+            ),
+        ] {
+            let ballot = next(&all, standings, &heard);
+            assert_eq!((ballot.proposed, ballot.agreed), (proposed, agreed), "{name}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What the home of a placed Fleet says and waits for, and what is made there while somebody else makes the same.
 
 use super::ours;
-use super::placed_fleets::{BALLOT, Regions, arena, held, published};
+use super::placed_fleets::{BALLOT, Regions, SECOND, arena, held, published};
 use crate::links::message::PublishedFleet;
 use crate::mock_api::Seen;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use operator_api::labels;
+use operator_api::{FleetSpec, labels};
 use operator_core::regions::shares::Held;
 use serde_json::{Value, json};
 
@@ -183,4 +183,72 @@ async fn what_is_only_begun_is_finished_and_nothing_follows_from_it_before() {
     assert_eq!(copy["spec"]["template"]["spec"]["capacity"], 10);
     assert_eq!(copy["metadata"]["annotations"]["cranewing.dev/version"], "f-jp 0 1");
     assert_eq!(regions.share(), Some(2));
+}
+
+/// Each try is time in which no vote is cast.
+#[tokio::test]
+async fn what_the_api_server_does_not_take_is_tried_less_and_less_and_votes_go_on() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    regions.peers.get_mut("jp").unwrap().fleets = (0..5)
+        .map(|number| PublishedFleet { name: format!("duel-{number}"), ..published("jp", 6, 1) })
+        .collect();
+    let is_write = |seen: &Seen| seen.method != "GET" && seen.path.contains("/fleets");
+    regions.world.api.fail(move |seen| is_write(seen).then_some(500));
+    regions.pass(60).await;
+    let tries = regions.world.api.take_seen().iter().filter(|seen| is_write(seen)).count();
+    assert!((5 * 4..5 * 12).contains(&tries), "{tries} tries of five Fleets in a minute");
+    let before = regions.kept().agreed;
+    regions.peers.get_mut("sg").unwrap().is_silent = true;
+    regions.pass(8).await;
+    let after = regions.kept().agreed;
+    assert!(after.number > before.number && after.regions.len() == 2, "{after:?}");
+    regions.world.api.heal();
+    regions.pass(45).await;
+    for number in 0..5 {
+        assert!(regions.world.api.get(&ours("fleets", &format!("duel-{number}"))).is_some(), "{number}");
+    }
+}
+
+/// jp was cut off while its Fleet was deleted at its home and made anew.
+#[tokio::test]
+async fn a_fleet_that_has_the_name_of_a_dead_one_is_kept_though_both_are_heard_of_at_once() {
+    let mut regions = Regions::new().await;
+    let (dead, alive) =
+        (published("jp", 6, 4), PublishedFleet { uid: "f-anew".to_owned(), ..published("jp", 9, 1) });
+    regions.peers.get_mut("jp").unwrap().fleets = vec![dead.clone()];
+    regions.pass(5).await;
+    let uid = |regions: &Regions| {
+        regions.world.api.get(&ours("fleets", "arena")).map(|copy| copy["metadata"]["uid"].clone())
+    };
+    let before = uid(&regions);
+    let stone = PublishedFleet { deleted: true, spec: FleetSpec::default(), ..dead };
+    regions.peers.get_mut("jp").unwrap().fleets = vec![alive, stone];
+    regions.pass(5).await;
+    let made = uid(&regions);
+    assert!(made.is_some() && made != before, "the dead one's copy has gone");
+    assert_eq!(
+        regions.world.api.get(&ours("fleets", "arena")).unwrap()["metadata"]["annotations"]["cranewing.dev/version"],
+        "f-anew 0 1"
+    );
+    assert_eq!(regions.share(), Some(3));
+}
+
+/// A watch may be behind: what is there by now may be another home's, or of another version.
+#[tokio::test]
+async fn a_tombstone_takes_only_what_is_as_it_was_seen() {
+    let mut regions = Regions::new().await;
+    regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
+    regions.pass(5).await;
+    let path = ours("fleets", "arena");
+    let stone = PublishedFleet { deleted: true, spec: FleetSpec::default(), ..published("jp", 6, 1) };
+    regions.peers.get_mut("jp").unwrap().fleets = vec![stone];
+    regions.world.api.put(&path, regions.world.api.get(&path).unwrap());
+    regions.world.wait(SECOND);
+    regions.world.context.links.pulse.beat(regions.world.context.clock.elapsed());
+    regions.hear();
+    regions.placing.turn(&regions.world.context).await;
+    assert!(regions.world.api.get(&path).is_some(), "somebody has just written it");
+    regions.world.bring();
+    regions.pass(2).await;
+    assert_eq!(regions.world.api.get(&path), None);
 }
