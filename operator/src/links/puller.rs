@@ -149,30 +149,59 @@ impl Puller {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let asked_at = self.clock.elapsed();
-            let digest = ask(link, Ask::Digest, 0).await?.digest.ok_or(PullError::NoDigest)?;
-            let now = self.clock.elapsed();
-            if digest.region != region.as_str() {
-                return Err(PullError::OtherRegion(digest.region));
-            }
+            let news = self.ask_how_it_is(link).await?;
             if tries.linked_at.is_none() {
                 info!(%region, address, "linked to a peer");
-                *tries = Tries { linked_at: Some(now), too_long: tries.too_long, ..Tries::default() };
+                let linked_at = Some(self.clock.elapsed());
+                *tries = Tries { linked_at, too_long: tries.too_long, ..Tries::default() };
             }
-            self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
-            let when = (now, self.clock.wall());
-            if let Some(version) = self.table.heard(when, region, digest, now.saturating_sub(asked_at))
-                && let Some(objects) = ask_for_objects(link, version).await?
-            {
-                self.table.keep(region, objects);
+            if let Some(version) = news {
+                // Those that are not understood are none of this version, and not asked for again.
+                let none = Objects { version, ..Objects::default() };
+                let first = ask(link, Ask::Objects, 0).await?.objects.unwrap_or(none);
+                if let Some(objects) = self.ask_for_the_rest(link, first).await? {
+                    self.table.keep(region, objects);
+                }
             }
             if self.table.wants_copies(region)
-                && let Some(copies) = ask_for_copies(link, tries.too_long).await?
+                && let Some(first) = ask(link, Ask::Copies, 0).await?.copies
+                && tries.too_long != Some(first.version)
+                && let Some(copies) = self.ask_for_the_rest(link, first).await?
                 && let Some(copies) = self.whole(copies, &mut tries.too_long)
             {
                 self.table.keep_copies(region, copies);
             }
         }
+    }
+
+    /// Answers the version of its objects, if that is to be asked for.
+    async fn ask_how_it_is(&self, link: &mut Link) -> Result<Option<Version>, PullError> {
+        let (region, asked_at) = (self.peer.region, self.clock.elapsed());
+        let digest = ask(link, Ask::Digest, 0).await?.digest.ok_or(PullError::NoDigest)?;
+        let now = self.clock.elapsed();
+        if digest.region != region.as_str() {
+            return Err(PullError::OtherRegion(digest.region));
+        }
+        self.metrics.links.digests.with_label_values(&[region.as_str()]).inc();
+        Ok(self.table.heard((now, self.clock.wall()), region, digest, now.saturating_sub(asked_at)))
+    }
+
+    /// All pages, or as many as are read, which still have a next one; nothing if they change meanwhile: the next digest says so. A
+    /// peer that is far away is asked in between how it is, or it would be silent for as long as it takes.
+    async fn ask_for_the_rest<P: Paged>(&self, link: &mut Link, mut all: P) -> Result<Option<P>, PullError> {
+        let mut asked_at = self.clock.elapsed();
+        for _ in 1..PAGES_MAX {
+            let Some(offset) = all.next() else { break };
+            let now = self.clock.elapsed();
+            if now.saturating_sub(asked_at) >= PERIOD {
+                asked_at = now;
+                self.ask_how_it_is(link).await?;
+            }
+            let page = P::of(ask(link, P::ASK, offset).await?);
+            let Some(page) = page.filter(|page| page.is_of(&all)) else { return Ok(None) };
+            all.add(page);
+        }
+        Ok(Some(all))
     }
 
     /// The answer, if it was read to its end: what lies behind might be what others go by. Told once.
@@ -194,40 +223,56 @@ impl Puller {
     }
 }
 
-/// All pages; nothing if they change meanwhile: the next digest says so.
-async fn ask_for_objects(link: &mut Link, version: Version) -> Result<Option<Objects>, PullError> {
-    // Those that are not understood are none of this version, and not asked for again.
-    let none = Objects { version, ..Objects::default() };
-    let mut objects = ask(link, Ask::Objects, 0).await?.objects.unwrap_or(none);
-    for _ in 1..PAGES_MAX {
-        let Some(offset) = objects.next else { break };
-        match ask(link, Ask::Objects, offset).await?.objects {
-            Some(page) if page.version == objects.version => {
-                objects.fleets.extend(page.fleets);
-                objects.next = page.next;
-            }
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(objects))
+/// What is answered page by page.
+trait Paged: Sized {
+    const ASK: Ask;
+    /// Nothing of an operator that does not know the question.
+    fn of(answer: Answer) -> Option<Self>;
+    fn next(&self) -> Option<usize>;
+    fn is_of(&self, other: &Self) -> bool;
+    fn add(&mut self, page: Self);
 }
 
-/// The same of what it keeps of this region; nothing of an older operator, which does not know the question, and nothing of the
-/// version that was `too_long`. Who reads all pages and not all that there is has `next` in it.
-async fn ask_for_copies(link: &mut Link, too_long: Option<u64>) -> Result<Option<Copies>, PullError> {
-    let first = ask(link, Ask::Copies, 0).await?.copies;
-    let Some(mut copies) = first.filter(|copies| too_long != Some(copies.version)) else { return Ok(None) };
-    for _ in 1..PAGES_MAX {
-        let Some(offset) = copies.next else { break };
-        match ask(link, Ask::Copies, offset).await?.copies {
-            Some(page) if page.version == copies.version => {
-                copies.fleets.extend(page.fleets);
-                copies.next = page.next;
-            }
-            _ => return Ok(None),
-        }
+impl Paged for Objects {
+    const ASK: Ask = Ask::Objects;
+
+    fn of(answer: Answer) -> Option<Self> {
+        answer.objects
     }
-    Ok(Some(copies))
+
+    fn next(&self) -> Option<usize> {
+        self.next
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+
+    fn add(&mut self, page: Self) {
+        self.fleets.extend(page.fleets);
+        self.next = page.next;
+    }
+}
+
+impl Paged for Copies {
+    const ASK: Ask = Ask::Copies;
+
+    fn of(answer: Answer) -> Option<Self> {
+        answer.copies
+    }
+
+    fn next(&self) -> Option<usize> {
+        self.next
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+
+    fn add(&mut self, page: Self) {
+        self.fleets.extend(page.fleets);
+        self.next = page.next;
+    }
 }
 
 async fn ask(link: &mut Link, ask: Ask, offset: usize) -> Result<Answer, PullError> {

@@ -18,8 +18,9 @@ use prometheus::proto::{Metric, MetricFamily};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -325,6 +326,32 @@ async fn other_address(of: SocketAddr) -> (SocketAddr, Arc<Notify>) {
         }
     });
     (address, broken)
+}
+
+/// An address of a region that is far away: each way takes so long.
+async fn distant_address(of: SocketAddr, way: Duration) -> SocketAddr {
+    async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Duration) -> std::io::Result<()> {
+        let mut bytes = vec![0; 128 * 1024];
+        loop {
+            let count = from.read(&mut bytes).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            sleep(way).await;
+            to.write_all(&bytes[..count]).await?;
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (near_read, near_write) = listener.accept().await.unwrap().0.into_split();
+            let (far_read, far_write) = TcpStream::connect(of).await.unwrap().into_split();
+            tokio::spawn(carry(near_read, far_write, way));
+            tokio::spawn(carry(far_read, near_write, way));
+        }
+    });
+    address
 }
 
 /// As on a rollout: the way to the node is there, and another replica answers on it.

@@ -122,3 +122,29 @@ async fn an_answer_that_is_not_read_to_its_end_does_not_count_and_tombstones_com
     let page = jp.links.copies_of(kr.links.me, 0).unwrap();
     assert!(page.fleets[0].deleted, "on the first page");
 }
+
+/// All of its Fleets take five seconds, and who is not heard for four is silent.
+#[tokio::test]
+async fn a_peer_that_is_far_away_is_heard_while_it_says_what_it_has() {
+    let (mut jp, mut kr) = (Region::start("jp").await, Region::start("kr").await);
+    jp.register(&[kr.peer()]).await;
+    for number in 0..20 {
+        let metadata = json!({
+            "name": format!("arena-{number:02}"), "namespace": "games", "uid": format!("u-{number}"),
+            "finalizers": [labels::PLACED_FINALIZER],
+        });
+        let template = json!({ "metadata": { "annotations": { "long": "x".repeat(30_000) } } });
+        let spec = json!({ "home": "jp", "replicas": 6, "placement": {}, "template": template });
+        let fleet = serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap();
+        jp.fleets.apply_watcher_event(&Event::Apply(fleet));
+    }
+    let far = distant_address(jp.address, Duration::from_millis(130)).await;
+    kr.register(&[known_as("jp", &[far], &jp.keys)]).await;
+    until("it is read", || kr.known("jp").reach == Some(Reach::Reads)).await;
+    let id = jp.links.me;
+    until("all are here", || {
+        assert_eq!(kr.known("jp").reach, Some(Reach::Reads), "at no moment it is not");
+        kr.known("jp").fleets(id).count() == 20
+    })
+    .await;
+}
