@@ -204,6 +204,17 @@ fn absorb(context: &Context, look: &Look, kept: &Kept) -> BTreeMap<RegionId, BTr
             of_home.insert(uid.clone(), Tombstone::of(stone, now));
         }
     }
+    // Each region that joins makes the room of all others smaller.
+    for (home, stones) in &mut buried {
+        let told: BTreeSet<&String> = look.known.get(home).map_or_else(BTreeSet::new, |known| {
+            known.fleets(*home).filter(|fleet| fleet.deleted).map(|stone| &stone.uid).collect()
+        });
+        while stones.len() > room {
+            let oldest = stones.iter().min_by_key(|(uid, stone)| (told.contains(uid), stone.since));
+            let oldest = oldest.map(|(uid, _)| uid.clone()).unwrap_or_default();
+            stones.remove(&oldest);
+        }
+    }
     buried.retain(|_, stones| !stones.is_empty());
     buried
 }

@@ -6,10 +6,12 @@ use super::placed_scalers::{record, scaler};
 use crate::controllers::placed_fleets::Placing;
 use crate::links::facts::{mark, mark_of};
 use crate::links::message::{Copies, PublishedFleet};
+use crate::links::peer::tests::peer;
 use crate::links::scalers::ScalerRecord;
 use operator_api::{FleetSpec, labels};
 use operator_core::regions::shares::{Held, Version};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const GAMES: &str = "/api/v1/namespaces/games";
 const KR: &str = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
@@ -422,6 +424,15 @@ async fn tombstones_for_which_there_is_no_room_cause_no_writes() {
         now.len() == 500 && now.contains_key("fresh") && !before.contains_key("fresh"),
         "the oldest made way"
     );
+    let context = &regions.world.context;
+    let more = ["jp", "sg", "eu", "us"].map(|name| Arc::new(peer(name)));
+    context.links.table.register(context.clock.elapsed(), more);
+    regions.pass(8).await;
+    let now = &regions.kept().buried[&"jp".parse().unwrap()];
+    assert!(now.len() == 250 && now.contains_key("fresh"), "{}: who joins has room too", now.len());
+    regions.world.api.take_seen();
+    regions.pass(3).await;
+    assert_eq!(regions.world.api.take_briefs(), Vec::<String>::new());
 }
 
 /// A replica that is ahead of its leader publishes what the leader's watch has not brought yet.
