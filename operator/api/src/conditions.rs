@@ -92,6 +92,8 @@ pub mod reasons {
     pub const NAMESPACE_CLOSED: &str = "NamespaceClosed";
     /// A placed Fleet does not say how many servers it wants.
     pub const REPLICAS_MISSING: &str = "ReplicasMissing";
+    /// There are more placed Fleets than regions share out.
+    pub const TOO_MANY: &str = "TooMany";
     /// A region is not as far as its part of a placed Fleet.
     pub const SHARING_OUT: &str = "SharingOut";
     /// Not all bounds can hold.

@@ -321,16 +321,15 @@ async fn apply_own(
 fn weigh(context: &Context, look: &Look, kept: &Kept, fleet: &Fleet) -> Option<String> {
     fleet.spec.placement.as_ref().filter(|placement| placement.mode == PlacementMode::FollowPlayers)?;
     let key = key_of(fleet);
-    let own = context.links.holdings(kept.basis.clone());
     let mut players = BTreeMap::new();
     for (region, term) in terms(&fleet.spec, &kept.agreed) {
-        let holdings = if region == context.links.me {
-            &own
+        let held = if region == context.links.me {
+            Some(context.links.held_of(fleet))
         } else {
-            &look.known.get(&region)?.last.as_ref()?.0.holdings
+            look.known.get(&region)?.last.as_ref()?.0.holdings.fleets.get(&key).copied()
         };
         if term.weight > 0 {
-            players.insert(region, holdings.fleets.get(&key).map_or(0, |held| held.players));
+            players.insert(region, held.map_or(0, |held| held.players));
         }
     }
     let (number, before) = read_weights(fleet.annotations().get(labels::WEIGHTS).map(String::as_str));

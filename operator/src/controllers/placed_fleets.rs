@@ -21,7 +21,7 @@ use operator_core::regions::view::{Ballot, View};
 use operator_core::regions::{next_maxima, next_shares};
 use operator_core::scale::Bounds;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -90,6 +90,8 @@ pub(super) struct Course {
     next: BTreeMap<String, u32>,
     /// Of Fleets with an AutoScaler, what that may do here now. Nothing while it holds.
     bounds: BTreeMap<String, Bounds>,
+    /// Fleets that are more than are shared out.
+    pub(super) surplus: BTreeSet<String>,
     /// Of Fleets whose regions take a template one after the other.
     pub(super) rollouts: BTreeMap<String, Rollout>,
     /// Failover of this region is Hold.
@@ -239,7 +241,8 @@ fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
     }
     read.insert(me, &mine);
     let rollouts = rollouts(&facts, &targets, &read);
-    Some(Course { targets: Some(targets), next, bounds, rollouts, holds, basis, halt: None })
+    let (targets, surplus) = (Some(targets), facts.surplus);
+    Some(Course { targets, next, bounds, surplus, rollouts, holds, basis, halt: None })
 }
 
 /// Keeps what is published from now on; false if nothing may follow from it.

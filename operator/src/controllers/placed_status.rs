@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
-use operator_core::regions::shares::{Basis, BoundsConflict, Held, MAXIMA_SINCE, Targets};
+use operator_core::regions::shares::{BoundsConflict, Held, MAXIMA_SINCE, Targets};
 use std::collections::BTreeMap;
 
 use super::context::Context;
@@ -15,7 +15,7 @@ use super::pace::Turn;
 use super::placed_fleets::{Course, Error};
 use super::placed_rollout;
 use crate::links::Look;
-use crate::links::facts::{fits, generation_of, key_of};
+use crate::links::facts::{FLEETS_MAX, fits, generation_of, key_of};
 use crate::links::home::{Home, of_fleet};
 use crate::links::scalers::ScalerRecord;
 use crate::runtime::telemetry::chain;
@@ -66,8 +66,7 @@ pub(super) fn held_everywhere(context: &Context, fleet: &Fleet, look: &Look) -> 
         let (digest, _) = known.last.as_ref()?;
         Some((region, digest.holdings.fleets.get(&key).copied().unwrap_or_default()))
     });
-    let own = context.links.holdings(Basis::default()).fleets.get(&key).copied().unwrap_or_default();
-    told.chain([(context.links.me, own)]).collect()
+    told.chain([(context.links.me, context.links.held_of(fleet))]).collect()
 }
 
 fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus) -> FleetStatus {
@@ -191,6 +190,13 @@ fn find_shares<'a>(
             "its shares stay as they are: a region that counts has an operator that knows no AutoScalers of placed Fleets; \
              upgrade that",
         );
+    }
+    if course.surplus.contains(key) {
+        let words = format!(
+            "its share stays as it is: all regions together have more than the {FLEETS_MAX} placed Fleets that are shared out, and by \
+             home, namespace and name it comes behind those; delete some, or place fewer"
+        );
+        return Err(decide_failed(reasons::TOO_MANY, words));
     }
     match (targets.shares.get(key), fleet.labels().get(labels::HOME)) {
         (Some(shares), _) => Ok((targets, shares)),

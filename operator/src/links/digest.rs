@@ -59,25 +59,26 @@ pub(super) fn own(me: RegionId, regions: &Store<RegionCluster>) -> Option<Arc<Re
 impl Links {
     /// What this region publishes, from so many Fleets on.
     pub(super) fn objects(&self, offset: usize) -> Option<Objects> {
-        let version = self.objects_version()?;
-        let own = own(self.me, &self.stores.region_clusters);
-        let (fleets, next) = page(self.own_fleets(), offset);
+        let (own, fleets) = (own(self.me, &self.stores.region_clusters), self.own_fleets());
+        let version = version_of(own.as_deref(), &fleets)?;
+        let (fleets, next) = page(fleets, offset);
         Some(Objects { version, region_cluster: own.map(|own| own.spec.clone()), fleets, next })
     }
 
     /// Version of all that; none if this region publishes nothing.
     pub(super) fn objects_version(&self) -> Option<Version> {
-        let own = own(self.me, &self.stores.region_clusters);
-        let fleets = self.own_fleets();
-        let is_something = own.is_some() || !fleets.is_empty();
-        let versions = fleets.iter();
-        let versions: Vec<_> = versions
-            .map(|fleet| (&fleet.uid, fleet.version, &fleet.weights, &fleet.scaler, fleet.deleted))
-            .collect();
-        let contents = if fleets.is_empty() { 0 } else { hash(&versions) };
-        let of_region = own.map(|own| version(&own)).unwrap_or_default();
-        is_something.then_some(Version { contents, ..of_region })
+        version_of(own(self.me, &self.stores.region_clusters).as_deref(), &self.own_fleets())
     }
+}
+
+fn version_of(own: Option<&RegionCluster>, fleets: &[PublishedFleet]) -> Option<Version> {
+    let is_something = own.is_some() || !fleets.is_empty();
+    let versions = fleets.iter();
+    let versions: Vec<_> = versions
+        .map(|fleet| (&fleet.uid, fleet.version, &fleet.weights, &fleet.scaler, fleet.deleted))
+        .collect();
+    let contents = if fleets.is_empty() { 0 } else { hash(&versions) };
+    is_something.then_some(Version { contents, ..own.map(version).unwrap_or_default() })
 }
 
 /// The digest as it fits into a frame. With very many Fleets of very long names those whose names come last do not say in which

@@ -27,7 +27,7 @@ use super::table::Known;
 use super::{Links, Look, digest};
 
 /// Placed Fleets of all regions that are shared out; the rest keeps what it has.
-pub(super) const FLEETS_MAX: usize = 256;
+pub(crate) const FLEETS_MAX: usize = 256;
 /// Bytes of a Fleet that is published: with others of its page it must fit into a frame.
 const FLEET_BYTES_MAX: usize = 40 * 1024;
 
@@ -36,6 +36,8 @@ const FLEET_BYTES_MAX: usize = 40 * 1024;
 pub(crate) struct Facts {
     /// By [`key`].
     pub(crate) fleets: BTreeMap<String, PublishedFleet>,
+    /// Those beyond [`FLEETS_MAX`], which are not shared out.
+    pub(crate) surplus: BTreeSet<String>,
     pub(crate) bounds: BTreeMap<RegionId, Bounds>,
     /// Regions of the view that are drained.
     pub(crate) drained: BTreeSet<RegionId>,
@@ -86,13 +88,24 @@ pub(crate) fn epoch_of(fleet: &Fleet) -> u64 {
 pub(crate) fn mark_of_own(fleet: &Fleet) -> Mark {
     let generation = fleet.metadata.generation.and_then(|generation| u64::try_from(generation).ok());
     let version = Version { home_epoch: epoch_of(fleet), generation: generation.unwrap_or_default() };
-    mark_of(&published(fleet, fleet.uid().unwrap_or_default(), version))
+    mark_by_annotations(fleet, &fleet.uid().unwrap_or_default(), version)
+}
+
+/// Of a Fleet or its copy.
+fn mark_by_annotations(fleet: &Fleet, uid: &str, version: Version) -> Mark {
+    let text = |name| fleet.annotations().get(name).map(String::as_str);
+    with_records(mark(uid, version), (text(labels::WEIGHTS), text(labels::SCALER)))
+}
+
+fn with_records(mark: Mark, (weights, scaler): (Option<&str>, Option<&str>)) -> Mark {
+    let (weights, scaler) = (read_weights(weights).0, ScalerRecord::read(scaler).number);
+    Mark { records: weights.saturating_add(scaler), ..mark }
 }
 
 /// Which version of a Fleet that is.
 pub(crate) fn mark_of(fleet: &PublishedFleet) -> Mark {
-    let (weights, scaler) = records_of(fleet);
-    Mark { records: weights.saturating_add(scaler), ..mark(&fleet.uid, fleet.version) }
+    let records = (fleet.weights.as_deref(), fleet.scaler.as_deref());
+    with_records(mark(&fleet.uid, fleet.version), records)
 }
 
 /// The same of one whose records are not known.
@@ -115,16 +128,22 @@ fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
 
 /// Number of a placed Fleet's spec at its home, as the Fleet or its copy here has it; 0 of a copy that is only begun.
 pub(crate) fn generation_of(fleet: &Fleet, me: RegionId) -> u64 {
-    number(of_copy(fleet, me).map_or_else(|| mark_of_own(fleet).version, |copy| copy.version))
+    number(version_of_copy(fleet, me).map_or_else(|| mark_of_own(fleet).version, |(_, version)| version))
 }
 
 /// The Fleet of which this is a copy.
 pub(crate) fn of_copy(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
+    let (uid, version) = version_of_copy(fleet, me)?;
+    Some(published(fleet, uid.to_owned(), version))
+}
+
+/// Uid and version of the Fleet of which this is a copy.
+fn version_of_copy(fleet: &Fleet, me: RegionId) -> Option<(&str, Version)> {
     let Some(Home::CopiedFrom(_)) = of_fleet(fleet, me) else { return None };
     let mut words = fleet.annotations().get(labels::VERSION)?.split(' ');
     let (uid, epoch, generation) = (words.next()?, words.next()?, words.next()?);
     let version = Version { home_epoch: epoch.parse().ok()?, generation: generation.parse().ok()? };
-    Some(published(fleet, uid.to_owned(), version))
+    Some((uid, version))
 }
 
 /// Number of a record of weights, 0 for none, and the weights.
@@ -203,24 +222,30 @@ impl Links {
         own.into_iter().chain(unsettled.map(|(uid, stone)| stone.published(uid))).collect()
     }
 
-    /// What this region has of every placed Fleet that it knows of, with what its shares go by.
+    /// What this region has of every placed Fleet that it knows of, with what its shares go by. Where those are more than are shared
+    /// out, the Fleets of homes that have left make way first: nobody shares them out.
     pub(crate) fn holdings(&self, basis: Basis) -> Holdings {
-        let parents = self.stores.fleets.state();
-        let is_parent =
-            |fleet: &&Arc<Fleet>| matches!(of_fleet(fleet, self.me), Some(Home::Here | Home::CopiedFrom(_)));
-        let of = |parent: &Arc<Fleet>| {
-            let share = share_of(&self.stores.fleets, parent, self.me);
-            let copy = of_copy(parent, self.me);
-            let mark = copy.map_or_else(|| mark_of_own(parent), |copy| mark_of(&copy));
-            let child = child_of(&self.stores.auto_scalers, parent, self.me);
-            let held = share.map_or_else(Held::default, |share| held(&share, child.as_deref()));
-            (key_of(parent), Held { mark: Some(mark), ..held })
-        };
-        let mut fleets: BTreeMap<String, Held> = parents.iter().filter(is_parent).map(of).collect();
-        while fleets.len() > FLEETS_MAX {
-            fleets.pop_last();
+        let known = self.table.known(self.clock.elapsed());
+        let home = |fleet: &Fleet| fleet.spec.home.as_deref().and_then(|home| home.parse().ok());
+        let is_registered =
+            |fleet: &Fleet| home(fleet).is_some_and(|home| home == self.me || known.contains_key(&home));
+        let mut parents = self.stores.fleets.state();
+        parents.retain(|fleet| matches!(of_fleet(fleet, self.me), Some(Home::Here | Home::CopiedFrom(_))));
+        if parents.len() > FLEETS_MAX {
+            parents.sort_by_cached_key(|fleet| (!is_registered(fleet), key_of(fleet)));
+            parents.truncate(FLEETS_MAX);
         }
-        Holdings { basis, fleets }
+        Holdings { basis, fleets: parents.iter().map(|fleet| (key_of(fleet), self.held_of(fleet))).collect() }
+    }
+
+    /// What this region has of a placed Fleet, by that Fleet or its copy.
+    pub(crate) fn held_of(&self, parent: &Fleet) -> Held {
+        let mark = version_of_copy(parent, self.me)
+            .map_or_else(|| mark_of_own(parent), |(uid, version)| mark_by_annotations(parent, uid, version));
+        let share = share_of(&self.stores.fleets, parent, self.me);
+        let child = child_of(&self.stores.auto_scalers, parent, self.me);
+        let held = share.map_or_else(Held::default, |share| held(&share, child.as_deref()));
+        Held { mark: Some(mark), ..held }
     }
 
     /// What targets follow from in this view; none while something of that has not come yet.
@@ -238,6 +263,9 @@ impl Links {
             facts.versions.insert(region, message::Version { contents: 0, ..version });
         }
         facts.fleets = self.placed(look);
+        if let Some(first) = facts.fleets.keys().nth(FLEETS_MAX).cloned() {
+            facts.surplus = facts.fleets.split_off(&first).into_keys().collect();
+        }
         Some(facts)
     }
 
@@ -285,9 +313,6 @@ impl Links {
             if placed.get(&key(fleet)).is_none_or(|known| is_newer(fleet, known)) {
                 placed.insert(key(fleet), fleet.clone());
             }
-        }
-        while placed.len() > FLEETS_MAX {
-            placed.pop_last();
         }
         placed
     }

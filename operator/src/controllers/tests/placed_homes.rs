@@ -252,3 +252,24 @@ async fn a_tombstone_takes_only_what_is_as_it_was_seen() {
     regions.pass(2).await;
     assert_eq!(regions.world.api.get(&path), None);
 }
+
+#[tokio::test]
+async fn a_fleet_beyond_those_that_are_shared_out_says_so_and_is_shared_out_once_there_is_room() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    let fleets = (0..256).map(|number| PublishedFleet {
+        name: format!("duel-{number:03}"),
+        uid: format!("d-{number}"),
+        ..published("jp", 0, 1)
+    });
+    let fleets: Vec<_> = fleets.collect();
+    regions.peers.get_mut("jp").unwrap().fleets.clone_from(&fleets);
+    regions.pass(4).await;
+    let (stalled, reason, words) = regions.condition("Stalled").unwrap();
+    assert_eq!((stalled.as_str(), reason.as_str()), ("True", "TooMany"));
+    assert!(words.contains("more than the 256 placed Fleets") && words.contains("delete some"), "{words}");
+    assert_eq!(regions.share(), Some(2), "it keeps what it has");
+    let stone = |fleet: &PublishedFleet| PublishedFleet { deleted: true, ..fleet.clone() };
+    regions.peers.get_mut("jp").unwrap().fleets = fleets.iter().map(stone).collect();
+    regions.pass(4).await;
+    assert_eq!(regions.condition("Ready").unwrap().1, "AsSpecified");
+}
