@@ -98,10 +98,14 @@ impl Images {
     }
 }
 
+fn certificates() -> Vec<u8> {
+    fs::read(Path::new("/").join(CERTIFICATES)).unwrap_or_default()
+}
+
 /// Packs one static program under `cranewing/<name>:<version>-<content>`.
 pub(crate) fn pack(checkout: &Checkout, name: &str, program: &Path, version: &str) -> Result<Image> {
     let binary = fs::read(program).with_context(|| format!("failed to read {}", program.display()))?;
-    let certificates = fs::read(Path::new("/").join(CERTIFICATES)).unwrap_or_default();
+    let certificates = certificates();
     let key = digest([binary.as_slice(), certificates.as_slice()]);
     let reference = format!("cranewing/{name}:{version}-{}", &key[..8]);
     let directory = checkout.cache.join("images");

@@ -23,9 +23,10 @@ const READ: [&str; 7] = [
 ];
 
 /// Variables by which a person changes what cargo, rustc or a C compiler makes.
-const PREFIXES: [&str; 6] = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC", "CC", "CFLAGS"];
+const PREFIXES: [&str; 7] =
+    ["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC", "CC", "CFLAGS"];
 
-/// Changes when one of those files, the compiler or such a variable does.
+/// Changes when one of those files, the compiler, the person's own settings of cargo or such a variable does.
 pub(crate) fn key(checkout: &Checkout) -> Result<String> {
     let mut files = Vec::new();
     for name in READ {
@@ -34,6 +35,7 @@ pub(crate) fn key(checkout: &Checkout) -> Result<String> {
     files.sort();
     let mut parts =
         vec![process::output(Command::new("rustc").args(["--version", "--verbose"]))?.into_bytes()];
+    parts.push(cargo_settings().and_then(|path| fs::read(path).ok()).unwrap_or_default());
     for path in files {
         parts.push(path.strip_prefix(&checkout.root)?.as_os_str().as_encoded_bytes().to_vec());
         parts.push(fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
@@ -45,6 +47,11 @@ pub(crate) fn key(checkout: &Checkout) -> Result<String> {
     variables.sort();
     parts.extend(variables);
     Ok(digest(parts.iter().map(Vec::as_slice)))
+}
+
+fn cargo_settings() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    Some(home.or_else(|| env::home_dir().map(|home| home.join(".cargo")))?.join("config.toml"))
 }
 
 fn is_read(variable: &str) -> bool {

@@ -161,7 +161,7 @@ pub(super) async fn turn(
             match kept {
                 Ok(Ok(fault)) => told.extend(fault.map(|fault| (home, fault))),
                 Ok(Err(error)) => {
-                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error))
+                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error));
                 }
                 Err(_elapsed) => too_slow(context, &key),
             }

@@ -54,7 +54,7 @@ mod tests {
                 assert!(retries.is_due(now, "other"));
                 now += Duration::from_millis(10);
             }
-            waits.push(now - since);
+            waits.push(now.saturating_sub(since));
         }
         assert!(waits.is_sorted() && waits[3] > waits[0] * 4, "{waits:?}");
         retries.count(now, "one", true);

@@ -1,6 +1,7 @@
 //! Regions that link over loopback, in this process and by real TLS; in real time, which is the sockets'.
 
 mod objects;
+mod ways;
 
 use super::digest::Origin;
 use super::identity::tests::identity;
@@ -18,12 +19,11 @@ use prometheus::proto::{Metric, MetricFamily};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use ways::other_address;
 
 const LOOK_EACH: Duration = Duration::from_millis(10);
 
@@ -308,50 +308,6 @@ async fn a_peer_asks_no_faster_than_it_may_and_holds_no_more_links_than_it_may()
     }
     let took = jp.links.clock.elapsed().saturating_sub(began);
     assert!(took >= endpoint::ANSWERS_APART * 39, "{took:?}");
-}
-
-/// Another address of a region; whoever is notified breaks its links.
-async fn other_address(of: SocketAddr) -> (SocketAddr, Arc<Notify>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, broken) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
-    let breaks = Arc::clone(&broken);
-    tokio::spawn(async move {
-        loop {
-            let (mut near, _) = listener.accept().await.unwrap();
-            let mut far = TcpStream::connect(of).await.unwrap();
-            tokio::select! {
-                _ = copy_bidirectional(&mut near, &mut far) => {}
-                () = breaks.notified() => {}
-            }
-        }
-    });
-    (address, broken)
-}
-
-/// An address of a region that is far away: each way takes so long.
-async fn distant_address(of: SocketAddr, way: Duration) -> SocketAddr {
-    async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Duration) -> std::io::Result<()> {
-        let mut bytes = vec![0; 128 * 1024];
-        loop {
-            let count = from.read(&mut bytes).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            sleep(way).await;
-            to.write_all(&bytes[..count]).await?;
-        }
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (near_read, near_write) = listener.accept().await.unwrap().0.into_split();
-            let (far_read, far_write) = TcpStream::connect(of).await.unwrap().into_split();
-            tokio::spawn(carry(near_read, far_write, way));
-            tokio::spawn(carry(far_read, near_write, way));
-        }
-    });
-    address
 }
 
 /// As on a rollout: the way to the node is there, and another replica answers on it.

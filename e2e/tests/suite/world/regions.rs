@@ -42,7 +42,14 @@ async fn regions_that_are_joined_show_each_other() {
             .await;
         }
         let list = joined.try_operator(&["list"]).unwrap();
-        assert!(["kr", "jp", "sg"].iter().all(|id| list.contains(id)), "{list}");
+        let row = |from: &str, to: &str| {
+            let is_it = |line: &&str| line.split_whitespace().take(2).eq([from, to]);
+            list.lines().find(is_it).is_some_and(|line| line.contains("Connected"))
+        };
+        for (from, to) in [("kr", "jp"), ("kr", "sg"), ("jp", "kr"), ("jp", "sg"), ("sg", "kr"), ("sg", "jp")]
+        {
+            assert!(row(from, to), "{from} {to}:\n{list}");
+        }
         await_quiet(&places[1]).await;
         joined.part().await;
     })

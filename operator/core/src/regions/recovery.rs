@@ -316,8 +316,8 @@ pub fn take_back<T: Clone>(own: &Own, answers: &BTreeMap<RegionId, Answer<T>>, w
     let mut plan = Plan { fleets: BTreeMap::new(), delete: BTreeSet::new(), bury: Vec::new() };
     for name in names {
         let told = answers.iter().filter_map(|(&region, answer)| Some((region, answer.copies.get(name)?)));
-        let told = told.filter(|(_, told)| is_believed(name, told.mark)).collect();
-        let seen = Seen::of(name, own, &buried, told, stones().filter(|(of, _)| of == name));
+        let told: Vec<_> = told.filter(|(_, told)| is_believed(name, told.mark)).collect();
+        let seen = Seen::of(name, own, &buried, &told, stones().filter(|(of, _)| of == name));
         match wins {
             Wins::Home if seen.own.is_none() => {
                 let alive = seen.copies.iter().filter(|told| !buried.has(name, told.mark));
@@ -337,7 +337,7 @@ impl<'a, T: Clone> Seen<'a, T> {
         name: &String,
         own: &Own,
         buried: &Buried,
-        told: Vec<(RegionId, &'a Told<T>)>,
+        told: &[(RegionId, &'a Told<T>)],
         stones: impl Iterator<Item = &'b (String, Mark)>,
     ) -> Self {
         let alive = told.iter().filter(|(_, told)| !buried.has(name, told.mark));

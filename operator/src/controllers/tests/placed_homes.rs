@@ -1,12 +1,12 @@
 //! What the home of a placed Fleet says and waits for, and what is made there while somebody else makes the same.
 
 use super::ours;
-use super::placed_fleets::{BALLOT, Regions, SECOND, arena, held, published};
+use super::placed_fleets::{BALLOT, Regions, arena, held, published};
 use crate::links::message::PublishedFleet;
 use crate::mock_api::Seen;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use operator_api::{FleetSpec, labels};
+use operator_api::labels;
 use operator_core::regions::shares::Held;
 use serde_json::{Value, json};
 
@@ -207,50 +207,6 @@ async fn what_the_api_server_does_not_take_is_tried_less_and_less_and_votes_go_o
     for number in 0..5 {
         assert!(regions.world.api.get(&ours("fleets", &format!("duel-{number}"))).is_some(), "{number}");
     }
-}
-
-/// jp was cut off while its Fleet was deleted at its home and made anew.
-#[tokio::test]
-async fn a_fleet_that_has_the_name_of_a_dead_one_is_kept_though_both_are_heard_of_at_once() {
-    let mut regions = Regions::new().await;
-    let (dead, alive) =
-        (published("jp", 6, 4), PublishedFleet { uid: "f-anew".to_owned(), ..published("jp", 9, 1) });
-    regions.peers.get_mut("jp").unwrap().fleets = vec![dead.clone()];
-    regions.pass(5).await;
-    let uid = |regions: &Regions| {
-        regions.world.api.get(&ours("fleets", "arena")).map(|copy| copy["metadata"]["uid"].clone())
-    };
-    let before = uid(&regions);
-    let stone = PublishedFleet { deleted: true, spec: FleetSpec::default(), ..dead };
-    regions.peers.get_mut("jp").unwrap().fleets = vec![alive, stone];
-    regions.pass(5).await;
-    let made = uid(&regions);
-    assert!(made.is_some() && made != before, "the dead one's copy has gone");
-    assert_eq!(
-        regions.world.api.get(&ours("fleets", "arena")).unwrap()["metadata"]["annotations"]["cranewing.dev/version"],
-        "f-anew 0 1"
-    );
-    assert_eq!(regions.share(), Some(3));
-}
-
-/// A watch may be behind: what is there by now may be another home's, or of another version.
-#[tokio::test]
-async fn a_tombstone_takes_only_what_is_as_it_was_seen() {
-    let mut regions = Regions::new().await;
-    regions.peers.get_mut("jp").unwrap().fleets = vec![published("jp", 6, 1)];
-    regions.pass(5).await;
-    let path = ours("fleets", "arena");
-    let stone = PublishedFleet { deleted: true, spec: FleetSpec::default(), ..published("jp", 6, 1) };
-    regions.peers.get_mut("jp").unwrap().fleets = vec![stone];
-    regions.world.api.put(&path, regions.world.api.get(&path).unwrap());
-    regions.world.wait(SECOND);
-    regions.world.context.links.pulse.beat(regions.world.context.clock.elapsed());
-    regions.hear();
-    regions.placing.turn(&regions.world.context).await;
-    assert!(regions.world.api.get(&path).is_some(), "somebody has just written it");
-    regions.world.bring();
-    regions.pass(2).await;
-    assert_eq!(regions.world.api.get(&path), None);
 }
 
 #[tokio::test]

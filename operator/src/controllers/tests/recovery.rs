@@ -6,12 +6,10 @@ use super::placed_scalers::{record, scaler};
 use crate::controllers::placed_fleets::Placing;
 use crate::links::facts::{mark, mark_of};
 use crate::links::message::{Copies, PublishedFleet};
-use crate::links::peer::tests::peer;
 use crate::links::scalers::ScalerRecord;
 use operator_api::{FleetSpec, labels};
 use operator_core::regions::shares::{Held, Version};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const GAMES: &str = "/api/v1/namespaces/games";
 const KR: &str = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
@@ -34,7 +32,7 @@ fn kept(fleets: &[PublishedFleet], generation: i64) -> Copies {
     Copies { version: 1, registered, region_cluster, generation, fleets: fleets.to_vec(), next: None }
 }
 
-fn stone(of: PublishedFleet) -> PublishedFleet {
+pub(super) fn stone(of: PublishedFleet) -> PublishedFleet {
     PublishedFleet { deleted: true, spec: FleetSpec::default(), ..of }
 }
 
@@ -401,38 +399,6 @@ async fn a_fleet_that_cannot_be_looked_at_hides_no_other_that_is_old() {
     assert!(regions.kept().restored);
     let (_, _, words) = regions.condition("NotPublished").unwrap();
     assert!(words.contains("games/arena") && !words.contains("games/other"), "{words}");
-}
-
-/// Or each second another one would be forgotten and written.
-#[tokio::test]
-async fn tombstones_for_which_there_is_no_room_cause_no_writes() {
-    let mut regions = Regions::new().await;
-    let stones = (0..600).map(|at| stone(PublishedFleet { uid: format!("u-{at}"), ..published("jp", 1, 1) }));
-    regions.peers.get_mut("jp").unwrap().fleets = stones.collect();
-    regions.pass(3).await;
-    let of_jp = &regions.kept().buried[&"jp".parse().unwrap()];
-    assert_eq!(of_jp.len(), 500, "half of the room is sg's");
-    regions.world.api.take_seen();
-    regions.pass(5).await;
-    assert_eq!(regions.world.api.take_briefs(), Vec::<String>::new());
-    let before = of_jp.clone();
-    let fresh = stone(PublishedFleet { uid: "fresh".to_owned(), ..published("jp", 1, 1) });
-    regions.peers.get_mut("jp").unwrap().fleets = vec![fresh];
-    regions.pass(3).await;
-    let now = &regions.kept().buried[&"jp".parse().unwrap()];
-    assert!(
-        now.len() == 500 && now.contains_key("fresh") && !before.contains_key("fresh"),
-        "the oldest made way"
-    );
-    let context = &regions.world.context;
-    let more = ["jp", "sg", "eu", "us"].map(|name| Arc::new(peer(name)));
-    context.links.table.register(context.clock.elapsed(), more);
-    regions.pass(8).await;
-    let now = &regions.kept().buried[&"jp".parse().unwrap()];
-    assert!(now.len() == 250 && now.contains_key("fresh"), "{}: who joins has room too", now.len());
-    regions.world.api.take_seen();
-    regions.pass(3).await;
-    assert_eq!(regions.world.api.take_briefs(), Vec::<String>::new());
 }
 
 /// A replica that is ahead of its leader publishes what the leader's watch has not brought yet.

@@ -1,5 +1,6 @@
 //! What regions publish, and what they keep of each other.
 
+use super::ways::distant_address;
 use super::*;
 
 /// More than a frame holds.
