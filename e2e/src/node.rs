@@ -133,6 +133,9 @@ async fn networks(region: &Region) -> Vec<String> {
     nodes.into_iter().flat_map(of_node).collect()
 }
 
+/// Where a node keeps the process that ends a halt by itself.
+const TIMER: &str = "/run/cranewing-e2e-halt";
+
 /// An API server whose process stands still; it goes on when this is dropped, and by itself when its time is over.
 pub struct Halted {
     nodes: Vec<String>,
@@ -143,7 +146,8 @@ pub async fn halt_api_server(region: &Region, at_most: Duration) -> Halted {
     let halted = Halted { nodes: names(region).await };
     for node in &halted.nodes {
         let script = format!(
-            "pkill -STOP -x kube-apiserver; setsid sh -c 'sleep {}; pkill -CONT -x kube-apiserver' > /dev/null 2>&1 < /dev/null &",
+            "pkill -STOP -x kube-apiserver; setsid sh -c 'echo $$ > {TIMER}; sleep {}; pkill -CONT -x kube-apiserver' > /dev/null 2>&1 \
+             < /dev/null &",
             at_most.as_secs()
         );
         drop(engine_says(&["exec", node, "sh", "-ec", &script]));
@@ -153,10 +157,10 @@ pub async fn halt_api_server(region: &Region, at_most: Duration) -> Halted {
 
 impl Drop for Halted {
     fn drop(&mut self) {
+        // a timer that is left would end the next one's fault
+        let script = format!("kill -- -$(cat {TIMER}); pkill -CONT -x kube-apiserver");
         for node in &self.nodes {
-            let resumed = Command::new(engine())
-                .args(["exec", node, "pkill", "-CONT", "-x", "kube-apiserver"])
-                .output();
+            let resumed = Command::new(engine()).args(["exec", node, "sh", "-c", &script]).output();
             if !resumed.as_ref().is_ok_and(|output| output.status.success()) {
                 eprintln!("the API server of {node} stands still until its time is over: {resumed:?}");
             }

@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Runs of each; of `up-cold` and `ramp` there is one
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     runs: u8,
+    /// Of failover this fault alone, as its page calls it; what the page says of the others stays
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(failover::names()))]
+    fault: Option<String>,
 }
 
 /// Measures on an instance of its own, which is removed afterwards.
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Fleet => fleet::measure(&checkout, args.runs),
             Subject::Ramp => ramp::measure(&checkout),
             Subject::Input => input::measure(&checkout, args.runs),
-            Subject::Failover => failover::measure(&checkout, args.runs),
+            Subject::Failover => failover::measure(&checkout, args.runs, args.fault.as_deref()),
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),
             Subject::Regions => {

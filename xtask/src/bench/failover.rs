@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::page::{Page, Spread, table};
+use super::page::{self, Page, Spread, table};
 use crate::checkout::Checkout;
 use crate::test;
+
+const NAME: &str = "failover";
 
 /// A fault and its steps, as a test prints them.
 #[derive(Debug, Deserialize)]
@@ -19,15 +21,20 @@ struct Timeline {
     seconds: BTreeMap<String, f64>,
 }
 
-/// What each fault is, and in which order they are shown.
-const FAULTS: [(&str, &str); 6] = [
-    ("CutOff", "nothing comes through between kr and the others, either way"),
-    ("Deaf", "the calls of the others to kr are lost, kr's own are answered"),
-    ("Mute", "kr's own calls are lost, those of the others are answered"),
-    ("Paused", "every process of kr's cluster stands still"),
-    ("ApiServer", "kr's API server stands still"),
-    ("Operator", "kr has no operator"),
+/// What each fault is, in which order they are shown, and a word of the test that strikes it.
+const FAULTS: [(&str, &str, &str); 6] = [
+    ("CutOff", "nothing comes through between kr and the others, either way", "is_cut_off"),
+    ("Deaf", "the calls of the others to kr are lost, kr's own are answered", "cannot_be_called"),
+    ("Mute", "kr's own calls are lost, those of the others are answered", "whose_own_calls_are_lost"),
+    ("Paused", "every process of kr's cluster stands still", "failover::a_region_that_stands_still"),
+    ("ApiServer", "kr's API server stands still", "whose_api_server_stands_still"),
+    ("Operator", "kr has no operator", "failover::a_region_without_an_operator"),
 ];
+
+/// What the faults are called.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    FAULTS.iter().map(|(fault, ..)| *fault)
+}
 
 /// Steps in the order in which they come.
 const STEPS: [&str; 8] = [
@@ -52,32 +59,55 @@ they were sent, once all that has come. Seconds from its end: **all well**: ever
 was, which includes that servers which are not wanted any more have drained (30 s, the lifetime of a token). Looks are 0.2 s apart.
 ";
 
-pub(super) fn measure(checkout: &Checkout, rounds: u8) -> Result<Page> {
-    let lines = test::measure(checkout, "failover::a_region", rounds, "timeline: ")?;
+/// Measures every fault, or one of them alone.
+pub(super) fn measure(checkout: &Checkout, rounds: u8, fault: Option<&str>) -> Result<Page> {
+    let of_fault = FAULTS.iter().find(|(name, ..)| Some(*name) == fault);
+    let filter = of_fault.map_or("failover::a_region", |(.., test)| test);
+    let lines = test::measure(checkout, filter, rounds, "timeline: ")?;
     let timelines: Vec<Timeline> = lines
         .iter()
         .map(|line| serde_json::from_str(line).with_context(|| format!("`{line}` is no timeline")))
         .collect::<Result<_>>()?;
+    let commit = page::commit(checkout)?;
+    let mut sections: BTreeMap<String, String> = BTreeMap::new();
+    if fault.is_some() {
+        sections = sections_of(&page::read(checkout, NAME)?);
+    }
+    for (name, ..) in FAULTS.iter().filter(|(name, ..)| fault.is_none_or(|fault| fault == *name)) {
+        sections.insert((*name).to_owned(), section(name, &timelines, &commit));
+    }
     let arguments = format!("failover --runs {rounds}");
-    Ok(Page { name: "failover", title: "A region is lost", arguments, body: write(&timelines) })
+    Ok(Page { name: NAME, title: "A region is lost", arguments, body: write(&sections) })
 }
 
-fn write(timelines: &[Timeline]) -> String {
+/// The page with the sections of all faults, by name.
+fn write(sections: &BTreeMap<String, String>) -> String {
     let mut body = METHOD.to_owned();
-    for (fault, words) in FAULTS {
-        let of_fault: Vec<&Timeline> = timelines.iter().filter(|timeline| timeline.fault == fault).collect();
-        let rows = STEPS.map(|step| {
-            let values = of_fault.iter().filter_map(|timeline| timeline.seconds.get(step).copied());
-            (step.to_owned(), Spread::of(values))
-        });
-        let _infallible = write!(
-            body,
-            "\n## {fault}: {words}\n\n{} rounds.\n\n{}",
-            of_fault.len(),
-            table("seconds", 1, &rows)
-        );
+    for (name, words, _) in FAULTS {
+        let section = sections.get(name).map_or("Not measured yet.\n", String::as_str);
+        let _infallible = write!(body, "\n## {name}: {words}\n\n{section}");
     }
     body
+}
+
+/// What stands below the heading of a fault.
+fn section(name: &str, timelines: &[Timeline], commit: &str) -> String {
+    let of_fault: Vec<&Timeline> = timelines.iter().filter(|timeline| timeline.fault == name).collect();
+    let rows = STEPS.map(|step| {
+        let values = of_fault.iter().filter_map(|timeline| timeline.seconds.get(step).copied());
+        (step.to_owned(), Spread::of(values))
+    });
+    format!("{} rounds, on commit {commit}.\n\n{}", of_fault.len(), table("seconds", 1, &rows))
+}
+
+/// The sections that a page has, by fault.
+fn sections_of(page: &str) -> BTreeMap<String, String> {
+    let section = |text: &str| {
+        let (heading, section) = text.split_once("\n\n")?;
+        let (name, _) = heading.split_once(": ")?;
+        Some((name.to_owned(), section.trim_end().to_owned() + "\n"))
+    };
+    page.split("\n## ").skip(1).filter_map(section).collect()
 }
 
 #[cfg(test)]
@@ -89,10 +119,17 @@ mod tests {
         let line = |seconds: f64| format!("{{\"fault\": \"Mute\", \"seconds\": {{\"agreed\": {seconds}}}}}");
         let timelines: Vec<Timeline> =
             [5.0, 4.0, 6.0].iter().map(|&seconds| serde_json::from_str(&line(seconds)).unwrap()).collect();
-        let page = write(&timelines);
+        let sections = [("Mute".to_owned(), section("Mute", &timelines, "abc"))].into();
+        let page = write(&sections);
         let (before, mute) = page.split_once("## Mute").unwrap();
-        assert!(mute.contains("3 rounds.") && mute.contains("| agreed | 4.0 | 5.0 | 6.0 |"), "{page}");
+        assert!(
+            mute.contains("3 rounds, on commit abc.") && mute.contains("| agreed | 4.0 | 5.0 | 6.0 |"),
+            "{page}"
+        );
         assert!(mute.contains("| capacity Ready | - | - | - |"), "nothing was measured: {page}");
-        assert!(before.contains("0 rounds.") && !before.contains("| agreed | 4.0"), "{page}");
+        assert!(before.contains("Not measured yet.") && !before.contains("| agreed | 4.0"), "{page}");
+        let mut kept = sections_of(&page);
+        kept.retain(|_, section| !section.contains("Not measured"));
+        assert_eq!(kept, sections, "one that is measured alone leaves the others as they are");
     }
 }

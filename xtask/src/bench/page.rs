@@ -58,19 +58,27 @@ pub(super) fn table(head: &str, digits: usize, rows: &[(String, Option<Spread>)]
     text
 }
 
+/// Which commit is measured, and of when.
+pub(super) fn commit(checkout: &Checkout) -> Result<String> {
+    let mut log = Command::new("git");
+    log.current_dir(&checkout.root).args(["log", "-1", "--format=%h of %cs"]);
+    Ok(process::output(&mut log)?.trim().to_owned())
+}
+
+/// The text of a page that was written before.
+pub(super) fn read(checkout: &Checkout, name: &str) -> Result<String> {
+    let path = checkout.root.join(format!("docs/benchmarks/{name}.md"));
+    fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
+}
+
 /// Writes it to `docs/benchmarks`.
 pub(super) fn write(checkout: &Checkout, page: &Page) -> Result<()> {
     let directory = checkout.root.join("docs/benchmarks");
     fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;
-    let commit = process::output(Command::new("git").current_dir(&checkout.root).args([
-        "log",
-        "-1",
-        "--format=%h of %cs",
-    ]))?;
     let text = format!(
         "# {}\n\nMeasured on commit {}, {}. Again: `cargo xtask bench {}`.\n\n{}",
         page.title,
-        commit.trim(),
+        commit(checkout)?,
         machine(),
         page.arguments,
         page.body
