@@ -156,15 +156,9 @@ pub(crate) fn read_weights(record: Option<&str>) -> (u64, BTreeMap<RegionId, u32
     (number.parse().unwrap_or_default(), weights.split(',').filter_map(weight).collect())
 }
 
-/// Whether what came says more than what is known: another Fleet of the name, in no lower epoch, or a later version. A replica
-/// that is behind may still say what was.
+/// Whether what came says more than what is known: a replica that is behind may still say what was.
 pub(crate) fn is_newer(came: &PublishedFleet, known: &PublishedFleet) -> bool {
-    let order = |fleet: &PublishedFleet| (fleet.version, records_of(fleet));
-    if came.uid == known.uid {
-        order(came) > order(known)
-    } else {
-        came.version.home_epoch >= known.version.home_epoch
-    }
+    mark_of(came).is_newer_than(mark_of(known))
 }
 
 /// This region's share of a placed Fleet, if it is there and belongs to it.

@@ -40,6 +40,15 @@ impl Mark {
     const fn order(self) -> (Version, u64) {
         (self.version, self.records)
     }
+
+    /// Whether this says more than what is known under the same name: another Fleet in no lower epoch, or more of the same one.
+    pub fn is_newer_than(self, known: Self) -> bool {
+        if self.uid == known.uid {
+            self.order() > known.order()
+        } else {
+            self.version.home_epoch >= known.version.home_epoch
+        }
+    }
 }
 
 /// What a home has of its own.
@@ -559,6 +568,22 @@ mod tests {
             let said = [(id("jp"), Said { copies: marks(copy), buried: marks(stone) })].into();
             let found: Vec<_> = ahead(&has, &said).iter().map(|ahead| ahead.theirs).collect();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_newer_is_later_by_its_version_then_by_its_records_and_another_fleet_by_its_epoch() {
+        for (came, known, expected) in [
+            ("a 0.5", "a 0.5", false),
+            ("a 0.6", "a 0.5", true),
+            ("a 0.4+9", "a 0.5", false),
+            ("a 0.5+2", "a 0.5+1", true),
+            ("a 0.5+1", "a 0.5+2", false),
+            ("a 1.1", "a 0.9+9", true),
+            ("b 0.1", "a 0.9", true),
+            ("b 0.1", "a 1.1", false),
+        ] {
+            assert_eq!(mark(came).is_newer_than(mark(known)), expected, "{came} beside {known}");
         }
     }
 
