@@ -1,4 +1,4 @@
-//! What the pages point to is there.
+//! What the pages point to is there, and the rooms of the operator are on their page.
 
 use std::path::Path;
 
@@ -28,6 +28,23 @@ fn every_link_of_a_page_leads_somewhere() {
         dead.extend(gone.map(|link| format!("{}: {link}", page.display())));
     }
     assert_eq!(dead, Vec::<String>::new());
+}
+
+/// Folders of the operator that are modules: its rooms.
+fn rooms() -> Vec<String> {
+    let heads = crate::tree().into_iter().filter(|path| path.ends_with("mod.rs"));
+    let rooms = heads.filter_map(|path| path.parent().map(Path::to_path_buf));
+    let rooms = rooms.filter(|room| room.parent() == Some(Path::new("operator/src")));
+    rooms.map(|room| room.display().to_string()).collect()
+}
+
+#[test]
+fn every_room_of_the_operator_is_in_the_table_of_rooms() {
+    let text = crate::text(Path::new("docs/ARCHITECTURE.md")).expect("the page is there");
+    let rooms = rooms();
+    assert!(rooms.len() > 5, "the rooms are not understood: {rooms:?}");
+    let left_out = rooms.iter().filter(|room| !text.contains(&format!("\n| `{room}` |")));
+    assert_eq!(left_out.collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]
