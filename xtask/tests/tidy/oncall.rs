@@ -1,5 +1,5 @@
 //! Who is on call finds what is needed: alerts and dashboard name metrics that exist and leave none out, each alert has its page and
-//! its tests, and each condition and reason is explained.
+//! its tests, each condition and reason is explained, and what pages say of waits is so.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -155,6 +155,52 @@ fn every_condition_has_its_page_and_every_reason_is_explained_where_messages_lea
     assert_eq!(leads_nowhere.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+/// Number of a constant such as `const BASE: Duration = Duration::from_millis(250);`.
+fn number(source: &str, name: &str) -> Option<u32> {
+    let line =
+        source.lines().find_map(|line| line.split_once(&format!("const {name}: "))?.1.split_once(" = "))?;
+    let digits = line.1.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+    digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Seconds that a line says waits last at most, such as `after waits of up to 30 s`.
+fn said_wait(line: &str) -> Option<u32> {
+    line.split_once("waits of up to ")?.1.split_once(" s")?.0.parse().ok()
+}
+
+#[test]
+fn pages_tell_of_links_the_longest_wait_that_the_code_has() {
+    let (puller, backoff) = (read("operator/src/links/puller.rs"), read("operator/core/src/backoff.rs"));
+    let counted = number(&puller, "FAILURES_COUNTED_MAX").unwrap();
+    let base_ms = number(&backoff, "BACKOFF_BASE").unwrap();
+    // Doubled with each failure but the first, and half as long again by its jitter.
+    let longest = (base_ms << (counted - 1)) * 3 / 2 / 1000;
+    let mut found = Vec::new();
+    for page in rules().iter().map(|rule| format!("{RUNBOOKS}/{}.md", rule["alert"].as_str().unwrap())) {
+        let text = read(&page);
+        let of_links = text.lines().filter(|line| line.contains("dial")).filter_map(said_wait);
+        found.extend(of_links.map(|seconds| (page.clone(), seconds)));
+    }
+    assert!(found.len() > 2, "the pages are not understood");
+    found.retain(|(_, seconds)| *seconds != longest);
+    assert_eq!(found, Vec::new(), "it is {longest} s");
+}
+
+/// Whoever leaves first has nobody left to bring its Fleets back to.
+#[test]
+fn a_page_that_tells_somebody_to_leave_names_the_way_back_before_and_the_price() {
+    let alerts = rules();
+    let pages = alerts.iter().map(|rule| format!("{RUNBOOKS}/{}.md", rule["alert"].as_str().unwrap()));
+    let telling: Vec<_> = pages.filter(|page| read(page).contains("operator region leave")).collect();
+    assert!(!telling.is_empty(), "the pages are not understood");
+    let blind = telling.into_iter().filter(|page| {
+        let text = read(page);
+        let (before, _) = text.split_once("operator region leave").unwrap();
+        !before.contains("](../recovery.md)") || !text.contains("](../regions.md#what-leave-costs)")
+    });
+    assert_eq!(blind.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 #[test]
 fn expressions_and_constants_are_read_as_they_are_written() {
     let expression =
@@ -165,4 +211,10 @@ fn expressions_and_constants_are_read_as_they_are_written() {
     );
     let source = "/// `A: &str`\n    pub const A: &str = \"operator_a\";\n    let b = \"operator_b\";\n";
     assert_eq!(constants(source), BTreeSet::from(["operator_a".to_owned()]));
+    let source = "/// `BASE`\npub const BASE: Duration = Duration::from_millis(250);\nconst MAX: u32 = 4;\n";
+    assert_eq!(
+        (number(source, "BASE"), number(source, "MAX"), number(source, "MIN")),
+        (Some(250), Some(4), None)
+    );
+    assert_eq!(said_wait("It is dialled, after waits of up to 3 s."), Some(3));
 }
