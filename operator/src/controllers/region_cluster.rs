@@ -27,6 +27,16 @@ use crate::reports::live::Snapshot;
 /// How often a region is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Why a region publishes none of its placed Fleets, or not all.
+const NOT_PUBLISHED: [&str; 6] = [
+    reasons::TAKING_BACK,
+    reasons::RESTORED_FROM_OLD,
+    reasons::NAMESPACE_MISSING,
+    reasons::NAMESPACE_CLOSED,
+    reasons::NAME_TAKEN,
+    reasons::CREATE_FAILED,
+];
+
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -115,6 +125,12 @@ fn export(context: &Context, observed: &[Observed]) {
     context.metrics.wanted.set(i64::from(wanted(&fleets)));
     let short = fleets.iter().filter(|fleet| is_short(fleet)).count();
     context.metrics.fleets_short.set(i64::try_from(short).unwrap_or(i64::MAX));
+    // Also without a RegionCluster that would have the condition: somebody has to be woken.
+    let shown = context.recovery.decided().map(|decided| decided.reason);
+    for reason in NOT_PUBLISHED {
+        let holds = i64::from(shown == Some(reason));
+        context.metrics.not_published.with_label_values(&[reason]).set(holds);
+    }
 }
 
 /// Game servers that Fleets ask for. Of a placed Fleet its share counts, which is a Fleet too.

@@ -47,6 +47,8 @@ pub(crate) struct Metrics {
     pub(crate) fleets_short: IntGauge,
     /// Connected players, as the leader sees them.
     pub(crate) players: IntGauge,
+    /// 1 for why this region publishes none of its placed Fleets, or not all; as the leader sees it.
+    pub(crate) not_published: IntGaugeVec,
     /// Time from the creation of a GameServer to Ready.
     pub(crate) ready_seconds: Histogram,
     /// Changes of replicas by AutoScalers, by direction.
@@ -153,6 +155,8 @@ pub(crate) mod names {
     pub(crate) const FLEETS_SHORT: &str = "operator_fleets_short";
     /// Gauge.
     pub(crate) const PLAYERS: &str = "operator_players";
+    /// Gauge by `reason`, 1 for that of the condition NotPublished while it holds, else 0.
+    pub(crate) const NOT_PUBLISHED: &str = "operator_region_not_published";
     /// Histogram, seconds.
     pub(crate) const READY_SECONDS: &str = "operator_game_server_ready_seconds";
     /// Counter by `direction` (up, down).
@@ -170,10 +174,10 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
         let seconds = |name: &str, help: &str| register(&registry, Gauge::new(name, help)?);
-        let build = register(
-            &registry,
-            IntGaugeVec::new(Opts::new(names::BUILD, "Version of the operator."), &["version"])?,
-        )?;
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let build = gauges(names::BUILD, "Version of the operator.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let fast = vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
         let slow = vec![0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0];
@@ -209,14 +213,16 @@ impl Metrics {
                 names::CERTIFICATE_EXPIRY,
                 "End of this replica's report certificate.",
             )?,
-            game_servers: register(
-                &registry,
-                IntGaugeVec::new(Opts::new(names::GAME_SERVERS, "Game servers by state."), &["state"])?,
-            )?,
+            game_servers: gauges(names::GAME_SERVERS, "Game servers by state.", &["state"])?,
             wanted: gauge(names::WANTED, "Game servers that Fleets ask for.")?,
             in_use: gauge(names::IN_USE, "Game servers with players, or of which it is not known.")?,
             fleets_short: gauge(names::FLEETS_SHORT, "Fleets with fewer Ready game servers than asked for.")?,
             players: gauge(names::PLAYERS, "Connected players.")?,
+            not_published: gauges(
+                names::NOT_PUBLISHED,
+                "1 for why placed Fleets of this region are not published.",
+                &["reason"],
+            )?,
             ready_seconds: register(
                 &registry,
                 Histogram::with_opts(
@@ -240,6 +246,7 @@ impl Metrics {
     pub(crate) fn forget_leading(&self) {
         self.leader.set(0);
         self.game_servers.reset();
+        self.not_published.reset();
         for figure in [&self.wanted, &self.in_use, &self.fleets_short, &self.players] {
             figure.set(0);
         }

@@ -12,10 +12,10 @@ use operator_core::regions::shares::{Held, Version};
 use serde_json::{Value, json};
 
 const GAMES: &str = "/api/v1/namespaces/games";
-const KR: &str = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
+pub(super) const KR: &str = "/apis/cranewing.dev/v1alpha1/regionclusters/kr";
 
 /// kr's cluster is another one than before: nothing is there but the namespace.
-async fn new_home() -> Regions {
+pub(super) async fn new_home() -> Regions {
     let mut regions = Regions::new().await;
     regions.world.context.links.know_cluster("c-2".to_owned());
     regions.world.api.remove(BALLOT);
@@ -25,7 +25,7 @@ async fn new_home() -> Regions {
 }
 
 /// What a peer keeps of kr: these Fleets, and kr's RegionCluster of that generation.
-fn kept(fleets: &[PublishedFleet], generation: i64) -> Copies {
+pub(super) fn kept(fleets: &[PublishedFleet], generation: i64) -> Copies {
     let spec = serde_json::from_value(region("kr", 0, 40)["spec"].clone()).unwrap();
     let registered = ["jp", "kr", "sg"].map(str::to_owned).into();
     let region_cluster = Some(spec);
@@ -42,7 +42,7 @@ fn held_of(uid: &str, home_epoch: u64, generation: u64) -> Held {
 }
 
 impl Regions {
-    fn says(&mut self, peer: &'static str, copies: Copies) {
+    pub(super) fn says(&mut self, peer: &'static str, copies: Copies) {
         self.peers.get_mut(peer).unwrap().copies = Some(copies);
     }
 
@@ -59,14 +59,14 @@ impl Regions {
         own.iter().map(shown).collect()
     }
 
-    fn confirm(&mut self, word: &str) {
+    pub(super) fn confirm(&mut self, word: &str) {
         let mut own = self.world.api.get(KR).unwrap();
         own["metadata"]["annotations"][labels::CONFIRM] = json!(word);
         self.world.put(KR, &own);
     }
 
     /// A settled home of which jp has a later version, as has sg: it asks for twelve.
-    async fn restored() -> Self {
+    pub(super) async fn restored() -> Self {
         let regions = Self::with_fleet(6, 2).await;
         regions.behind(published("kr", 12, 9)).await
     }

@@ -1,9 +1,13 @@
 //! What a region tells of itself (A3).
 
 use super::World;
+use super::placed_fleets::{Regions, open_to, published, region};
+use super::recovery::{KR, kept, new_home};
 use crate::controllers::region_cluster;
 use gameserver_contract::{HistogramDelta, Phase, Report};
 use kube::runtime::reflector::ObjectRef;
+use operator_api::labels;
+use prometheus::core::Collector as _;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,15 @@ impl World {
             "spec": { "regionId": region_id, "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
         });
         self.put(REGION, &region);
+    }
+
+    /// Exports once what the region has.
+    async fn export(&self) {
+        tokio::select! {
+            biased;
+            () = region_cluster::export_figures(&self.context) => {}
+            () = std::future::ready(()) => {}
+        }
     }
 
     async fn reconcile_region(&mut self) {
@@ -111,18 +124,49 @@ async fn the_leader_shows_what_fleets_ask_for_and_which_are_short_of_it() {
     world.report("arena-0", Phase::Ready, 3);
     let metrics = world.context.metrics.clone();
     let figures = || (metrics.wanted.get(), metrics.in_use.get(), metrics.fleets_short.get());
-    let export = async |world: &World| {
-        tokio::select! {
-            biased;
-            () = region_cluster::export_figures(&world.context) => {}
-            () = std::future::ready(()) => {}
-        }
-    };
-    export(&world).await;
+    world.export().await;
     assert_eq!(figures(), (2, 1, 0));
     world.put_fleet(5);
-    export(&world).await;
+    world.export().await;
     assert_eq!(figures(), (5, 1, 1), "until three more are Ready");
     metrics.forget_leading();
     assert_eq!(figures(), (0, 0, 0), "whoever leads next tells");
+}
+
+/// Reasons that are shown as 1, and how many are shown at all.
+async fn not_published(regions: &Regions) -> (Vec<String>, usize) {
+    regions.world.export().await;
+    let families = regions.world.context.metrics.not_published.collect();
+    let shown: Vec<_> = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric).collect();
+    let holds = shown.iter().filter(|metric| metric.get_gauge().get_value() > 0.0);
+    (holds.map(|metric| metric.get_label()[0].value().to_owned()).collect(), shown.len())
+}
+
+/// Or nobody is woken, and the region publishes nothing for good.
+#[tokio::test]
+async fn the_leader_shows_why_no_placed_fleet_is_published_until_that_is_cleared_up() {
+    let mut regions = Regions::restored().await;
+    assert_eq!(not_published(&regions).await, (vec!["RestoredFromOld".to_owned()], 6));
+    regions.pass(600).await;
+    assert_eq!(not_published(&regions).await.0, ["RestoredFromOld"], "as long as nobody says who counts");
+    regions.confirm(labels::CONFIRM_TAKE_BACK);
+    regions.pass(6).await;
+    assert_eq!(not_published(&regions).await, (vec![], 6), "all of them are 0");
+
+    let mut regions = new_home().await;
+    regions.says("jp", kept(&[published("kr", 6, 5)], 3));
+    regions.pass(20).await;
+    assert_eq!(not_published(&regions).await.0, ["TakingBack"], "also without a RegionCluster");
+    regions.world.put(KR, &region("kr", 0, 100));
+    regions.world.put("/api/v1/namespaces/games", &open_to("jp"));
+    regions.says("sg", kept(&[published("kr", 6, 5)], 3));
+    regions.pass(5).await;
+    assert_eq!(not_published(&regions).await.0, ["NamespaceClosed"], "one Fleet is still to come");
+    regions.world.put("/api/v1/namespaces/games", &open_to("jp,kr"));
+    regions.pass(14).await;
+    assert_eq!(not_published(&regions).await, (vec![], 6));
+
+    regions.world.context.metrics.forget_leading();
+    let families = regions.world.context.metrics.not_published.collect();
+    assert!(families.iter().all(|family| family.get_metric().is_empty()), "whoever leads next tells");
 }
