@@ -139,6 +139,10 @@ pub struct RegionClusterStatus {
     /// Gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<RegionStanding>,
+    /// On the region's own: the other registered regions. A majority is one of these and itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub peers: Vec<String>,
     /// On a copy: when the region was last heard. It is written along with other changes and when the link is lost, never by
     /// itself.
     #[serde(skip_serializing_if = "Option::is_none")]

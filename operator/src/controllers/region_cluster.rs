@@ -76,7 +76,9 @@ pub(crate) async fn reconcile(region: Arc<RegionCluster>, context: Arc<Context>)
         Home::Elsewhere => region_copies::inert(&context.clock.wall(), &region, &old),
     };
     // What another region says of itself is written at our pace.
-    let turned = old.standing != new.standing || (home == Home::Here && old.health != new.health);
+    let turned = old.standing != new.standing
+        || old.peers != new.peers
+        || (home == Home::Here && old.health != new.health);
     let news = if turned || !stand_alike(&old.conditions, &new.conditions) {
         News::Transition
     } else {
@@ -185,6 +187,7 @@ fn compute_status(
     decided.extend(context.recovery.decided());
     RegionClusterStatus {
         standing: Some(to_api(own.standing, true)),
+        peers: look.known.keys().map(ToString::to_string).collect(),
         health: Some(health),
         players: observed.iter().map(|server| i64::from(server.players())).sum(),
         capacity: places(&|live| live.facts.capacity),

@@ -205,6 +205,7 @@ pub(super) fn compute_status(
     let generation = region.metadata.generation;
     let mut new = RegionClusterStatus {
         standing: Some(to_api(judgement.standing, false)),
+        peers: Vec::new(),
         seen_by: seers.map(|(region, _)| region.to_string()).collect(),
         round_trips: Some(RegionRoundTrips {
             link: show(shown.link, known.link),

@@ -1,10 +1,10 @@
 //! `operator region confirm`.
 
 use anyhow::{Context as _, bail};
+use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
 use operator_api::conditions::{reasons, types};
-use operator_api::{RegionCluster, labels};
+use operator_api::labels;
 use operator_core::regions::RegionId;
 use serde_json::json;
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(super) async fn confirm(
     let cluster = clusters.iter().find(|cluster| cluster.region == region);
     let cluster = cluster
         .with_context(|| format!("no cluster of {region} is named; name it by --context or --kubeconfig"))?;
-    let api: Api<RegionCluster> = Api::all(cluster.client.clone());
+    let api = cluster.region_clusters();
     let all = api.list(&ListParams::default()).await;
     let all = all.with_context(|| format!("failed to list the RegionClusters of {region}"))?.items;
     let own = all.iter().filter(|found| of_region(found, region) == Home::Here);

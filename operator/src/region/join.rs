@@ -9,7 +9,7 @@ use operator_core::regions::RegionId;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::Cluster;
+use super::{Cluster, identity};
 use crate::links::is_ready;
 use crate::links::peer::{ADDRESSES_MAX, Peer, check_address};
 
@@ -21,15 +21,20 @@ pub(super) async fn join(
     addresses: &[(RegionId, String)],
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let regions: BTreeSet<RegionId> = clusters.iter().map(|cluster| cluster.region).collect();
-    if regions.len() < clusters.len() {
-        bail!("two of these clusters are one region; give each region another `region.id` in its chart");
+    let mut regions = BTreeSet::new();
+    if let Some(twin) = clusters.iter().find(|cluster| !regions.insert(cluster.region)) {
+        bail!(
+            "two of these clusters are region {}; name each once, and give each another `region.id` in its chart",
+            twin.region
+        );
     }
     if regions.len() < 2 {
         bail!("it takes two regions to join; name each by --context or --kubeconfig");
     }
     if let Some((stranger, _)) = addresses.iter().find(|(region, _)| !regions.contains(region)) {
-        bail!("--address {stranger}=…: no cluster of that region is named");
+        bail!(
+            "--address {stranger}=…: no cluster of that region is named; name it by --context or --kubeconfig"
+        );
     }
     let mut peers = Vec::new();
     for cluster in clusters {
@@ -39,8 +44,8 @@ pub(super) async fn join(
             addresses = cluster.addresses().await?;
         }
         let addresses = addresses.into_iter().map(check_address).collect::<Result<_, _>>()?;
-        let (region, keys) = (cluster.region, cluster.keys.clone());
-        peers.push(Peer { region, addresses, keys, responders: Vec::new() });
+        let keys = identity(&cluster.client, &cluster.namespace).await?.public_keys;
+        peers.push(Peer { region: cluster.region, addresses, keys, responders: Vec::new() });
     }
     for cluster in clusters {
         for peer in peers.iter().filter(|peer| peer.region != cluster.region) {

@@ -1,14 +1,22 @@
 //! `operator region list`.
 
 use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 use operator_api::conditions::types;
 use operator_api::{RegionCluster, labels};
+use operator_core::regions::RegionId;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::Cluster;
+use super::order::peers;
+use crate::links::home::{Home, of_region};
 use crate::links::peer::Peer;
+
+/// In the place of addresses, for whoever may not read the Secrets in which they are.
+const NO_RIGHT: &str = "(no right to list Secrets)";
 
 /// Shows whom each region knows, where it is reached, how it stands and what people ordered of it.
 pub(super) async fn list(clusters: &[Cluster], out: &mut dyn Write) -> anyhow::Result<()> {
@@ -19,22 +27,46 @@ pub(super) async fn list(clusters: &[Cluster], out: &mut dyn Write) -> anyhow::R
     line(["REGION", "PEER", "STANDING", "FAILOVER", "DRAINED", "ADDRESSES"])?;
     for cluster in clusters {
         let region = cluster.region.as_str();
-        let secrets = cluster.secrets().list(&ListParams::default().labels(labels::PEER)).await;
-        let copies: Api<RegionCluster> = Api::all(cluster.client.clone());
-        let copies = copies.list(&ListParams::default().labels(labels::HOME)).await;
-        let copies = copies.with_context(|| format!("failed to list the RegionClusters of {region}"))?.items;
-        for secret in secrets.with_context(|| format!("failed to list the peers of {region}"))?.items {
-            let Some(label) = secret.labels().get(labels::PEER) else { continue };
-            let copy = copies.iter().find(|copy| copy.labels().get(labels::HOME) == Some(label));
+        let found = cluster.region_clusters().list(&ListParams::default()).await;
+        let found = found.with_context(|| format!("failed to list the RegionClusters of {region}"))?.items;
+        for (peer, addresses) in cluster.peers(&found).await? {
+            let copy = found.iter().find(|copy| copy.labels().get(labels::HOME) == Some(&peer));
             let standing = copy.and_then(|copy| copy.status.as_ref()?.standing);
-            let addresses = Peer::from_secret(&secret)
-                .map_or_else(|error| error.to_string(), |peer| peer.addresses.join(", "));
             let standing = standing.map_or("unknown", |standing| standing.as_str());
             let failover = copy.map_or("unknown", |copy| copy.spec.failover.as_str());
-            line([region, label, standing, failover, copy.map_or("unknown", drained), &addresses])?;
+            line([region, &peer, standing, failover, copy.map_or("unknown", drained), &addresses])?;
         }
     }
     Ok(())
+}
+
+impl Cluster {
+    /// Whom it knows, and where that is reached: by their Secrets, or for whoever may not read those by what its RegionClusters say.
+    async fn peers(&self, found: &[RegionCluster]) -> anyhow::Result<Vec<(String, String)>> {
+        let secrets = match self.secrets().list(&ListParams::default().labels(labels::PEER)).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                let known: BTreeSet<RegionId> =
+                    found.iter().flat_map(|region| known_by(region, self.region)).collect();
+                return Ok(known.iter().map(|peer| (peer.to_string(), NO_RIGHT.to_owned())).collect());
+            }
+            secrets => secrets.with_context(|| format!("failed to list the peers of {}", self.region))?.items,
+        };
+        let row = |secret: &Secret| {
+            let addresses = Peer::from_secret(secret)
+                .map_or_else(|error| error.to_string(), |peer| peer.addresses.join(", "));
+            Some((secret.labels().get(labels::PEER)?.clone(), addresses))
+        };
+        Ok(secrets.iter().filter_map(row).collect())
+    }
+}
+
+/// Whom a RegionCluster in the cluster of `me` makes known.
+fn known_by(region: &RegionCluster, me: RegionId) -> Vec<RegionId> {
+    match of_region(region, me) {
+        Home::Here => peers(region).collect(),
+        Home::CopiedFrom(home) => vec![home],
+        Home::Elsewhere => Vec::new(),
+    }
 }
 
 /// As the region says that has the copy.

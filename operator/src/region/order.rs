@@ -2,10 +2,9 @@
 //! whoever has the right there, and counts when a majority of the registered regions has it.
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
-use operator_api::{RegionCluster, labels};
+use operator_api::RegionCluster;
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::majority;
 use operator_core::regions::orders::{DRAINS_MAX, Failover, Orders, Said};
@@ -95,19 +94,21 @@ impl Seen {
         let (mut registered, mut own, mut said_by) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         for cluster in clusters {
             let me = cluster.region;
-            let secrets = cluster.secrets().list(&ListParams::default().labels(labels::PEER)).await;
-            let secrets = secrets.with_context(|| format!("failed to list the peers of {me}"))?;
-            let peer = |secret: &Secret| secret.labels().get(labels::PEER)?.parse::<RegionId>().ok();
             registered.insert(me);
-            registered.extend(secrets.items.iter().filter_map(peer));
             let found = cluster.region_clusters().list(&ListParams::default()).await;
             let mut found =
                 found.with_context(|| format!("failed to list the RegionClusters of {me}"))?.items;
             found.sort_unstable_by_key(ResourceExt::name_any);
             for region in found {
                 match of_region(&region, me) {
-                    Home::Here => drop(own.entry(me).or_insert(region)),
-                    Home::CopiedFrom(home) => drop(said_by.entry(home).or_insert_with(|| said(&region.spec))),
+                    Home::Here => {
+                        registered.extend(peers(&region));
+                        own.entry(me).or_insert(region);
+                    }
+                    Home::CopiedFrom(home) => {
+                        registered.insert(home);
+                        said_by.entry(home).or_insert_with(|| said(&region.spec));
+                    }
                     Home::Elsewhere => {}
                 }
             }
@@ -133,12 +134,17 @@ impl Seen {
     fn check_drain(&self, region: RegionId) -> anyhow::Result<()> {
         let orders = self.orders();
         if !self.registered.contains(&region) {
-            bail!("no region {region} is registered in these clusters, but {}", names(&self.registered));
+            bail!("{}", self.stranger(region));
         }
         if orders.mode(region) == Failover::Hold {
+            // What lies elsewhere is a copy, under a name of its own.
+            let which = match self.own.get(&region) {
+                Some(own) => format!("RegionCluster {}", own.name_any()),
+                None => format!("the RegionCluster of region {region}"),
+            };
             bail!(
-                "failover of region {region} is Hold, and while it is nothing of it moves; set spec.failover of RegionCluster {region} in \
-                 its own cluster to Automatic or Manual first"
+                "failover of region {region} is Hold, and while it is nothing of it moves; set spec.failover of {which} in its own \
+                 cluster to Automatic or Manual first"
             );
         }
         if self.registered.iter().all(|other| *other == region || orders.drained.contains(other)) {
@@ -149,7 +155,8 @@ impl Seen {
         for (other, own) in &self.own {
             if wanted(Order::Drain, region, own).is_some_and(|drains| drains.len() > DRAINS_MAX) {
                 bail!(
-                    "RegionCluster {} of {other} says already of {DRAINS_MAX} regions that they shall be left, which is the most",
+                    "RegionCluster {} of {other} says already of {DRAINS_MAX} regions that they shall be left, which is the most; return \
+                     one of them first, or take one out of its spec.drains",
                     own.name_any()
                 );
             }
@@ -161,9 +168,16 @@ impl Seen {
     fn check_return(&self, region: RegionId) -> anyhow::Result<()> {
         let is_named = self.said.values().any(|said| said.drains.contains(&region));
         if !self.registered.contains(&region) && !is_named {
-            bail!("no region {region} is registered in these clusters, but {}", names(&self.registered));
+            bail!("{}", self.stranger(region));
         }
         Ok(())
+    }
+
+    fn stranger(&self, region: RegionId) -> String {
+        let known = names(&self.registered);
+        format!(
+            "no region {region} is registered in these clusters, but {known}; `operator region join` makes one known"
+        )
     }
 
     /// Who says so by now, and what to do if that is not what was meant.
@@ -195,11 +209,13 @@ fn names(regions: &BTreeSet<RegionId>) -> String {
     regions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-impl Cluster {
-    fn region_clusters(&self) -> Api<RegionCluster> {
-        Api::all(self.client.clone())
-    }
+/// The other regions that are registered in the cluster of this one, as its operator says.
+pub(super) fn peers(own: &RegionCluster) -> impl Iterator<Item = RegionId> {
+    let peers = own.status.iter().flat_map(|status| &status.peers);
+    peers.filter_map(|peer| peer.parse().ok())
+}
 
+impl Cluster {
     /// Writes it into this RegionCluster and no other one, whatever else somebody writes meanwhile.
     async fn write(&self, order: Order, region: RegionId, mut own: RegionCluster) -> kube::Result<()> {
         let (api, name) = (self.region_clusters(), own.name_any());

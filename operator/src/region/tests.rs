@@ -1,7 +1,9 @@
 //! Regions that are joined, asked and taken out, against API servers that keep a record.
 
 use super::*;
+use crate::args::{Args, Command};
 use crate::mock_api::MockApi;
+use clap::Parser as _;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "cranewing-system";
@@ -36,7 +38,7 @@ async fn cluster(region: &str) -> (MockApi, Cluster) {
     api.put("/api/v1/nodes/a", node("a", false, &[("InternalIP", "192.0.2.254")]));
     api.put(&path("services/cranewing-link"), service("NodePort"));
     drop(Identity::open(api.client(), NAMESPACE, region).await.unwrap());
-    let cluster = Cluster::read(api.client(), NAMESPACE).await.unwrap();
+    let cluster = Cluster::read(api.client(), NAMESPACE, By::Key).await.unwrap();
     api.take_seen();
     (api, cluster)
 }
@@ -78,15 +80,16 @@ async fn joining_tells_every_region_of_every_other_one_and_again_changes_nothing
     let text = join(&clusters).await;
     assert_eq!(text.lines().count(), 6, "{text}");
     assert!(text.contains("kr: jp added (192.0.2.18:30844)\n"), "{text}");
+    assert_eq!(apis.iter().map(writes).collect::<Vec<_>>(), [2, 2, 2]);
     for (api, cluster) in apis.iter().zip(&clusters) {
-        assert_eq!(writes(api), 2);
         let of_others: Vec<&Cluster> =
             clusters.iter().filter(|other| other.region != cluster.region).collect();
         for other in of_others {
             let secret = api.get(&path(&format!("secrets/cranewing-peer-{}", other.region))).unwrap();
             let peer =
                 crate::links::peer::Peer::from_secret(&serde_json::from_value(secret).unwrap()).unwrap();
-            assert_eq!((peer.region, &peer.keys), (other.region, &other.keys));
+            let keys = identity(&other.client, NAMESPACE).await.unwrap().public_keys;
+            assert_eq!((peer.region, peer.keys), (other.region, keys));
         }
     }
     let text = join(&clusters).await;
@@ -134,14 +137,98 @@ async fn what_keeps_regions_from_joining_is_named_with_what_to_do() {
     let (_, twin) = cluster("jp").await;
     for (clusters, expected) in [
         (vec![twin], "it takes two regions"),
-        (vec![cluster("jp").await.1, cluster("jp").await.1], "are one region"),
+        (vec![cluster("jp").await.1, cluster("jp").await.1], "two of these clusters are region jp"),
     ] {
         let (_, done) = said(async |out| join::join(&clusters, &[], out).await).await;
         assert!(done.as_ref().unwrap_err().contains(expected), "{done:?}");
     }
     let bare = MockApi::default();
-    let error = Cluster::read(bare.client(), NAMESPACE).await.err().unwrap().to_string();
+    let error = Cluster::read(bare.client(), NAMESPACE, By::Key).await.err().unwrap().to_string();
     assert!(error.contains("no Secret cranewing-system/cranewing-link: install the operator"), "{error}");
+}
+
+#[tokio::test]
+async fn which_region_a_cluster_is_stands_on_the_object_of_which_its_operator_says_that() {
+    let open = async |api: &MockApi, by| {
+        let cluster = Cluster::read(api.client(), NAMESPACE, by).await;
+        cluster.map(|cluster| cluster.region.to_string()).map_err(|error| format!("{error:#}"))
+    };
+    let (api, _) = cluster("kr").await;
+    let error = open(&api, By::RegionCluster).await.unwrap_err();
+    assert!(error.contains("no RegionCluster there is said to be the region's own: apply it"), "{error}");
+    put_region(&api, "kr", "jp", &json!({}));
+    let inert = json!({
+        "metadata": { "name": "by-hand" }, "status": { "observedGeneration": 1 },
+        "spec": { "regionId": "sg", "zones": ["a", "b", "c"], "vpcCidr": "10.10.0.0/16" },
+    });
+    api.put(&region_path("by-hand"), inert);
+    assert!(open(&api, By::RegionCluster).await.is_err(), "a copy, and another's that somebody put there");
+    assert_eq!(open(&api, By::Either).await.unwrap(), "kr", "by its key");
+    api.fail(|seen| seen.path.contains("/secrets/").then_some(403));
+    let error = open(&api, By::Either).await.unwrap_err();
+    assert!(
+        error.contains("said to be the region's own") && error.contains("failed to read Secret"),
+        "{error}"
+    );
+    put_region(&api, "kr", "kr", &json!({}));
+    for by in [By::RegionCluster, By::Either] {
+        assert_eq!(open(&api, by).await.unwrap(), "kr", "{by:?}");
+    }
+    assert!(open(&api, By::Key).await.unwrap_err().contains("failed to read Secret"));
+    put_region(&api, "us", "us", &json!({}));
+    let error = open(&api, By::RegionCluster).await.unwrap_err();
+    assert!(error.contains("RegionClusters of kr and us are said to be the region's own"), "{error}");
+}
+
+/// Or who may drain a region may read its private key.
+#[tokio::test]
+async fn orders_and_the_list_take_no_right_to_secrets() {
+    let (apis, _) = with_regions().await;
+    let mut clusters = Vec::new();
+    for api in &apis {
+        api.fail(|seen| seen.path.contains("/secrets").then_some(403));
+        clusters.push(Cluster::read(api.client(), NAMESPACE, By::RegionCluster).await.unwrap());
+    }
+    for (command, takes_secrets) in [
+        (&["join"][..], true),
+        (&["leave", "--region", "kr"], true),
+        (&["drain", "kr"], false),
+        (&["return", "kr"], false),
+        (&["confirm", "kr", "--keep"], false),
+        (&["list"], false),
+    ] {
+        let arguments = ["operator", "region"].iter().chain(command).chain(&["--context", "kr"]);
+        let Command::Region(region) = Args::parse_from(arguments).command else { unreachable!() };
+        let opened = Cluster::read(apis[1].client(), NAMESPACE, by(&region.command)).await;
+        assert_eq!(opened.is_err(), takes_secrets, "{command:?}");
+        apis[1].take_seen();
+    }
+    // Nobody here has heard sg yet, so that there is no copy of it.
+    apis[0].remove(&region_path("sg"));
+    let (text, done) = give(Order::Drain, "kr", &clusters[..1]).await;
+    done.unwrap();
+    assert!(text.contains("kr is not drained yet: jp says so; 1 of 3 registered regions"), "{text}");
+    let (text, done) = give(Order::Drain, "kr", &clusters).await;
+    done.unwrap();
+    assert!(
+        text.ends_with("kr is drained: jp, kr, sg say so; 3 of 3 registered regions, a majority\n"),
+        "{text}"
+    );
+    give(Order::Return, "kr", &clusters).await.1.unwrap();
+    let kr = clusters[1].region;
+    let (_, done) = said(async |out| confirm::confirm(kr, true, &clusters, out).await).await;
+    assert!(done.unwrap_err().contains("there is nothing to confirm"), "it was looked at");
+    for api in &apis {
+        let seen = api.take_seen();
+        assert!(!seen.iter().any(|seen| seen.path.contains("/secrets")), "{seen:?}");
+    }
+    let (text, done) = said(async |out| list::list(&clusters, out).await).await;
+    done.unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 7, "{text}");
+    assert!(lines[1].starts_with("jp        kr        Connected    Automatic  no "), "{text}");
+    assert!(lines[2].starts_with("jp        sg        unknown "), "{text}");
+    assert!(lines[1..].iter().all(|line| line.ends_with(" (no right to list Secrets)")), "{text}");
 }
 
 #[tokio::test]
@@ -205,10 +292,15 @@ fn put_region(api: &MockApi, at: &str, of: &str, fields: &Value) {
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let copied =
         json!({ "cranewing.dev/home": of, "app.kubernetes.io/managed-by": labels::MANAGED_BY_OPERATOR });
-    let labels = if at == of { json!({}) } else { copied };
+    let peers: Vec<_> = ["jp", "kr", "sg"].into_iter().filter(|peer| *peer != at).collect();
+    let (labels, status) = if at == of {
+        (json!({}), json!({ "standing": "Member", "peers": peers }))
+    } else {
+        (copied, json!({ "standing": "Connected", "roundTrips": {} }))
+    };
     let region = json!({
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "RegionCluster",
-        "metadata": { "name": of, "labels": labels }, "spec": spec,
+        "metadata": { "name": of, "labels": labels }, "spec": spec, "status": status,
     });
     api.put(&region_path(of), region);
 }
@@ -308,7 +400,7 @@ async fn an_order_that_cannot_be_meant_is_refused_and_nothing_is_written() {
             json!({}),
             "no region us is registered in these clusters, but jp, kr, sg",
         ),
-        ("unknown", Order::Return, "us", "jp", "jp", json!({}), "no region us is registered"),
+        ("unknown", Order::Return, "us", "jp", "jp", json!({}), "`operator region join` makes one known"),
         ("it holds", Order::Drain, "kr", "kr", "kr", hold.clone(), "failover of region kr is Hold"),
         (
             "the most",
@@ -317,7 +409,7 @@ async fn an_order_that_cannot_be_meant_is_refused_and_nothing_is_written() {
             "sg",
             "sg",
             json!({ "drains": many }),
-            "RegionCluster sg of sg says already of 16",
+            "RegionCluster sg of sg says already of 16 regions that they shall be left, which is the most; return one",
         ),
     ] {
         let (apis, clusters) = with_regions().await;
@@ -332,7 +424,15 @@ async fn an_order_that_cannot_be_meant_is_refused_and_nothing_is_written() {
     let (apis, clusters) = with_regions().await;
     put_region(&apis[0], "jp", "kr", &hold);
     let (_, done) = give(Order::Drain, "kr", &clusters[..1]).await;
-    assert!(done.unwrap_err().contains("is Hold"), "by the copy, where its own cluster is not reached");
+    let error = done.unwrap_err();
+    let words = "is Hold, and while it is nothing of it moves; set spec.failover of the RegionCluster of region kr in its own";
+    assert!(error.contains(words), "by the copy, where its own cluster is not reached: {error}");
+    let mut own = apis[1].get(&region_path("kr")).unwrap();
+    (own["metadata"]["name"], own["spec"]["failover"]) = (json!("seoul"), json!("Hold"));
+    apis[1].remove(&region_path("kr"));
+    apis[1].put(&region_path("seoul"), own);
+    let error = give(Order::Drain, "kr", &clusters).await.1.unwrap_err();
+    assert!(error.contains("set spec.failover of RegionCluster seoul in its own cluster"), "{error}");
 
     apis[2].remove(&region_path("sg"));
     let (_, done) = give(Order::Drain, "jp", &clusters).await;

@@ -2,11 +2,12 @@
 
 use super::World;
 use crate::controllers::{region_cluster, region_copies};
+use crate::links::home::is_said_to_be_own;
 use crate::links::message::{Digest, Figures, Objects, OwnStanding, Reach, Version};
 use crate::links::peer::{Peer, tests::peer};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use operator_api::RegionHealth;
+use operator_api::{RegionCluster, RegionHealth};
 use operator_core::backoff::next_backoff;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -143,6 +144,33 @@ async fn every_region_is_seen_in_this_one_with_its_figures_and_how_it_is_reached
     assert_eq!(message, "it is read; kr Reads, sg Reads");
     assert_eq!((world.standing("kr"), world.standing("jp")), ("Member".to_owned(), "Connected".to_owned()));
     assert_eq!(world.condition(&path("kr"), "Connected").unwrap().1, "Member");
+}
+
+/// By it `operator region` knows which region a cluster is and how many are a majority, without a right to read keys.
+#[tokio::test]
+async fn a_regions_own_object_alone_says_that_it_is_and_names_its_peers_at_once() {
+    let mut world = World::with_regions().await;
+    world.put(&path("by-hand"), &region("by-hand", "us"));
+    let own = |world: &World| -> Vec<String> {
+        let regions = world.api.all::<RegionCluster>("regionclusters");
+        regions.iter().filter(|region| is_said_to_be_own(region)).map(ResourceExt::name_any).collect()
+    };
+    let peers = |world: &World, of: &str| world.api.get(&path(of)).unwrap()["status"]["peers"].clone();
+    world.settle().await;
+    assert_eq!((own(&world), peers(&world, "kr")), (vec!["kr".to_owned()], json!(["jp", "sg"])));
+    assert_eq!([peers(&world, "jp"), peers(&world, "by-hand")], [Value::Null, Value::Null]);
+    world.register(&["jp"]);
+    world.settle().await;
+    assert_eq!(peers(&world, "kr"), json!(["jp"]));
+    world.register(&["jp", "sg", "us"]);
+    world.pass(5, &[("jp", ALL), ("sg", ALL)]).await;
+    assert_eq!(peers(&world, "kr"), json!(["jp", "sg", "us"]), "once it has listened");
+    world.register(&[]);
+    world.settle().await;
+    assert_eq!((own(&world), peers(&world, "kr")), (vec!["kr".to_owned()], Value::Null));
+    world.register(&["jp", "sg"]);
+    world.pass(9, &[]).await;
+    assert_eq!((own(&world), world.standing("kr")), (vec!["kr".to_owned()], "Isolated".to_owned()));
 }
 
 #[tokio::test]
