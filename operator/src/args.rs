@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use operator_core::authority::{Terms, TermsError};
 use operator_core::host_ports::PortRange;
 use operator_core::regions::{InvalidRegionId, RegionId};
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+
+use crate::links::peer::check_address;
 
 /// Runs fleets of dedicated game servers in one region's cluster.
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Answer the probes by which other regions see that this one is there.
     Responder(ResponderArgs),
-    /// Make regions known to each other, so that they act as one; or take one out.
+    /// Make regions known to each other, so that they act as one; take one out of use and back, or out for good.
     Region(RegionArgs),
     /// Ask in which region players who play together get their server.
     ///
@@ -75,6 +75,9 @@ pub struct RegionArgs {
 pub enum RegionCommand {
     /// Tell each of these regions' clusters how the others are reached and by which keys they are known.
     ///
+    /// The operator runs in each of them already, under a `region.id` of its own, and with a `link.service.type` (NodePort or
+    /// LoadBalancer) by which the others reach it.
+    ///
     /// Nothing changes for a pair that knows each other already, so it can be repeated: after a region has come, a key or an
     /// address has changed, or a cluster did not answer.
     #[command(after_help = JOIN_EXAMPLES)]
@@ -83,10 +86,14 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
         /// Address by which others reach a region's links, instead of its Service's: `kr=link.kr.example:8444`. Repeatable.
-        #[arg(long = "address", value_name = "REGION=HOST:PORT", value_parser = parse_pair::<String>)]
+        #[arg(long = "address", value_name = ADDRESS.form, value_parser = parse_address)]
         addresses: Vec<(RegionId, String)>,
     },
-    /// Take a region out: the others forget it, and it forgets them.
+    /// Take a region out for good: the others forget it, and it forgets them.
+    ///
+    /// A region that is worked on is drained instead; one whose cluster is lost is made again under its regionId, and needs
+    /// neither. Placed Fleets whose home it was are of nobody then: in the other regions their game servers stay as they are,
+    /// and nobody can change, scale or fail them over. Of three regions, the two that are left move nothing by themselves.
     #[command(after_help = LEAVE_EXAMPLES)]
     Leave {
         /// The region that leaves.
@@ -96,12 +103,15 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
     },
-    /// Say in each of these regions' own RegionCluster that a region shall be left.
+    /// Take a region out of use: say in each of these regions' own RegionCluster that it shall be left.
+    ///
+    /// Name the clusters of more than half of all regions, in one go or one after the other; that of the region itself may be one.
     ///
     /// When a majority of the registered regions says so, nobody is placed there any more, and the others make their game servers
-    /// ready for what it has; then its own end, each when it is empty or at the deadline of its Fleet's drain. Its clusters and
-    /// Fleets stay as they are. One that is lost leaves the view, also if its failover is Manual. Nothing changes where it was
-    /// said before. It is refused for a region that is not registered or holds, and for the last one that is not drained.
+    /// ready for what it has; then its own end, each when it is empty or at the deadline of its Fleet's drain. Its cluster and its
+    /// Fleets without placement stay as they are. One that is lost is left then also if its failover is Manual. Nothing changes
+    /// where it was said before. It is refused for a region that is not registered or whose failover is Hold, and for the last
+    /// one that is not drained.
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain {
         /// The region that shall be left.
@@ -112,10 +122,10 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
     },
-    /// Take back in each of these regions' own RegionCluster that a region shall be left.
+    /// Take a region into use again: take back in each of these regions' own RegionCluster that it shall be left.
     ///
-    /// When no majority says so any more, players are placed there again, and it makes its part of the game servers ready before
-    /// the others end theirs.
+    /// Name the clusters of regions that say so, until fewer than a majority do: then players are placed there again, and it makes
+    /// its part of the game servers ready before the others end theirs.
     #[command(after_help = RETURN_EXAMPLES)]
     Return {
         /// The region that comes back.
@@ -128,7 +138,8 @@ pub enum RegionCommand {
     /// Say who counts where a region and the others differ on what is that region's own.
     ///
     /// For a region whose RegionCluster has the condition NotPublished: because its cluster is new and not enough of the others
-    /// answer, or because another one is ahead of it.
+    /// answer, or because another one is ahead of it. The condition says what differs: read it before you say who counts
+    /// (`kubectl describe regionclusters`).
     #[command(after_help = CONFIRM_EXAMPLES, group(clap::ArgGroup::new("who").required(true)))]
     Confirm {
         /// The region whose Fleets are in question.
@@ -144,7 +155,8 @@ pub enum RegionCommand {
         #[command(flatten)]
         clusters: Clusters,
     },
-    /// Show what each region's cluster knows of the others.
+    /// Show what each region's cluster knows of the others: how they stand, whether they are drained, by which addresses they are
+    /// reached.
     #[command(after_help = LIST_EXAMPLES)]
     List {
         /// Clusters to ask.
@@ -156,30 +168,45 @@ pub enum RegionCommand {
 const JOIN_EXAMPLES: &str = "Examples:
   operator region join --context kr --context jp --context sg
   operator region join --kubeconfig kr=kr.yaml --kubeconfig jp=jp.yaml
-  operator region join --context kr --context jp --address kr=link.example:8444";
+  operator region join --context kr --context jp --address kr=link.kr.example:8444
+
+It takes in each cluster the rights to get, create and patch Secrets and to get Services in the operator's namespace, and to list \
+nodes where the Service is a NodePort.";
 const LEAVE_EXAMPLES: &str = "Examples:
   operator region leave --region jp --context kr --context jp --context sg
-  operator region leave --region jp --context kr --context sg    # jp's cluster is gone";
+  operator region leave --region jp --context kr --context sg    # jp's cluster is gone
+
+It takes in each cluster the rights to get, list and delete Secrets in the operator's namespace.";
 const DRAIN_EXAMPLES: &str = "Examples:
-  operator region drain kr --context jp --context sg              # two of three: a majority
-  operator region drain kr --kubeconfig jp=jp.yaml                # whoever has rights in sg says the same there
-  kubectl --context jp get events --field-selector reason=Drained";
+  operator region drain kr --context jp --context sg    # two of three: a majority
+  operator region drain kr --kubeconfig jp=jp.yaml      # somebody else says the same in sg
+  kubectl --context jp get events --field-selector reason=Drained
+
+It takes in each cluster the rights to get, list and patch RegionClusters, and none to Secrets.";
 const RETURN_EXAMPLES: &str = "Examples:
-  operator region return kr --context jp --context sg --context kr";
+  operator region return kr --context jp --context sg --context kr
+
+It takes in each cluster the rights to get, list and patch RegionClusters, and none to Secrets.";
 const CONFIRM_EXAMPLES: &str = "Examples:
   operator region confirm kr --take-back --context kr    # as the others have it
-  operator region confirm kr --keep --context kr         # as kr's cluster has it";
+  operator region confirm kr --keep --context kr         # as kr's cluster has it
+
+It takes in kr's cluster the rights to list and patch RegionClusters, and none to Secrets.";
 const LIST_EXAMPLES: &str = "Examples:
-  operator region list --context kr --context jp --context sg";
+  operator region list --context kr --context jp --context sg
+
+It takes in each cluster the right to list RegionClusters. Addresses are in Secrets of the operator's namespace: who may not list \
+those sees all but them.";
 
 /// Clusters to reach.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("named").required(true).multiple(true)))]
 pub struct Clusters {
-    /// Context of the kubeconfig that `KUBECONFIG` names. Repeatable.
-    #[arg(long = "context", value_name = "CONTEXT", required_unless_present = "kubeconfigs")]
+    /// Context of a region's cluster in the kubeconfig that `KUBECONFIG` names. Repeatable.
+    #[arg(long = "context", value_name = "CONTEXT", group = "named")]
     pub contexts: Vec<String>,
-    /// File whose current context is the cluster of that region. Repeatable.
-    #[arg(long = "kubeconfig", value_name = "REGION=PATH", value_parser = parse_pair::<String>)]
+    /// File whose current context is the cluster of that region: `kr=kr.yaml`. Repeatable.
+    #[arg(long = "kubeconfig", value_name = KUBECONFIG.form, value_parser = parse_kubeconfig, group = "named")]
     pub kubeconfigs: Vec<(RegionId, String)>,
     /// Namespace of the operator in each of them.
     #[arg(long, default_value = "cranewing-system")]
@@ -196,11 +223,11 @@ pub struct PlaceArgs {
     /// Namespace of the operator there.
     #[arg(long, default_value = "cranewing-system")]
     pub namespace: String,
-    /// Latency of one player to a region, in milliseconds. Repeatable.
+    /// Latency of one player to a region, in milliseconds: `kr=5`. Repeatable.
     #[arg(
         long = "latency",
-        value_name = "REGION=MS",
-        value_parser = parse_pair::<u32>,
+        value_name = LATENCY.form,
+        value_parser = parse_latency,
         required_unless_present = "players",
         conflicts_with = "players"
     )]
@@ -344,12 +371,39 @@ pub enum LogFormat {
     Json,
 }
 
-/// Reads `kr=something`.
-fn parse_pair<T: FromStr<Err: Display>>(text: &str) -> Result<(RegionId, T), String> {
-    let (region, value) =
-        text.split_once('=').filter(|(_, value)| !value.is_empty()).ok_or("REGION=VALUE")?;
-    let region = region.parse().map_err(|error: InvalidRegionId| error.to_string())?;
-    Ok((region, value.parse().map_err(|error: T::Err| error.to_string())?))
+/// How what belongs to a region is written, with an example.
+#[derive(Clone, Copy)]
+struct Pair {
+    form: &'static str,
+    example: &'static str,
+}
+
+const ADDRESS: Pair = Pair { form: "REGION=HOST:PORT", example: "kr=link.kr.example:8444" };
+const KUBECONFIG: Pair = Pair { form: "REGION=PATH", example: "kr=kr.yaml" };
+const LATENCY: Pair = Pair { form: "REGION=MS", example: "kr=5 for 5 ms, a whole number" };
+
+impl Pair {
+    /// Reads a region, `=` and what `read` understands. An error says what was given, the form and the example.
+    fn parse<T>(self, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<(RegionId, T), String> {
+        let Self { form, example } = self;
+        let wrong = || format!("`{text}` is not {form}, such as {example}");
+        let (region, value) = text.split_once('=').ok_or_else(wrong)?;
+        let region = region.parse().map_err(|error: InvalidRegionId| format!("{}; {error}", wrong()))?;
+        let value = Some(value).filter(|value| !value.is_empty()).and_then(read).ok_or_else(wrong)?;
+        Ok((region, value))
+    }
+}
+
+fn parse_address(text: &str) -> Result<(RegionId, String), String> {
+    ADDRESS.parse(text, |value| check_address(value.to_owned()).ok())
+}
+
+fn parse_kubeconfig(text: &str) -> Result<(RegionId, String), String> {
+    KUBECONFIG.parse(text, |value| Some(value.to_owned()))
+}
+
+fn parse_latency(text: &str) -> Result<(RegionId, u32), String> {
+    LATENCY.parse(text, |value| value.parse().ok())
 }
 
 /// Reads `365d`, `24h`, `90m`, `300s`.
@@ -433,10 +487,43 @@ mod tests {
     #[test]
     fn what_belongs_to_a_region_names_it_first() {
         let kr = "kr".parse().unwrap();
-        assert_eq!(parse_pair("kr=a=b:1"), Ok((kr, "a=b:1".to_owned())));
-        assert_eq!(parse_pair("kr=5"), Ok((kr, 5)));
-        for bad in ["", "kr", "kr=", "=5", "KR=5", "kr=5.5", "kr=-5"] {
-            assert!(parse_pair::<u32>(bad).is_err(), "{bad}");
+        assert_eq!(parse_kubeconfig("kr=a=b.yaml"), Ok((kr, "a=b.yaml".to_owned())));
+        assert_eq!(parse_address("kr=[2001:db8::1]:8444"), Ok((kr, "[2001:db8::1]:8444".to_owned())));
+        assert_eq!(parse_latency("kr=5"), Ok((kr, 5)));
+        for bad in ["", "kr", "kr=", "=5", "KR=5", "kr=5.5", "kr=-5", "kr=5ms"] {
+            assert!(parse_latency(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_writes_a_pair_wrong_is_told_what_was_given_its_form_and_an_example_with_the_unit() {
+        let said = |arguments: &[&str]| {
+            let arguments = ["operator"].iter().chain(arguments);
+            Args::try_parse_from(arguments).unwrap_err().to_string()
+        };
+        for (arguments, expected) in [
+            (&["place", "--latency", "kr"][..], "`kr` is not REGION=MS, such as kr=5 for 5 ms"),
+            (&["place", "--latency", "kr=5ms"], "`kr=5ms` is not REGION=MS, such as kr=5 for 5 ms"),
+            (
+                &["place", "--latency", "KR=5"],
+                "such as kr=5 for 5 ms, a whole number; a region is named by 1 to 8",
+            ),
+            (
+                &["region", "join", "--context", "kr", "--address", "kr=link"],
+                "`kr=link` is not REGION=HOST:PORT, such as kr=link.kr.example:8444",
+            ),
+            (
+                &["region", "list", "--kubeconfig", "kr.yaml"],
+                "`kr.yaml` is not REGION=PATH, such as kr=kr.yaml",
+            ),
+            (&["region", "drain", "kr"], "<--context <CONTEXT>|--kubeconfig <REGION=PATH>>"),
+            (
+                &["region", "drain", "kr", "--namespace", "a"],
+                "<--context <CONTEXT>|--kubeconfig <REGION=PATH>>",
+            ),
+        ] {
+            let said = said(arguments);
+            assert!(said.contains(expected), "{arguments:?}: {said}");
         }
     }
 }

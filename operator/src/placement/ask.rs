@@ -2,7 +2,7 @@
 //! What is sent and shown is JSON as it is: an older program sends and shows what a newer operator takes and says.
 
 use anyhow::{Context as _, bail};
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
 use kube::config::Kubeconfig;
@@ -19,7 +19,8 @@ use crate::runtime::kubeconfig::connect;
 pub fn run(args: &PlaceArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
-        let kubeconfig = Kubeconfig::read().context("failed to read the kubeconfig")?;
+        let kubeconfig =
+            Kubeconfig::read().context("failed to read the kubeconfig; name one by KUBECONFIG")?;
         place(&connect(kubeconfig, args.context.clone()).await?, args, out).await
     })
 }
@@ -64,9 +65,29 @@ async fn ask(client: &Client, namespace: &str, request: &Value) -> anyhow::Resul
     if !status.is_success() || !answer["regions"].is_array() {
         let field = answer["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();
         let message = answer["message"].as_str().unwrap_or("no reason is given");
-        bail!("Service {namespace}/{service} answered {status}: {field}{message}");
+        bail!(
+            "Service {namespace}/{service} answered {status}: {field}{message}{}",
+            remedy(status, namespace)
+        );
     }
     Ok(answer)
+}
+
+/// What to do where the API server answers instead of the operator.
+fn remedy(status: StatusCode, namespace: &str) -> String {
+    match status {
+        StatusCode::NOT_FOUND => {
+            "; install the operator there, name its namespace by --namespace, or its cluster by --context"
+                .to_owned()
+        }
+        StatusCode::FORBIDDEN => {
+            format!("; it takes the right to create services/proxy in namespace {namespace}")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            format!("; see that the operator runs: kubectl --namespace {namespace} get pods")
+        }
+        _ => String::new(),
+    }
 }
 
 fn show(answer: &Value, out: &mut dyn Write) -> std::io::Result<()> {

@@ -429,7 +429,7 @@ async fn operator_place_says_what_is_wrong_and_with_what() {
         (
             nobody.client(),
             ["--latency", "kr=5"],
-            "cranewing-system/cranewing-placement answered 404 Not Found: the API server answered 404",
+            "answered 404 Not Found: the API server answered 404 Not Found; install the operator there, name its namespace",
         ),
     ] {
         let (said, failure) = operator_place(client, &more).await;

@@ -121,7 +121,9 @@ impl Named {
             Self::Context(context) => (Kubeconfig::read(), Some(context.clone())),
             Self::File(_, path) => (Kubeconfig::read_from(path), None),
         };
-        let kubeconfig = kubeconfig.with_context(|| format!("failed to read the kubeconfig of {what}"))?;
+        let kubeconfig = kubeconfig.with_context(|| {
+            format!("failed to read the kubeconfig of {what}; KUBECONFIG names that of --context, and --kubeconfig one a region")
+        })?;
         let client = connect(kubeconfig, context).await.with_context(|| what.clone())?;
         let cluster = Cluster::read(client, namespace, by).await.with_context(|| what.clone())?;
         match self {
