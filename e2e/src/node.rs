@@ -1,13 +1,14 @@
 //! The machine below a region: its nodes are containers here.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::needs::engine;
 use crate::region::Region;
+use crate::wait::eventually;
 
 /// Nodes of a region that stand still; they run again when this is dropped.
 pub struct Paused {
@@ -166,6 +167,26 @@ impl Drop for Halted {
             }
         }
     }
+}
+
+/// Waits until the region's control plane works again after it was without its API server. Controllers that lost their lease end, and
+/// the kubelet starts them after waits that grow to five minutes: until then nothing that has lost its owner goes.
+pub async fn await_controllers(region: &Region) {
+    let pods: Api<Pod> = Api::namespaced(region.client.clone(), "kube-system");
+    let of_controllers = ListParams::default().labels("component=kube-controller-manager");
+    eventually("the controllers of the cluster run", Duration::from_secs(400), || async {
+        let pods = pods.list(&of_controllers).await.map_err(|error| error.to_string())?.items;
+        let is_ready = |pod: &Pod| {
+            let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        if !pods.is_empty() && pods.iter().all(is_ready) {
+            Ok(())
+        } else {
+            Err(format!("{} pods", pods.len()))
+        }
+    })
+    .await;
 }
 
 /// A copy of a region's etcd on its node; it is removed when this is dropped.

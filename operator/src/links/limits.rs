@@ -6,7 +6,7 @@
 //! - It is told when something else is dropped than before, not each time that the peer says it.
 
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::EPOCH_MAX;
+use operator_core::regions::belief::EPOCH_MAX;
 use std::collections::BTreeMap;
 
 use super::facts::{FLEETS_MAX, records_of};

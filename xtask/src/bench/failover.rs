@@ -57,6 +57,10 @@ Seconds from the fault: **suspected** by both others; **first placement elsewher
 what kr is; **capacity Ready**: the others have made the servers of kr's share and they are Ready; **players play elsewhere**: the eight have joined where \
 they were sent, once all that has come. Seconds from its end: **all well**: every region calls every other Connected; **converged**: every share is as it \
 was, which includes that servers which are not wanted any more have drained (30 s, the lifetime of a token). Looks are 0.2 s apart.
+
+A region without its API server or its operator is Degraded: its matches go on, so it counts for half a minute more before the others make its servers. \
+Nobody new is placed there meanwhile. A region that comes and goes, and one that answers slowly, have tests of their own: \
+`cargo xtask test --level full`.
 ";
 
 /// Measures every fault, or one of them alone.

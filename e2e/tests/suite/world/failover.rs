@@ -301,6 +301,7 @@ async fn lose_kr(test: &str, fault: Fault) {
             say(&format!("timeline: {}", json!({ "fault": format!("{fault:?}"), "seconds": timeline })));
         }
         crowd.leave_content().await;
+        node::await_controllers(&stage.kr.region).await;
         stage.strike_set().await;
     })
     .await;

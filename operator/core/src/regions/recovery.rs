@@ -14,14 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::RegionId;
+use super::belief::{EPOCH_MAX, highest_believed};
 use super::membership::majority;
 use super::shares::Version;
-
-/// Highest epoch that is believed of a peer: takeovers by hand never come so far, and one that is above it would leave no room.
-pub const EPOCH_MAX: u64 = 1 << 48;
-/// How far an epoch is believed to be ahead of the middle one of all that is said of a Fleet. Each recovery adds one, so none that is
-/// true is so far ahead, and whoever lies each time does not come to the highest.
-pub const EPOCH_STEP_MAX: u64 = 1 << 20;
 
 /// Which Fleet in which version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -230,15 +225,7 @@ const fn is_believed(mark: Mark) -> bool {
     mark.version.home_epoch <= EPOCH_MAX
 }
 
-/// The highest epoch that is believed of a Fleet of which everybody who is asked says one, 0 for none.
-fn highest_believed(said: impl Iterator<Item = u64>) -> u64 {
-    let mut said: Vec<u64> = said.collect();
-    said.sort_unstable();
-    let middle = said.get(said.len().saturating_sub(1) / 2).copied().unwrap_or_default();
-    middle.saturating_add(EPOCH_STEP_MAX).min(EPOCH_MAX)
-}
-
-/// The same of each name that the home or an answer has.
+/// The highest epoch that is believed of each name that the home or an answer has.
 fn highest_of_each<T>(own: &Own, answers: &BTreeMap<RegionId, Answer<T>>) -> BTreeMap<String, u64> {
     let mut said: BTreeMap<&String, BTreeMap<Option<RegionId>, u64>> = BTreeMap::new();
     let mut add = |fleet, whose, mark: Mark| {

@@ -148,7 +148,7 @@ mod tests {
         for generation in [0, 1, 6, 1 << 20] {
             assert_eq!(of(0, generation), generation, "as older operators say it");
         }
-        let (most, epoch_max) = (u64::MAX, super::super::recovery::EPOCH_MAX);
+        let (most, epoch_max) = (u64::MAX, crate::regions::belief::EPOCH_MAX);
         let versions =
             [(0, 1), (0, 6), (0, most), (1, 0), (1, 1), (1, 6), (2, 1), (epoch_max, 1), (epoch_max, most)];
         let numbers: Vec<u64> = versions.iter().map(|&(epoch, generation)| of(epoch, generation)).collect();

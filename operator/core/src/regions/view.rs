@@ -12,15 +12,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RegionId;
+use super::belief::believed;
 use super::membership::{Judgement, Standing, majority};
 use super::orders::Orders;
 
 /// How long a region is Degraded before it counts as lost: nobody is moved, so there is time.
 pub const DEGRADED_COUNTS_FOR: Duration = Duration::from_secs(30);
-
-/// How far a view's number is believed to be ahead of what a majority has come to. Numbers grow by a change at a time, so none that
-/// is true is so far ahead, and whoever lies each second needs a lifetime to come to the last number.
-pub const NUMBER_STEP_MAX: u64 = 1 << 32;
 
 /// Regions that share out servers. The default, which nobody is in, is that of a region that has just started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,17 +99,6 @@ impl Ballot {
     }
 }
 
-/// Those of the `heard` views whose numbers can be true, beside an `own` number and among so many registered regions: one peer
-/// alone cannot take all numbers that there are.
-pub fn believed<'a>(own: u64, heard: impl IntoIterator<Item = &'a View>, regions: usize) -> Vec<&'a View> {
-    let mut heard: Vec<&View> = heard.into_iter().collect();
-    let mut numbers: Vec<u64> = heard.iter().map(|view| view.number).chain([own]).collect();
-    numbers.sort_unstable_by(|one, other| other.cmp(one));
-    let reached = numbers.get(majority(regions).saturating_sub(1)).copied().unwrap_or_default().max(own);
-    heard.retain(|view| view.number <= reached.saturating_add(NUMBER_STEP_MAX));
-    heard
-}
-
 /// A region whose standing changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -136,6 +122,7 @@ pub fn changes(before: &BTreeMap<RegionId, Judgement>, after: &BTreeMap<RegionId
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regions::belief::NUMBER_STEP_MAX;
     use crate::regions::membership::{Source, Votes};
     use crate::regions::orders::{Failover, Said};
 
