@@ -398,7 +398,11 @@ async fn a_peer_that_answers_slowly_delays_no_local_work() {
             drop(jp.await_fleet("duel", 0).await);
             ready
         };
-        let usual = local().await;
+        // each but the first while the servers of the one before go, as below
+        let mut usual: f64 = 0.0;
+        for _ in 0..3 {
+            usual = usual.max(local().await);
+        }
         let others = stage.others.map(|other| &other.region);
         let slow = node::cut(&stage.kr.region, &others, Lost::Most, FAULT_MAX).await;
         let watch = Watch::new();
@@ -411,8 +415,8 @@ async fn a_peer_that_answers_slowly_delays_no_local_work() {
             slowed = slowed.max(local().await);
         }
         say(&format!(
-            "measured: a peer that answers slowly: a local Fleet is Ready after {slowed:.1} s ({usual:.1} s before), the slowest \
-             placement took {slowest:.2} s"
+            "measured: a peer that answers slowly: a local Fleet is Ready after {slowed:.1} s at most ({usual:.1} s before), the \
+             slowest placement took {slowest:.2} s"
         ));
         assert!(slowed < usual + ANSWER_SECONDS_MAX, "{slowed:.1} s, {usual:.1} s before");
         assert!(slowest < ANSWER_SECONDS_MAX, "{slowest:.1} s");
