@@ -38,7 +38,7 @@ enum Command {
     /// Make a region again whose cluster was deleted; its placed Fleets come back from the others.
     ///
     /// It makes the cluster, installs the operator, has the region join the others with its new key, and waits until it is a member
-    /// whose servers are Ready and have players. The last line is the JSON object of `cargo xtask status --output json`.
+    /// whose servers are Ready and have players. It says how much ran there and is lost. The last line is the JSON object of `cargo xtask status --output json`.
     #[command(after_help = EXAMPLES)]
     Restore {
         /// The region: kr, jp or sg
@@ -128,6 +128,8 @@ pub(crate) fn restore(
     let surroundings = &surroundings;
     let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
     refuse_what_is_there(region, &cluster::containers(surroundings, cluster)?)?;
+    // before its new figures take the place of those
+    let lost = lost_with_it(surroundings, state, region);
     let images = Images::build_beside(checkout, progress, || {
         progress.step(&format!("cluster {}", region.id), |_| {
             cluster::ensure_network(checkout, surroundings)?;
@@ -155,7 +157,41 @@ pub(crate) fn restore(
         await_member(checkout, surroundings, state, region, |text| step.note(text))
     })?;
     let waited = format!("players in {}", ids(&state.regions));
-    progress.step(&waited, |step| up::await_players(checkout, surroundings, state, |text| step.note(text)))
+    let overview = progress
+        .step(&waited, |step| up::await_players(checkout, surroundings, state, |text| step.note(text)))?;
+    progress.say(&lost);
+    Ok(overview)
+}
+
+/// What ran in the region's cluster when another one last heard of it: no region keeps the state of another's matches.
+fn lost_with_it(surroundings: &Surroundings, state: &State, region: &Region) -> String {
+    let others = state.regions.iter().filter(|other| other.id != region.id);
+    let heard = others.filter_map(|other| {
+        let get = ["get", "regionclusters", &region.id, "--output=json", "--request-timeout=5s"];
+        let copy = process::output(kubectl(surroundings, other).args(get)).ok()?;
+        Some((other.id.as_str(), serde_json::from_str(&copy).ok()?))
+    });
+    describe_loss(heard)
+}
+
+/// As whoever heard it last says.
+fn describe_loss<'a>(heard: impl IntoIterator<Item = (&'a str, Value)>) -> String {
+    let at = |copy: &Value| copy["status"]["lastHeartbeat"].as_str().map(str::to_owned);
+    let last = heard
+        .into_iter()
+        .filter_map(|(by, copy)| Some((at(&copy)?, by, copy)))
+        .max_by_key(|(at, ..)| at.clone());
+    let Some((at, by, copy)) = last else {
+        return "lost for good: what ran on its game servers; no other region says how much that was"
+            .to_owned();
+    };
+    let number = |value: &Value| value.as_i64().unwrap_or_default();
+    let (players, servers) =
+        (number(&copy["status"]["players"]), number(&copy["status"]["servers"]["total"]));
+    format!(
+        "lost for good: the sessions of {players} players on {servers} game servers and the state of their matches, as {by} heard \
+         it last, at {at}"
+    )
 }
 
 /// Namespaces that take placed Fleets in another region do so here again; who makes a region of their own does this by hand. Answers
@@ -275,6 +311,20 @@ mod tests {
         assert!(
             said.contains("c-kr-control-plane paused") && said.contains("kind delete cluster --name c-kr")
         );
+    }
+
+    #[test]
+    fn what_is_lost_is_said_by_whoever_heard_the_region_last() {
+        let copy = |at: &str, players| json!({ "status": { "lastHeartbeat": at, "players": players, "servers": { "total": 3 } } });
+        let never = ("us", json!({ "status": {} }));
+        let heard =
+            [("jp", copy("2026-01-02T00:00:01Z", 7)), never.clone(), ("sg", copy("2026-01-02T00:00:03Z", 9))];
+        let said = describe_loss(heard);
+        assert!(
+            said.contains("9 players on 3 game servers") && said.contains("as sg heard it last, at 2026"),
+            "{said}"
+        );
+        assert!(describe_loss([never]).contains("no other region says"));
     }
 
     #[test]

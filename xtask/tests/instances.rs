@@ -274,7 +274,10 @@ fn a_region_whose_cluster_is_deleted_is_back_within_five_minutes() {
     assert!(deleted.unwrap().success(), "kind delete cluster");
 
     let start = Instant::now();
-    let text = clone.succeed("cargo xtask region restore kr");
+    let restore = clone.run("cargo xtask region restore kr");
+    let (text, told) = (String::from_utf8_lossy(&restore.stdout), String::from_utf8_lossy(&restore.stderr));
+    assert!(restore.status.success(), "{told}");
+    assert!(told.contains("lost for good: the sessions of"), "how much is lost: {told}");
     let restored: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let is_back = || kubeconfigs.iter().all(|kubeconfig| shares(&clone, kubeconfig) == everywhere);
     assert!(holds_within(Duration::from_secs(60), Duration::from_secs(1), is_back), "shares: {restored}");

@@ -398,28 +398,32 @@ async fn a_peer_that_answers_slowly_delays_no_local_work() {
             drop(jp.await_fleet("duel", 0).await);
             ready
         };
-        // each but the first while the servers of the one before go, as below
-        let mut usual: f64 = 0.0;
-        for _ in 0..3 {
-            usual = usual.max(local().await);
+        let player = json!({ "players": [{ "latenciesMs": { "jp": 5 } }] });
+        // the slowest placement and the slowest Fleet, each but the first while the servers of the one before go
+        let work = async || {
+            let asked = Watch::new();
+            assert_eq!(placement::place(&jp.region, &player).await.unwrap()["region"], "jp");
+            (asked.seconds(), local().await)
+        };
+        let worst_of = |one: (f64, f64), other: (f64, f64)| (one.0.max(other.0), one.1.max(other.1));
+        let mut usual = work().await;
+        for _ in 0..2 {
+            usual = worst_of(usual, work().await);
         }
         let others = stage.others.map(|other| &other.region);
         let slow = node::cut(&stage.kr.region, &others, Lost::Most, FAULT_MAX).await;
-        let watch = Watch::new();
-        let player = json!({ "players": [{ "latenciesMs": { "jp": 5 } }] });
-        let (mut slowest, mut slowed): (f64, f64) = (0.0, 0.0);
+        let (watch, mut slowed) = (Watch::new(), (0.0, 0.0));
         while watch.seconds() < SLOW_SECONDS {
-            let asked = Watch::new();
-            assert_eq!(placement::place(&jp.region, &player).await.unwrap()["region"], "jp");
-            slowest = slowest.max(asked.seconds());
-            slowed = slowed.max(local().await);
+            slowed = worst_of(slowed, work().await);
         }
         say(&format!(
-            "measured: a peer that answers slowly: a local Fleet is Ready after {slowed:.1} s at most ({usual:.1} s before), the \
-             slowest placement took {slowest:.2} s"
+            "measured: a peer that answers slowly: the slowest placement took {:.2} s ({:.2} s before), and a local Fleet was Ready after \
+             {:.1} s ({:.1} s before)",
+            slowed.0, usual.0, slowed.1, usual.1
         ));
-        assert!(slowed < usual + ANSWER_SECONDS_MAX, "{slowed:.1} s, {usual:.1} s before");
-        assert!(slowest < ANSWER_SECONDS_MAX, "{slowest:.1} s");
+        for (slowed, usual) in [(slowed.0, usual.0), (slowed.1, usual.1)] {
+            assert!(slowed < usual + ANSWER_SECONDS_MAX, "{slowed:.2} s, {usual:.2} s before");
+        }
         drop(slow);
         stage.joined.await_standings("all are members again", all_well).await;
         stage.await_equal_shares().await;
