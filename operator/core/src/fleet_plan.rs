@@ -112,13 +112,17 @@ fn unhealthy(fleet: &FleetView<'_>) -> Vec<u32> {
 
 /// Lets `surplus` servers go: those that never started are deleted, those that are free are drained, the rest waits.
 fn release_surplus(plan: &mut FleetPlan, serving: &[&ServerView], surplus: usize, settled_in: bool) {
-    let mut left = surplus;
+    let (mut left, mut held) = (surplus, 0);
     for server in serving.iter().rev() {
         if left == 0 {
-            return;
+            break;
         }
         match server.state {
-            State::Starting if !settled_in => {}
+            // It goes once that is sure, and until then none that players can use goes in its place.
+            State::Starting if !settled_in => {
+                held += 1;
+                left -= 1;
+            }
             // Without its key, which comes over the stream, it cannot have let anybody in.
             State::Starting if !server.heard => {
                 plan.delete.push(server.number);
@@ -131,7 +135,7 @@ fn release_surplus(plan: &mut FleetPlan, serving: &[&ServerView], surplus: usize
             _ => {}
         }
     }
-    plan.waiting = u32::try_from(left).unwrap_or(u32::MAX);
+    plan.waiting = u32::try_from(left + held).unwrap_or(u32::MAX);
 }
 
 fn free_numbers(fleet: &FleetView<'_>) -> impl Iterator<Item = u32> {
@@ -217,6 +221,27 @@ mod tests {
     fn what_never_started_goes_first_and_at_once() {
         let planned = plan(1, &[server(0, State::Ready), server(1, State::Starting)]);
         assert_eq!((planned.drain, planned.delete), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn no_ready_server_goes_in_the_place_of_one_that_may_not_go_yet() {
+        let mut servers: Vec<_> = (0..2).map(|number| server(number, State::Ready)).collect();
+        servers.extend((2..5).map(|number| server(number, State::Starting)));
+        for (desired, settled_in, drain, delete, waiting) in [
+            (2, false, vec![], vec![], 3),
+            (2, true, vec![], vec![4, 3, 2], 0),
+            (1, false, vec![1], vec![], 3),
+            (4, false, vec![], vec![], 1),
+        ] {
+            let planned = plan_fleet(&FleetView {
+                desired,
+                servers: &servers,
+                names_taken: &BTreeSet::new(),
+                settled_in,
+            });
+            let found = (planned.drain, planned.delete, planned.waiting);
+            assert_eq!(found, (drain, delete, waiting), "{desired}, settled in: {settled_in}");
+        }
     }
 
     #[test]
