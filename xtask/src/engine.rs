@@ -105,9 +105,11 @@ impl Surroundings {
         let others: Vec<_> = others.iter().map(|region| format!("{}.kubeconfig", region.id)).collect();
         let or = if others.is_empty() { String::new() } else { format!("   # or {}", others.join(", ")) };
         format!(
-            "To use kubectl and helm there yourself:\n  export PATH=\"{}:$PATH\"\n  export KUBECONFIG=\"{}\"{or}\n",
+            "To use kubectl, helm and kind there yourself:\n  export PATH=\"{}:$PATH\"\n  export KUBECONFIG=\"{}\" \
+             KIND_EXPERIMENTAL_PROVIDER={}{or}\n",
             tools.join(":"),
-            first.kubeconfig.display()
+            first.kubeconfig.display(),
+            self.engine.program()
         )
     }
 

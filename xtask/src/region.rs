@@ -11,7 +11,7 @@ use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::{self, REGION_IDS, kubectl};
 use crate::deploy::{self, References, Samples};
-use crate::engine::Surroundings;
+use crate::engine::{Engine, Surroundings};
 use crate::images::Images;
 use crate::lock::Lock;
 use crate::observe::{self, Output, Overview};
@@ -50,7 +50,7 @@ enum Command {
 }
 
 const EXAMPLES: &str = "Examples:
-  kind delete cluster --name cranewing-1a2b-kr    # its name: cargo xtask region restore kr says it
+  KIND_EXPERIMENTAL_PROVIDER=podman kind delete cluster --name cranewing-1a2b-kr    # cargo xtask region restore kr says it
   cargo xtask region restore kr";
 
 /// How a region is made again.
@@ -101,17 +101,18 @@ fn find<'a>(state: &'a State, id: &str) -> Result<(usize, &'a Region)> {
 }
 
 /// What to do where there is nothing to restore.
-fn refuse_what_is_there(region: &Region, nodes: &[(String, String)]) -> Result<()> {
+fn refuse_what_is_there(engine: Engine, region: &Region, nodes: &[(String, String)]) -> Result<()> {
     if nodes.is_empty() {
         return Ok(());
     }
     let cluster = region.cluster.as_deref().unwrap_or_default();
     let nodes: Vec<_> = nodes.iter().map(|(name, status)| format!("{name} {status}")).collect();
     bail!(
-        "the cluster of {} is still there ({}); if it only stands still, `cargo xtask up` has it go on; if it is to be lost: kind delete \
-         cluster --name {cluster}",
+        "the cluster of {} is still there ({}); if it only stands still, `cargo xtask up` has it go on; if it is to be lost: \
+         KIND_EXPERIMENTAL_PROVIDER={} kind delete cluster --name {cluster}",
         region.id,
-        nodes.join(", ")
+        nodes.join(", "),
+        engine.program()
     )
 }
 
@@ -127,7 +128,7 @@ pub(crate) fn restore(
     let (surroundings, node_image) = up::ground(checkout, args.yes, progress)?;
     let surroundings = &surroundings;
     let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
-    refuse_what_is_there(region, &cluster::containers(surroundings, cluster)?)?;
+    refuse_what_is_there(surroundings.engine, region, &cluster::containers(surroundings, cluster)?)?;
     // before its new figures take the place of those
     let lost = lost_with_it(surroundings, state, region);
     let images = Images::build_beside(checkout, progress, || {
@@ -281,7 +282,6 @@ fn await_member(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Engine;
     use serde_json::json;
 
     fn region(id: &str, cluster: Option<&str>) -> Region {
@@ -305,11 +305,12 @@ mod tests {
     #[test]
     fn a_cluster_that_is_there_is_not_made_again() {
         let kr = region("kr", Some("c-kr"));
-        assert!(refuse_what_is_there(&kr, &[]).is_ok());
+        assert!(refuse_what_is_there(Engine::Podman, &kr, &[]).is_ok());
         let nodes = [("c-kr-control-plane".to_owned(), "paused".to_owned())];
-        let said = refuse_what_is_there(&kr, &nodes).unwrap_err().to_string();
+        let said = refuse_what_is_there(Engine::Podman, &kr, &nodes).unwrap_err().to_string();
         assert!(
-            said.contains("c-kr-control-plane paused") && said.contains("kind delete cluster --name c-kr")
+            said.contains("c-kr-control-plane paused")
+                && said.contains("=podman kind delete cluster --name c-kr")
         );
     }
 

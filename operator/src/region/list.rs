@@ -1,6 +1,6 @@
 //! `operator region list`.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -18,8 +18,9 @@ use crate::links::peer::Peer;
 /// In the place of addresses, for whoever may not read the Secrets in which they are.
 const NO_RIGHT: &str = "(no right to list Secrets)";
 
-/// Shows whom each region knows, where it is reached, how it stands and what people ordered of it.
-pub(super) async fn list(clusters: &[Cluster], out: &mut dyn Write) -> anyhow::Result<()> {
+/// Shows whom each region knows, where it is reached, how it stands and what people ordered of it. Clusters that are `lost` are told at
+/// the end: what the others say of them is what one looks for.
+pub(super) async fn list(clusters: &[Cluster], lost: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
     let mut line = |[region, peer, standing, failover, drained, addresses]: [&str; 6]| {
         writeln!(out, "{region:<10}{peer:<10}{standing:<13}{failover:<11}{drained:<13}{addresses}")
             .context("failed to write to the output")
@@ -36,6 +37,9 @@ pub(super) async fn list(clusters: &[Cluster], out: &mut dyn Write) -> anyhow::R
             let failover = copy.map_or("unknown", |copy| copy.spec.failover.as_str());
             line([region, &peer, standing, failover, copy.map_or("unknown", drained), &addresses])?;
         }
+    }
+    if !lost.is_empty() {
+        bail!("not every cluster was reached: {}", lost.join("; "));
     }
     Ok(())
 }

@@ -54,8 +54,8 @@ pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 confirm::confirm(region, take_back, &clusters, out).await
             }
             RegionCommand::List { clusters } => {
-                let clusters = open(&clusters, by).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-                list::list(&clusters, out).await
+                let (reached, lost) = reach(&clusters, by).await;
+                list::list(&reached, &lost, out).await
             }
         }
     })

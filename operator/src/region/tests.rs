@@ -222,13 +222,17 @@ async fn orders_and_the_list_take_no_right_to_secrets() {
         let seen = api.take_seen();
         assert!(!seen.iter().any(|seen| seen.path.contains("/secrets")), "{seen:?}");
     }
-    let (text, done) = said(async |out| list::list(&clusters, out).await).await;
+    let (text, done) = said(async |out| list::list(&clusters, &[], out).await).await;
     done.unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 7, "{text}");
     assert!(lines[1].starts_with("jp        kr        Connected    Automatic  no "), "{text}");
     assert!(lines[2].starts_with("jp        sg        unknown "), "{text}");
     assert!(lines[1..].iter().all(|line| line.ends_with(" (no right to list Secrets)")), "{text}");
+    let lost = ["sg=sg.yaml: it does not answer".to_owned()];
+    let (told, done) = said(async |out| list::list(&clusters[..2], &lost, out).await).await;
+    assert!(text.starts_with(&told) && told.lines().count() == 5, "what is reached is shown: {told}");
+    assert!(done.unwrap_err().contains("not every cluster was reached: sg=sg.yaml: it does not answer"));
 }
 
 #[tokio::test]
@@ -277,7 +281,7 @@ async fn the_list_shows_whom_each_region_knows_and_how_it_stands() {
         });
         api.put("/apis/cranewing.dev/v1alpha1/regionclusters/kr", copy);
     }
-    let (text, done) = said(async |out| list::list(&clusters, out).await).await;
+    let (text, done) = said(async |out| list::list(&clusters, &[], out).await).await;
     done.unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "REGION    PEER      STANDING     FAILOVER   DRAINED      ADDRESSES");
