@@ -112,7 +112,7 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// Most players at once, in all regions together.
-pub const PLAYERS_MAX: u32 = 110_000;
+pub const PLAYERS_MAX: u32 = 105_000;
 /// Players that fit on a server.
 const PLAYERS_A_SERVER: u32 = 100;
 /// Servers that the most players need.

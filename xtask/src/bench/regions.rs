@@ -40,7 +40,7 @@ const IMAGES: &str = "../images";
 
 const METHOD: &str = "The decision code of the product (`operator-core`) in virtual time: each region reads, judges, votes, moves its shares, scales and places by itself, \
 by digests that come up to 2 s late, one in twenty never. A server is Ready 5 s after it is asked for, and 100 players fit on it. Three Fleets are shared out: \
-one by weight with minima, one after its players, one with an AutoScaler. Up to 110 000 players come and go; a day is squeezed into half an hour and comes \
+one by weight with minima, one after its players, one with an AutoScaler. Up to 105 000 players come and go, more than 100 000 at a time; a day is squeezed into half an hour and comes \
 later from region to region, sudden crowds come within 40 s, a session lasts 5 min. Who loses a server, or cannot reach one, goes on to where the operators \
 find a place. Operators are upgraded and taken back region by region, also while regions are cut off, Manual or held. Every invariant of the table is checked \
 each second by what is true, not by what a region believes; each has a mutation of the code that breaks it \
