@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::message::{Answer, Ask, Copies, Objects, Request, Version};
+use super::message::{Answer, Ask, Copies, Objects, PublishedFleet, Request, Version};
 use super::peer::Peer;
 use super::table::PeerTable;
 use super::tls;
@@ -191,15 +191,17 @@ impl Puller {
     async fn ask_for_the_rest<P: Paged>(&self, link: &mut Link, mut all: P) -> Result<Option<P>, PullError> {
         let mut asked_at = self.clock.elapsed();
         for _ in 1..PAGES_MAX {
-            let Some(offset) = all.next() else { break };
+            let Some(offset) = *all.parts().1 else { break };
             let now = self.clock.elapsed();
             if now.saturating_sub(asked_at) >= PERIOD {
                 asked_at = now;
                 self.ask_how_it_is(link).await?;
             }
             let page = P::of(ask(link, P::ASK, offset).await?);
-            let Some(page) = page.filter(|page| page.is_of(&all)) else { return Ok(None) };
-            all.add(page);
+            let Some(mut page) = page.filter(|page| page.is_of(&all)) else { return Ok(None) };
+            let ((fleets, next), (more, after)) = (all.parts(), page.parts());
+            fleets.append(more);
+            *next = after.take();
         }
         Ok(Some(all))
     }
@@ -228,9 +230,10 @@ trait Paged: Sized {
     const ASK: Ask;
     /// Nothing of an operator that does not know the question.
     fn of(answer: Answer) -> Option<Self>;
-    fn next(&self) -> Option<usize>;
+    /// Whether both are pages of one version.
     fn is_of(&self, other: &Self) -> bool;
-    fn add(&mut self, page: Self);
+    /// Its Fleets, and where the next page begins.
+    fn parts(&mut self) -> (&mut Vec<PublishedFleet>, &mut Option<usize>);
 }
 
 impl Paged for Objects {
@@ -240,17 +243,12 @@ impl Paged for Objects {
         answer.objects
     }
 
-    fn next(&self) -> Option<usize> {
-        self.next
-    }
-
     fn is_of(&self, other: &Self) -> bool {
         self.version == other.version
     }
 
-    fn add(&mut self, page: Self) {
-        self.fleets.extend(page.fleets);
-        self.next = page.next;
+    fn parts(&mut self) -> (&mut Vec<PublishedFleet>, &mut Option<usize>) {
+        (&mut self.fleets, &mut self.next)
     }
 }
 
@@ -261,17 +259,12 @@ impl Paged for Copies {
         answer.copies
     }
 
-    fn next(&self) -> Option<usize> {
-        self.next
-    }
-
     fn is_of(&self, other: &Self) -> bool {
         self.version == other.version
     }
 
-    fn add(&mut self, page: Self) {
-        self.fleets.extend(page.fleets);
-        self.next = page.next;
+    fn parts(&mut self) -> (&mut Vec<PublishedFleet>, &mut Option<usize>) {
+        (&mut self.fleets, &mut self.next)
     }
 }
 
