@@ -14,14 +14,11 @@ use operator_core::regions::shares::{Held, Version, weigh_players};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::context::Context;
-use super::placed_fleets::FLEET_MAX;
 use super::placed_scalers;
 use super::placed_write::{apply, delete};
-use super::retries::Retries;
 use crate::links::Look;
 use crate::links::facts::{
     epoch_of, is_newer, key_of, mark, mark_of_own, name_of, of_copy, read_weights, share_of, terms,
@@ -41,8 +38,8 @@ const HOME_MANAGER: &str = "cranewing-home";
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Least time between two records of weights (rule 3).
 const WEIGHED_EACH: Duration = Duration::from_secs(60);
-/// How often a copy is tried that could not be made.
-const RETRY_SECONDS: u64 = 10;
+/// How often a copy is tried whose namespace or name somebody must clear first.
+const RETRY: Duration = Duration::from_secs(10);
 /// Tombstones kept; the oldest go first, and those that are settled before all others.
 pub(super) const TOMBSTONES_MAX: usize = 1000;
 
@@ -51,10 +48,33 @@ pub(super) const TOMBSTONES_MAX: usize = 1000;
 pub(super) struct Memory {
     /// When players were last weighed, or this replica began to lead.
     weighed_at: Option<Duration>,
-    /// Copies that cannot be made, with what was told of them.
-    told: BTreeSet<(RegionId, Fault)>,
-    /// Fleets and copies with which a request failed.
-    retries: Retries,
+    /// Copies that cannot be made, by home and name, with what was told of them and when they are tried again.
+    told: BTreeMap<(RegionId, String), (Fault, Duration)>,
+}
+
+/// What all of a turn goes by.
+pub(super) struct Facts<'a> {
+    look: &'a Look,
+    kept: &'a Kept,
+    said: BTreeMap<RegionId, Said>,
+    dead: BTreeMap<RegionId, Buried>,
+    /// Players are weighed in this turn.
+    weighs: bool,
+}
+
+impl Memory {
+    /// Begins a turn, and forgets what is published no more.
+    pub(super) fn begin<'a>(&mut self, context: &Context, look: &'a Look, kept: &'a Kept) -> Facts<'a> {
+        let now = context.clock.elapsed();
+        let weighs = now.saturating_sub(*self.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
+        if weighs {
+            self.weighed_at = Some(now);
+        }
+        self.told.retain(|(home, name), _| {
+            look.known.get(home).is_some_and(|known| known.fleets(*home).any(|fleet| name_of(fleet) == *name))
+        });
+        Facts { look, kept, said: context.links.said(look), dead: kept.dead(), weighs }
+    }
 }
 
 /// Why a copy cannot be made.
@@ -129,100 +149,38 @@ fn is_going(fleet: &Fleet, me: RegionId) -> bool {
     of_fleet(fleet, me) == Some(Home::Here) && fleet.metadata.deletion_timestamp.is_some() && is_bound(fleet)
 }
 
-/// Looks after this region's own Fleets, then after the copies of the others', until the turn is over. What fails is tried again.
-pub(super) async fn turn(
+/// Brings the copy of a Fleet to what its home publishes, and tells once what keeps it from being here. False if a request failed.
+pub(super) async fn keep(
     context: &Context,
-    look: &Look,
-    (kept, is_halted): (&Kept, bool),
-    (memory, until): (&mut Memory, Duration),
-) {
-    // What stands on them may not count while the region is halted.
-    if !is_halted {
-        look_after_all(context, look, kept, (memory, until)).await;
+    facts: &Facts<'_>,
+    (home, fleet): (RegionId, &PublishedFleet),
+    memory: &mut Memory,
+) -> bool {
+    let (of, now) = ((home, name_of(fleet)), context.clock.elapsed());
+    let is_dead = facts.dead.get(&home).is_some_and(|dead| dead.has(&of.1, mark(&fleet.uid, fleet.version)));
+    let before = memory.told.get(&of);
+    let waits_for = before.filter(|(_, again_at)| now < *again_at).map(|(fault, _)| fault);
+    let fault = match keep_copy(context, home, (fleet, is_dead), waits_for).await {
+        Ok(fault) => fault,
+        Err(error) => {
+            record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error));
+            return false;
+        }
+    };
+    if waits_for.is_some() && fault.as_ref() == waits_for {
+        return true;
     }
-    let (mut told, dead) = (BTreeSet::new(), kept.dead());
-    for (&home, known) in &look.known {
-        for fleet in known.fleets(home) {
-            let (key, now) = (name_under(home, fleet), context.clock.elapsed());
-            let is_of_it = |(of, fault): &&(RegionId, Fault)| {
-                *of == home && fault.name == fleet.name && fault.namespace == fleet.namespace
-            };
-            let before = memory.told.iter().find(is_of_it).map(|(_, fault)| fault);
-            if now >= until || !memory.retries.is_due(now, &key) {
-                told.extend(before.map(|fault| (home, fault.clone())));
-                continue;
+    let is_told = fault.as_ref() == before.map(|(fault, _)| fault);
+    match fault {
+        None => drop(memory.told.remove(&of)),
+        Some(fault) => {
+            if !is_told {
+                tell(context, home, &fault).await;
             }
-            let mark = mark(&fleet.uid, fleet.version);
-            let is_dead = dead.get(&home).is_some_and(|dead| dead.has(&name_of(fleet), mark));
-            let waits_for = before.filter(|_| !now.as_secs().is_multiple_of(RETRY_SECONDS));
-            let kept =
-                timeout(FLEET_MAX, Box::pin(keep_copy(context, home, (fleet, is_dead), waits_for))).await;
-            memory.retries.count(context.clock.elapsed(), &key, matches!(kept, Ok(Ok(_))));
-            match kept {
-                Ok(Ok(fault)) => told.extend(fault.map(|fault| (home, fault))),
-                Ok(Err(error)) => {
-                    record(context, "failed to keep the copy of a Fleet", &fleet.name, Err(error));
-                }
-                Err(_elapsed) => too_slow(context, &key),
-            }
+            memory.told.insert(of, (fault, now + RETRY));
         }
     }
-    for (home, fault) in told.difference(&memory.told) {
-        tell(context, *home, fault).await;
-    }
-    memory.told = told;
-}
-
-/// This region's own.
-async fn look_after_all(
-    context: &Context,
-    look: &Look,
-    kept: &Kept,
-    (memory, until): (&mut Memory, Duration),
-) {
-    let now = context.clock.elapsed();
-    let weighs = now.saturating_sub(*memory.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
-    if weighs {
-        memory.weighed_at = Some(now);
-    }
-    let (said, fleets) = (context.links.said(look), context.stores.fleets.store().state());
-    let published: BTreeSet<String> = look
-        .known
-        .iter()
-        .flat_map(|(home, known)| known.fleets(*home).map(|fleet| name_under(*home, fleet)))
-        .collect();
-    memory.retries.retain(|key| published.contains(key) || fleets.iter().any(|fleet| key_of(fleet) == key));
-    for fleet in fleets.iter().filter(|fleet| of_fleet(fleet, context.links.me) == Some(Home::Here)) {
-        let (key, now) = (key_of(fleet), context.clock.elapsed());
-        if now >= until {
-            return;
-        }
-        if !memory.retries.is_due(now, &key) {
-            continue;
-        }
-        let looking = look_after_own(context, (look, &said), kept, (fleet, weighs));
-        let Ok(done) = timeout(FLEET_MAX, Box::pin(looking)).await else {
-            memory.retries.count(context.clock.elapsed(), &key, false);
-            too_slow(context, &key);
-            continue;
-        };
-        memory.retries.count(context.clock.elapsed(), &key, done.is_ok());
-        record(context, "failed to look after a placed Fleet", &key, done);
-    }
-}
-
-/// A tombstone has no home in it.
-fn name_under(home: RegionId, fleet: &PublishedFleet) -> String {
-    format!("{home}/{}", name_of(fleet))
-}
-
-fn too_slow(context: &Context, key: &str) {
-    context.metrics.reconciles.with_label_values(&["FleetCopy", "error"]).inc();
-    warn!(
-        key,
-        "the API server takes more than {} s for a placed Fleet; it is tried again",
-        FLEET_MAX.as_secs()
-    );
+    true
 }
 
 /// On the copy of the home's RegionCluster, and in the log.
@@ -249,19 +207,23 @@ fn record(context: &Context, what: &'static str, name: &str, done: kube::Result<
     }
 }
 
+/// Looks after a Fleet whose home is here. False if a request failed.
+pub(super) async fn look_after(context: &Context, facts: &Facts<'_>, fleet: &Fleet) -> bool {
+    let done = look_after_own(context, facts, fleet).await;
+    let is_done = done.is_ok();
+    record(context, "failed to look after a placed Fleet", &key_of(fleet), done);
+    is_done
+}
+
 /// Binds it before anybody hears of it, weighs its players, and lets it go when the others have.
-async fn look_after_own(
-    context: &Context,
-    (look, said): (&Look, &BTreeMap<RegionId, Said>),
-    kept: &Kept,
-    (fleet, weighs): (&Fleet, bool),
-) -> kube::Result<()> {
+async fn look_after_own(context: &Context, facts: &Facts<'_>, fleet: &Fleet) -> kube::Result<()> {
+    let Facts { look, kept, said, weighs, .. } = facts;
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
     let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
     let lost = epoch_after_lost_records(&name, mark_of_own(fleet), said);
     let epoch = epoch_of_own(fleet, kept).max(lost);
     if fleet.metadata.deletion_timestamp.is_none() {
-        let record = if weighs { weigh(context, look, kept, fleet) } else { None };
+        let record = if *weighs { weigh(context, look, kept, fleet) } else { None };
         let namespace = fleet.namespace().unwrap_or_default();
         let leading = placed_scalers::leading(context, &namespace, &fleet.name_any());
         let scaler = ScalerRecord::on(fleet).next(leading.as_deref());

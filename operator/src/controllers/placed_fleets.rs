@@ -13,6 +13,7 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::{Fleet, FleetSpec, labels};
+use operator_core::regions::RegionId;
 use operator_core::regions::membership::Standing;
 use operator_core::regions::orders::Failover;
 use operator_core::regions::rollout::Rollout;
@@ -35,9 +36,10 @@ use super::retries::Retries;
 use super::{fleet_copies, placed_scalers, placed_status, recovery, wheel};
 use crate::about::about;
 use crate::links::Look;
-use crate::links::facts::{generation_of, key_of, share_of};
+use crate::links::facts::{generation_of, key_of, name_of, share_of};
 use crate::links::home::{Home, of_fleet};
 use crate::links::kept::{self, Kept};
+use crate::links::message::PublishedFleet;
 use crate::links::scalers::ScalerRecord;
 use crate::runtime::telemetry::chain;
 
@@ -46,8 +48,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Time of a turn after which what is left waits for the next one, because the vote is due: a region that is lost shall not be missed
 /// while an API server is slow.
 const APPLIES_FOR: Duration = Duration::from_secs(3);
-/// Time for one Fleet, whose next try goes on where this one was; as long as one request may take.
-pub(super) const FLEET_MAX: Duration = Duration::from_secs(15);
+/// Time for what is to be done with one Fleet, whose next try goes on where this one was; as long as one request may take.
+const TASK_MAX: Duration = Duration::from_secs(15);
 /// Owns all of a share but its replicas, and the AutoScaler of a share.
 pub(super) const FIELD_MANAGER: &str = "cranewing-placed";
 /// Owns the replicas of a share.
@@ -66,8 +68,6 @@ pub(super) enum Error {
     ScalerNameTaken(String),
     #[error("failed to apply {0}")]
     Apply(String, #[source] kube::Error),
-    #[error("the API server takes more than {} s for its share; it is tried again", FLEET_MAX.as_secs())]
-    TooSlow,
 }
 
 /// What a leader remembers from turn to turn.
@@ -77,8 +77,18 @@ pub(super) struct Placing {
     ballot: Ballot,
     pub(super) copies: fleet_copies::Memory,
     recovery: recovery::Memory,
-    /// Shares that could not be kept.
+    /// Tasks that failed, by their keys.
     retries: Retries,
+}
+
+/// What is to be done with one Fleet in a turn.
+enum Task<'a> {
+    /// It has its home here.
+    LookAfter(&'a Fleet),
+    /// Another region publishes it, or that it is deleted.
+    Copy(RegionId, &'a PublishedFleet),
+    /// This region's share of it, and what it says of itself.
+    Share(&'a Fleet),
 }
 
 /// What every region is to have, and what this one does next.
@@ -149,44 +159,47 @@ impl Placing {
         if next.agreed != kept.agreed {
             wheel::tell_view(context, &look, &self.ballot, &kept.agreed, version).await;
         }
-        // Both hold whole Fleets while they wait.
-        let (with, until) = ((&next, course.halt.is_some()), context.clock.elapsed() + APPLIES_FOR);
-        Box::pin(fleet_copies::turn(context, &look, with, (&mut self.copies, until))).await;
-        self.keep_shares(context, &look, &course, until).await;
+        // It holds whole Fleets while it waits.
+        Box::pin(self.apply(context, &look, &next, &course)).await;
     }
 
-    /// Keeps this region's shares, and tells on their Fleets how they are.
-    async fn keep_shares(&mut self, context: &Context, look: &Look, course: &Course, until: Duration) {
-        let mut parents = context.stores.fleets.store().state();
-        parents.retain(|parent| parent.metadata.deletion_timestamp.is_none());
-        self.retries.retain(|key| parents.iter().any(|parent| key_of(parent) == key));
-        for parent in parents.iter().map(Arc::as_ref) {
-            let (key, now) = (key_of(parent), context.clock.elapsed());
+    /// Does one task after the other until the vote is due. What failed comes last, and of that first what waits for longest, so that
+    /// what gets no answer keeps nothing else from being done.
+    async fn apply(&mut self, context: &Context, look: &Look, kept: &Kept, course: &Course) {
+        let until = context.clock.elapsed() + APPLIES_FOR;
+        let fleets = context.stores.fleets.store().state();
+        let tasks = tasks(context, look, &fleets, course);
+        self.retries.retain(|key| tasks.contains_key(key));
+        let facts = self.copies.begin(context, look, kept);
+        let mut in_order: Vec<_> = tasks.iter().collect();
+        in_order.sort_by_key(|(key, _)| self.retries.again_at(key));
+        for (key, task) in in_order {
+            let now = context.clock.elapsed();
             if now >= until {
                 return;
             }
-            if !self.retries.is_due(now, &key) {
+            if !self.retries.is_due(now, key) {
                 continue;
             }
-            let outcome = match of_fleet(parent, context.links.me) {
-                None => continue,
-                // A copy that is only begun.
-                Some(Home::CopiedFrom(_)) if generation_of(parent, context.links.me) == 0 => continue,
-                Some(Home::Elsewhere) => Ok(()),
-                // What it would be brought to may not count.
-                Some(Home::Here) if course.halt.is_some() => Ok(()),
-                Some(Home::Here | Home::CopiedFrom(_)) => {
-                    let kept = timeout(FLEET_MAX, Box::pin(keep_share(context, parent, course)));
-                    kept.instrument(about(parent)).await.unwrap_or(Err(Error::TooSlow))
+            let doing = async {
+                match task {
+                    Task::LookAfter(fleet) => fleet_copies::look_after(context, &facts, fleet).await,
+                    Task::Copy(home, fleet) => {
+                        fleet_copies::keep(context, &facts, (*home, fleet), &mut self.copies).await
+                    }
+                    Task::Share(parent) => keep_and_tell(context, parent, look, course).await,
                 }
             };
-            count(context, &outcome);
-            let is_done = !matches!(outcome, Err(Error::Apply(..) | Error::TooSlow));
-            self.retries.count(context.clock.elapsed(), &key, is_done);
-            // status (client required)
-            if let Err(error) = placed_status::publish(context, parent, look, course, outcome).await {
-                about(parent).in_scope(|| warn!(error = chain(&error), "failed to write the status"));
-            }
+            let is_done = timeout(TASK_MAX, doing).await.unwrap_or_else(|_elapsed| {
+                context.metrics.reconciles.with_label_values(&["PlacedFleet", "too_slow"]).inc();
+                let seconds = TASK_MAX.as_secs();
+                warn!(
+                    key,
+                    "the API server takes more than {seconds} s for a placed Fleet; it is tried again"
+                );
+                false
+            });
+            self.retries.count(context.clock.elapsed(), key, is_done);
         }
     }
 
@@ -202,11 +215,63 @@ impl Placing {
     }
 }
 
+/// What is to be done, in its order: what stands on a Fleet before its status, which makes another version of it; shares before
+/// copies, because players wait for them; and what is deleted before what has its name now.
+fn tasks<'a>(
+    context: &Context,
+    look: &'a Look,
+    fleets: &'a [Arc<Fleet>],
+    course: &Course,
+) -> BTreeMap<String, Task<'a>> {
+    let (me, is_halted) = (context.links.me, course.halt.is_some());
+    let mut tasks = BTreeMap::new();
+    for fleet in fleets {
+        let key = key_of(fleet);
+        // What stands on it may not count while the region is halted.
+        if of_fleet(fleet, me) == Some(Home::Here) && !is_halted {
+            tasks.insert(format!("1 {key}"), Task::LookAfter(fleet));
+        }
+        let is_begun =
+            matches!(of_fleet(fleet, me), Some(Home::CopiedFrom(_))) && generation_of(fleet, me) == 0;
+        if of_fleet(fleet, me).is_some() && !is_begun && fleet.metadata.deletion_timestamp.is_none() {
+            tasks.insert(format!("2 {key} {}", fleet.uid().unwrap_or_default()), Task::Share(fleet));
+        }
+    }
+    for (&home, known) in &look.known {
+        for fleet in known.fleets(home) {
+            let when = if fleet.deleted { 3 } else { 4 };
+            let key = format!("{when} {home}/{} {}", name_of(fleet), fleet.uid);
+            tasks.insert(key, Task::Copy(home, fleet));
+        }
+    }
+    tasks
+}
+
+/// Keeps this region's share of a Fleet, and tells on that how it is. False if a request failed.
+async fn keep_and_tell(context: &Context, parent: &Fleet, look: &Look, course: &Course) -> bool {
+    let outcome = match of_fleet(parent, context.links.me) {
+        None | Some(Home::Elsewhere) => Ok(()),
+        // What it would be brought to may not count.
+        Some(Home::Here) if course.halt.is_some() => Ok(()),
+        Some(Home::Here | Home::CopiedFrom(_)) => {
+            // It holds whole Fleets while it waits.
+            Box::pin(keep_share(context, parent, course)).instrument(about(parent)).await
+        }
+    };
+    count(context, &outcome);
+    let is_done = !matches!(outcome, Err(Error::Apply(..)));
+    // status (client required)
+    if let Err(error) = placed_status::publish(context, parent, look, course, outcome).await {
+        about(parent).in_scope(|| warn!(error = chain(&error), "failed to write the status"));
+    }
+    is_done
+}
+
 fn count(context: &Context, outcome: &Result<(), Error>) {
     let word = match outcome {
         Ok(()) => "ok",
         Err(Error::NameTaken(_) | Error::ScalerNameTaken(_)) => "name_taken",
-        Err(Error::Apply(..) | Error::TooSlow) => "apply",
+        Err(Error::Apply(..)) => "apply",
     };
     context.metrics.reconciles.with_label_values(&["PlacedFleet", word]).inc();
 }

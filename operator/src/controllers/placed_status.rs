@@ -149,7 +149,7 @@ fn decide_faulty(fleet: &Fleet, outcome: Result<(), Error>) -> Option<Vec<Decide
     if let Err(error) = outcome {
         let words = chain(&error);
         return Some(match error {
-            Error::Apply(..) | Error::TooSlow => decide_failed(reasons::CREATE_FAILED, words),
+            Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
             Error::NameTaken(_) | Error::ScalerNameTaken(_) => {
                 let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
                 [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()

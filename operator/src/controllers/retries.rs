@@ -19,7 +19,12 @@ pub(super) struct Retries {
 impl Retries {
     /// Whether it may be tried now.
     pub(super) fn is_due(&self, now: Duration, name: &str) -> bool {
-        self.failed.get(name).is_none_or(|failed| now >= failed.again_at)
+        self.again_at(name).is_none_or(|again_at| now >= again_at)
+    }
+
+    /// When what failed is tried again.
+    pub(super) fn again_at(&self, name: &str) -> Option<Duration> {
+        self.failed.get(name).map(|failed| failed.again_at)
     }
 
     /// How it went.

@@ -3,12 +3,13 @@
 use super::ours;
 use super::placed_fleets::{BALLOT, Regions, arena, held, published};
 use crate::links::message::PublishedFleet;
-use crate::mock_api::Seen;
+use crate::mock_api::{NO_ANSWER, Seen};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use operator_api::labels;
 use operator_core::regions::shares::Held;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn following() -> Value {
     json!({ "mode": "FollowPlayers" })
@@ -178,7 +179,8 @@ async fn what_is_only_begun_is_finished_and_nothing_follows_from_it_before() {
     assert!(regions.world.api.get(&ours("fleets", "arena")).is_some(), "the name is ours");
     assert_eq!(regions.world.api.get(&ours("fleets", "arena-kr")), None);
     regions.world.api.heal();
-    regions.pass(3).await;
+    // after four failures the next try comes within three seconds, and the share a second later
+    regions.pass(5).await;
     let copy = regions.world.api.get(&ours("fleets", "arena")).unwrap();
     assert_eq!(copy["spec"]["template"]["spec"]["capacity"], 10);
     assert_eq!(copy["metadata"]["annotations"]["cranewing.dev/version"], "f-jp 0 1");
@@ -205,6 +207,40 @@ async fn what_the_api_server_does_not_take_is_tried_less_and_less_and_votes_go_o
     regions.world.api.heal();
     regions.pass(45).await;
     for number in 0..5 {
+        assert!(regions.world.api.get(&ours("fleets", &format!("duel-{number}"))).is_some(), "{number}");
+    }
+}
+
+/// An admission webhook that hangs, for more Fleets than a minute has tries.
+#[tokio::test(start_paused = true)]
+async fn what_gets_no_answer_keeps_no_other_fleet_and_no_vote_waiting() {
+    let mut regions = Regions::with_fleet(6, 2).await;
+    regions.peers.get_mut("jp").unwrap().fleets = (0..12)
+        .map(|number| PublishedFleet { name: format!("duel-{number}"), ..published("jp", 6, 1) })
+        .collect();
+    let is_duel = |seen: &Seen| {
+        seen.path.ends_with("/fleets") && seen.body["metadata"]["name"].as_str().unwrap().starts_with("duel")
+    };
+    regions.world.api.fail(move |seen| (seen.method == "POST" && is_duel(seen)).then_some(NO_ANSWER));
+    regions.pass(2).await;
+    regions.peers.get_mut("sg").unwrap().is_silent = true;
+    let began = regions.world.context.clock.elapsed();
+    while regions.share() != Some(3) {
+        regions.pass(1).await;
+        let took = regions.world.context.clock.elapsed().saturating_sub(began);
+        // until it is silent for all, and two turns with a Fleet that hangs
+        assert!(took < Duration::from_secs(60), "{took:?}: the share of a lost region waits for what hangs");
+    }
+    let last = PublishedFleet { name: "last".to_owned(), ..published("jp", 6, 1) };
+    regions.peers.get_mut("jp").unwrap().fleets.push(last);
+    while regions.world.api.get(&ours("fleets", "last")).is_none() {
+        regions.pass(1).await;
+        let took = regions.world.context.clock.elapsed().saturating_sub(began);
+        assert!(took < Duration::from_secs(600), "{took:?}: what comes behind all that hang is never made");
+    }
+    regions.world.api.heal();
+    regions.pass(45).await;
+    for number in 0..12 {
         assert!(regions.world.api.get(&ours("fleets", &format!("duel-{number}"))).is_some(), "{number}");
     }
 }
