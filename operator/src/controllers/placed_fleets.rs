@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, warn};
 
 use super::context::Context;
-use super::placed_rollout::{Template, rollouts, template_of};
+use super::placed_rollout::{Template, awaits_template, rollouts, template_of};
 use super::placed_write::apply;
 use super::recovery::Halt;
 use super::retries::Retries;
@@ -104,6 +104,8 @@ pub(super) struct Course {
     pub(super) surplus: BTreeSet<String>,
     /// Of Fleets whose regions take a template one after the other.
     pub(super) rollouts: BTreeMap<String, Rollout>,
+    /// What all of this goes by.
+    fleets: BTreeMap<String, PublishedFleet>,
     /// Failover of this region is Hold.
     pub(super) holds: bool,
     pub(super) basis: Basis,
@@ -306,8 +308,8 @@ fn decide(context: &Context, look: &Look, agreed: &View) -> Option<Course> {
     }
     read.insert(me, &mine);
     let rollouts = rollouts(&facts, &targets, &read);
-    let (targets, surplus) = (Some(targets), facts.surplus);
-    Some(Course { targets, next, bounds, surplus, rollouts, holds, basis, halt: None })
+    let (targets, surplus, fleets) = (Some(targets), facts.surplus, facts.fleets);
+    Some(Course { targets, next, bounds, surplus, rollouts, fleets, holds, basis, halt: None })
 }
 
 /// Keeps what is published from now on; false if nothing may follow from it.
@@ -351,6 +353,10 @@ async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Resul
         if !is_wanted {
             return Ok(());
         }
+    }
+    // Servers of the template before it would pass for ones of the template to come, once the share says that it has that.
+    if found.is_some() && awaits_template(parent, course.fleets.get(&key), me) {
+        return Ok(());
     }
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
     let failed = |source| Error::Apply(format!("Fleet {name}"), source);

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::EventType;
 use kube::{Resource as _, ResourceExt};
-use operator_api::{Fleet, GameServerTemplate, PlacementRollout, labels};
+use operator_api::{Fleet, FleetSpec, GameServerTemplate, PlacementRollout, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::rollout::{self, Progress, Rollout, Taken};
 use operator_core::regions::shares::{Holdings, Targets};
@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::context::Context;
 use crate::links::facts::{Facts, generation_of};
+use crate::links::message::PublishedFleet;
 
 /// Roll-outs of the Fleets that ask for one region after the other, by Fleet. `all` has what the regions hold that are heard, this
 /// one among them.
@@ -20,10 +21,8 @@ pub(super) fn rollouts(
     targets: &Targets,
     all: &BTreeMap<RegionId, &Holdings>,
 ) -> BTreeMap<String, Rollout> {
-    let by_region = |(key, fleet): (&String, &crate::links::message::PublishedFleet)| {
-        let placement = fleet.spec.placement.as_ref();
-        let placement =
-            placement.filter(|placement| placement.rollout == PlacementRollout::RegionByRegion)?;
+    let by_region = |(key, fleet): (&String, &PublishedFleet)| {
+        let placement = fleet.spec.placement.as_ref().filter(|_| is_one_by_one(&fleet.spec))?;
         let taken = |(&region, &target): (&RegionId, &u32)| {
             let held =
                 all.get(&region).and_then(|holdings| holdings.fleets.get(key)).copied().unwrap_or_default();
@@ -38,6 +37,19 @@ pub(super) fn rollouts(
         Some((key.clone(), Rollout { canary, regions }))
     };
     facts.fleets.iter().filter_map(by_region).collect()
+}
+
+/// The copy here is yet to be brought to a template that its Fleet has by now, as it is `published`, and that the regions take one
+/// after the other.
+pub(super) fn awaits_template(copy: &Fleet, published: Option<&PublishedFleet>, me: RegionId) -> bool {
+    published.is_some_and(|published| {
+        let is_news = rollout::number(published.version) > generation_of(copy, me);
+        is_news && is_one_by_one(&published.spec) && published.spec.template != copy.spec.template
+    })
+}
+
+fn is_one_by_one(spec: &FleetSpec) -> bool {
+    spec.placement.as_ref().is_some_and(|placement| placement.rollout == PlacementRollout::RegionByRegion)
 }
 
 /// A template and the number of the Fleet's spec that has it.
@@ -58,8 +70,7 @@ pub(super) fn template_of(
     me: RegionId,
 ) -> Template {
     let generation = generation_of(parent, me);
-    let placement = parent.spec.placement.as_ref();
-    let one_by_one = placement.is_some_and(|placement| placement.rollout == PlacementRollout::RegionByRegion);
+    let one_by_one = is_one_by_one(&parent.spec);
     let taken =
         Template { contents: parent.spec.template.clone(), generation: generation.to_string(), news: None };
     let differs = |share: &&Fleet| one_by_one && share.spec.template != parent.spec.template;

@@ -1,7 +1,8 @@
 //! Templates of a placed Fleet that go from region to region, seen from kr.
 
 use super::ours;
-use super::placed_fleets::{Regions, held};
+use super::placed_fleets::{Regions, held, published};
+use crate::mock_api::Seen;
 use operator_api::labels;
 use operator_core::regions::shares::Held;
 use serde_json::json;
@@ -112,6 +113,42 @@ async fn replicas_are_not_held_back_by_a_template_that_is() {
     regions.change_template(4, 10);
     regions.pass(2).await;
     assert_eq!(regions.template(), (10, "4".to_owned()), "the one that it has is nobody's turn");
+}
+
+/// Whatever its home publishes is known here before the copy has it, and servers of the old template would pass for new ones.
+#[tokio::test]
+async fn a_share_does_not_grow_before_the_template_that_comes_with_it_is_here() {
+    let mut regions = Regions::new().await;
+    let placement = json!({ "rollout": "RegionByRegion", "canary": "kr" });
+    let fleet = |replicas, generation, capacity| {
+        let mut fleet = published("jp", replicas, generation);
+        fleet.spec.placement = serde_json::from_value(placement.clone()).unwrap();
+        fleet.spec.template.spec.capacity = capacity;
+        vec![fleet]
+    };
+    let publish = |regions: &mut Regions, fleets| regions.peers.get_mut("jp").unwrap().fleets = fleets;
+    publish(&mut regions, fleet(6, 1, 10));
+    regions.pass(5).await;
+    assert_eq!((regions.share(), regions.template()), (Some(2), (10, "1".to_owned())));
+
+    let is_copy = |seen: &Seen| seen.path.ends_with("/fleets/arena");
+    regions.world.api.fail(move |seen| (seen.method == "PATCH" && is_copy(seen)).then_some(500));
+    publish(&mut regions, fleet(9, 2, 20));
+    regions.pass(10).await;
+    assert_eq!((regions.share(), regions.template()), (Some(2), (10, "1".to_owned())));
+    publish(&mut regions, fleet(9, 4, 10));
+    regions.pass(10).await;
+    assert_eq!(regions.share(), Some(3), "whose template is the same is not held back");
+    publish(&mut regions, fleet(12, 6, 20));
+    regions.world.api.heal();
+    regions.world.api.take_seen();
+    regions.pass(45).await;
+    assert_eq!((regions.share(), regions.template()), (Some(4), (20, "6".to_owned())));
+    let seen = regions.world.api.take_seen();
+    let mut of_share =
+        seen.iter().filter(|seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena-kr"));
+    let first = &of_share.next().unwrap().body["spec"];
+    assert!(first["template"].is_object() && first["replicas"].is_null(), "{first}");
 }
 
 #[tokio::test]
