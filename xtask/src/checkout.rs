@@ -45,6 +45,11 @@ impl Checkout {
         self.cache.join("instances").join(&self.instance)
     }
 
+    /// Programs for a shell that looks into the regions.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.state().join("bin")
+    }
+
     /// Makes the instance this working tree's, unless it is another's: then the two have one short name, and would share everything.
     pub(crate) fn claim(&self) -> Result<()> {
         let mark = self.state().join(OWNER);

@@ -83,6 +83,7 @@ pub(crate) fn ensure(
     let mut kind = surroundings.command("kind");
     kind.args(["create", "cluster", "--name", cluster, "--image", image, "--config"]).arg(&config);
     process::run(kind.arg("--kubeconfig").arg(&region.kubeconfig), &log)?;
+    name_context(surroundings, region, cluster, &log)?;
     if nodes > 1 {
         // each zone has one node, so the control plane's plays too
         let taint = "node-role.kubernetes.io/control-plane:NoSchedule-";
@@ -93,6 +94,14 @@ pub(crate) fn ensure(
         )?;
     }
     fs::write(&complete, "").with_context(|| format!("failed to write {}", complete.display()))
+}
+
+/// Has the region's own name lead to it beside kind's, so that what the docs say can be typed as it stands.
+fn name_context(surroundings: &Surroundings, region: &Region, cluster: &str, log: &Path) -> Result<()> {
+    let entry = format!("kind-{cluster}");
+    let config = ["config", "set-context", &region.id, "--cluster", &entry, "--user", &entry];
+    process::run(kubectl(surroundings, region).args(config), log)?;
+    process::run(kubectl(surroundings, region).args(["config", "use-context", &region.id]), log)
 }
 
 /// Unpauses or starts what is not running and waits for the API server's answer.

@@ -54,6 +54,7 @@ impl Engine {
 pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     variables: Vec<(&'static str, std::ffi::OsString)>,
+    /// Where a shell finds them.
     tools: Vec<PathBuf>,
 }
 
@@ -75,7 +76,8 @@ impl Surroundings {
             ("HELM_CONFIG_HOME", checkout.state().join("helm").into()),
             ("HELM_DATA_HOME", checkout.state().join("helm").into()),
         ];
-        Ok(Self { engine, variables, tools: tools.directories().to_vec() })
+        let tools = [&[checkout.programs()], tools.directories()].concat();
+        Ok(Self { engine, variables, tools })
     }
 
     /// A program with these surroundings.
@@ -98,17 +100,20 @@ impl Surroundings {
         command
     }
 
-    /// How people reach the regions with kubectl and helm from their own shell.
+    /// How people reach the regions with kubectl, Helm and our own program from their own shell.
     pub(crate) fn way_in(&self, regions: &[Region]) -> String {
-        let tools: Vec<_> = self.tools.iter().map(|directory| directory.display().to_string()).collect();
-        let Some((first, others)) = regions.split_first() else { return String::new() };
-        let others: Vec<_> = others.iter().map(|region| format!("{}.kubeconfig", region.id)).collect();
-        let or = if others.is_empty() { String::new() } else { format!("   # or {}", others.join(", ")) };
+        let directories: Vec<_> =
+            self.tools.iter().map(|directory| directory.display().to_string()).collect();
+        let files: Vec<_> = regions.iter().map(|region| region.kubeconfig.display().to_string()).collect();
+        let contexts: Vec<_> =
+            regions.iter().map(|region| region.context.as_ref().unwrap_or(&region.id)).collect();
+        let contexts = contexts.into_iter().map(|context| format!("--context {context}")).collect::<Vec<_>>();
         format!(
-            "To use kubectl, helm and kind there yourself:\n  export PATH=\"{}:$PATH\"\n  export KUBECONFIG=\"{}\" \
-             KIND_EXPERIMENTAL_PROVIDER={}{or}\n",
-            tools.join(":"),
-            first.kubeconfig.display(),
+            "To use kubectl, helm, kind and operator there yourself, with {}:\n  export PATH=\"{}:$PATH\"\n  export \
+             KUBECONFIG=\"{}\" KIND_EXPERIMENTAL_PROVIDER={}\n",
+            contexts.join(", "),
+            directories.join(":"),
+            files.join(":"),
             self.engine.program()
         )
     }
@@ -150,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_lines_for_a_shell_lead_to_the_tools_and_the_first_region_and_name_the_others() {
+    fn two_lines_for_a_shell_lead_to_the_tools_and_to_every_region() {
         let region = |id: &str| Region {
             id: id.to_owned(),
             kubeconfig: PathBuf::from(format!("/c d/{id}.kubeconfig")),
             cluster: None,
-            context: None,
+            context: (id == "sg").then(|| "kind-sg".to_owned()),
         };
         let surroundings = Surroundings {
             engine: Engine::Podman,
@@ -163,14 +168,14 @@ mod tests {
             tools: vec!["/a b/kubectl".into(), "/helm".into()],
         };
         let way_in = surroundings.way_in(&["kr", "jp", "sg"].map(region));
-        assert!(way_in.ends_with("   # or jp.kubeconfig, sg.kubeconfig\n"), "{way_in}");
-        let exports = way_in.lines().skip(1).collect::<Vec<_>>().join("\n");
+        let (head, exports) = way_in.split_once('\n').unwrap();
+        assert!(head.ends_with("with --context kr, --context jp, --context kind-sg:"), "{way_in}");
         let said = process::output(
             Command::new("/bin/sh")
                 .env("PATH", "/bin")
                 .args(["-c", &format!("{exports}\necho $PATH $KUBECONFIG")]),
         );
-        assert_eq!(said.unwrap(), "/a b/kubectl:/helm:/bin /c d/kr.kubeconfig\n");
-        assert!(!surroundings.way_in(&[region("kr")]).contains('#'));
+        let expected = "/a b/kubectl:/helm:/bin /c d/kr.kubeconfig:/c d/jp.kubeconfig:/c d/sg.kubeconfig\n";
+        assert_eq!(said.unwrap(), expected);
     }
 }

@@ -92,6 +92,16 @@ impl Images {
         prune(record.parent().context("a record lies in a directory")?, "of")
     }
 
+    /// Puts the operator's program where a shell finds it by its name while the instance is up.
+    pub(crate) fn offer(&self, checkout: &Checkout) -> Result<()> {
+        let program = checkout.programs().join("operator");
+        let unfinished = unfinished(&program);
+        fs::create_dir_all(checkout.programs())
+            .and_then(|()| fs::copy(&self.operator_program, &unfinished))
+            .and_then(|_bytes| fs::rename(&unfinished, &program))
+            .with_context(|| format!("failed to write {}", program.display()))
+    }
+
     /// The archives of both.
     pub(crate) fn archives(&self) -> Vec<PathBuf> {
         vec![self.operator.archive.clone(), self.gameserver.archive.clone()]

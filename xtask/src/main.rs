@@ -76,9 +76,6 @@ impl Command {
             Self::Up(_) => Some(
                 "What is already made stays: `cargo xtask up` goes on from there, `cargo xtask down` removes it.",
             ),
-            Self::Region(_) => {
-                Some("What is already made stays: `cargo xtask up` goes on from there, also with the region.")
-            }
             Self::Down(_) => Some("`cargo xtask down` can be run again."),
             _ => None,
         }

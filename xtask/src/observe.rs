@@ -1,6 +1,6 @@
 //! What runs now, read from each region's resources and from the bots' own figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,10 @@ pub(crate) struct RegionOverview {
     pub(crate) bots: Option<bots::Counts>,
     /// Declared zones that have a node, such as `1/3`.
     pub(crate) zones: Option<String>,
-    /// Where it stands among the joined regions, such as `Member`.
+    /// Where it stands among the joined regions, such as `Member`; of one that cannot be read as the others say, such as `Gone`.
     pub(crate) standing: Option<String>,
+    /// It is left, as `operator region drain` ordered.
+    pub(crate) drained: bool,
     /// Version of the operator.
     pub(crate) version: Option<String>,
     /// Why the region could not be read.
@@ -66,11 +68,44 @@ pub(crate) struct Resource {
 #[serde(default)]
 pub(crate) struct Metadata {
     pub(crate) name: String,
+    labels: BTreeMap<String, String>,
 }
+
+/// All of ours in a region, or why it could not be read.
+pub(crate) type Read = Result<Vec<Resource>, String>;
 
 #[derive(Deserialize)]
 struct List {
     items: Vec<Resource>,
+}
+
+impl Resource {
+    /// It is another region's, whose copy is kept here.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.metadata.labels.contains_key("cranewing.dev/home")
+    }
+
+    /// Of a RegionCluster: it is left, as a majority says.
+    pub(crate) fn is_drained(&self) -> bool {
+        let conditions = self.status["conditions"].as_array();
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Drained" && condition["status"] == "True")
+    }
+}
+
+/// Where a region stands as the others say: a word, or several if they differ.
+pub(crate) fn standing_elsewhere<'a>(
+    region: &str,
+    others: impl IntoIterator<Item = &'a Read>,
+) -> Option<String> {
+    let resources = others.into_iter().flatten().flatten();
+    let copies = resources.filter(|resource| {
+        resource.kind == "RegionCluster" && resource.is_copy() && resource.spec["regionId"] == region
+    });
+    let words: BTreeSet<_> = copies.filter_map(|copy| copy.status["standing"].as_str()).collect();
+    (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join("/"))
 }
 
 impl Overview {
@@ -115,8 +150,7 @@ impl RegionOverview {
 
 /// Reads all regions at once. A region that does not answer is shown so, it does not hide the others.
 pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Overview {
-    let figures = bots::figures(checkout);
-    let regions = std::thread::scope(|scope| {
+    let reads: BTreeMap<_, _> = std::thread::scope(|scope| {
         let readers: Vec<_> = state
             .regions
             .iter()
@@ -126,20 +160,19 @@ pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: 
             .into_iter()
             .map(|(region, reader)| {
                 let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                (region.id.clone(), summarize(read, figures.get(&region.id)))
+                (region.id.clone(), read.map_err(|error| format!("{error:#}")))
             })
             .collect()
     });
-    Overview { instance: checkout.instance.clone(), regions }
+    summarize(&checkout.instance, &reads, &bots::figures(checkout))
 }
 
-/// Every resource of ours in a region, whose home it is.
+/// Every resource of ours in a region.
 pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<Vec<Resource>> {
     let query = [
         "get",
         "gameservers,fleets,autoscalers,regionclusters",
         "--all-namespaces",
-        "--selector=!cranewing.dev/home",
         "--output=json",
         "--request-timeout=5s",
     ];
@@ -149,21 +182,34 @@ pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<
     Ok(list.items)
 }
 
-/// One region's figures from its resources.
-pub(crate) fn summarize(read: Result<Vec<Resource>>, figures: Option<&bots::Figures>) -> RegionOverview {
-    let mut region = RegionOverview {
-        latency_ms: figures.map(|figures| figures.latency_ms.clone()),
-        bots: figures.map(|figures| figures.counts.clone()),
-        ..RegionOverview::default()
-    };
-    let items = match read {
-        Ok(items) => items,
-        Err(error) => {
-            region.unreadable = Some(format!("{error:#}"));
-            return region;
-        }
-    };
-    for item in &items {
+/// All regions' figures from what was read of them, and from what their bots measure.
+pub(crate) fn summarize(
+    instance: &str,
+    reads: &BTreeMap<String, Read>,
+    figures: &BTreeMap<String, bots::Figures>,
+) -> Overview {
+    let regions = reads.iter().map(|(id, read)| {
+        let figures = figures.get(id);
+        let region = RegionOverview {
+            latency_ms: figures.map(|figures| figures.latency_ms.clone()),
+            bots: figures.map(|figures| figures.counts.clone()),
+            ..RegionOverview::default()
+        };
+        let region = match read {
+            Ok(resources) => of_resources(resources, region),
+            Err(reason) => RegionOverview {
+                standing: standing_elsewhere(id, reads.values()),
+                unreadable: Some(reason.clone()),
+                ..region
+            },
+        };
+        (id.clone(), region)
+    });
+    Overview { instance: instance.to_owned(), regions: regions.collect() }
+}
+
+fn of_resources(resources: &[Resource], mut region: RegionOverview) -> RegionOverview {
+    for item in resources.iter().filter(|resource| !resource.is_copy()) {
         match item.kind.as_str() {
             "GameServer" => {
                 region.servers += 1;
@@ -173,7 +219,7 @@ pub(crate) fn summarize(read: Result<Vec<Resource>>, figures: Option<&bots::Figu
             "RegionCluster" => {
                 let text = |field: &str| item.status[field].as_str().map(str::to_owned);
                 (region.zones, region.version) = (text("zonesCovered"), text("operatorVersion"));
-                region.standing = text("standing");
+                (region.standing, region.drained) = (text("standing"), item.is_drained());
             }
             _ => {}
         }
@@ -190,11 +236,11 @@ pub(crate) fn print(overview: &Overview, output: Output) -> Result<()> {
     Ok(())
 }
 
-/// A line per region.
+/// A line per region, then one per region that cannot be read: why, and what to do.
 pub(crate) fn table(overview: &Overview) -> String {
     let row = |cells: [&str; 8]| {
         let [id, standing, servers, ready, players, p50, p99, version] = cells;
-        format!("{id:<8}{standing:<9}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
+        format!("{id:<8}{standing:<17}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
     };
     let region = |(id, region): (&String, &RegionOverview)| {
         let time = |pick: fn(&Latency) -> f64| {
@@ -203,32 +249,35 @@ pub(crate) fn table(overview: &Overview) -> String {
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), |latency| format!("{:.1} ms", pick(latency)))
         };
-        let version = match (&region.version, &region.unreadable) {
-            (_, Some(reason)) => {
-                reason.lines().next_back().unwrap_or_default().trim_start_matches([' ', '|'])
-            }
-            (Some(version), None) => version,
-            (None, None) => "-",
+        let count = |count: usize| {
+            if region.unreadable.is_some() { "-".to_owned() } else { count.to_string() }
         };
+        let standing = region.standing.as_deref().unwrap_or("-");
+        let drained = if region.drained { ", drained" } else { "" };
         row([
             id,
-            region.standing.as_deref().unwrap_or("-"),
-            &region.servers.to_string(),
-            &region.ready.to_string(),
-            &region.players.to_string(),
+            &format!("{standing}{drained}"),
+            &count(region.servers),
+            &count(region.ready),
+            &count(usize::try_from(region.players).unwrap_or_default()),
             &time(|latency| latency.p50),
             &time(|latency| latency.p99),
-            version,
+            region.version.as_deref().unwrap_or("-"),
         ])
     };
+    let silent = |(id, region): (&String, &RegionOverview)| {
+        let reason = region.unreadable.as_ref()?.lines().next_back()?.trim_start_matches([' ', '|']);
+        let way = format!("if its cluster is lost for good: cargo xtask region restore {id}");
+        Some(format!("{id} does not answer: {reason}\n  {way}\n"))
+    };
     let head = row(["REGION", "STANDING", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
-    head + &overview.regions.iter().map(region).collect::<String>()
+    let lines = overview.regions.iter().map(region);
+    let silent = overview.regions.iter().filter_map(silent);
+    std::iter::once(head).chain(lines).chain(silent).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use anyhow::anyhow;
-
     use super::*;
 
     fn resource(json: serde_json::Value) -> Resource {
@@ -247,8 +296,21 @@ mod tests {
         Overview { instance: "cranewing-0000".to_owned(), regions }
     }
 
+    fn of(reads: impl IntoIterator<Item = (&'static str, Read)>) -> Overview {
+        let reads = reads.into_iter().map(|(id, read)| (id.to_owned(), read)).collect();
+        summarize("cranewing-0000", &reads, &BTreeMap::new())
+    }
+
+    /// The RegionCluster of a region in the cluster of another.
+    fn copy(region: &str, standing: &str) -> Resource {
+        resource(
+            serde_json::json!({"kind": "RegionCluster", "metadata": {"labels": {"cranewing.dev/home": region}},
+            "spec": {"regionId": region}, "status": {"standing": standing, "operatorVersion": "9"}}),
+        )
+    }
+
     #[test]
-    fn servers_players_and_version_are_summed_up() {
+    fn servers_players_and_version_are_summed_up_and_copies_are_not() {
         let items = vec![
             resource(serde_json::json!({"kind": "GameServer", "status": {"state": "Ready", "players": 7}})),
             resource(
@@ -256,19 +318,33 @@ mod tests {
             ),
             resource(serde_json::json!({"kind": "GameServer"})),
             resource(
-                serde_json::json!({"kind": "RegionCluster", "status": {"operatorVersion": "0.1.0", "standing": "Member"}}),
+                serde_json::json!({"kind": "RegionCluster", "status": {"operatorVersion": "0.1.0", "standing": "Member",
+                "conditions": [{"type": "Drained", "status": "True"}]}}),
             ),
+            copy("jp", "Connected"),
         ];
-        let summary = summarize(Ok(items), None);
+        let overview = of([("kr", Ok(items))]);
+        let summary = &overview.regions["kr"];
         assert_eq!((summary.servers, summary.ready, summary.players), (3, 1, 9));
         assert_eq!(summary.version.as_deref(), Some("0.1.0"));
-        assert_eq!(summary.standing.as_deref(), Some("Member"));
+        assert_eq!((summary.standing.as_deref(), summary.drained), (Some("Member"), true));
+        assert!(table(&overview).contains("kr      Member, drained "), "{}", table(&overview));
     }
 
     #[test]
-    fn a_region_that_does_not_answer_says_why() {
-        let summary = summarize(Err(anyhow!("connection refused")), None);
-        assert_eq!(summary.unreadable.as_deref(), Some("connection refused"));
+    fn a_region_that_does_not_answer_stands_as_others_say_with_why_and_what_to_do() {
+        let reason = || Err("kubectl failed:\n  | connection refused".to_owned());
+        for (jp, sg, expected) in
+            [("Gone", "Gone", Some("Gone")), ("Gone", "Unreachable", Some("Gone/Unreachable"))]
+        {
+            let overview =
+                of([("jp", Ok(vec![copy("kr", jp)])), ("kr", reason()), ("sg", Ok(vec![copy("kr", sg)]))]);
+            assert_eq!(overview.regions["kr"].standing.as_deref(), expected);
+            let table = table(&overview);
+            assert!(table.contains("\nkr does not answer: connection refused\n"), "{table}");
+            assert!(table.contains("cargo xtask region restore kr"), "{table}");
+        }
+        assert_eq!(of([("kr", reason()), ("jp", reason())]).regions["kr"].standing, None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::checkout::Checkout;
@@ -124,19 +124,34 @@ pub(crate) fn restore(
     args: &RestoreArgs,
     progress: &Progress,
 ) -> Result<Overview> {
-    let (index, region) = find(state, region)?;
+    let place = find(state, region)?;
     let (surroundings, node_image) = up::ground(checkout, args.yes, progress)?;
-    let surroundings = &surroundings;
-    let cluster = region.cluster.as_deref().context("a local region has a cluster")?;
-    refuse_what_is_there(surroundings.engine, region, &cluster::containers(surroundings, cluster)?)?;
+    let cluster = place.1.cluster.as_deref().context("a local region has a cluster")?;
+    refuse_what_is_there(surroundings.engine, place.1, &cluster::containers(&surroundings, cluster)?)?;
+    make(checkout, (&surroundings, &node_image), state, place, args.players, progress).map_err(|error| {
+        anyhow!(
+            "{error:#}\nWhat is already made stays: `cargo xtask up` goes on from there, also with {region}."
+        )
+    })
+}
+
+fn make(
+    checkout: &Checkout,
+    (surroundings, node_image): (&Surroundings, &str),
+    state: &State,
+    (index, region): (usize, &Region),
+    players: u32,
+    progress: &Progress,
+) -> Result<Overview> {
     // before its new figures take the place of those
     let lost = lost_with_it(surroundings, state, region);
     let images = Images::build_beside(checkout, progress, || {
         progress.step(&format!("cluster {}", region.id), |_| {
             cluster::ensure_network(checkout, surroundings)?;
-            cluster::ensure(checkout, surroundings, region, index, state.nodes, &node_image)
+            cluster::ensure(checkout, surroundings, region, index, state.nodes, node_image)
         })
     })?;
+    images.offer(checkout)?;
     let references = References {
         operator: images.operator.reference.clone(),
         gameserver: images.gameserver.reference.clone(),
@@ -151,7 +166,7 @@ pub(crate) fn restore(
         progress.say(&format!("namespaces are not made as they are in {silent}"));
     }
     progress.step("join the pod networks", |_| cluster::route(checkout, surroundings, &state.regions))?;
-    up::start_players(checkout, surroundings, state, args.players, &images.bots, progress)?;
+    up::start_players(checkout, surroundings, state, players, &images.bots, progress)?;
     progress
         .step("join the regions", |_| deploy::join(checkout, &state.regions, &images.operator_program))?;
     progress.step(&format!("{} is a member", region.id), |step| {

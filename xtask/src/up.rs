@@ -165,6 +165,7 @@ fn converge_local(checkout: &Checkout, args: &Args, progress: &Progress) -> Resu
     let images = Images::build_beside(checkout, progress, || {
         cluster::ensure_all(checkout, &surroundings, progress, &state.regions, args.nodes, &node_image)
     })?;
+    images.offer(checkout)?;
     let references = References {
         operator: images.operator.reference.clone(),
         gameserver: images.gameserver.reference.clone(),
@@ -194,6 +195,7 @@ fn converge_foreign(checkout: &Checkout, args: &Args, progress: &Progress) -> Re
     }
     state.save(checkout)?;
     let images = Images::build(checkout, progress)?;
+    images.offer(checkout)?;
     let references = args.foreign.references(&images);
     for region in &state.regions {
         progress.step(&format!("install in {}", region.id), |_| {

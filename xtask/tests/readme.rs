@@ -153,6 +153,9 @@ fn the_first_path_of_the_readme_does_what_it_says() {
                     assert_eq!(region["bots"]["disconnects"], 0, "{id}: {region}");
                 }
             }
+            if command == "cargo xtask status" {
+                look_in(&clone, &printed);
+            }
         }
         println!("{:>6.1} s  {command}", start.elapsed().as_secs_f64());
     }
@@ -160,6 +163,22 @@ fn the_first_path_of_the_readme_does_what_it_says() {
     assert!(!status.status.success(), "nothing is up after `down`");
     let said = String::from_utf8_lossy(&status.stderr).into_owned();
     assert!(said.contains("`cargo xtask up` starts it"), "{said}");
+}
+
+/// The two lines that `status` shows lead a shell to every region, by the contexts that the docs name.
+fn look_in(clone: &FreshClone, status: &str) {
+    let exports: Vec<&str> = status.lines().filter(|line| line.trim().starts_with("export ")).collect();
+    assert_eq!(exports.len(), 2, "{status}");
+    for id in ["kr", "jp", "sg"] {
+        let kubectl = format!("kubectl --context {id} get regionclusters {id} --output=name");
+        let place = format!("operator place --context {id} --latency {id}=1");
+        for (command, expected) in
+            [(kubectl, format!("regioncluster.cranewing.dev/{id}\n")), (place, format!("{id}\n"))]
+        {
+            let printed = clone.succeed(&format!("{}\n{command}", exports.join("\n")));
+            assert_eq!(printed, expected, "{command}");
+        }
+    }
 }
 
 #[test]

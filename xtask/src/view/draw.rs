@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Moment, RegionMoment};
 use crate::bots::Figures;
-use crate::observe::Resource;
+use crate::observe::{Resource, standing_elsewhere};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -27,7 +27,10 @@ pub(super) fn screen(instance: &str, moment: &Moment, columns: usize, rows: usiz
     let mut lines = vec![paint(BOLD, &format!("Cranewing  {instance}")), String::new()];
     let servers_max = servers_max(rows, moment.regions.len());
     for (id, region) in &moment.regions {
-        lines.extend(draw_region(id, region, servers_max));
+        match &region.resources {
+            Ok(resources) => lines.extend(draw_region(id, region, resources, servers_max)),
+            Err(reason) => lines.extend(draw_silent(id, reason, moment)),
+        }
         lines.push(String::new());
     }
     lines.push(paint(BOLD, "EVENTS"));
@@ -45,12 +48,17 @@ fn servers_max(rows: usize, regions: usize) -> usize {
     each.saturating_sub(REGION_LINES).clamp(1, SERVERS_MAX)
 }
 
-fn draw_region(id: &str, region: &RegionMoment, servers_max: usize) -> Vec<String> {
-    let resources = match &region.resources {
-        Ok(resources) => resources,
-        Err(error) => return vec![format!("{} {}", paint(BOLD, id), paint(RED, error))],
+/// Why a region shows nothing, and what the others say of it.
+fn draw_silent(id: &str, reason: &str, moment: &Moment) -> Vec<String> {
+    let standing = standing_elsewhere(id, moment.regions.values().map(|region| &region.resources));
+    let standing = standing.map_or_else(String::new, |standing| format!("  {standing}, as the others say;"));
+    vec![format!("{}{standing} {}", paint(BOLD, id), paint(RED, reason))]
+}
+
+fn draw_region(id: &str, region: &RegionMoment, resources: &[Resource], servers_max: usize) -> Vec<String> {
+    let of = |kind: &'static str| {
+        resources.iter().filter(move |resource| resource.kind == kind && !resource.is_copy())
     };
-    let of = |kind: &'static str| resources.iter().filter(move |resource| resource.kind == kind);
     let cluster = of("RegionCluster").next();
     let head = [Some(paint(BOLD, id)), cluster.map(draw_cluster)];
     let mut lines = vec![head.into_iter().flatten().collect::<Vec<_>>().join("  ")];
@@ -79,7 +87,8 @@ fn draw_cluster(cluster: &Resource) -> String {
     let color = if health == "Healthy" { GREEN } else { YELLOW };
     let [standing, zones, version] =
         ["standing", "zonesCovered", "operatorVersion"].map(|field| word(&cluster.status[field]));
-    format!("{}  {standing}  zones {zones}  operator {version}", paint(color, &health))
+    let drained = if cluster.is_drained() { paint(YELLOW, ", drained") } else { String::new() };
+    format!("{}  {standing}{drained}  zones {zones}  operator {version}", paint(color, &health))
 }
 
 fn draw_figures(figures: &Figures) -> String {
@@ -245,6 +254,14 @@ mod tests {
     fn a_region_that_does_not_answer_is_shown_so() {
         let text = plain(&screen("cranewing-0000", &moment(Err("does not answer".to_owned())), 200, 50));
         assert!(text.contains("kr does not answer"), "{text}");
+        let copy = serde_json::json!([{"kind": "RegionCluster", "metadata": {"labels": {"cranewing.dev/home": "kr"}},
+            "spec": {"regionId": "kr"}, "status": {"standing": "Gone"}}]);
+        let copy: Vec<Resource> = serde_json::from_value(copy).unwrap();
+        let mut both = moment(Err("does not answer".to_owned()));
+        both.regions
+            .insert("jp".to_owned(), RegionMoment { resources: Ok(copy), figures: None, events: Vec::new() });
+        let text = plain(&screen("cranewing-0000", &both, 200, 50));
+        assert!(text.contains("kr  Gone, as the others say; does not answer"), "{text}");
     }
 
     #[test]

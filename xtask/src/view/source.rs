@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::bots;
@@ -17,7 +17,7 @@ use crate::checkout::Checkout;
 use crate::clock;
 use crate::cluster::kubectl;
 use crate::engine::Surroundings;
-use crate::observe::{self, Overview, Resource};
+use crate::observe::{self, Overview, Read, Resource};
 use crate::process;
 use crate::state::State;
 
@@ -40,8 +40,7 @@ pub(crate) struct Moment {
 
 /// One region in one look.
 pub(crate) struct RegionMoment {
-    /// Resources of ours, or why there are none to see.
-    pub(crate) resources: Result<Vec<Resource>, String>,
+    pub(crate) resources: Read,
     pub(crate) figures: Option<bots::Figures>,
     /// Newest last.
     pub(crate) events: Vec<Event>,
@@ -183,11 +182,10 @@ impl Moment {
 
     /// The figures of a look, as `status` prints them.
     pub(crate) fn overview(&self, instance: &str) -> Overview {
-        let regions = self.regions.iter().map(|(id, region)| {
-            let resources = region.resources.clone().map_err(anyhow::Error::msg);
-            (id.clone(), observe::summarize(resources, region.figures.as_ref()))
-        });
-        Overview { instance: instance.to_owned(), regions: regions.collect() }
+        let of = |(id, region): (&String, &RegionMoment)| (id.clone(), region.resources.clone());
+        let figures =
+            self.regions.iter().filter_map(|(id, region)| Some((id.clone(), region.figures.clone()?)));
+        observe::summarize(instance, &self.regions.iter().map(of).collect(), &figures.collect())
     }
 }
 
@@ -206,10 +204,8 @@ fn read(region: &Watched) -> Result<(Vec<Resource>, Vec<Event>)> {
         ("autoscalers", "AutoScaler"),
         ("gameservers", "GameServer"),
     ] {
-        // from the server's cache: nothing here must be the very newest; and nothing whose home is another region
-        let path = format!(
-            "/apis/cranewing.dev/v1alpha1/{plural}?resourceVersion=0&labelSelector=%21cranewing.dev%2Fhome"
-        );
+        // from the server's cache: nothing here must be the very newest
+        let path = format!("/apis/cranewing.dev/v1alpha1/{plural}?resourceVersion=0");
         let list: List<Resource> = get(&region.socket, &path)?;
         resources.extend(list.items.into_iter().map(|item| Resource { kind: kind.to_owned(), ..item }));
     }
@@ -262,7 +258,11 @@ fn get<T: for<'de> Deserialize<'de>>(socket: &Path, path: &str) -> Result<T> {
     let question = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n");
     stream.write_all(question.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("does not answer")?;
+    stream.read_to_end(&mut answer).map_err(|error| match error.kind() {
+        // what the system calls temporarily unavailable is that the time is over
+        ErrorKind::WouldBlock => anyhow!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+        _ => anyhow::Error::new(error).context("the proxy does not answer"),
+    })?;
     body(&answer)
 }
 
