@@ -217,9 +217,12 @@ pub struct Clusters {
 #[derive(Clone, Debug, Parser)]
 #[command(after_help = PLACE_EXAMPLES)]
 pub struct PlaceArgs {
-    /// Context of any region's cluster in the kubeconfig that `KUBECONFIG` names, instead of its current one.
+    /// Context of any region's cluster in the kubeconfig, instead of its current one.
     #[arg(long)]
     pub context: Option<String>,
+    /// Kubeconfig instead of the one that `KUBECONFIG` names.
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
     /// Namespace of the operator there.
     #[arg(long, default_value = "cranewing-system")]
     pub namespace: String,
@@ -260,6 +263,7 @@ pub enum OutputFormat {
 
 const PLACE_EXAMPLES: &str = "Examples:
   operator place --latency kr=5 --latency jp=30                  # prints kr
+  operator place --kubeconfig jp.yaml --latency kr=5 --latency jp=30
   operator place --context jp --players party.json --max-latency 80 --explain
   region=$(operator place --players party.json) || echo nowhere";
 

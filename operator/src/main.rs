@@ -9,7 +9,9 @@ fn main() -> anyhow::Result<()> {
         Command::Seccomp(args) => operator::seccomp::run(&args, &mut std::io::stdout().lock()),
         Command::Run(args) => operator::run(*args),
         Command::Responder(args) => operator::responder::run(&args),
-        Command::Place(args) => operator::placement::run(&args, &mut std::io::stdout().lock()),
+        Command::Place(args) => {
+            operator::placement::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
         Command::Region(args) => operator::region::run(args.command, &mut std::io::stdout().lock()),
     }
 }

@@ -154,7 +154,7 @@ pub struct RegionClusterStatus {
     /// On a copy: median round trips to the region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_trips: Option<RegionRoundTrips>,
-    /// Healthy, Degraded or Unhealthy.
+    /// Healthy, Degraded or Unhealthy. None on the copy of a region that is Unreachable or Gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<RegionHealth>,
     /// Connected players.

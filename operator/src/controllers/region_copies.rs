@@ -234,6 +234,10 @@ pub(super) fn compute_status(
             ..new
         };
     }
+    if matches!(judgement.standing, Standing::Unreachable | Standing::Gone) {
+        // what it said last is no health of now
+        new.health = None;
+    }
     if let Some((_, heard)) = known.last.as_ref().filter(|_| new != *old) {
         new.last_heartbeat = Some(heard.clone());
     }

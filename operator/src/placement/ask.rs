@@ -8,25 +8,41 @@ use kube::client::Body;
 use kube::config::Kubeconfig;
 use operator_api::labels;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 
 use crate::args::{OutputFormat, PlaceArgs};
 use crate::runtime::kubeconfig::connect;
 
-/// Asks, and shows the answer. That no region fits is an error, with every region's reason.
-pub fn run(args: &PlaceArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Asks, and shows the answer. That no region fits is an error, with every region's reason. What may be a mistake is told to
+/// `notes`.
+pub fn run(args: &PlaceArgs, out: &mut dyn Write, notes: &mut dyn Write) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
-        let kubeconfig =
-            Kubeconfig::read().context("failed to read the kubeconfig; name one by KUBECONFIG")?;
-        place(&connect(kubeconfig, args.context.clone()).await?, args, out).await
+        let kubeconfig = match &args.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path)
+                .with_context(|| format!("failed to read the kubeconfig {}", path.display())),
+            None => Kubeconfig::read()
+                .context("failed to read the kubeconfig; name one by --kubeconfig or KUBECONFIG"),
+        };
+        place(&connect(kubeconfig?, args.context.clone()).await?, args, (out, notes)).await
     })
 }
 
-pub(super) async fn place(client: &Client, args: &PlaceArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let answer = ask(client, &args.namespace, &request(args)?).await?;
+pub(super) async fn place(
+    client: &Client,
+    args: &PlaceArgs,
+    (out, notes): (&mut dyn Write, &mut dyn Write),
+) -> anyhow::Result<()> {
+    let request = request(args)?;
+    let answer = ask(client, &args.namespace, &request).await?;
+    let known: BTreeSet<&str> = regions(&answer).map(|region| text(&region["region"])).collect();
+    for stranger in named(&request).difference(&known) {
+        let known = known.iter().copied().collect::<Vec<_>>().join(", ");
+        writeln!(notes, "note: no region {stranger} is registered there: {known}")
+            .context("failed to write a note")?;
+    }
     match (args.output, answer["region"].as_str()) {
         (OutputFormat::Json, _) => writeln!(out, "{answer:#}"),
         (OutputFormat::Text, _) if args.explain => show(&answer, out),
@@ -35,11 +51,22 @@ pub(super) async fn place(client: &Client, args: &PlaceArgs, out: &mut dyn Write
     }
     .context("failed to write to the output")?;
     if answer["region"].is_null() {
-        let reasons =
-            regions(&answer).map(|region| format!("\n  {}: {}", text(&region["region"]), verdict(region)));
+        let is_shown = args.explain && args.output == OutputFormat::Text;
+        let reasons = regions(&answer).filter(|_| !is_shown);
+        let reasons = reasons.map(|region| format!("\n  {}: {}", text(&region["region"]), verdict(region)));
         bail!("no region fits{}", reasons.collect::<String>());
     }
     Ok(())
+}
+
+/// Regions that a request speaks of.
+fn named(request: &Value) -> BTreeSet<&str> {
+    let players = request["players"].as_array().into_iter().flatten();
+    let latencies = players.filter_map(|player| player["latenciesMs"].as_object());
+    latencies
+        .flat_map(|latencies| latencies.keys().map(String::as_str))
+        .chain(request["ownRegion"].as_str())
+        .collect()
 }
 
 fn request(args: &PlaceArgs) -> anyhow::Result<Value> {

@@ -363,14 +363,15 @@ fn api_server() -> Client {
     Client::new(proxy, "default")
 }
 
-/// What `operator place` prints, and why it fails.
+/// What `operator place` prints, notes first, and why it fails.
 async fn operator_place(client: Client, more: &[&str]) -> (String, Option<String>) {
     let Command::Place(args) = Args::parse_from(["operator", "place"].iter().chain(more)).command else {
         panic!("it is `place`")
     };
-    let mut out = Vec::new();
-    let done = ask::place(&client, &args, &mut out).await;
-    (String::from_utf8(out).unwrap(), done.err().map(|error| format!("{error:#}")))
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let done = ask::place(&client, &args, (&mut out, &mut notes)).await;
+    let said = [notes, out].map(|said| String::from_utf8(said).unwrap()).concat();
+    (said, done.err().map(|error| format!("{error:#}")))
 }
 
 #[tokio::test]
@@ -409,6 +410,22 @@ async fn operator_place_explains_every_region() {
         (serde_json::from_str::<Value>(&said).unwrap()["region"].as_str(), failure),
         (Some("kr"), None)
     );
+}
+
+#[tokio::test]
+async fn operator_place_gives_reasons_once_and_says_which_regions_are_strangers() {
+    let far = ["--latency=kr=5", "--max-latency=4", "--explain"];
+    let (said, failure) = operator_place(api_server(), &far).await;
+    assert_eq!(failure.as_deref(), Some("no region fits"), "the table says why");
+    assert!(said.contains("tooFar: players[0] has 5 ms and accepts 4 ms"), "{said}");
+    let (said, failure) =
+        operator_place(api_server(), &["--latency=kr=5", "--latency=krx=1", "--own-region=xx"]).await;
+    assert_eq!(failure, None);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].starts_with("note: no region krx is registered there: au, "), "{said}");
+    assert!(lines[1].starts_with("note: no region xx is registered there: au, "), "{said}");
+    assert_eq!(lines[2], "kr");
 }
 
 #[tokio::test]

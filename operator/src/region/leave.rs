@@ -18,20 +18,24 @@ pub(super) async fn leave(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut is_known = clusters.iter().any(|cluster| cluster.region == region);
+    let mut unconcerned = Vec::new();
     for cluster in clusters {
         let forgotten = cluster.forget(region).await;
         let forgotten =
             forgotten.with_context(|| format!("failed to delete from {}; run it again", cluster.region))?;
-        is_known |= !forgotten.is_empty();
-        let words = if forgotten.is_empty() {
-            "nothing to forget".to_owned()
-        } else {
-            format!("forgot {}", forgotten.join(", "))
-        };
-        writeln!(out, "{}: {words}", cluster.region).context("failed to write to the output")?;
+        if forgotten.is_empty() {
+            unconcerned.push(cluster.region);
+            continue;
+        }
+        is_known = true;
+        writeln!(out, "{}: forgot {}", cluster.region, forgotten.join(", "))
+            .context("failed to write to the output")?;
     }
     if !is_known && lost.is_empty() {
         bail!("none of these clusters knows a region {region}; `operator region list` shows which they know");
+    }
+    for region in unconcerned {
+        writeln!(out, "{region}: nothing to forget").context("failed to write to the output")?;
     }
     if !clusters.iter().any(|cluster| cluster.region == region) {
         writeln!(out, "{region}: not reached; what its cluster knows of the others stays there")

@@ -250,7 +250,8 @@ async fn leaving_takes_a_region_out_of_the_others_and_the_others_out_of_it() {
     let (text, _) = said(async |out| leave::leave(jp, &clusters, Vec::new(), out).await).await;
     assert_eq!(text.matches("nothing to forget").count(), 3, "{text}");
     let nobody = "xx".parse().unwrap();
-    let (_, done) = said(async |out| leave::leave(nobody, &clusters, Vec::new(), out).await).await;
+    let (text, done) = said(async |out| leave::leave(nobody, &clusters, Vec::new(), out).await).await;
+    assert_eq!(text, "", "the error says it all");
     assert!(done.unwrap_err().contains("none of these clusters knows a region xx"));
 }
 

@@ -293,6 +293,27 @@ async fn figures_of_a_peer_are_written_at_the_pace_of_figures() {
     assert!((3..=5).contains(&writes), "{writes} writes in 20 seconds");
 }
 
+#[tokio::test]
+async fn a_region_that_is_not_heard_is_not_called_healthy_and_its_last_figures_stay() {
+    let mut world = World::with_regions().await;
+    let figures = Figures { health: Some(RegionHealth::Healthy), players: 7, ..Figures::default() };
+    // at the pace of figures
+    for second in 0..7 {
+        world.hear_figures("jp", 10_000 + second, ALL, figures.clone());
+        world.pass(1, &[("sg", ALL)]).await;
+    }
+    let shown = |world: &World| {
+        let status = world.api.get(&path("jp")).unwrap()["status"].clone();
+        (status["standing"].clone(), status["health"].clone(), status["players"].clone())
+    };
+    assert_eq!(shown(&world), (json!("Connected"), json!("Healthy"), json!(7)));
+    world.pass(20, &[("sg", ALL)]).await;
+    assert_eq!(shown(&world), (json!("Unreachable"), Value::Null, json!(7)));
+    world.hear_figures("jp", 10_007, ALL, figures);
+    world.pass(1, &[("sg", ALL)]).await;
+    assert_eq!(shown(&world), (json!("Connected"), json!("Healthy"), json!(7)));
+}
+
 /// Or a region of which nothing is believed but what it says of itself could have its copy written without end.
 #[tokio::test]
 async fn health_of_a_peer_is_written_at_the_pace_of_figures() {
