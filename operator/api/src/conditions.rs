@@ -30,6 +30,8 @@ pub mod types {
     pub const NOT_PUBLISHED: &str = "NotPublished";
     /// Bounds of a placed Fleet and of its regions cannot all hold; the message has the figures.
     pub const BOUNDS_CONFLICT: &str = "BoundsConflict";
+    /// A placed Fleet names regions that are not registered; nothing is shared out there.
+    pub const UNKNOWN_REGIONS: &str = "UnknownRegions";
     /// An object of the name that must be created is there and belongs to somebody else; nothing is adopted.
     pub const NAME_TAKEN: &str = "NameTaken";
 }
@@ -86,6 +88,8 @@ pub mod reasons {
     pub const NO_MAJORITY: &str = "NoMajority";
     /// The home of an object is another region.
     pub const OTHER_REGION: &str = "OtherRegion";
+    /// A region that is named is not registered here.
+    pub const NOT_REGISTERED: &str = "NotRegistered";
     /// There is no namespace for the copy of another region's object.
     pub const NAMESPACE_MISSING: &str = "NamespaceMissing";
     /// The namespace does not say that it takes Fleets of that region.
@@ -145,6 +149,7 @@ impl Decided {
             | types::NOT_HOME
             | types::BOUNDS_CONFLICT
             | types::NOT_PUBLISHED
+            | types::UNKNOWN_REGIONS
             | types::NAME_TAKEN => self.status,
             types::ABLE_TO_SCALE | types::ZONES_COVERED | types::CONNECTED => !self.status,
             _ => false,

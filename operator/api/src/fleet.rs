@@ -193,7 +193,8 @@ pub struct FleetStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled; with placement also `BoundsConflict`, `NotHome` and `NameTaken` where they hold.
+    /// Ready, Reconciling, Stalled; with placement also `BoundsConflict`, `UnknownRegions`, `NotHome` and `NameTaken`
+    /// where they hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -6,7 +6,7 @@ use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::shares::{BoundsConflict, Held, MAXIMA_SINCE, Targets};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::figures;
@@ -30,11 +30,13 @@ pub(super) async fn publish(
 ) -> kube::Result<()> {
     let (old, now) = (fleet.status.clone().unwrap_or_default(), context.clock.wall());
     let new = if of_fleet(fleet, context.links.me) == Some(Home::Elsewhere) {
-        with_conditions(&now, fleet, &old, FleetStatus::default(), vec![decide_not_home(fleet)])
+        let registered = registered(context, look);
+        with_conditions(&now, fleet, &old, FleetStatus::default(), vec![decide_not_home(fleet, &registered)])
     } else {
         let held = held_everywhere(context, fleet, look);
         let generation = generation_of(fleet, context.links.me);
-        let decided = decide_conditions((fleet, generation), &held, course, outcome);
+        let mut decided = decide_conditions((fleet, generation), &held, course, outcome);
+        decided.extend(decide_unknown(fleet, &registered(context, look)));
         with_conditions(&now, fleet, &old, figures_of(fleet, &held, &old), decided)
     };
     let uid = fleet.uid().unwrap_or_default();
@@ -92,13 +94,43 @@ fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus)
     }
 }
 
-fn decide_not_home(fleet: &Fleet) -> Decided {
+/// This region and those that it knows.
+fn registered(context: &Context, look: &Look) -> BTreeSet<RegionId> {
+    look.known.keys().copied().chain([context.links.me]).collect()
+}
+
+fn list<T: ToString>(regions: impl IntoIterator<Item = T>) -> String {
+    regions.into_iter().map(|region| region.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn decide_not_home(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Decided {
+    let home = fleet.spec.home.as_deref().unwrap_or_default();
+    let stranger = if registered.iter().any(|region| region.as_str() == home) {
+        String::new()
+    } else {
+        format!(", which is none of those that are registered here ({})", list(registered))
+    };
     let message = format!(
-        "its home is region {}, and nothing follows from it here; delete it, and a copy of that region's own takes its place once \
-         the regions have joined",
-        fleet.spec.home.as_deref().unwrap_or_default()
+        "its home is region {home}{stranger}, and nothing follows from it here; delete it, and a copy of that region's own takes its \
+         place once the regions have joined"
     );
     Decided::new(types::NOT_HOME, true, reasons::OTHER_REGION, message)
+}
+
+/// That its placement names regions that nobody here knows.
+fn decide_unknown(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Option<Decided> {
+    let placement = fleet.spec.placement.as_ref()?;
+    let named = placement.regions.iter().map(|region| &region.region_id).chain(&placement.canary);
+    let is_known = |name: &str| registered.iter().any(|region| region.as_str() == name);
+    let unknown: BTreeSet<&String> = named.filter(|name| !is_known(name)).collect();
+    (!unknown.is_empty()).then(|| {
+        let message = format!(
+            "placement names {}, and registered here are {}: nothing is shared out there before it joins",
+            list(unknown),
+            list(registered)
+        );
+        Decided::new(types::UNKNOWN_REGIONS, true, reasons::NOT_REGISTERED, message)
+    })
 }
 
 fn decide_conditions(
@@ -120,15 +152,17 @@ fn decide_conditions(
     };
     let words = describe_parts(fleet, held, shares, targets.maxima.get(&key));
     let rollout = course.rollouts.get(&key).and_then(|rollout| placed_rollout::describe(rollout, generation));
+    let conflicts: Vec<String> =
+        targets.conflicts.iter().filter_map(|conflict| describe(conflict, &key)).collect();
     let mut decided = if let Some(rollout) = rollout {
         reconciling(reasons::ROLLING_OUT, format!("{rollout}; {words}"))
     } else if shares.iter().all(is_there) {
-        vec![Decided::new(types::READY, true, reasons::AS_SPECIFIED, words)]
+        // All that the bounds allow is there; that is not what it asks for.
+        let reason = if conflicts.is_empty() { reasons::AS_SPECIFIED } else { reasons::BOUNDS_CONFLICT };
+        vec![Decided::new(types::READY, true, reason, words)]
     } else {
         reconciling(reasons::SHARING_OUT, words)
     };
-    let conflicts: Vec<String> =
-        targets.conflicts.iter().filter_map(|conflict| describe(conflict, &key)).collect();
     if !conflicts.is_empty() {
         let words = conflicts.join("; ");
         decided.push(Decided::new(types::BOUNDS_CONFLICT, true, reasons::BOUNDS_CONFLICT, words));

@@ -99,10 +99,17 @@ impl Regions {
         world.put("/apis/cranewing.dev/v1alpha1/regionclusters/jp", &region("jp", 0, 100));
         // As an older operator has kept it: a region that is not new.
         world.put(BALLOT, &json!({ "metadata": { "name": labels::BALLOT }, "data": { "state.json": "{}" } }));
-        let known = ["jp", "sg"].map(|name| Arc::new(peer(name)));
-        world.context.links.table.register(world.context.clock.elapsed(), known);
         let peers = ["jp", "sg"].map(|name| (name, Peer::default())).into();
-        Self { world, placing: Placing::default(), peers }
+        let regions = Self { world, placing: Placing::default(), peers };
+        regions.register();
+        regions
+    }
+
+    /// Those that are there have joined.
+    fn register(&self) {
+        let (known, now) =
+            (self.peers.keys().map(|name| Arc::new(peer(name))), self.world.context.clock.elapsed());
+        self.world.context.links.table.register(now, known);
     }
 
     /// With a Fleet of this many, whose home kr is, of which every region has its share.
@@ -133,7 +140,7 @@ impl Regions {
         for (&name, peer) in self.peers.iter().filter(|(_, peer)| !peer.is_silent) {
             let silent = |of: &str| self.peers.get(of).is_some_and(|peer| peer.is_silent);
             let reach = |of: &str| if silent(of) { Reach::Silent } else { Reach::Reads };
-            let others = ["jp", "kr", "sg"].into_iter().filter(|of| *of != name);
+            let others = self.peers.keys().copied().chain(["kr"]).filter(|of| *of != name);
             let fleets = peer.held.iter().map(|(home, held)| (format!("{home}/games/arena"), *held));
             let contents =
                 serde_json::to_vec(&peer.fleets).unwrap().iter().map(|&byte| u64::from(byte)).sum();
@@ -305,6 +312,26 @@ async fn whoever_is_behind_neither_votes_nor_moves_a_share() {
     assert!(kept.proposed.number > 900, "and goes on from there: {kept:?}");
 }
 
+/// B27: nobody lowers for it before it has its share Ready.
+#[tokio::test]
+async fn a_region_that_joins_later_gets_its_share_and_the_others_lower_theirs_when_it_is_ready() {
+    let mut regions = Regions::with_fleet(12, 4).await;
+    let newcomer = Peer { held: [("kr", held(0, 0))].into(), ..Peer::default() };
+    regions.peers.insert("us", newcomer);
+    regions.register();
+    regions.pass(20).await;
+    assert_eq!((regions.share(), regions.kept().agreed.regions.len()), (Some(4), 4));
+    let (status, reason, message) = regions.condition("Ready").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "SharingOut"));
+    assert!(message.contains("us 0 of 3"), "{message}");
+    regions.peers.get_mut("us").unwrap().held = [("kr", held(3, 2))].into();
+    regions.pass(20).await;
+    assert_eq!(regions.share(), Some(4), "it is not Ready with all of it");
+    regions.peers.get_mut("us").unwrap().held = [("kr", held(3, 3))].into();
+    regions.pass(5).await;
+    assert_eq!(regions.share(), Some(3));
+}
+
 #[tokio::test]
 async fn conditions_say_what_stands_in_the_way() {
     let few = json!({ "regions": [{ "regionId": "kr", "min": 200 }] });
@@ -318,6 +345,27 @@ async fn conditions_say_what_stands_in_the_way() {
             "BoundsConflict",
             "kr has room for 100 of the 200",
         ),
+        (
+            "another home that nobody knows",
+            arena("xx", Some(6), &json!({})),
+            "NotHome",
+            "OtherRegion",
+            "(jp, kr, sg)",
+        ),
+        (
+            "a region that nobody knows",
+            arena("kr", Some(6), &json!({ "regions": [{ "regionId": "kr" }, { "regionId": "krx" }] })),
+            "UnknownRegions",
+            "NotRegistered",
+            "placement names krx, and registered here are jp, kr, sg",
+        ),
+        (
+            "a canary that nobody knows",
+            arena("kr", Some(6), &json!({ "rollout": "RegionByRegion", "canary": "xx" })),
+            "UnknownRegions",
+            "NotRegistered",
+            "placement names xx",
+        ),
     ] {
         let mut regions = Regions::new().await;
         regions.world.put(&ours("fleets", "arena"), &fleet);
@@ -326,6 +374,19 @@ async fn conditions_say_what_stands_in_the_way() {
         assert_eq!((status.as_str(), found.as_str()), ("True", reason), "{name}");
         assert!(message.contains(words), "{name}: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_fleet_that_has_all_that_its_bounds_allow_does_not_say_that_it_is_as_specified() {
+    let placement = json!({ "regions": [{ "regionId": "kr", "min": 200 }] });
+    let mut regions = Regions::new().await;
+    regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(100), &placement));
+    regions.pass(4).await;
+    regions.make_ready(100);
+    regions.pass(8).await;
+    let (status, reason, message) = regions.condition("Ready").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "BoundsConflict"), "{message}");
+    assert_eq!(regions.condition("UnknownRegions"), None);
 }
 
 #[tokio::test]
