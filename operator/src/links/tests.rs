@@ -38,7 +38,7 @@ pub(super) struct Region {
     _tasks: Tasks,
     regions: Writer<RegionCluster>,
     ballots: Writer<ConfigMap>,
-    fleets: Writer<Fleet>,
+    pub(super) fleets: Writer<Fleet>,
 }
 
 impl Region {

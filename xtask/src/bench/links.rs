@@ -20,7 +20,7 @@ struct Cost {
 }
 
 const METHOD: &str = "One replica a region, all in one process, whose links are what they are in a cluster: TLS 1.3 over sockets, a digest of every peer each \
-second, no Fleets. Measured for 10 s before they know each other and for 10 s when all read all; the difference, divided by the regions, is what \
+second, and in it what the region holds of thirty placed Fleets. Measured for 10 s before they know each other and for 10 s when all read all; the difference, divided by the regions, is what \
 one replica's links cost it, those that it answers and those that it asks by. Bytes are those of a loopback of its own, with all headers. A region has \
 two replicas, so twice as many readers of it elsewhere.
 ";
