@@ -26,6 +26,7 @@ use crate::links::facts::{
 use crate::links::home::{Home, of_fleet};
 use crate::links::kept::{Kept, Tombstone};
 use crate::links::message::PublishedFleet;
+use crate::links::original::Original;
 use crate::links::scalers::ScalerRecord;
 use crate::links::table::Known;
 use crate::runtime::clock::since;
@@ -403,7 +404,7 @@ fn build(home: RegionId, fleet: &PublishedFleet) -> Fleet {
     let owned = |(name, value): (&str, String)| (name.to_owned(), value);
     let labels =
         [(labels::HOME, home.to_string()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR.to_owned())];
-    let version = format!("{} {} {}", fleet.uid, fleet.version.home_epoch, fleet.version.generation);
+    let original = Original { uid: &fleet.uid, version: fleet.version };
     let weights = fleet.weights.clone().map(|weights| (labels::WEIGHTS, weights));
     let scaler = fleet.scaler.clone().map(|scaler| (labels::SCALER, scaler));
     let metadata = ObjectMeta {
@@ -411,7 +412,7 @@ fn build(home: RegionId, fleet: &PublishedFleet) -> Fleet {
         namespace: Some(fleet.namespace.clone()),
         labels: Some(labels.map(owned).into()),
         annotations: Some(
-            [(labels::VERSION, version)].into_iter().chain(weights).chain(scaler).map(owned).collect(),
+            weights.into_iter().chain(scaler).map(owned).chain([original.annotation()]).collect(),
         ),
         ..ObjectMeta::default()
     };

@@ -25,7 +25,6 @@ use tracing::{info, warn};
 use super::context::Context;
 use super::retries::Retries;
 use crate::links::home::{Home, of_region};
-use crate::links::orders::write_version;
 use crate::links::peer::join;
 use crate::links::table::Known;
 use crate::links::to_api;
@@ -120,11 +119,10 @@ fn build(home: RegionId, known: &Known) -> Option<RegionCluster> {
     let labels = [(labels::HOME, home.as_str()), (labels::MANAGED_BY, labels::MANAGED_BY_OPERATOR)];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let responders = (labels::RESPONDERS.to_owned(), join(&known.responders));
-    let version = (labels::VERSION.to_owned(), write_version(&objects.version));
     let metadata = ObjectMeta {
         name: Some(home.to_string()),
         labels: Some(labels.map(owned).into()),
-        annotations: Some([responders, version].into()),
+        annotations: Some([responders, objects.version.original().annotation()].into()),
         ..ObjectMeta::default()
     };
     (spec.region_id == home.as_str()).then_some(RegionCluster { metadata, spec, status: None })

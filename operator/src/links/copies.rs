@@ -2,7 +2,7 @@
 //! asks, and what the others say of this one's own.
 
 use kube::ResourceExt;
-use operator_api::{RegionClusterSpec, labels};
+use operator_api::RegionClusterSpec;
 use operator_core::regions::RegionId;
 use operator_core::regions::recovery::{Answer, Mark, Own, Said, Told};
 use std::cmp::Reverse;
@@ -13,7 +13,7 @@ use super::facts::{hash, key, mark, mark_of, mark_of_own, name_of, of_copy};
 use super::home::{Home, of_fleet, of_region};
 use super::kept::{Kept, buried};
 use super::limits::{STONES_MAX, is_path};
-use super::message::{Copies, PublishedFleet};
+use super::message::{self, Copies, PublishedFleet};
 use super::table::Known;
 use super::{Links, Look};
 
@@ -39,8 +39,8 @@ impl Links {
         let all: Vec<_> = stones.chain(copies).collect();
         let regions = self.stores.region_clusters.state();
         let region = regions.iter().find(|region| of_region(region, self.me) == Home::CopiedFrom(asking));
-        let generation = region
-            .and_then(|region| region.annotations().get(labels::VERSION)?.rsplit_once(' ')?.1.parse().ok());
+        let generation =
+            region.and_then(|region| message::Version::of_copy(region)).map(|version| version.generation);
         let registered = self.table.known(self.clock.elapsed()).keys().map(ToString::to_string).collect();
         let versions: Vec<_> = all.iter().map(|fleet| (&fleet.uid, fleet.version, fleet.deleted)).collect();
         let version = hash(&(versions, generation));

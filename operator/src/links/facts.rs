@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::home::{Home, of_fleet};
 use super::message::{self, PublishedFleet};
-use super::orders::read_version;
+use super::original::Original;
 use super::scalers::ScalerRecord;
 use super::table::Known;
 use super::{Links, Look, digest};
@@ -128,22 +128,18 @@ fn of_own(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
 
 /// Number of a placed Fleet's spec at its home, as the Fleet or its copy here has it; 0 of a copy that is only begun.
 pub(crate) fn generation_of(fleet: &Fleet, me: RegionId) -> u64 {
-    number(version_of_copy(fleet, me).map_or_else(|| mark_of_own(fleet).version, |(_, version)| version))
+    number(original(fleet, me).map_or_else(|| mark_of_own(fleet).version, |original| original.version))
 }
 
 /// The Fleet of which this is a copy.
 pub(crate) fn of_copy(fleet: &Fleet, me: RegionId) -> Option<PublishedFleet> {
-    let (uid, version) = version_of_copy(fleet, me)?;
+    let Original { uid, version } = original(fleet, me)?;
     Some(published(fleet, uid.to_owned(), version))
 }
 
-/// Uid and version of the Fleet of which this is a copy.
-fn version_of_copy(fleet: &Fleet, me: RegionId) -> Option<(&str, Version)> {
-    let Some(Home::CopiedFrom(_)) = of_fleet(fleet, me) else { return None };
-    let mut words = fleet.annotations().get(labels::VERSION)?.split(' ');
-    let (uid, epoch, generation) = (words.next()?, words.next()?, words.next()?);
-    let version = Version { home_epoch: epoch.parse().ok()?, generation: generation.parse().ok()? };
-    Some((uid, version))
+/// The Fleet of which this is a copy, as it was.
+fn original(fleet: &Fleet, me: RegionId) -> Option<Original<'_>> {
+    Original::of(fleet).filter(|_| matches!(of_fleet(fleet, me), Some(Home::CopiedFrom(_))))
 }
 
 /// Number of a record of weights, 0 for none, and the weights.
@@ -234,8 +230,10 @@ impl Links {
 
     /// What this region has of a placed Fleet, by that Fleet or its copy.
     pub(crate) fn held_of(&self, parent: &Fleet) -> Held {
-        let mark = version_of_copy(parent, self.me)
-            .map_or_else(|| mark_of_own(parent), |(uid, version)| mark_by_annotations(parent, uid, version));
+        let mark = original(parent, self.me).map_or_else(
+            || mark_of_own(parent),
+            |Original { uid, version }| mark_by_annotations(parent, uid, version),
+        );
         let share = share_of(&self.stores.fleets, parent, self.me);
         let child = child_of(&self.stores.auto_scalers, parent, self.me);
         let held = share.map_or_else(Held::default, |share| held(&share, child.as_deref()));
@@ -276,7 +274,7 @@ impl Links {
             (None, _) if known.digest().is_some() => None,
             (None, _) => {
                 let copy = self.copy_of(region)?;
-                Some((read_version(&copy)?, Some(copy.spec.clone())))
+                Some((message::Version::of_copy(&copy)?, Some(copy.spec.clone())))
             }
         }
     }

@@ -4,7 +4,7 @@
 //! - `identity`: the key by which a region proves itself; `tls`: how it does.
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
-//! - `kept`: its one vote; `home`: whose an object is; `facts`: placed Fleets, as targets follow from them; `scalers`: their
+//! - `kept`: its one vote; `home`: whose an object is; `original`: which version a copy is of; `facts`: placed Fleets, as targets follow from them; `scalers`: their
 //!   AutoScalers; `orders`: what people order of regions.
 //! - `copies`: what regions keep of each other, for one that comes back from nothing; `limits`: what is taken of others' words.
 //! - `endpoint` answers, `puller` asks, `prober` asks apart from both.
@@ -25,6 +25,7 @@ pub(crate) mod kept;
 mod limits;
 pub(crate) mod message;
 pub(crate) mod orders;
+pub(crate) mod original;
 pub(crate) mod peer;
 mod prober;
 mod puller;

@@ -3,9 +3,8 @@
 //! A process that has not read a peer yet goes by the copy of its RegionCluster here, which says what came last; a region of
 //! which there is neither is as [`Said::default`] says.
 
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use operator_api::{Failover, RegionCluster, RegionClusterSpec, labels};
+use operator_api::{Failover, RegionCluster, RegionClusterSpec};
 use operator_core::regions::RegionId;
 use operator_core::regions::orders::{self, Orders, Said};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +12,6 @@ use std::sync::Arc;
 
 use super::Links;
 use super::home::{Home, of_region};
-use super::message::Version;
 use super::table::Known;
 
 impl Links {
@@ -50,32 +48,20 @@ pub(crate) fn said(spec: &RegionClusterSpec) -> Said {
     Said { failover, drains: spec.drains.iter().filter_map(|region| region.parse().ok()).collect() }
 }
 
-/// Which version of a RegionCluster its copy is of, as annotation [`labels::VERSION`] has it.
-pub(crate) fn write_version(version: &Version) -> String {
-    format!("{} 0 {}", version.uid, version.generation)
-}
-
-/// The same, of a copy that has the annotation.
-pub(super) fn read_version(copy: &RegionCluster) -> Option<Version> {
-    let mut words = copy.annotations().get(labels::VERSION)?.split(' ');
-    let (uid, _epoch, generation) = (words.next()?, words.next()?, words.next()?);
-    Some(Version { uid: uid.to_owned(), generation: generation.parse().ok()?, contents: 0 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::links::LinkStores;
-    use crate::links::message::{Digest, Objects};
+    use crate::links::message::{Digest, Objects, Version};
     use crate::links::peer::tests::peer;
     use crate::runtime::clock::Clock;
     use crate::runtime::metrics::Metrics;
     use crate::runtime::watch::Watched;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
-    use kube::api::ObjectMeta;
     use kube::runtime::reflector::store::Writer;
     use kube::runtime::watcher::Event;
+    use operator_api::labels;
     use operator_core::regions::orders::Failover::{Automatic, Hold, Manual};
     use operator_core::regions::view::View;
     use serde_json::{Value, json};
@@ -155,15 +141,6 @@ mod tests {
         put(&mut feed, foreign);
         assert_eq!(orders(&links).mode(id("jp")), Automatic);
         assert_eq!(orders(&links).votes(id("sg")), None);
-    }
-
-    #[test]
-    fn a_copy_says_of_which_version_it_is() {
-        let copy: RegionCluster = serde_json::from_value(region("jp", "Hold", &[])).unwrap();
-        let version = Version { uid: "u-jp".to_owned(), generation: 4, contents: 0 };
-        assert_eq!(write_version(&Version { contents: 9, ..version.clone() }), "u-jp 0 4");
-        assert_eq!(read_version(&copy), Some(version));
-        assert_eq!(read_version(&RegionCluster { metadata: ObjectMeta::default(), ..copy }), None);
     }
 
     #[test]
