@@ -54,7 +54,7 @@ pub(super) struct Memory {
 }
 
 /// What all of a turn goes by.
-pub(super) struct Facts<'a> {
+pub(super) struct TurnFacts<'a> {
     look: &'a Look,
     kept: &'a Kept,
     said: BTreeMap<RegionId, Said>,
@@ -65,7 +65,7 @@ pub(super) struct Facts<'a> {
 
 impl Memory {
     /// Begins a turn, and forgets what is published no more.
-    pub(super) fn begin<'a>(&mut self, context: &Context, look: &'a Look, kept: &'a Kept) -> Facts<'a> {
+    pub(super) fn begin<'a>(&mut self, context: &Context, look: &'a Look, kept: &'a Kept) -> TurnFacts<'a> {
         let now = context.clock.elapsed();
         let weighs = now.saturating_sub(*self.weighed_at.get_or_insert(now)) >= WEIGHED_EACH;
         if weighs {
@@ -74,7 +74,14 @@ impl Memory {
         self.told.retain(|(home, name), _| {
             look.known.get(home).is_some_and(|known| known.fleets(*home).any(|fleet| name_of(fleet) == *name))
         });
-        Facts { look, kept, said: context.links.said(look), dead: kept.dead(), weighs }
+        TurnFacts { look, kept, said: context.links.said(look), dead: kept.dead(), weighs }
+    }
+}
+
+impl Memory {
+    /// Somebody must clear the way for the copy of that Fleet.
+    pub(super) fn is_kept_from(&self, home: RegionId, fleet: &PublishedFleet) -> bool {
+        self.told.contains_key(&(home, name_of(fleet)))
     }
 }
 
@@ -153,7 +160,7 @@ fn is_going(fleet: &Fleet, me: RegionId) -> bool {
 /// Brings the copy of a Fleet to what its home publishes, and tells once what keeps it from being here. False if a request failed.
 pub(super) async fn keep(
     context: &Context,
-    facts: &Facts<'_>,
+    facts: &TurnFacts<'_>,
     (home, fleet): (RegionId, &PublishedFleet),
     memory: &mut Memory,
 ) -> bool {
@@ -209,7 +216,7 @@ fn record(context: &Context, what: &'static str, name: &str, done: kube::Result<
 }
 
 /// Looks after a Fleet whose home is here. False if a request failed.
-pub(super) async fn look_after(context: &Context, facts: &Facts<'_>, fleet: &Fleet) -> bool {
+pub(super) async fn look_after(context: &Context, facts: &TurnFacts<'_>, fleet: &Fleet) -> bool {
     let done = look_after_own(context, facts, fleet).await;
     let is_done = done.is_ok();
     record(context, "failed to look after a placed Fleet", &key_of(fleet), done);
@@ -217,8 +224,8 @@ pub(super) async fn look_after(context: &Context, facts: &Facts<'_>, fleet: &Fle
 }
 
 /// Binds it before anybody hears of it, weighs its players, and lets it go when the others have.
-async fn look_after_own(context: &Context, facts: &Facts<'_>, fleet: &Fleet) -> kube::Result<()> {
-    let Facts { look, kept, said, weighs, .. } = facts;
+async fn look_after_own(context: &Context, facts: &TurnFacts<'_>, fleet: &Fleet) -> kube::Result<()> {
+    let TurnFacts { look, kept, said, weighs, .. } = facts;
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &fleet.namespace().unwrap_or_default());
     let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
     let lost = epoch_after_lost_records(&name, mark_of_own(fleet), said);

@@ -13,6 +13,7 @@ mod horizontal;
 mod host_ports;
 mod observe;
 mod pace;
+mod placed_agenda;
 mod placed_fleets;
 mod placed_rollout;
 mod placed_scalers;

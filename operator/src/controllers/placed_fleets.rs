@@ -29,6 +29,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, info, warn};
 
 use super::context::Context;
+use super::placed_agenda::{Agenda, Key, Step};
 use super::placed_rollout::{Template, awaits_template, rollouts, template_of};
 use super::placed_write::apply;
 use super::recovery::Halt;
@@ -48,8 +49,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Time of a turn after which what is left waits for the next one, because the vote is due: a region that is lost shall not be missed
 /// while an API server is slow.
 const APPLIES_FOR: Duration = Duration::from_secs(3);
-/// Time for what is to be done with one Fleet, whose next try goes on where this one was; as long as one request may take.
-const TASK_MAX: Duration = Duration::from_secs(15);
+/// Of the time that a slow task has, that for the share; the rest is for what is said of it.
+const SHARE_MAX: Duration = Duration::from_secs(10);
 /// Owns all of a share but its replicas, and the AutoScaler of a share.
 pub(super) const FIELD_MANAGER: &str = "cranewing-placed";
 /// Owns the replicas of a share.
@@ -68,6 +69,8 @@ pub(super) enum Error {
     ScalerNameTaken(String),
     #[error("failed to apply {0}")]
     Apply(String, #[source] kube::Error),
+    #[error("the API server takes more than {} s for its share; it is tried again", SHARE_MAX.as_secs())]
+    TooSlow,
 }
 
 /// What a leader remembers from turn to turn.
@@ -77,6 +80,7 @@ pub(super) struct Placing {
     ballot: Ballot,
     pub(super) copies: fleet_copies::Memory,
     recovery: recovery::Memory,
+    agenda: Agenda,
     /// Tasks that failed, by their keys.
     retries: Retries,
 }
@@ -165,44 +169,56 @@ impl Placing {
         Box::pin(self.apply(context, &look, &next, &course)).await;
     }
 
-    /// Does one task after the other until the vote is due. What failed comes last, and of that first what waits for longest, so that
-    /// what gets no answer keeps nothing else from being done.
+    /// Does one task after the other until the vote is due. What fails is tried less and less.
     async fn apply(&mut self, context: &Context, look: &Look, kept: &Kept, course: &Course) {
         let until = context.clock.elapsed() + APPLIES_FOR;
         let fleets = context.stores.fleets.store().state();
         let tasks = tasks(context, look, &fleets, course);
-        self.retries.retain(|key| tasks.contains_key(key));
+        self.retries.retain(|name| tasks.keys().any(|key| key.to_string() == name));
         let facts = self.copies.begin(context, look, kept);
-        let mut in_order: Vec<_> = tasks.iter().collect();
-        in_order.sort_by_key(|(key, _)| self.retries.again_at(key));
-        for (key, task) in in_order {
-            let now = context.clock.elapsed();
-            if now >= until {
+        for key in self.agenda.begin(&tasks) {
+            let (began, name) = (context.clock.elapsed(), key.to_string());
+            if began >= until {
                 return;
             }
-            if !self.retries.is_due(now, key) {
+            if !self.retries.is_due(began, &name) {
                 continue;
             }
+            let limit = self.agenda.time_for(&key);
             let doing = async {
-                match task {
+                match tasks[&key] {
                     Task::LookAfter(fleet) => fleet_copies::look_after(context, &facts, fleet).await,
                     Task::Copy(home, fleet) => {
-                        fleet_copies::keep(context, &facts, (*home, fleet), &mut self.copies).await
+                        fleet_copies::keep(context, &facts, (home, fleet), &mut self.copies).await
                     }
-                    Task::Share(parent) => keep_and_tell(context, parent, look, course).await,
+                    Task::Share(parent) => {
+                        let waits = self.awaits_template(context, parent, course);
+                        keep_and_tell(context, parent, look, course, waits).await
+                    }
                 }
             };
-            let is_done = timeout(TASK_MAX, doing).await.unwrap_or_else(|_elapsed| {
-                context.metrics.reconciles.with_label_values(&["PlacedFleet", "too_slow"]).inc();
-                let seconds = TASK_MAX.as_secs();
-                warn!(
-                    key,
-                    "the API server takes more than {seconds} s for a placed Fleet; it is tried again"
-                );
+            let is_done = timeout(limit, doing).await.unwrap_or_else(|_elapsed| {
+                context.metrics.reconciles.with_label_values(&[tasks[&key].kind(), "too_slow"]).inc();
+                warn!(task = name, "it takes more than {} s, and goes on later", limit.as_secs());
                 false
             });
-            self.retries.count(context.clock.elapsed(), key, is_done);
+            let now = context.clock.elapsed();
+            self.agenda.count(&key, now.saturating_sub(began));
+            self.retries.count(now, &name, is_done);
         }
+    }
+
+    /// Its share would take the template that its copy here is yet to be brought to, if that is on its way: servers of the one
+    /// before would pass for ones of that. What cannot be brought holds nothing up.
+    fn awaits_template(&self, context: &Context, parent: &Fleet, course: &Course) -> bool {
+        let (key, me) = (key_of(parent), context.links.me);
+        let Some(published) = course.fleets.get(&key) else { return false };
+        let home = published.spec.home.as_deref().and_then(|home| home.parse().ok());
+        home.is_some_and(|home| {
+            let fails = self.retries.again_at(&key_of_copy(home, published).to_string()).is_some()
+                || self.copies.is_kept_from(home, published);
+            !fails && awaits_template(parent, published, course.rollouts.get(&key), me)
+        })
     }
 
     /// This region's vote, and the view that a majority voted for.
@@ -217,51 +233,66 @@ impl Placing {
     }
 }
 
-/// What is to be done, in its order: what stands on a Fleet before its status, which makes another version of it; shares before
-/// copies, because players wait for them; and what is deleted before what has its name now.
+fn key_of_copy(home: RegionId, fleet: &PublishedFleet) -> Key {
+    let step = if fleet.deleted { Step::Bury } else { Step::Copy };
+    Key { step, fleet: format!("{home}/{} {}", name_of(fleet), fleet.uid) }
+}
+
 fn tasks<'a>(
     context: &Context,
     look: &'a Look,
     fleets: &'a [Arc<Fleet>],
     course: &Course,
-) -> BTreeMap<String, Task<'a>> {
+) -> BTreeMap<Key, Task<'a>> {
     let (me, is_halted) = (context.links.me, course.halt.is_some());
     let mut tasks = BTreeMap::new();
     for fleet in fleets {
-        let key = key_of(fleet);
+        let key =
+            |step| Key { step, fleet: format!("{} {}", key_of(fleet), fleet.uid().unwrap_or_default()) };
         // What stands on it may not count while the region is halted.
         if of_fleet(fleet, me) == Some(Home::Here) && !is_halted {
-            tasks.insert(format!("1 {key}"), Task::LookAfter(fleet));
+            tasks.insert(key(Step::LookAfter), Task::LookAfter(fleet));
         }
         let is_begun =
             matches!(of_fleet(fleet, me), Some(Home::CopiedFrom(_))) && generation_of(fleet, me) == 0;
         if of_fleet(fleet, me).is_some() && !is_begun && fleet.metadata.deletion_timestamp.is_none() {
-            tasks.insert(format!("2 {key} {}", fleet.uid().unwrap_or_default()), Task::Share(fleet));
+            tasks.insert(key(Step::Share), Task::Share(fleet));
         }
     }
     for (&home, known) in &look.known {
         for fleet in known.fleets(home) {
-            let when = if fleet.deleted { 3 } else { 4 };
-            let key = format!("{when} {home}/{} {}", name_of(fleet), fleet.uid);
-            tasks.insert(key, Task::Copy(home, fleet));
+            tasks.insert(key_of_copy(home, fleet), Task::Copy(home, fleet));
         }
     }
     tasks
 }
 
-/// Keeps this region's share of a Fleet, and tells on that how it is. False if a request failed.
-async fn keep_and_tell(context: &Context, parent: &Fleet, look: &Look, course: &Course) -> bool {
+impl Task<'_> {
+    /// As metrics name it.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Share(_) => "PlacedFleet",
+            Self::LookAfter(_) | Self::Copy(..) => "FleetCopy",
+        }
+    }
+}
+
+/// Keeps this region's share of a Fleet, unless it `waits`, and tells on that how it is. False if the share could not be kept:
+/// what cannot be told keeps no share from moving at once.
+async fn keep_and_tell(context: &Context, parent: &Fleet, look: &Look, course: &Course, waits: bool) -> bool {
     let outcome = match of_fleet(parent, context.links.me) {
         None | Some(Home::Elsewhere) => Ok(()),
         // What it would be brought to may not count.
         Some(Home::Here) if course.halt.is_some() => Ok(()),
+        Some(Home::Here | Home::CopiedFrom(_)) if waits => Ok(()),
         Some(Home::Here | Home::CopiedFrom(_)) => {
             // It holds whole Fleets while it waits.
-            Box::pin(keep_share(context, parent, course)).instrument(about(parent)).await
+            let keeping = Box::pin(keep_share(context, parent, course)).instrument(about(parent));
+            timeout(SHARE_MAX, keeping).await.unwrap_or(Err(Error::TooSlow))
         }
     };
     count(context, &outcome);
-    let is_done = !matches!(outcome, Err(Error::Apply(..)));
+    let is_done = !matches!(outcome, Err(Error::Apply(..) | Error::TooSlow));
     // status (client required)
     if let Err(error) = placed_status::publish(context, parent, look, course, outcome).await {
         about(parent).in_scope(|| warn!(error = chain(&error), "failed to write the status"));
@@ -274,6 +305,7 @@ fn count(context: &Context, outcome: &Result<(), Error>) {
         Ok(()) => "ok",
         Err(Error::NameTaken(_) | Error::ScalerNameTaken(_)) => "name_taken",
         Err(Error::Apply(..)) => "apply",
+        Err(Error::TooSlow) => "too_slow",
     };
     context.metrics.reconciles.with_label_values(&["PlacedFleet", word]).inc();
 }
@@ -353,10 +385,6 @@ async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Resul
         if !is_wanted {
             return Ok(());
         }
-    }
-    // Servers of the template before it would pass for ones of the template to come, once the share says that it has that.
-    if found.is_some() && awaits_template(parent, course.fleets.get(&key), me) {
-        return Ok(());
     }
     let api: Api<Fleet> = Api::namespaced(context.client.clone(), &namespace);
     let failed = |source| Error::Apply(format!("Fleet {name}"), source);

@@ -39,13 +39,17 @@ pub(super) fn rollouts(
     facts.fleets.iter().filter_map(by_region).collect()
 }
 
-/// The copy here is yet to be brought to a template that its Fleet has by now, as it is `published`, and that the regions take one
-/// after the other.
-pub(super) fn awaits_template(copy: &Fleet, published: Option<&PublishedFleet>, me: RegionId) -> bool {
-    published.is_some_and(|published| {
-        let is_news = rollout::number(published.version) > generation_of(copy, me);
-        is_news && is_one_by_one(&published.spec) && published.spec.template != copy.spec.template
-    })
+/// It is this region's turn to take a template that the Fleet has by now, as it is `published`, and that the copy here is yet to be
+/// brought to.
+pub(super) fn awaits_template(
+    copy: &Fleet,
+    published: &PublishedFleet,
+    turn: Option<&Rollout>,
+    me: RegionId,
+) -> bool {
+    let number = rollout::number(published.version);
+    let is_news = number > generation_of(copy, me) && published.spec.template != copy.spec.template;
+    is_news && turn.is_some_and(|turn| turn.waits_for(me, number).is_none())
 }
 
 fn is_one_by_one(spec: &FleetSpec) -> bool {

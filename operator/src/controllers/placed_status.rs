@@ -125,9 +125,9 @@ fn decide_unknown(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Option<Deci
     let unknown: BTreeSet<&String> = named.filter(|name| !is_known(name)).collect();
     (!unknown.is_empty()).then(|| {
         let message = format!(
-            "placement names {}, and registered here are {}: nothing is shared out there before it joins",
-            list(unknown),
-            list(registered)
+            "of those that placement names, these are not registered here ({}): {}; they get nothing and are no canary before they join",
+            list(registered),
+            list(unknown)
         );
         Decided::new(types::UNKNOWN_REGIONS, true, reasons::NOT_REGISTERED, message)
     })
@@ -183,7 +183,7 @@ fn decide_faulty(fleet: &Fleet, outcome: Result<(), Error>) -> Option<Vec<Decide
     if let Err(error) = outcome {
         let words = chain(&error);
         return Some(match error {
-            Error::Apply(..) => decide_failed(reasons::CREATE_FAILED, words),
+            Error::Apply(..) | Error::TooSlow => decide_failed(reasons::CREATE_FAILED, words),
             Error::NameTaken(_) | Error::ScalerNameTaken(_) => {
                 let taken = Decided::new(types::NAME_TAKEN, true, reasons::NAME_TAKEN, words.clone());
                 [decide_failed(reasons::NAME_TAKEN, words), vec![taken]].concat()

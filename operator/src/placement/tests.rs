@@ -363,15 +363,16 @@ fn api_server() -> Client {
     Client::new(proxy, "default")
 }
 
-/// What `operator place` prints, notes first, and why it fails.
+/// What `operator place` prints, notes with a mark, and why it fails.
 async fn operator_place(client: Client, more: &[&str]) -> (String, Option<String>) {
     let Command::Place(args) = Args::parse_from(["operator", "place"].iter().chain(more)).command else {
         panic!("it is `place`")
     };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let done = ask::place(&client, &args, (&mut out, &mut notes)).await;
-    let said = [notes, out].map(|said| String::from_utf8(said).unwrap()).concat();
-    (said, done.err().map(|error| format!("{error:#}")))
+    let [notes, out] = [notes, out].map(|said| String::from_utf8(said).unwrap());
+    let notes = notes.lines().map(|line| format!("stderr: {line}\n"));
+    (notes.chain([out]).collect(), done.err().map(|error| format!("{error:#}")))
 }
 
 #[tokio::test]
@@ -423,8 +424,8 @@ async fn operator_place_gives_reasons_once_and_says_which_regions_are_strangers(
     assert_eq!(failure, None);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
-    assert!(lines[0].starts_with("note: no region krx is registered there: au, "), "{said}");
-    assert!(lines[1].starts_with("note: no region xx is registered there: au, "), "{said}");
+    assert!(lines[0].starts_with("stderr: note: no region krx is registered there: au, "), "{said}");
+    assert!(lines[1].starts_with("stderr: note: no region xx is registered there: au, "), "{said}");
     assert_eq!(lines[2], "kr");
 }
 

@@ -357,14 +357,14 @@ async fn conditions_say_what_stands_in_the_way() {
             arena("kr", Some(6), &json!({ "regions": [{ "regionId": "kr" }, { "regionId": "krx" }] })),
             "UnknownRegions",
             "NotRegistered",
-            "placement names krx, and registered here are jp, kr, sg",
+            "not registered here (jp, kr, sg): krx;",
         ),
         (
             "a canary that nobody knows",
             arena("kr", Some(6), &json!({ "rollout": "RegionByRegion", "canary": "xx" })),
             "UnknownRegions",
             "NotRegistered",
-            "placement names xx",
+            "not registered here (jp, kr, sg): xx;",
         ),
     ] {
         let mut regions = Regions::new().await;

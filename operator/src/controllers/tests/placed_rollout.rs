@@ -1,7 +1,8 @@
 //! Templates of a placed Fleet that go from region to region, seen from kr.
 
 use super::ours;
-use super::placed_fleets::{Regions, held, published};
+use super::placed_fleets::{Regions, held, open_to, published};
+use crate::links::message::PublishedFleet;
 use crate::mock_api::Seen;
 use operator_api::labels;
 use operator_core::regions::shares::Held;
@@ -24,7 +25,7 @@ impl Regions {
     }
 
     /// Gives the Fleet another spec.
-    fn change(&mut self, generation: i64, field: &str, value: i32) {
+    pub(super) fn change(&mut self, generation: i64, field: &str, value: i32) {
         let mut fleet = self.world.api.get(&ours("fleets", "arena")).unwrap();
         *fleet["spec"].pointer_mut(field).unwrap() = json!(value);
         fleet["metadata"]["generation"] = json!(generation);
@@ -115,40 +116,60 @@ async fn replicas_are_not_held_back_by_a_template_that_is() {
     assert_eq!(regions.template(), (10, "4".to_owned()), "the one that it has is nobody's turn");
 }
 
+/// What jp publishes with kr as its canary.
+fn of_jp(replicas: i32, generation: u64, capacity: i32) -> Vec<PublishedFleet> {
+    let mut fleet = published("jp", replicas, generation);
+    let placement = json!({ "rollout": "RegionByRegion", "canary": "kr" });
+    fleet.spec.placement = serde_json::from_value(placement).unwrap();
+    fleet.spec.template.spec.capacity = capacity;
+    vec![fleet]
+}
+
+impl Regions {
+    fn publish_of_jp(&mut self, fleets: Vec<PublishedFleet>) {
+        self.peers.get_mut("jp").unwrap().fleets = fleets;
+    }
+}
+
 /// Whatever its home publishes is known here before the copy has it, and servers of the old template would pass for new ones.
 #[tokio::test]
 async fn a_share_does_not_grow_before_the_template_that_comes_with_it_is_here() {
-    let mut regions = Regions::new().await;
-    let placement = json!({ "rollout": "RegionByRegion", "canary": "kr" });
-    let fleet = |replicas, generation, capacity| {
-        let mut fleet = published("jp", replicas, generation);
-        fleet.spec.placement = serde_json::from_value(placement.clone()).unwrap();
-        fleet.spec.template.spec.capacity = capacity;
-        vec![fleet]
-    };
-    let publish = |regions: &mut Regions, fleets| regions.peers.get_mut("jp").unwrap().fleets = fleets;
-    publish(&mut regions, fleet(6, 1, 10));
-    regions.pass(5).await;
-    assert_eq!((regions.share(), regions.template()), (Some(2), (10, "1".to_owned())));
+    for (name, before) in [("it has servers", 6), ("it had none", 0)] {
+        let mut regions = Regions::new().await;
+        regions.publish_of_jp(of_jp(before, 1, 10));
+        regions.pass(5).await;
+        assert_eq!(regions.share().unwrap_or_default(), i64::from(before / 3), "{name}");
+        regions.world.api.take_seen();
+        regions.publish_of_jp(of_jp(12, 2, 20));
+        regions.pass(5).await;
+        assert_eq!((regions.share(), regions.template()), (Some(4), (20, "2".to_owned())), "{name}");
+        let seen = regions.world.api.take_seen();
+        let of_share = |seen: &&Seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena-kr");
+        let first = &seen.iter().find(of_share).unwrap().body["spec"];
+        assert_eq!(first["template"]["spec"]["capacity"], 20, "{name}: {first}");
+        assert!(first["replicas"].is_null(), "{name}: {first}");
+    }
+}
 
-    let is_copy = |seen: &Seen| seen.path.ends_with("/fleets/arena");
-    regions.world.api.fail(move |seen| (seen.method == "PATCH" && is_copy(seen)).then_some(500));
-    publish(&mut regions, fleet(9, 2, 20));
-    regions.pass(10).await;
-    assert_eq!((regions.share(), regions.template()), (Some(2), (10, "1".to_owned())));
-    publish(&mut regions, fleet(9, 4, 10));
-    regions.pass(10).await;
-    assert_eq!(regions.share(), Some(3), "whose template is the same is not held back");
-    publish(&mut regions, fleet(12, 6, 20));
-    regions.world.api.heal();
-    regions.world.api.take_seen();
-    regions.pass(45).await;
-    assert_eq!((regions.share(), regions.template()), (Some(4), (20, "6".to_owned())));
-    let seen = regions.world.api.take_seen();
-    let mut of_share =
-        seen.iter().filter(|seen| seen.method == "PATCH" && seen.path.ends_with("/fleets/arena-kr"));
-    let first = &of_share.next().unwrap().body["spec"];
-    assert!(first["template"].is_object() && first["replicas"].is_null(), "{first}");
+/// Rule 8: a region that is lost is made up for, whatever becomes of a template.
+#[tokio::test]
+async fn a_template_that_cannot_be_brought_here_keeps_no_share_from_growing() {
+    for (name, is_closed) in [("its copy is refused", false), ("somebody closed the namespace", true)] {
+        let mut regions = Regions::new().await;
+        regions.publish_of_jp(of_jp(6, 1, 10));
+        regions.pass(5).await;
+        assert_eq!(regions.share(), Some(2), "{name}");
+        if is_closed {
+            regions.world.api.put("/api/v1/namespaces/games", open_to("sg"));
+            regions.world.bring();
+        } else {
+            let is_copy = |seen: &Seen| seen.path.ends_with("/fleets/arena") && seen.method == "PATCH";
+            regions.world.api.fail(move |seen| is_copy(seen).then_some(500));
+        }
+        regions.publish_of_jp(of_jp(9, 2, 20));
+        regions.pass(5).await;
+        assert_eq!((regions.share(), regions.template()), (Some(3), (10, "1".to_owned())), "{name}");
+    }
 }
 
 #[tokio::test]
