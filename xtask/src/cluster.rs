@@ -68,6 +68,7 @@ pub(crate) fn ensure(
     let complete = complete_mark(checkout, region);
     let present = !containers(surroundings, cluster)?.is_empty();
     if present && complete.exists() && region.kubeconfig.exists() {
+        name_context(surroundings, region, cluster, &log)?;
         return wake(surroundings, region, cluster);
     }
     if present {

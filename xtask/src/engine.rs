@@ -54,8 +54,8 @@ impl Engine {
 pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     variables: Vec<(&'static str, std::ffi::OsString)>,
-    /// Where a shell finds them.
-    tools: Vec<PathBuf>,
+    /// Directories in which a shell finds them, and our own program.
+    shell_path: Vec<PathBuf>,
 }
 
 impl Surroundings {
@@ -76,8 +76,8 @@ impl Surroundings {
             ("HELM_CONFIG_HOME", checkout.state().join("helm").into()),
             ("HELM_DATA_HOME", checkout.state().join("helm").into()),
         ];
-        let tools = [&[checkout.programs()], tools.directories()].concat();
-        Ok(Self { engine, variables, tools })
+        let shell_path = [&[checkout.programs()], tools.directories()].concat();
+        Ok(Self { engine, variables, shell_path })
     }
 
     /// A program with these surroundings.
@@ -103,7 +103,7 @@ impl Surroundings {
     /// How people reach the regions with kubectl, Helm and our own program from their own shell.
     pub(crate) fn way_in(&self, regions: &[Region]) -> String {
         let directories: Vec<_> =
-            self.tools.iter().map(|directory| directory.display().to_string()).collect();
+            self.shell_path.iter().map(|directory| directory.display().to_string()).collect();
         let files: Vec<_> = regions.iter().map(|region| region.kubeconfig.display().to_string()).collect();
         let contexts: Vec<_> =
             regions.iter().map(|region| region.context.as_ref().unwrap_or(&region.id)).collect();
@@ -165,7 +165,7 @@ mod tests {
         let surroundings = Surroundings {
             engine: Engine::Podman,
             variables: Vec::new(),
-            tools: vec!["/a b/kubectl".into(), "/helm".into()],
+            shell_path: vec!["/a b/kubectl".into(), "/helm".into()],
         };
         let way_in = surroundings.way_in(&["kr", "jp", "sg"].map(region));
         let (head, exports) = way_in.split_once('\n').unwrap();

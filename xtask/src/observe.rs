@@ -95,17 +95,20 @@ impl Resource {
     }
 }
 
-/// Where a region stands as the others say: a word, or several if they differ.
-pub(crate) fn standing_elsewhere<'a>(
+/// What the others say of a region: where it stands, in a word or in several if they differ, and whether it is drained.
+pub(crate) fn said_elsewhere<'a>(
     region: &str,
     others: impl IntoIterator<Item = &'a Read>,
-) -> Option<String> {
+) -> (Option<String>, bool) {
     let resources = others.into_iter().flatten().flatten();
-    let copies = resources.filter(|resource| {
-        resource.kind == "RegionCluster" && resource.is_copy() && resource.spec["regionId"] == region
-    });
-    let words: BTreeSet<_> = copies.filter_map(|copy| copy.status["standing"].as_str()).collect();
-    (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join("/"))
+    let copies: Vec<_> = resources
+        .filter(|resource| {
+            resource.kind == "RegionCluster" && resource.is_copy() && resource.spec["regionId"] == region
+        })
+        .collect();
+    let words: BTreeSet<_> = copies.iter().filter_map(|copy| copy.status["standing"].as_str()).collect();
+    let standing = (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join("/"));
+    (standing, copies.iter().any(|copy| copy.is_drained()))
 }
 
 impl Overview {
@@ -197,11 +200,10 @@ pub(crate) fn summarize(
         };
         let region = match read {
             Ok(resources) => of_resources(resources, region),
-            Err(reason) => RegionOverview {
-                standing: standing_elsewhere(id, reads.values()),
-                unreadable: Some(reason.clone()),
-                ..region
-            },
+            Err(reason) => {
+                let (standing, drained) = said_elsewhere(id, reads.values());
+                RegionOverview { standing, drained, unreadable: Some(reason.clone()), ..region }
+            }
         };
         (id.clone(), region)
     });
@@ -267,8 +269,10 @@ pub(crate) fn table(overview: &Overview) -> String {
     };
     let silent = |(id, region): (&String, &RegionOverview)| {
         let reason = region.unreadable.as_ref()?.lines().next_back()?.trim_start_matches([' ', '|']);
-        let way = format!("if its cluster is lost for good: cargo xtask region restore {id}");
-        Some(format!("{id} does not answer: {reason}\n  {way}\n"))
+        Some(format!(
+            "{id} cannot be read: {reason}\n  if its cluster only stands still: cargo xtask up; if it is lost for good: cargo xtask region \
+             restore {id}\n"
+        ))
     };
     let head = row(["REGION", "STANDING", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
     let lines = overview.regions.iter().map(region);
@@ -301,11 +305,12 @@ mod tests {
         summarize("cranewing-0000", &reads, &BTreeMap::new())
     }
 
-    /// The RegionCluster of a region in the cluster of another.
+    /// The RegionCluster of a drained region in the cluster of another.
     fn copy(region: &str, standing: &str) -> Resource {
         resource(
             serde_json::json!({"kind": "RegionCluster", "metadata": {"labels": {"cranewing.dev/home": region}},
-            "spec": {"regionId": region}, "status": {"standing": standing, "operatorVersion": "9"}}),
+            "spec": {"regionId": region}, "status": {"standing": standing, "operatorVersion": "9",
+            "conditions": [{"type": "Drained", "status": "True"}]}}),
         )
     }
 
@@ -339,9 +344,10 @@ mod tests {
         {
             let overview =
                 of([("jp", Ok(vec![copy("kr", jp)])), ("kr", reason()), ("sg", Ok(vec![copy("kr", sg)]))]);
-            assert_eq!(overview.regions["kr"].standing.as_deref(), expected);
+            let kr = &overview.regions["kr"];
+            assert_eq!((kr.standing.as_deref(), kr.drained), (expected, true));
             let table = table(&overview);
-            assert!(table.contains("\nkr does not answer: connection refused\n"), "{table}");
+            assert!(table.contains("\nkr cannot be read: connection refused\n"), "{table}");
             assert!(table.contains("cargo xtask region restore kr"), "{table}");
         }
         assert_eq!(of([("kr", reason()), ("jp", reason())]).regions["kr"].standing, None);

@@ -128,14 +128,18 @@ pub(crate) fn restore(
     let (surroundings, node_image) = up::ground(checkout, args.yes, progress)?;
     let cluster = place.1.cluster.as_deref().context("a local region has a cluster")?;
     refuse_what_is_there(surroundings.engine, place.1, &cluster::containers(&surroundings, cluster)?)?;
-    make(checkout, (&surroundings, &node_image), state, place, args.players, progress).map_err(|error| {
+    let made = make_again(checkout, (&surroundings, &node_image), state, place, args.players, progress);
+    made.map_err(|error| {
+        let provider = surroundings.engine.program();
         anyhow!(
-            "{error:#}\nWhat is already made stays: `cargo xtask up` goes on from there, also with {region}."
+            "{error:#}\nTo begin again: KIND_EXPERIMENTAL_PROVIDER={provider} kind delete cluster --name {cluster}, then cargo xtask \
+             region restore {region}"
         )
     })
 }
 
-fn make(
+/// The steps that make something.
+fn make_again(
     checkout: &Checkout,
     (surroundings, node_image): (&Surroundings, &str),
     state: &State,

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Moment, RegionMoment};
 use crate::bots::Figures;
-use crate::observe::{Resource, standing_elsewhere};
+use crate::observe::{Resource, said_elsewhere};
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -50,9 +50,11 @@ fn servers_max(rows: usize, regions: usize) -> usize {
 
 /// Why a region shows nothing, and what the others say of it.
 fn draw_silent(id: &str, reason: &str, moment: &Moment) -> Vec<String> {
-    let standing = standing_elsewhere(id, moment.regions.values().map(|region| &region.resources));
-    let standing = standing.map_or_else(String::new, |standing| format!("  {standing}, as the others say;"));
-    vec![format!("{}{standing} {}", paint(BOLD, id), paint(RED, reason))]
+    let (standing, is_drained) = said_elsewhere(id, moment.regions.values().map(|region| &region.resources));
+    let drained = if is_drained { ", drained" } else { "" };
+    let said =
+        standing.map_or_else(String::new, |standing| format!("  {standing}{drained}, as the others say;"));
+    vec![format!("{}{said} {}", paint(BOLD, id), paint(RED, reason))]
 }
 
 fn draw_region(id: &str, region: &RegionMoment, resources: &[Resource], servers_max: usize) -> Vec<String> {
