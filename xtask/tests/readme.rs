@@ -175,8 +175,10 @@ fn look_in(clone: &FreshClone, status: &str) {
         for (command, expected) in
             [(kubectl, format!("regioncluster.cranewing.dev/{id}\n")), (place, format!("{id}\n"))]
         {
-            let printed = clone.succeed(&format!("{}\n{command}", exports.join("\n")));
-            assert_eq!(printed, expected, "{command}");
+            let script = format!("{}\n{command}", exports.join("\n"));
+            let Output { stdout, stderr, .. } = clone.command("sh").args(["-c", &script]).output().unwrap();
+            let printed = String::from_utf8_lossy(&stdout);
+            assert_eq!(printed, expected, "{script}\n{}", String::from_utf8_lossy(&stderr));
         }
     }
 }
