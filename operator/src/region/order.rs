@@ -185,7 +185,8 @@ impl Seen {
         let orders = self.orders();
         let most = majority(self.registered.len());
         let voters = orders.voters.get(&region).cloned().unwrap_or_default();
-        let tally = orders.votes(region).unwrap_or_else(|| "nobody says so".to_owned());
+        let said = orders.votes(region);
+        let tally = said.as_deref().unwrap_or("nobody says so");
         let silent: BTreeSet<RegionId> = self.registered.difference(&voters).copied().collect();
         let run = |count: usize, of: &BTreeSet<RegionId>| {
             format!("run it again with --context or --kubeconfig for {count} more of {}", names(of))
@@ -196,7 +197,12 @@ impl Seen {
                 "{region} is not drained yet: {tally} registered regions, and it takes {most}; {}",
                 run(most - voters.len(), &silent)
             ),
-            (Order::Return, false) => format!("{region} takes part: {tally}, no majority"),
+            (Order::Return, false) if said.is_none() => {
+                format!("{region} is not drained: no region orders it")
+            }
+            (Order::Return, false) => {
+                format!("{region} is not drained, though {tally} registered regions, no majority")
+            }
             (Order::Return, true) => format!(
                 "{region} is still drained: {tally} registered regions, a majority; {}",
                 run(voters.len() + 1 - most, &voters)

@@ -141,7 +141,7 @@ async fn a_region_is_drained_and_comes_back_and_no_player_notices() {
         .await;
 
         let said = joined.try_operator(&["return", "kr"]).unwrap();
-        assert!(said.contains("kr takes part: nobody says so"), "{said}");
+        assert!(said.contains("kr is not drained: no region orders it"), "{said}");
         await_drained(&all, None).await;
         await_shares(&all, [2, 2, 2]).await;
         await_placement(&joined, ("kr", "")).await;
