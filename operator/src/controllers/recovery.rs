@@ -15,7 +15,7 @@ use operator_api::conditions::{Decided, reasons, types};
 use operator_api::{Fleet, RegionCluster, labels};
 use operator_core::regions::RegionId;
 use operator_core::regions::belief::believed;
-use operator_core::regions::recovery::{Ahead, Asking, Plan, Theirs, Wins, ahead, take_back};
+use operator_core::regions::recovery::{Ahead, Asking, Own, Plan, Theirs, Wins, ahead, take_back};
 use operator_core::regions::view::View;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,6 +246,10 @@ async fn clear_confirmation(context: &Context, region: &RegionCluster) {
 /// a new cluster does not have is no wonder, but that it has an earlier version of the same object is.
 async fn find_ahead(context: &Context, look: &Look, kept: &Kept, is_new: bool) -> Vec<Ahead> {
     let (mut own, said) = (context.links.own_marks(kept), context.links.said(look));
+    // What is being deleted is no wonder to be buried elsewhere, whatever is behind: what is kept, or a peer that hears it alive.
+    for fleet in context.stores.fleets.store().state() {
+        bury_what_goes(&mut own, &fleet);
+    }
     let is_evidence = |ahead: &Ahead| {
         !kept.awaited.contains(&ahead.fleet) && (!is_new || matches!(ahead.theirs, Theirs::Later(_)))
     };
@@ -261,7 +265,10 @@ async fn find_ahead(context: &Context, look: &Look, kept: &Kept, is_new: bool) -
         let Some((namespace, name)) = fleet.split_once('/') else { continue };
         let api: Api<Fleet> = Api::namespaced(context.client.clone(), namespace);
         match api.get_opt(name).await {
-            Ok(Some(there)) => drop(own.fleets.insert(fleet, mark_of_own(&there))),
+            Ok(Some(there)) => {
+                own.fleets.insert(fleet, mark_of_own(&there));
+                bury_what_goes(&mut own, &there);
+            }
             Ok(None) => drop(own.fleets.remove(&fleet)),
             Err(error) => {
                 warn!(
@@ -276,6 +283,15 @@ async fn find_ahead(context: &Context, look: &Look, kept: &Kept, is_new: bool) -
     let mut found = ahead(&own, &said);
     found.retain(|ahead| is_evidence(ahead) && !unseen.contains(&ahead.fleet));
     found
+}
+
+/// Counts a Fleet as known to be deleted that still waits for the others to let go of it.
+fn bury_what_goes(own: &mut Own, fleet: &Fleet) {
+    let name = format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
+    let found = own.fleets.get(&name).copied().filter(|mark| mark.uid == mark_of_own(fleet).uid);
+    if let Some(mark) = found.filter(|_| fleet.metadata.deletion_timestamp.is_some()) {
+        own.buried.add(&name, mark);
+    }
 }
 
 /// Whose version, and which.

@@ -195,7 +195,9 @@ pub fn ahead(own: &Own, said: &BTreeMap<RegionId, Said>) -> Vec<Ahead> {
         }
         for (fleet, stone) in &said.buried {
             let ours = own.fleets.get(fleet).filter(|ours| ours.uid == stone.uid);
-            let is_dead = ours.is_some_and(|ours| stone.version.home_epoch >= ours.version.home_epoch);
+            let is_dead = ours.is_some_and(|ours| {
+                stone.version.home_epoch >= ours.version.home_epoch && !own.buried.has(fleet, *ours)
+            });
             add(fleet, is_dead.then_some(Theirs::Tombstone));
         }
     }
@@ -545,6 +547,14 @@ mod tests {
             ("and deleted since", own("", &["b 1.1"]), "a 0.5", "", None),
             ("beyond belief", own("a 0.5", &[]), "a 999999999999999.1", "", None),
             ("alive here, buried there", own("a 0.5", &[]), "", "a 0.5", Some(Theirs::Tombstone)),
+            ("still going here", own("a 0.5", &["a 0.5"]), "", "a 0.5", None),
+            (
+                "gone, and here it is in a later epoch",
+                own("a 1.5", &["a 0.5"]),
+                "",
+                "a 1.5",
+                Some(Theirs::Tombstone),
+            ),
             ("kept since by hand", own("a 1.5", &[]), "", "a 0.5", None),
             ("another one's tombstone", own("b 0.5", &[]), "", "a 0.5", None),
         ] {

@@ -417,6 +417,33 @@ async fn a_leader_whose_watch_is_behind_does_not_take_its_region_for_restored() 
     assert!(!regions.kept().restored);
 }
 
+/// A peer that hears of a deletion from one replica, and from another that the Fleet is alive, says that it has buried it.
+#[tokio::test]
+async fn a_home_whose_fleet_is_going_does_not_take_its_region_for_restored() {
+    for (name, is_seen) in [("its leader sees that it goes", true), ("its watch is behind", false)] {
+        let mut regions = Regions::with_fleet(6, 2).await;
+        let mut fleet = regions.fleet().unwrap();
+        fleet["metadata"]["deletionTimestamp"] = json!(regions.world.context.clock.wall());
+        fleet["metadata"]["generation"] = json!(2);
+        regions.world.api.put(&ours("fleets", "arena"), fleet);
+        if is_seen {
+            regions.world.bring();
+            regions.pass(2).await;
+        }
+        let dead = mark("f-kr", Version { home_epoch: 0, generation: 2 });
+        regions.peers.get_mut("jp").unwrap().buried = [("kr/games/arena".to_owned(), dead)].into();
+        regions.world.wait(SECOND);
+        regions.world.context.links.pulse.beat(regions.world.context.clock.elapsed());
+        regions.hear();
+        regions.placing.turn(&regions.world.context).await;
+        regions.world.bring();
+        assert!(!regions.kept().restored, "{name}");
+        regions.peers.values_mut().for_each(|peer| peer.held.clear());
+        regions.pass(3).await;
+        assert_eq!(regions.fleet().unwrap()["metadata"]["finalizers"], json!([]), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_person_has_the_others_count() {
     let mut regions = Regions::restored().await;
