@@ -4,7 +4,8 @@
 use kube::ResourceExt;
 use operator_api::RegionClusterSpec;
 use operator_core::regions::RegionId;
-use operator_core::regions::recovery::{Answer, Mark, Own, Said, Told};
+use operator_core::regions::ahead::Said;
+use operator_core::regions::recovery::{Answer, Mark, Own, Told};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 //! Nobody writes into another region. Each publishes facts about itself, reads those of the others, and decides for itself
 //! by the functions here; what keeps the regions together is that equal facts give equal answers (decisions 9 and 10).
 
+pub mod ahead;
 pub mod belief;
 mod id;
 mod maxima;

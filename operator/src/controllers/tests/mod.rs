@@ -12,6 +12,7 @@ mod placed_scalers;
 mod recovery;
 mod region_cluster;
 mod region_copies;
+mod restored;
 mod tombstones;
 mod wheel;
 
