@@ -211,4 +211,7 @@ pub struct RegionShare {
     pub ready: i32,
     /// Players on them.
     pub players: i64,
+    /// The region is Unreachable or Gone: what stands here is what it said last, and is in no sum.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }

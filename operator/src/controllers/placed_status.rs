@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{Fleet, FleetStatus, RegionShare, labels};
 use operator_core::regions::RegionId;
+use operator_core::regions::membership::{Judgement, Standing};
 use operator_core::regions::shares::{BoundsConflict, Held, MAXIMA_SINCE, Targets};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,15 +30,14 @@ pub(super) async fn publish(
     outcome: Result<(), Error>,
 ) -> kube::Result<()> {
     let (old, now) = (fleet.status.clone().unwrap_or_default(), context.clock.wall());
+    let seen = Seen::of(context, fleet, look);
     let new = if of_fleet(fleet, context.links.me) == Some(Home::Elsewhere) {
-        let registered = registered(context, look);
-        with_conditions(&now, fleet, &old, FleetStatus::default(), vec![decide_not_home(fleet, &registered)])
+        let decided = decide_not_home(fleet, &seen.registered);
+        with_conditions(&now, fleet, &old, FleetStatus::default(), decided)
     } else {
-        let held = held_everywhere(context, fleet, look);
         let generation = generation_of(fleet, context.links.me);
-        let mut decided = decide_conditions((fleet, generation), &held, course, outcome);
-        decided.extend(decide_unknown(fleet, &registered(context, look)));
-        with_conditions(&now, fleet, &old, figures_of(fleet, &held, &old), decided)
+        let decided = decide_conditions((fleet, generation), &seen, course, outcome);
+        with_conditions(&now, fleet, &old, figures_of(fleet, &seen, &old), decided)
     };
     let uid = fleet.uid().unwrap_or_default();
     if new == old || context.pace.ask(context.clock.elapsed(), &uid, news(&old, &new)) != Turn::Now {
@@ -71,7 +71,38 @@ pub(super) fn held_everywhere(context: &Context, fleet: &Fleet, look: &Look) -> 
     told.chain([(context.links.me, context.links.held_of(fleet))]).collect()
 }
 
-fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus) -> FleetStatus {
+/// What is known of the regions where a Fleet is looked at.
+struct Seen {
+    held: BTreeMap<RegionId, Held>,
+    /// Nothing is heard of them now.
+    lost: BTreeSet<RegionId>,
+    /// They are heard, and have no copy of it.
+    without_copy: BTreeSet<RegionId>,
+    /// This region and those that it knows.
+    registered: BTreeSet<RegionId>,
+}
+
+impl Seen {
+    fn of(context: &Context, fleet: &Fleet, look: &Look) -> Self {
+        let key = key_of(fleet);
+        let is_lost =
+            |judgement: &Judgement| matches!(judgement.standing, Standing::Unreachable | Standing::Gone);
+        let lost = look.judgements.iter().filter(|(_, judgement)| is_lost(judgement));
+        let without_copy = look.known.iter().filter(|(_, known)| {
+            known.digest().is_some_and(|digest| !digest.holdings.fleets.contains_key(&key))
+        });
+        Self {
+            held: held_everywhere(context, fleet, look),
+            lost: lost.map(|(&region, _)| region).collect(),
+            without_copy: without_copy.map(|(&region, _)| region).collect(),
+            registered: look.known.keys().copied().chain([context.links.me]).collect(),
+        }
+    }
+}
+
+/// Sums leave out what is lost: what it had when it was last heard counts for no player now.
+fn figures_of(fleet: &Fleet, seen: &Seen, old: &FleetStatus) -> FleetStatus {
+    let Seen { held, lost, .. } = seen;
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let region = |(region, held): (&RegionId, &Held)| {
         let told = old.regions.iter().find(|told| told.region_id == region.as_str());
@@ -80,30 +111,27 @@ fn figures_of(fleet: &Fleet, held: &BTreeMap<RegionId, Held>, old: &FleetStatus)
             share: number(held.asked()),
             ready: number(held.ready),
             players: figures::number(told.map(|told| told.players), held.players.into(), figures::MEAN),
+            lost: lost.contains(region),
         }
     };
     let regions: Vec<RegionShare> = held.iter().map(region).collect();
-    let ready: i32 = regions.iter().map(|region| region.ready).sum();
+    let counted = || regions.iter().filter(|region| !region.lost);
+    let ready: i32 = counted().map(|region| region.ready).sum();
     FleetStatus {
-        replicas: regions.iter().map(|region| region.share).sum(),
+        replicas: counted().map(|region| region.share).sum(),
         ready_replicas: ready,
-        players: regions.iter().map(|region| region.players).sum(),
+        players: counted().map(|region| region.players).sum(),
         capacity: i64::from(ready) * i64::from(fleet.spec.template.spec.capacity),
         regions,
         ..FleetStatus::default()
     }
 }
 
-/// This region and those that it knows.
-fn registered(context: &Context, look: &Look) -> BTreeSet<RegionId> {
-    look.known.keys().copied().chain([context.links.me]).collect()
-}
-
 fn list<T: ToString>(regions: impl IntoIterator<Item = T>) -> String {
     regions.into_iter().map(|region| region.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn decide_not_home(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Decided {
+fn decide_not_home(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Vec<Decided> {
     let home = fleet.spec.home.as_deref().unwrap_or_default();
     let stranger = if registered.iter().any(|region| region.as_str() == home) {
         String::new()
@@ -114,7 +142,10 @@ fn decide_not_home(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Decided {
         "its home is region {home}{stranger}, and nothing follows from it here; delete it, and a copy of that region's own takes its \
          place once the regions have joined"
     );
-    Decided::new(types::NOT_HOME, true, reasons::OTHER_REGION, message)
+    vec![
+        Decided::new(types::READY, false, reasons::OTHER_REGION, message.clone()),
+        Decided::new(types::NOT_HOME, true, reasons::OTHER_REGION, message),
+    ]
 }
 
 /// That its placement names regions that nobody here knows.
@@ -135,7 +166,7 @@ fn decide_unknown(fleet: &Fleet, registered: &BTreeSet<RegionId>) -> Option<Deci
 
 fn decide_conditions(
     (fleet, generation): (&Fleet, u64),
-    held: &BTreeMap<RegionId, Held>,
+    seen: &Seen,
     course: &Course,
     outcome: Result<(), Error>,
 ) -> Vec<Decided> {
@@ -148,17 +179,22 @@ fn decide_conditions(
         Err(decided) => return decided,
     };
     let is_there = |(region, target): (&RegionId, &u32)| {
-        held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)
+        seen.held.get(region).is_some_and(|held| held.share == *target && held.ready >= *target)
     };
-    let words = describe_parts(fleet, held, shares, targets.maxima.get(&key));
+    let words = describe_parts(fleet, seen, shares, targets.maxima.get(&key));
     let rollout = course.rollouts.get(&key).and_then(|rollout| placed_rollout::describe(rollout, generation));
     let conflicts: Vec<String> =
         targets.conflicts.iter().filter_map(|conflict| describe(conflict, &key)).collect();
+    let unknown = decide_unknown(fleet, &seen.registered);
     let mut decided = if let Some(rollout) = rollout {
         reconciling(reasons::ROLLING_OUT, format!("{rollout}; {words}"))
     } else if shares.iter().all(is_there) {
         // All that the bounds allow is there; that is not what it asks for.
-        let reason = if conflicts.is_empty() { reasons::AS_SPECIFIED } else { reasons::BOUNDS_CONFLICT };
+        let reason = match (&unknown, conflicts.is_empty()) {
+            (Some(_), _) => reasons::NOT_REGISTERED,
+            (None, false) => reasons::BOUNDS_CONFLICT,
+            (None, true) => reasons::AS_SPECIFIED,
+        };
         vec![Decided::new(types::READY, true, reason, words)]
     } else {
         reconciling(reasons::SHARING_OUT, words)
@@ -167,6 +203,7 @@ fn decide_conditions(
         let words = conflicts.join("; ");
         decided.push(Decided::new(types::BOUNDS_CONFLICT, true, reasons::BOUNDS_CONFLICT, words));
     }
+    decided.extend(unknown);
     decided
 }
 
@@ -244,23 +281,34 @@ fn find_shares<'a>(
 /// What each region has Ready, beside what it is to have, or of a Fleet with an AutoScaler, may have.
 fn describe_parts(
     fleet: &Fleet,
-    held: &BTreeMap<RegionId, Held>,
+    seen: &Seen,
     shares: &BTreeMap<RegionId, u32>,
     maxima: Option<&BTreeMap<RegionId, u32>>,
 ) -> String {
     let part = |(region, target): (&RegionId, &u32)| {
-        let ready = held.get(region).map_or(0, |held| held.ready);
+        let ready = seen.held.get(region).map_or(0, |held| held.ready);
+        let copy = if seen.without_copy.contains(region) { " (no copy there)" } else { "" };
         match maxima.and_then(|maxima| maxima.get(region)) {
-            Some(max) => format!("{region} {ready} within {target}..{max}"),
+            Some(max) => format!("{region} {ready} within {target}..{max}{copy}"),
             None if ready == *target => format!("{region} {ready}"),
-            None => format!("{region} {ready} of {target}"),
+            None => format!("{region} {ready} of {target}{copy}"),
         }
     };
-    let ignored = fleet.spec.replicas.filter(|_| maxima.is_some()).map_or_else(String::new, |replicas| {
-        format!("; replicas {replicas} is ignored, because an AutoScaler sets how many there are")
+    let parts = format!("ready game servers: {}", list(shares.iter().map(part)));
+    let missing = shares.keys().find(|region| seen.without_copy.contains(region));
+    let missing = missing.map(|region| {
+        let home = fleet.spec.home.as_deref().unwrap_or_default();
+        format!("why {region} has no copy is an Event on RegionCluster {home} there")
     });
-    let parts: Vec<_> = shares.iter().map(part).collect();
-    format!("ready game servers: {}{ignored}", parts.join(", "))
+    let is_lost = |(region, held): &(&RegionId, &Held)| seen.lost.contains(region) && held.asked() > 0;
+    let lost: Vec<_> = seen.held.iter().filter(is_lost).map(|(region, _)| region).collect();
+    let lost =
+        (!lost.is_empty()).then(|| format!("what {} had when it was last heard is left out", list(lost)));
+    let ignored = fleet.spec.replicas.filter(|_| maxima.is_some());
+    let ignored = ignored.map(|replicas| {
+        format!("replicas {replicas} is ignored, because an AutoScaler sets how many there are")
+    });
+    [Some(parts), missing, lost, ignored].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// The figures of a conflict, if it is this Fleet's.

@@ -234,8 +234,16 @@ async fn a_placed_fleet_has_a_share_here_and_no_servers_and_says_where_they_are(
 async fn the_share_of_a_lost_region_is_raised_here_and_lowered_again_when_that_has_made_its_own() {
     let mut regions = Regions::with_fleet(6, 2).await;
     regions.peers.get_mut("sg").unwrap().is_silent = true;
-    regions.pass(8).await;
+    regions.pass(14).await;
     assert_eq!(regions.share(), Some(3));
+    let status = regions.world.api.get(&ours("fleets", "arena")).unwrap()["status"].clone();
+    assert_eq!((&status["replicas"], &status["readyReplicas"]), (&json!(5), &json!(4)), "those of jp and kr");
+    assert_eq!(
+        status["regions"][2],
+        json!({ "regionId": "sg", "share": 2, "ready": 2, "players": 0, "lost": true })
+    );
+    let message = regions.condition("Ready").unwrap().2;
+    assert!(message.contains("what sg had when it was last heard is left out"), "{message}");
     let view = regions.kept().agreed;
     assert_eq!(view.regions.len(), 2);
     let basis = regions.kept().basis.facts;
@@ -333,6 +341,18 @@ async fn a_region_that_joins_later_gets_its_share_and_the_others_lower_theirs_wh
 }
 
 #[tokio::test]
+async fn a_fleet_says_which_region_has_no_copy_of_it_and_where_is_told_why() {
+    let mut regions = Regions::new().await;
+    regions.world.put(&ours("fleets", "arena"), &arena("kr", Some(6), &json!({})));
+    regions.peers.get_mut("jp").unwrap().held = [("kr", held(2, 2))].into();
+    regions.pass(10).await;
+    let (_, reason, message) = regions.condition("Ready").unwrap();
+    assert_eq!(reason, "SharingOut");
+    let words = "sg 0 of 2 (no copy there); why sg has no copy is an Event on RegionCluster kr there";
+    assert!(message.contains(words), "{message}");
+}
+
+#[tokio::test]
 async fn conditions_say_what_stands_in_the_way() {
     let few = json!({ "regions": [{ "regionId": "kr", "min": 200 }] });
     for (name, fleet, type_, reason, words) in [
@@ -373,6 +393,8 @@ async fn conditions_say_what_stands_in_the_way() {
         let (status, found, message) = regions.condition(type_).unwrap();
         assert_eq!((status.as_str(), found.as_str()), ("True", reason), "{name}");
         assert!(message.contains(words), "{name}: {message}");
+        let column = regions.condition("Ready").unwrap().1;
+        assert!(!["AsSpecified", ""].contains(&column.as_str()), "{name}: {column}");
     }
 }
 
