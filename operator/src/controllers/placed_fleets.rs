@@ -174,7 +174,8 @@ impl Placing {
         let until = context.clock.elapsed() + APPLIES_FOR;
         let fleets = context.stores.fleets.store().state();
         let tasks = tasks(context, look, &fleets, course);
-        self.retries.retain(|name| tasks.keys().any(|key| key.to_string() == name));
+        let names: BTreeSet<String> = tasks.keys().map(ToString::to_string).collect();
+        self.retries.retain(|name| names.contains(name));
         let facts = self.copies.begin(context, look, kept);
         for key in self.agenda.begin(&tasks) {
             let (began, name) = (context.clock.elapsed(), key.to_string());
