@@ -84,9 +84,7 @@ pub(crate) fn start(
     program: &Path,
 ) -> Result<()> {
     marked::end(&checkout.instance, &["bots"]);
-    // a copy, so that compiling anew does not touch what runs
-    let own = checkout.state().join("bots");
-    fs::copy(program, &own).with_context(|| format!("failed to copy {}", program.display()))?;
+    let own = copy_of(program, &checkout.state())?;
     let _absent = fs::remove_file(stats_file(checkout));
     // of the runs before, one log stays
     let _first = fs::rename(log_file(checkout), log_file(checkout).with_extension("log.1"));
@@ -99,6 +97,15 @@ pub(crate) fn start(
     command.process_group(0);
     command.spawn().context("failed to start the players")?;
     Ok(())
+}
+
+/// The players' own copy of `program` in `folder`, so that compiling anew does not touch what runs. It takes the place of
+/// the one before by its name, because one that still runs, or has not quite ended, cannot be written to.
+fn copy_of(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let (own, new) = (folder.join("bots"), folder.join("bots.new"));
+    fs::copy(program, &new).with_context(|| format!("failed to copy {}", program.display()))?;
+    fs::rename(&new, &own).with_context(|| format!("failed to replace {}", own.display()))?;
+    Ok(own)
 }
 
 /// The one place that knows the bots' flags.
@@ -163,6 +170,19 @@ fn log_file(checkout: &Checkout) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_takes_the_place_of_one_that_still_runs() {
+        let folder = std::env::temp_dir().join(format!("cranewing-copy-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let own = copy_of(Path::new("/bin/sleep"), &folder).unwrap();
+        let mut running = Command::new(&own).arg("60").spawn().unwrap();
+        let replaced = copy_of(Path::new("/bin/sleep"), &folder);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(replaced.unwrap(), own);
+    }
 
     fn line(region: &str, at_unix_ms: u64, players: u64) -> String {
         format!(
