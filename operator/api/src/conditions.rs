@@ -162,7 +162,10 @@ impl Decided {
     fn told(self) -> String {
         match self.runbook() {
             // One that is passed on from another object leads somewhere already.
-            Some(page) if !self.message.contains(RUNBOOKS) => format!("{}; see {page}", self.message),
+            Some(page) if !self.message.contains(RUNBOOKS) => {
+                // The last words may be somebody else's sentence.
+                format!("{}; see {page}", self.message.trim_end_matches(['.', ' ']))
+            }
             _ => self.message,
         }
     }
@@ -237,6 +240,11 @@ mod tests {
                 "stalled",
                 told(types::STALLED, true, reasons::CREATE_FAILED, "a quota"),
                 format!("a quota{page}Stalled.md#createfailed"),
+            ),
+            (
+                "by somebody else's sentence",
+                told(types::STALLED, true, reasons::POD_FAILED, "its container waits: no such image."),
+                format!("its container waits: no such image{page}Stalled.md#podfailed"),
             ),
             (
                 "of a region that stands apart",

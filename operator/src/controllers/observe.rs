@@ -156,6 +156,7 @@ fn explain(standing: &Standing<'_>, name_taken: bool) -> (&'static str, String) 
         }
         Why::NoPodYet => (reasons::CREATING, "its pod is being created".to_owned()),
         Why::Unschedulable(message) => {
+            let message = message.trim_end_matches(['.', ' ']);
             (reasons::UNSCHEDULABLE, format!("no node takes the pod: {message}; add nodes or ask for less"))
         }
         Why::Scheduling => (reasons::CREATING, "waits for the scheduler".to_owned()),
@@ -217,6 +218,18 @@ mod tests {
             "its container waits: CreateContainerError: cannot load seccomp profile"
         );
         assert!(waits(&"x".repeat(5000)).len() < 400);
+    }
+
+    #[test]
+    fn what_to_do_follows_on_the_schedulers_words_with_one_punctuation_mark() {
+        for words in
+            ["0/3 nodes are available: 3 Insufficient cpu.", "0/3 nodes are available: 3 Insufficient cpu"]
+        {
+            let standing =
+                Standing { state: State::Starting, why: Why::Unschedulable(words), look_again: None };
+            let expected = "no node takes the pod: 0/3 nodes are available: 3 Insufficient cpu; add nodes or ask for less";
+            assert_eq!(explain(&standing, false), (reasons::UNSCHEDULABLE, expected.to_owned()));
+        }
     }
 
     #[test]
