@@ -52,7 +52,8 @@ pub(crate) struct Counts {
 /// One second of a region.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Figures {
-    pub(crate) latency_ms: Latency,
+    /// None if no bot measured in that second.
+    pub(crate) latency_ms: Option<Latency>,
     pub(crate) counts: Counts,
 }
 
@@ -66,7 +67,8 @@ struct Line {
     counts: Counts,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// All 0 if nothing was measured.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Quantiles {
     p50: u64,
@@ -137,8 +139,13 @@ fn newest(path: &Path, now_unix_ms: u64) -> BTreeMap<String, Figures> {
         .map(|line| {
             #[expect(clippy::cast_precision_loss, reason = "microseconds of latency are far below 2^52")]
             let ms = |us: u64| us as f64 / 1000.0;
-            let Quantiles { p50, p99, p999, max } = line.latency_us;
-            let latency_ms = Latency { p50: ms(p50), p99: ms(p99), p999: ms(p999), max: ms(max) };
+            let measured = Some(line.latency_us).filter(|us| *us != Quantiles::default());
+            let latency_ms = measured.map(|Quantiles { p50, p99, p999, max }| Latency {
+                p50: ms(p50),
+                p99: ms(p99),
+                p999: ms(p999),
+                max: ms(max),
+            });
             (line.region, Figures { latency_ms, counts: line.counts })
         })
         .collect()
@@ -205,7 +212,14 @@ mod tests {
             [line("kr", 1000, 1), line("jp", 1000, 5), line("kr", 2000, 2), "{\"region\":\"jp".to_owned()];
         let figures = read(&lines.join("\n"), 2500);
         assert_eq!((figures["kr"].counts.players, figures["jp"].counts.players), (2, 5));
-        assert!((figures["kr"].latency_ms.p99 - 9.5).abs() < f64::EPSILON);
+        assert!((figures["kr"].latency_ms.as_ref().unwrap().p99 - 9.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_second_in_which_nobody_measured_has_no_latency() {
+        let line = line("kr", 1000, 0).replace("7000", "0").replace("9500", "0");
+        let figures = read(&format!("{line}\n"), 1000);
+        assert_eq!((figures["kr"].counts.players, &figures["kr"].latency_ms), (0, &None));
     }
 
     #[test]

@@ -99,19 +99,32 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("\nerror: {error:#}");
-            if let Some(way_on) = way_on {
-                eprintln!("{way_on}");
-            }
+            eprintln!("{}", describe(&error, way_on));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A failure, and what to do after it.
+fn describe(error: &anyhow::Error, way_on: Option<&str>) -> String {
+    [Some(format!("error: {error:#}")), way_on.map(str::to_owned)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_failure_is_told_from_its_first_line_on_and_what_to_do_in_the_last() {
+        let error = anyhow::anyhow!("there is no region zz here: kr, jp, sg");
+        assert_eq!(describe(&error, None), "error: there is no region zz here: kr, jp, sg");
+        assert_eq!(describe(&error, Some("Try again.")).lines().last(), Some("Try again."));
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -1,6 +1,7 @@
 //! What runs now, read from each region's resources and from the bots' own figures.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -151,13 +152,23 @@ impl RegionOverview {
     }
 }
 
-/// Reads all regions at once. A region that does not answer is shown so, it does not hide the others.
-pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: &State) -> Overview {
+/// How long a region may take to answer whoever looks once; `kubectl` by itself asks one that stands still four times.
+pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// The same while something is waited for: on a busy machine a late answer is one all the same.
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(20);
+
+/// Reads all regions at once. A region that does not answer within the limit is shown so, it does not hide the others.
+pub(crate) fn overview(
+    checkout: &Checkout,
+    surroundings: &Surroundings,
+    state: &State,
+    limit: Duration,
+) -> Overview {
     let reads: BTreeMap<_, _> = std::thread::scope(|scope| {
         let readers: Vec<_> = state
             .regions
             .iter()
-            .map(|region| (region, scope.spawn(move || resources(surroundings, region))))
+            .map(|region| (region, scope.spawn(move || resources(surroundings, region, limit))))
             .collect();
         readers
             .into_iter()
@@ -171,7 +182,7 @@ pub(crate) fn overview(checkout: &Checkout, surroundings: &Surroundings, state: 
 }
 
 /// Every resource of ours in a region.
-pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<Vec<Resource>> {
+fn resources(surroundings: &Surroundings, region: &Region, limit: Duration) -> Result<Vec<Resource>> {
     let query = [
         "get",
         "gameservers,fleets,autoscalers,regionclusters",
@@ -179,7 +190,7 @@ pub(crate) fn resources(surroundings: &Surroundings, region: &Region) -> Result<
         "--output=json",
         "--request-timeout=5s",
     ];
-    let text = process::output(kubectl(surroundings, region).args(query))?;
+    let text = process::output_within(limit, kubectl(surroundings, region).args(query))?;
     let list: List =
         serde_json::from_str(&text).context("kubectl answered with something else than a list")?;
     Ok(list.items)
@@ -194,7 +205,7 @@ pub(crate) fn summarize(
     let regions = reads.iter().map(|(id, read)| {
         let figures = figures.get(id);
         let region = RegionOverview {
-            latency_ms: figures.map(|figures| figures.latency_ms.clone()),
+            latency_ms: figures.and_then(|figures| figures.latency_ms.clone()),
             bots: figures.map(|figures| figures.counts.clone()),
             ..RegionOverview::default()
         };
@@ -334,6 +345,16 @@ mod tests {
         assert_eq!(summary.version.as_deref(), Some("0.1.0"));
         assert_eq!((summary.standing.as_deref(), summary.drained), (Some("Member"), true));
         assert!(table(&overview).contains("kr      Member, drained "), "{}", table(&overview));
+    }
+
+    #[test]
+    fn what_no_bot_measures_is_no_latency_of_zero() {
+        let figures = BTreeMap::from([("kr".to_owned(), bots::Figures::default())]);
+        let overview = summarize("i", &BTreeMap::from([("kr".to_owned(), Ok(Vec::new()))]), &figures);
+        assert_eq!(overview.regions["kr"].latency_ms, None);
+        let table = table(&overview);
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["kr", "-", "0", "0", "0", "-", "-", "-"]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -17,19 +18,25 @@ const LIMIT_PASSED: i32 = 124;
 
 /// The same command, that ends with the thread that starts it, however this program ends; what it started itself is found by the mark.
 pub(crate) fn bound(command: &Command, instance: &str) -> Command {
-    let mut bound = Command::new("setpriv");
-    bound.arg("--pdeathsig=KILL").arg(command.get_program()).args(command.get_args());
+    let mut bound = wrapped("setpriv", &["--pdeathsig=KILL"], command);
+    bound.env(BUILD_VARIABLE, instance);
+    bound
+}
+
+/// The same command, run by another program.
+fn wrapped(program: &str, arguments: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(program);
+    wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => bound.env(name, value),
-            None => bound.env_remove(name),
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
         };
     }
     if let Some(directory) = command.get_current_dir() {
-        bound.current_dir(directory);
+        wrapped.current_dir(directory);
     }
-    bound.env(BUILD_VARIABLE, instance);
-    bound
+    wrapped
 }
 
 /// Runs to the end with both streams appended to `log`.
@@ -62,11 +69,29 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("failed to start `{}`", line(command)))?;
+    said(command, output)
+}
+
+fn said(command: &Command, output: Output) -> Result<String> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("`{}` failed ({}):\n{}", line(command), describe(output.status), tail(&said));
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
+}
+
+/// The same of what answers within the limit; what does not is ended.
+pub(crate) fn output_within(limit: Duration, command: &Command) -> Result<String> {
+    let seconds = limit.as_secs_f64();
+    let mut limited = wrapped("timeout", &["--foreground", "--kill-after=1", &seconds.to_string()], command);
+    let output = limited
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start `{}`", line(&limited)))?;
+    if output.status.code() == Some(LIMIT_PASSED) {
+        bail!("no answer within {seconds} s");
+    }
+    said(command, output)
 }
 
 /// Whether it runs and succeeds; what it says is dropped.
@@ -162,6 +187,18 @@ mod tests {
     fn a_limit_that_has_passed_is_named() {
         let error = output(Command::new("timeout").args(["0.01", "sleep", "600"])).unwrap_err().to_string();
         assert!(error.contains("limit has passed"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_answer_in_time_is_ended_and_what_does_is_heard() {
+        let within = |ms, script: &str| {
+            output_within(Duration::from_millis(ms), Command::new("sh").args(["-c", script]))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(within(100, "exec sleep 600"), Err("no answer within 0.1 s".to_owned()));
+        assert_eq!(within(600_000, "echo here"), Ok("here\n".to_owned()));
+        let failed = within(600_000, "echo went wrong >&2; exit 3").unwrap_err();
+        assert!(failed.starts_with("`sh -c") && failed.ends_with("| went wrong"), "{failed}");
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn await_member(
     tell: impl Fn(&str),
 ) -> Result<()> {
     let found = clock::poll(MEMBER_LIMIT, Duration::from_millis(500), || {
-        let overview = observe::overview(checkout, surroundings, state);
+        let overview = observe::overview(checkout, surroundings, state, observe::WAIT_LIMIT);
         tell(&overview.counts());
         overview.regions.get(&region.id)?.is_back().then_some(())
     });
@@ -291,7 +291,7 @@ fn await_member(
             "after {} {} is no member with all its servers Ready ({}); look at: kubectl --kubeconfig {} describe regioncluster {}",
             seconds(MEMBER_LIMIT),
             region.id,
-            observe::overview(checkout, surroundings, state).counts(),
+            observe::overview(checkout, surroundings, state, observe::WAIT_LIMIT).counts(),
             region.kubeconfig.display(),
             region.id
         )

@@ -120,7 +120,12 @@ pub(crate) fn status(args: &StatusArgs) -> Result<()> {
     if args.watch {
         return view::run(&checkout, &surroundings, &state);
     }
-    show(&observe::overview(&checkout, &surroundings, &state), &surroundings, &state, args.output)
+    show(
+        &observe::overview(&checkout, &surroundings, &state, observe::LOOK_LIMIT),
+        &surroundings,
+        &state,
+        args.output,
+    )
 }
 
 /// Prints what runs; people are told how to look further.
@@ -231,7 +236,7 @@ pub(crate) fn await_players(
     tell: impl Fn(&str),
 ) -> Result<Overview> {
     let found = clock::poll(PLAYERS_LIMIT, Duration::from_millis(500), || {
-        let overview = observe::overview(checkout, surroundings, state);
+        let overview = observe::overview(checkout, surroundings, state, observe::WAIT_LIMIT);
         tell(&overview.counts());
         overview.has_players_everywhere().then_some(overview)
     });
@@ -240,7 +245,7 @@ pub(crate) fn await_players(
             "after {} there are still no players in every region ({}).\nThe bots' last words:\n{}\n\
              To look further: cargo xtask status; logs are in {}",
             seconds(PLAYERS_LIMIT),
-            observe::overview(checkout, surroundings, state).counts(),
+            observe::overview(checkout, surroundings, state, observe::WAIT_LIMIT).counts(),
             process::tail(&bots::last_words(checkout)),
             checkout.state().join("logs").display()
         )

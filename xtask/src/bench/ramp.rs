@@ -62,7 +62,7 @@ pub(super) fn measure(checkout: &Checkout) -> Result<Page> {
         let mut looks = 0_usize;
         // the last of its four parts is the rest at none, in which the servers that were added go again
         while start.elapsed() < Duration::from_secs(4 * RAMP_SECONDS) {
-            let overview = observe::overview(checkout, &surroundings, &state);
+            let overview = observe::overview(checkout, &surroundings, &state, observe::WAIT_LIMIT);
             step.note(&overview.counts());
             let cells: Vec<String> = overview
                 .regions

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Moment, RegionMoment};
-use crate::bots::Figures;
+use crate::bots::{Figures, Latency};
 use crate::observe::{Resource, said_elsewhere};
 
 const BOLD: &str = "\x1b[1m";
@@ -94,17 +94,16 @@ fn draw_cluster(cluster: &Resource) -> String {
 }
 
 fn draw_figures(figures: &Figures) -> String {
-    let Figures { latency_ms: latency, counts } = figures;
+    let Figures { latency_ms, counts } = figures;
+    let latency = latency_ms.as_ref().map_or_else(
+        || "-".to_owned(),
+        |Latency { p50, p99, p999, max }| {
+            format!("p50 {p50:.1} p99 {p99:.1} p99.9 {p999:.1} max {max:.1} ms")
+        },
+    );
     format!(
-        "  Bots: {}/{} in a match, {} disconnects, {} refused; input to state p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms",
-        counts.players,
-        counts.target,
-        counts.disconnects,
-        counts.refused,
-        latency.p50,
-        latency.p99,
-        latency.p999,
-        latency.max
+        "  Bots: {}/{} in a match, {} disconnects, {} refused; input to state {latency}",
+        counts.players, counts.target, counts.disconnects, counts.refused
     )
 }
 
@@ -244,6 +243,14 @@ mod tests {
         for word in ["Ready", "150/200", "10.0.0.2:30001", "uring", "0.1.0"] {
             assert!(line.contains(word), "{line}");
         }
+    }
+
+    #[test]
+    fn bots_that_measured_nothing_show_no_latency() {
+        let shown = |latency_ms| draw_figures(&Figures { latency_ms, ..Figures::default() });
+        assert!(shown(None).ends_with("input to state -"), "{}", shown(None));
+        let latency = Latency { p50: 7.0, p99: 9.5, ..Latency::default() };
+        assert!(shown(Some(latency)).ends_with("input to state p50 7.0 p99 9.5 p99.9 0.0 max 0.0 ms"));
     }
 
     #[test]
