@@ -36,7 +36,8 @@ pub enum Command {
     Region(RegionArgs),
     /// Ask in which region players who play together get their server.
     ///
-    /// A region's operator is asked through its API server, with your rights there. Exit code 1: no region fits, or nobody said.
+    /// A region's operator is asked through its API server, with your rights there. Exit codes: 0, a region fits; 1, no operator
+    /// could be asked; 2, what was asked is wrong; 3, no region fits.
     Place(PlaceArgs),
 }
 
@@ -248,7 +249,7 @@ pub struct PlaceArgs {
     #[arg(long)]
     pub explain: bool,
     /// Form of the output; json is the operator's whole answer.
-    #[arg(long, default_value = "text")]
+    #[arg(long, short, default_value = "text")]
     pub output: OutputFormat,
 }
 
@@ -265,7 +266,7 @@ const PLACE_EXAMPLES: &str = "Examples:
   operator place --latency kr=5 --latency jp=30                  # prints kr
   operator place --kubeconfig jp.yaml --latency kr=5 --latency jp=30
   operator place --context jp --players party.json --max-latency 80 --explain
-  region=$(operator place --players party.json) || echo nowhere";
+  region=$(operator place --players party.json); [ $? = 3 ] && echo nowhere";
 
 /// Settings of `operator run`.
 #[derive(Clone, Debug, Parser)]

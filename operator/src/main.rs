@@ -2,16 +2,26 @@
 
 use clap::Parser;
 use operator::args::{Args, Command};
+use operator::placement::Failure;
+use std::io::{Write as _, stderr, stdout};
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
-        Command::Crd => operator::print_crds(&mut std::io::stdout().lock()),
-        Command::Seccomp(args) => operator::seccomp::run(&args, &mut std::io::stdout().lock()),
+fn main() -> ExitCode {
+    let Err(error) = run(Args::parse().command) else { return ExitCode::SUCCESS };
+    // Who closed the stream does not want to hear.
+    let _unheard = writeln!(stderr(), "Error: {error:?}");
+    error.downcast_ref().map_or(ExitCode::FAILURE, |failure: &Failure| failure.code().into())
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Crd => operator::print_crds(&mut stdout().lock()),
+        Command::Seccomp(args) => operator::seccomp::run(&args, &mut stdout().lock()),
         Command::Run(args) => operator::run(*args),
         Command::Responder(args) => operator::responder::run(&args),
         Command::Place(args) => {
-            operator::placement::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+            Ok(operator::placement::run(&args, &mut stdout().lock(), &mut stderr().lock())?)
         }
-        Command::Region(args) => operator::region::run(args.command, &mut std::io::stdout().lock()),
+        Command::Region(args) => operator::region::run(args.command, &mut stdout().lock()),
     }
 }

@@ -1,23 +1,50 @@
 //! `operator place`: asks a region's operator through the API server's proxy of its Service, so that no port needs to be open.
 //! What is sent and shown is JSON as it is: an older program sends and shows what a newer operator takes and says.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use http::{Request, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
 use kube::config::Kubeconfig;
 use operator_api::labels;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fmt;
+use std::fs;
 use std::io::Write;
 
 use crate::args::{OutputFormat, PlaceArgs};
 use crate::runtime::kubeconfig::connect;
 
-/// Asks, and shows the answer. That no region fits is an error, with every region's reason. What may be a mistake is told to
-/// `notes`.
-pub fn run(args: &PlaceArgs, out: &mut dyn Write, notes: &mut dyn Write) -> anyhow::Result<()> {
+/// Why nobody is placed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No answer came from the operator, or it could not be shown.
+    #[error(transparent)]
+    Unanswered(#[from] anyhow::Error),
+    /// What was to be asked, or was asked, is wrong.
+    #[error(transparent)]
+    Input(anyhow::Error),
+    /// That is the answer, with every region's reason that was not shown.
+    #[error("no region fits{0}")]
+    NoRegion(String),
+}
+
+impl Failure {
+    /// Exit code of the command; 2 is that of a command line that is not understood, too.
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Unanswered(_) => 1,
+            Self::Input(_) => 2,
+            Self::NoRegion(_) => 3,
+        }
+    }
+}
+
+/// Asks, and shows the answer. That no region fits is a failure. What may be a mistake is told to `notes`.
+pub fn run(args: &PlaceArgs, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
         let kubeconfig = match &args.kubeconfig {
@@ -34,8 +61,8 @@ pub(super) async fn place(
     client: &Client,
     args: &PlaceArgs,
     (out, notes): (&mut dyn Write, &mut dyn Write),
-) -> anyhow::Result<()> {
-    let request = request(args)?;
+) -> Result<(), Failure> {
+    let request = request(args).map_err(Failure::Input)?;
     let answer = ask(client, &args.namespace, &request).await?;
     let known: BTreeSet<&str> = regions(&answer).map(|region| text(&region["region"])).collect();
     for stranger in named(&request).difference(&known) {
@@ -54,7 +81,7 @@ pub(super) async fn place(
         let is_shown = args.explain && args.output == OutputFormat::Text;
         let reasons = regions(&answer).filter(|_| !is_shown);
         let reasons = reasons.map(|region| format!("\n  {}: {}", text(&region["region"]), verdict(region)));
-        bail!("no region fits{}", reasons.collect::<String>());
+        return Err(Failure::NoRegion(reasons.collect()));
     }
     Ok(())
 }
@@ -72,19 +99,80 @@ fn named(request: &Value) -> BTreeSet<&str> {
 fn request(args: &PlaceArgs) -> anyhow::Result<Value> {
     let players = match &args.players {
         Some(path) => {
-            let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
-            serde_json::from_reader(file).with_context(|| format!("failed to read {}", path.display()))?
+            let text =
+                fs::read_to_string(path).with_context(|| format!("failed to open {}", path.display()))?;
+            read_players(&text).with_context(|| format!("failed to read {}", path.display()))?
         }
-        None => json!([{ "latenciesMs": args.latencies.iter().copied().collect::<BTreeMap<_, _>>() }]),
+        None => json!([{ "latenciesMs": once("players[0]", args.latencies.iter().copied())? }]),
     };
     Ok(json!({ "players": players, "maxLatencyMs": args.max_latency, "ownRegion": args.own_region }))
 }
 
-async fn ask(client: &Client, namespace: &str, request: &Value) -> anyhow::Result<Value> {
+/// The players as the file has them, also what of them only a newer operator knows.
+fn read_players(text: &str) -> anyhow::Result<Value> {
+    let lines: Vec<Line> = serde_json::from_str(text)?;
+    for (at, Line { id, latencies: Entries(latencies) }) in lines.into_iter().enumerate() {
+        let name = id.as_str().map_or_else(|| format!("players[{at}]"), str::to_owned);
+        drop(once(&name, latencies)?);
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Latencies of a player by region. Of two for one region nobody knows which was meant.
+fn once<R: Ord + fmt::Display, L: fmt::Display>(
+    player: &str,
+    latencies: impl IntoIterator<Item = (R, L)>,
+) -> anyhow::Result<BTreeMap<R, L>> {
+    let mut by_region = BTreeMap::new();
+    for (region, latency) in latencies {
+        if let Some(first) = by_region.get(&region) {
+            bail!("{player} has two latencies for {region}, {first} and {latency}; give one");
+        }
+        by_region.insert(region, latency);
+    }
+    Ok(by_region)
+}
+
+/// What is looked at of a player of the file.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: Value,
+    #[serde(default, rename = "latenciesMs")]
+    latencies: Entries,
+}
+
+/// Of an object, also those whose name is there more than once.
+#[derive(Default)]
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("latencies by region, such as {\"kr\": 5}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
+
+async fn ask(client: &Client, namespace: &str, request: &Value) -> Result<Value, Failure> {
     let service = labels::PLACEMENT_SERVICE;
     let path = format!("/api/v1/namespaces/{namespace}/services/{service}:placement/proxy/v1/place");
     let post = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-    let post = post.body(Body::from(request.to_string().into_bytes()))?;
+    let post = post.body(Body::from(request.to_string().into_bytes())).context("failed to ask")?;
     let answer = client.send(post).await.context("failed to ask the API server")?;
     let status = answer.status();
     let body = answer.into_body().collect_bytes().await.context("the answer broke off")?;
@@ -92,10 +180,14 @@ async fn ask(client: &Client, namespace: &str, request: &Value) -> anyhow::Resul
     if !status.is_success() || !answer["regions"].is_array() {
         let field = answer["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();
         let message = answer["message"].as_str().unwrap_or("no reason is given");
-        bail!(
+        let error = anyhow!(
             "Service {namespace}/{service} answered {status}: {field}{message}{}",
             remedy(status, namespace)
         );
+        return Err(match status {
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Failure::Input(error),
+            _ => Failure::Unanswered(error),
+        });
     }
     Ok(answer)
 }

@@ -22,12 +22,18 @@ async fn place(State(placement): State<Arc<Placement>>, body: Bytes) -> Result<J
 
 fn read(body: &[u8]) -> Result<PlaceRequest, Fault> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| Fault {
-        field: error.path().to_string(),
-        message: error.into_inner().to_string(),
-    })?;
+    let request = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| Fault { field: error.path().to_string(), message: describe(&error.into_inner()) })?;
     json.end().map_err(|error| Fault { field: ".".to_owned(), message: error.to_string() })?;
     Ok(request)
+}
+
+/// Where something is stands in the path, and in what was sent only where that is no JSON: a client wraps what it was given.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let bare = text.strip_suffix(&place).filter(|_| error.is_data());
+    bare.unwrap_or(&text).to_owned()
 }
 
 impl IntoResponse for Refused {

@@ -14,7 +14,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use ask::run;
+pub use ask::{Failure, run};
 
 use ::http::StatusCode;
 use ::http::header::CONTENT_TYPE;

@@ -285,6 +285,8 @@ async fn json_that_is_not_understood_is_refused_by_its_path() {
     ] {
         let (status, said) = doors.http(body).await;
         assert_eq!((status, &said["field"]), (400, &json!(field)), "{body}: {said}");
+        let is_no_json = matches!(body, "" | "{}{}");
+        assert_eq!(said["message"].as_str().unwrap().contains(" column "), is_no_json, "{body}: {said}");
     }
 }
 
@@ -365,6 +367,12 @@ fn api_server() -> Client {
 
 /// What `operator place` prints, notes with a mark, and why it fails.
 async fn operator_place(client: Client, more: &[&str]) -> (String, Option<String>) {
+    let (said, failure) = try_place(client, more).await;
+    (said, failure.map(|(_, failure)| failure))
+}
+
+/// The same, with the exit code.
+async fn try_place(client: Client, more: &[&str]) -> (String, Option<(u8, String)>) {
     let Command::Place(args) = Args::parse_from(["operator", "place"].iter().chain(more)).command else {
         panic!("it is `place`")
     };
@@ -372,7 +380,7 @@ async fn operator_place(client: Client, more: &[&str]) -> (String, Option<String
     let done = ask::place(&client, &args, (&mut out, &mut notes)).await;
     let [notes, out] = [notes, out].map(|said| String::from_utf8(said).unwrap());
     let notes = notes.lines().map(|line| format!("stderr: {line}\n"));
-    (notes.chain([out]).collect(), done.err().map(|error| format!("{error:#}")))
+    (notes.chain([out]).collect(), done.err().map(|error| (error.code(), format!("{error:#}"))))
 }
 
 #[tokio::test]
@@ -429,30 +437,71 @@ async fn operator_place_gives_reasons_once_and_says_which_regions_are_strangers(
     assert_eq!(lines[2], "kr");
 }
 
+/// Or a script takes a mistake for an answer.
 #[tokio::test]
 async fn operator_place_says_what_is_wrong_and_with_what() {
     let file = std::env::temp_dir().join(format!("cranewing-place-{}.json", std::process::id()));
     let path = file.to_str().unwrap();
-    let nobody = MockApi::default();
+    let (nobody, silent) = (MockApi::default(), MockApi::default());
     nobody.fail(|_| Some(404));
-    std::fs::write(&file, r#"[{ "id": "ann", "latenciesMs": { "kr": 5 } }, { "latenciesMs": { "KR": 5 } }]"#)
-        .unwrap();
-    for (client, more, expected) in [
+    silent.fail(|_| Some(503));
+    let ann = r#"[{ "latenciesMs": { "jp": 9 } }, { "id": "ann", "latenciesMs": "#;
+    let players = ["--players", path];
+    for (client, players, more, code, expected) in [
         (
             api_server(),
-            ["--players", path],
-            "answered 400 Bad Request: players[1].latenciesMs.KR: a region is named by",
+            "{ \"KR\": 5 } }]",
+            &players[..],
+            2,
+            "400 Bad Request: players[1].latenciesMs.KR: a region is",
         ),
-        (api_server(), ["--players", "no such file"], "failed to open no such file: No such file"),
+        (
+            api_server(),
+            "{ \"kr\": 5, \"kr\": 7 } }]",
+            &players,
+            2,
+            "ann has two latencies for kr, 5 and 7; give one",
+        ),
+        (
+            api_server(),
+            "{}, \"latencyMs\": {} }]",
+            &players,
+            2,
+            "players[1].latencyMs: unknown field `latencyMs`",
+        ),
+        (
+            api_server(),
+            "5 }]",
+            &players,
+            2,
+            "expected latencies by region, such as {\"kr\": 5} at line 1 column 64",
+        ),
+        (api_server(), "{ \"kr\": 5 }", &players, 2, "EOF while parsing an object at line 1 column 74"),
+        (api_server(), "", &["--players", "no such file"], 2, "failed to open no such file: No such file"),
+        (
+            api_server(),
+            "",
+            &["--latency=kr=5", "--latency=kr=7"],
+            2,
+            "players[0] has two latencies for kr, 5 and 7",
+        ),
+        (api_server(), "", &["--latency=kr=5", "--max-latency=4"], 3, "no region fits"),
         (
             nobody.client(),
-            ["--latency", "kr=5"],
-            "answered 404 Not Found: the API server answered 404 Not Found; install the operator there, name its namespace",
+            "",
+            &["--latency=kr=5"],
+            1,
+            "404 Not Found; install the operator there, name its namespace",
         ),
+        (silent.client(), "", &["--latency=kr=5"], 1, "see that the operator runs"),
     ] {
-        let (said, failure) = operator_place(client, &more).await;
-        let failure = failure.unwrap();
-        assert!(said.is_empty() && failure.contains(expected), "{failure}");
+        std::fs::write(&file, format!("{ann}{players}")).unwrap();
+        let (said, failure) = try_place(client, more).await;
+        let (found, words) = failure.unwrap();
+        assert!(said.is_empty() && words.contains(expected), "{words}");
+        assert_eq!(found, code, "{words}");
+        let is_of_the_file = !words.contains("answered") && words.contains("failed to read");
+        assert!(is_of_the_file || !words.contains(" column "), "a column of what? {words}");
     }
     std::fs::remove_file(&file).unwrap();
     for more in [&["--explain"][..], &["--latency=kr"], &["--latency=kr=5", "--players=p.json"]] {
