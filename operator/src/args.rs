@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use operator_core::authority::{Terms, TermsError};
 use operator_core::host_ports::PortRange;
 use operator_core::regions::{InvalidRegionId, RegionId};
@@ -81,7 +81,7 @@ pub enum RegionCommand {
     ///
     /// Nothing changes for a pair that knows each other already, so it can be repeated: after a region has come, a key or an
     /// address has changed, or a cluster did not answer.
-    #[command(after_help = JOIN_EXAMPLES)]
+    #[command(after_help = JOIN_EXAMPLES, group(named(true)))]
     Join {
         /// Clusters of all regions that are to act as one.
         #[command(flatten)]
@@ -95,7 +95,7 @@ pub enum RegionCommand {
     /// A region that is worked on is drained instead; one whose cluster is lost is made again under its regionId, and needs
     /// neither. Placed Fleets whose home it was are of nobody then: in the other regions their game servers stay as they are,
     /// and nobody can change, scale or fail them over. Of three regions, the two that are left move nothing by themselves.
-    #[command(after_help = LEAVE_EXAMPLES)]
+    #[command(after_help = LEAVE_EXAMPLES, group(named(true)))]
     Leave {
         /// The region that leaves.
         #[arg(long, value_name = "REGION")]
@@ -107,13 +107,14 @@ pub enum RegionCommand {
     /// Take a region out of use: say in each of these regions' own RegionCluster that it shall be left.
     ///
     /// Name the clusters of more than half of all regions, in one go or one after the other; that of the region itself may be one.
+    /// It succeeds also when fewer say so by now: the last line tells whether the order is in force, and which regions are missing.
     ///
     /// When a majority of the registered regions says so, nobody is placed there any more, and the others make their game servers
     /// ready for what it has; then its own end, each when it is empty or at the deadline of its Fleet's drain. Its cluster and its
     /// Fleets without placement stay as they are. One that is lost is left then also if its failover is Manual. Nothing changes
     /// where it was said before. It is refused for a region that is not registered or whose failover is Hold, and for the last
     /// one that is not drained.
-    #[command(after_help = DRAIN_EXAMPLES)]
+    #[command(after_help = DRAIN_EXAMPLES, group(named(true)))]
     Drain {
         /// The region that shall be left.
         #[arg(value_name = "REGION")]
@@ -127,7 +128,7 @@ pub enum RegionCommand {
     ///
     /// Name the clusters of regions that say so, until fewer than a majority do: then players are placed there again, and it makes
     /// its part of the game servers ready before the others end theirs.
-    #[command(after_help = RETURN_EXAMPLES)]
+    #[command(after_help = RETURN_EXAMPLES, group(named(true)))]
     Return {
         /// The region that comes back.
         #[arg(value_name = "REGION")]
@@ -141,7 +142,7 @@ pub enum RegionCommand {
     /// For a region whose RegionCluster has the condition NotPublished: because its cluster is new and not enough of the others
     /// answer, or because another one is ahead of it. The condition says what differs: read it before you say who counts
     /// (`kubectl describe regionclusters`).
-    #[command(after_help = CONFIRM_EXAMPLES, group(clap::ArgGroup::new("who").required(true)))]
+    #[command(after_help = CONFIRM_EXAMPLES, group(named(true)), group(ArgGroup::new("who").required(true)))]
     Confirm {
         /// The region whose Fleets are in question.
         #[arg(value_name = "REGION")]
@@ -158,11 +159,14 @@ pub enum RegionCommand {
     },
     /// Show what each region's cluster knows of the others: how they stand, whether they are drained, by which addresses they are
     /// reached.
-    #[command(after_help = LIST_EXAMPLES)]
+    #[command(after_help = LIST_EXAMPLES, group(named(false)))]
     List {
-        /// Clusters to ask.
+        /// Clusters to ask; that of the kubeconfig's current context if none is named.
         #[command(flatten)]
         clusters: Clusters,
+        /// Form of the output.
+        #[arg(long, short, default_value = "text")]
+        output: OutputFormat,
     },
 }
 
@@ -195,13 +199,27 @@ const CONFIRM_EXAMPLES: &str = "Examples:
 It takes in kr's cluster the rights to list and patch RegionClusters, and none to Secrets.";
 const LIST_EXAMPLES: &str = "Examples:
   operator region list --context kr --context jp --context sg
+  operator region list                  # as the region of the current context sees the others
+  operator region list -o json | jq -r '.regions[].peers[] | select(.standing == \"Gone\").region'
+
+All clusters are read at once. One that is not read within 4 s has a row `unread` with the reason; it fails if none is read. DRAINED is \
+yes, no, or `no majority` with the regions that order it.
+
+JSON has `regions`, one a cluster: `cluster` as it was named, `region` (null if it is not known), `unread` (why, only if it was not read) and \
+`peers`. Each of these has `region`, `standing`, `failover` and `drained` (true or false), all three null while there is no copy of its \
+RegionCluster; `drainOrderedBy`, the regions that say that it shall be left; and `addresses`, null where these cannot be read, for the \
+reason in `addressesUnread`.
 
 It takes in each cluster the right to list RegionClusters. Addresses are in Secrets of the operator's namespace: who may not list \
 those sees all but them.";
 
+/// That clusters are named, by one flag or the other.
+fn named(required: bool) -> ArgGroup {
+    ArgGroup::new("named").required(required).multiple(true)
+}
+
 /// Clusters to reach.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("named").required(true).multiple(true)))]
 pub struct Clusters {
     /// Context of a region's cluster in the kubeconfig that `KUBECONFIG` names. Repeatable.
     #[arg(long = "context", value_name = "CONTEXT", group = "named")]
@@ -449,6 +467,20 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn only_who_lists_needs_to_name_no_cluster() {
+        let parses = |arguments: &str| {
+            Args::try_parse_from(["operator", "region"].into_iter().chain(arguments.split(' '))).is_ok()
+        };
+        for command in ["join", "leave --region kr", "drain kr", "return kr", "confirm kr --keep"] {
+            assert!(
+                !parses(command) && parses(&format!("{command} --context a --kubeconfig kr=b")),
+                "{command}"
+            );
+        }
+        assert!(parses("list") && parses("list --context a --kubeconfig kr=b --context c -o json"));
     }
 
     #[test]

@@ -53,9 +53,12 @@ pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 let clusters = open(&clusters, by).await.into_iter().collect::<Result<Vec<_>, _>>()?;
                 confirm::confirm(region, take_back, &clusters, out).await
             }
-            RegionCommand::List { clusters } => {
-                let (reached, lost) = reach(&clusters, by).await;
-                list::list(&reached, &lost, out).await
+            RegionCommand::List { clusters, output } => {
+                let all = named(&clusters);
+                let looks = all.iter().map(|named| {
+                    list::look(named.what(), named.region(), named.open(&clusters.namespace, by))
+                });
+                list::tell(&futures::future::join_all(looks).await, output, out)
             }
         }
     })
@@ -63,6 +66,7 @@ pub fn run(command: RegionCommand, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// A cluster as the command line names it.
 enum Named {
+    Current,
     Context(String),
     File(RegionId, String),
 }
@@ -88,11 +92,17 @@ const fn by(command: &RegionCommand) -> By {
     }
 }
 
-/// Each cluster that is named, or why it is not reached.
-async fn open(clusters: &Clusters, by: By) -> Vec<anyhow::Result<Cluster>> {
+/// The clusters that are named; else that of the current context.
+fn named(clusters: &Clusters) -> Vec<Named> {
     let contexts = clusters.contexts.iter().cloned().map(Named::Context);
     let files = clusters.kubeconfigs.iter().cloned().map(|(region, path)| Named::File(region, path));
     let named: Vec<Named> = contexts.chain(files).collect();
+    if named.is_empty() { vec![Named::Current] } else { named }
+}
+
+/// Each cluster that is named, or why it is not reached.
+async fn open(clusters: &Clusters, by: By) -> Vec<anyhow::Result<Cluster>> {
+    let named = named(clusters);
     futures::future::join_all(named.iter().map(|named| named.open(&clusters.namespace, by))).await
 }
 
@@ -111,13 +121,27 @@ struct Cluster {
 }
 
 impl Named {
-    /// Reaches the cluster and reads which region it is.
-    async fn open(&self, namespace: &str, by: By) -> anyhow::Result<Cluster> {
-        let what = match self {
+    fn what(&self) -> String {
+        match self {
+            Self::Current => "the current context".to_owned(),
             Self::Context(context) => format!("context {context}"),
             Self::File(region, path) => format!("{region}={path}"),
-        };
+        }
+    }
+
+    /// Which region that is to be.
+    const fn region(&self) -> Option<RegionId> {
+        match self {
+            Self::Current | Self::Context(_) => None,
+            Self::File(region, _) => Some(*region),
+        }
+    }
+
+    /// Reaches the cluster and reads which region it is.
+    async fn open(&self, namespace: &str, by: By) -> anyhow::Result<Cluster> {
+        let what = self.what();
         let (kubeconfig, context) = match self {
+            Self::Current => (Kubeconfig::read(), None),
             Self::Context(context) => (Kubeconfig::read(), Some(context.clone())),
             Self::File(_, path) => (Kubeconfig::read_from(path), None),
         };

@@ -194,7 +194,7 @@ impl Seen {
         match (order, orders.drained.contains(&region)) {
             (Order::Drain, true) => format!("{region} is drained: {tally} registered regions, a majority"),
             (Order::Drain, false) => format!(
-                "{region} is not drained yet: {tally} registered regions, and it takes {most}; {}",
+                "{region} is not drained yet: {tally} registered regions, and it takes {most} for the order to be in force; {}",
                 run(most - voters.len(), &silent)
             ),
             (Order::Return, false) if said.is_none() => {
