@@ -171,7 +171,8 @@ pub struct FleetStatus {
     pub in_use_replicas: i32,
     /// Of these, how many take no new players and end when empty.
     pub draining_replicas: i32,
-    /// Of these, how many were made from the template as it is now. The others keep what they were made from.
+    /// Of these, how many were made from the template as it is now. The others keep what they were made from. With placement, in the
+    /// regions that have taken that template.
     pub updated_replicas: i32,
     /// Connected players.
     pub players: i64,

@@ -37,7 +37,7 @@ pub(super) async fn publish(
     } else {
         let generation = generation_of(fleet, context.links.me);
         let decided = decide_conditions((fleet, generation), &seen, course, outcome);
-        with_conditions(&now, fleet, &old, figures_of(fleet, &seen, &old), decided)
+        with_conditions(&now, fleet, &old, figures_of((fleet, generation), &seen, &old), decided)
     };
     let uid = fleet.uid().unwrap_or_default();
     if new == old || context.pace.ask(context.clock.elapsed(), &uid, news(&old, &new)) != Turn::Now {
@@ -100,8 +100,9 @@ impl Seen {
     }
 }
 
-/// Sums leave out what is lost: what it had when it was last heard counts for no player now.
-fn figures_of(fleet: &Fleet, seen: &Seen, old: &FleetStatus) -> FleetStatus {
+/// Sums leave out what is lost: what it had when it was last heard counts for no player now. What was made from the template as it is
+/// now is counted where a region says that it has that one.
+fn figures_of((fleet, generation): (&Fleet, u64), seen: &Seen, old: &FleetStatus) -> FleetStatus {
     let Seen { held, lost, .. } = seen;
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let region = |(region, held): (&RegionId, &Held)| {
@@ -116,10 +117,15 @@ fn figures_of(fleet: &Fleet, seen: &Seen, old: &FleetStatus) -> FleetStatus {
     };
     let regions: Vec<RegionShare> = held.iter().map(region).collect();
     let counted = || regions.iter().filter(|region| !region.lost);
-    let ready: i32 = counted().map(|region| region.ready).sum();
+    // However many a peer says that it has.
+    let sum = |counts: &mut dyn Iterator<Item = i32>| counts.fold(0, i32::saturating_add);
+    let ready = sum(&mut counted().map(|region| region.ready));
+    let has_template =
+        |(region, held): &(&RegionId, &Held)| !lost.contains(region) && held.generation >= generation;
     FleetStatus {
-        replicas: counted().map(|region| region.share).sum(),
+        replicas: sum(&mut counted().map(|region| region.share)),
         ready_replicas: ready,
+        updated_replicas: sum(&mut held.iter().filter(has_template).map(|(_, held)| number(held.updated))),
         players: counted().map(|region| region.players).sum(),
         capacity: i64::from(ready) * i64::from(fleet.spec.template.spec.capacity),
         regions,
@@ -324,5 +330,44 @@ fn describe(conflict: &BoundsConflict, key: &str) -> Option<String> {
             Some(format!("at most {max} game servers are asked for, and the bounds make it {total}"))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn servers_of_the_template_as_it_is_are_counted_where_it_is_taken_and_nothing_of_who_is_lost() {
+        let fleet: Fleet = serde_json::from_value(json!({
+            "metadata": { "name": "arena" }, "spec": { "home": "kr", "placement": {}, "template": { "spec": { "capacity": 10 } } },
+        }))
+        .unwrap();
+        let updated = |held: &[(&str, u32, u64)], lost: &[&str]| {
+            let held = held.iter().map(|&(region, updated, generation)| {
+                let held = Held { share: 3, ready: 3, updated, generation, ..Held::default() };
+                (region.parse().unwrap(), held)
+            });
+            let seen = Seen {
+                held: held.collect(),
+                lost: lost.iter().map(|region| region.parse().unwrap()).collect(),
+                without_copy: BTreeSet::new(),
+                registered: BTreeSet::new(),
+            };
+            let figures = figures_of((&fleet, 2), &seen, &FleetStatus::default());
+            assert_eq!(figures.ready_replicas, 3 * i32::try_from(3 - lost.len()).unwrap());
+            figures.updated_replicas
+        };
+        for (case, held, lost, expected) in [
+            ("all have it", [("jp", 3, 2), ("kr", 2, 2), ("sg", 1, 2)], &[][..], 6),
+            ("one has the template before it", [("jp", 3, 2), ("kr", 2, 2), ("sg", 3, 1)], &[], 5),
+            ("one has a later one", [("jp", 3, 2), ("kr", 2, 2), ("sg", 1, 3)], &[], 6),
+            ("an older operator does not say", [("jp", 3, 2), ("kr", 2, 2), ("sg", 0, 2)], &[], 5),
+            ("one is lost", [("jp", 3, 2), ("kr", 2, 2), ("sg", 1, 2)], &["jp"], 3),
+            ("beyond belief", [("jp", u32::MAX, 2), ("kr", u32::MAX, 2), ("sg", 1, 2)], &[], i32::MAX),
+        ] {
+            assert_eq!(updated(&held, lost), expected, "{case}");
+        }
     }
 }

@@ -21,6 +21,8 @@ use super::message::{Digest, Figures, Objects, PublishedFleet, Version};
 const PAGE_BYTES_MAX: usize = 44 * 1024;
 /// Bytes of a digest: an answer with it must fit into a frame.
 const DIGEST_BYTES_MAX: usize = MAX_FRAME_BYTES - 64;
+/// Bytes of `updated` and its figure in what is held of a Fleet.
+const UPDATED_BYTES_MIN: usize = 9;
 /// How often a digest is made.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -81,12 +83,20 @@ fn version_of(own: Option<&RegionCluster>, fleets: &[PublishedFleet]) -> Option<
     is_something.then_some(Version { contents, ..own.map(version).unwrap_or_default() })
 }
 
-/// The digest as it fits into a frame. With very many Fleets of very long names those whose names come last do not say in which
-/// version they are here, and what is buried is not said: a home that is behind hears it of another Fleet, or of another region. Else
+/// The digest as it fits into a frame. With very many Fleets of very long names those whose names come last do not say how many of
+/// their servers have their template; if that does not do, nor in which version they are here, and what is buried is not said: a home that is behind hears it of another Fleet, or of another region. Else
 /// nobody would hear anything.
 pub(super) fn cut(mut digest: Digest) -> Digest {
     let bytes = |digest: &Digest| rmp_serde::to_vec_named(digest).map_or(0, |encoded| encoded.len());
     let mut over = bytes(&digest).saturating_sub(DIGEST_BYTES_MAX);
+    for held in digest.holdings.fleets.values_mut().rev().filter(|held| held.updated > 0) {
+        if over == 0 {
+            return digest;
+        }
+        held.updated = 0;
+        over = over.saturating_sub(UPDATED_BYTES_MIN);
+    }
+    over = bytes(&digest).saturating_sub(DIGEST_BYTES_MAX);
     for held in digest.holdings.fleets.values_mut().rev() {
         if over == 0 {
             return digest;
@@ -187,6 +197,7 @@ mod tests {
         let held = Held {
             share: figure,
             ready: figure,
+            updated: figure,
             players: figure,
             generation: number,
             scaled,
@@ -244,6 +255,8 @@ mod tests {
             let with_mark = fleets.values().take_while(|held| held.mark.is_some()).count();
             assert!(with_mark >= marked, "{name}: {with_mark}");
             assert_eq!(digest.buried.len(), buried, "{name}");
+            let is_said = fleets.values().filter(|held| held.updated > 0).count();
+            assert!(is_said == 0 || with_mark == count, "{name}: marks go last");
         }
     }
 }

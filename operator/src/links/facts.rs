@@ -180,6 +180,7 @@ fn held(share: &Fleet, child: Option<&AutoScaler>) -> Held {
     Held {
         share: child.map_or(replicas, |child| count(child.spec.min)),
         ready: count(status.ready_replicas),
+        updated: count(status.updated_replicas),
         players: u32::try_from(status.players).unwrap_or_default(),
         generation: generation.and_then(|generation| generation.parse().ok()).unwrap_or_default(),
         scaled: child.map(|child| Scaled { replicas, max: count(child.spec.max) }),

@@ -380,7 +380,10 @@ pub struct Held {
     pub share: u32,
     /// Servers that are Ready.
     pub ready: u32,
-    /// Players on them.
+    /// Servers made from the template of `generation`; 0 of an older operator.
+    #[serde(skip_serializing_if = "is_none")]
+    pub updated: u32,
+    /// Players on the servers.
     pub players: u32,
     /// [Number](super::rollout::number) of the Fleet's spec whose template new servers there are made from; 0 if it does not say.
     pub generation: u64,
@@ -390,6 +393,11 @@ pub struct Held {
     /// Which version of the Fleet the region has; nothing of an older operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What a region's AutoScaler does with its part of a Fleet.

@@ -56,6 +56,26 @@ impl Regions {
 }
 
 #[tokio::test]
+async fn servers_made_from_the_template_as_it_is_are_summed_up_over_the_regions_that_have_it() {
+    let mut regions = Regions::one_by_one().await;
+    let mut share = regions.world.api.get(&ours("fleets", "arena-kr")).unwrap();
+    share["status"]["updatedReplicas"] = json!(2);
+    regions.world.put(&ours("fleets", "arena-kr"), &share);
+    let updated = |regions: &Regions| {
+        regions.world.api.get(&ours("fleets", "arena")).unwrap()["status"]["updatedReplicas"].clone()
+    };
+    regions.publish("sg", Held { updated: 1, ..taken(1, 2, 2) });
+    regions.pass(2).await;
+    assert_eq!(updated(&regions), 3);
+    regions.change_template(2, 20);
+    regions.pass(3).await;
+    assert_eq!(updated(&regions), 0);
+    regions.publish("sg", Held { updated: 1, ..taken(2, 2, 1) });
+    regions.pass(2).await;
+    assert_eq!(updated(&regions), 1);
+}
+
+#[tokio::test]
 async fn a_share_takes_a_template_when_the_canary_and_those_before_it_are_ready_with_it() {
     let mut regions = Regions::one_by_one().await;
     regions.change_template(2, 20);
