@@ -112,6 +112,8 @@ pub mod reasons {
     pub const PLACED_FLEET: &str = "PlacedFleet";
     /// An AutoScaler of a placed Fleet: each region has its part of the bounds, and decides within that.
     pub const SHARED_OUT: &str = "SharedOut";
+    /// Somebody changed a copy or a share of a placed Fleet, and that was undone: it is changed at its home.
+    pub const EDIT_UNDONE: &str = "EditUndone";
     /// Not every region has taken the template of a placed Fleet, which goes from one to the next.
     pub const ROLLING_OUT: &str = "RollingOut";
 }

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::context::Context;
 use super::placed_scalers;
 use super::placed_write::{apply, delete};
+use super::undone;
 use crate::links::Look;
 use crate::links::facts::{
     epoch_of, is_newer, key_of, mark, mark_of_own, name_of, of_copy, read_weights, share_of, terms,
@@ -356,8 +357,17 @@ async fn keep_copy(
         return Ok(unwelcome);
     }
     let uid = found.as_ref().and_then(|found| found.uid());
-    if apply(&api, FIELD_MANAGER, (claim(home, fleet), build(home, fleet)), uid).await?.is_some() {
-        info!(name, namespace, %home, "keeps a copy of a Fleet");
+    let Some(applied) = apply(&api, FIELD_MANAGER, (claim(home, fleet), build(home, fleet)), uid).await?
+    else {
+        return Ok(None);
+    };
+    info!(name, namespace, %home, "keeps a copy of a Fleet");
+    if let (Some(found), Some(copy)) = (&found, &copy)
+        && !is_newer(fleet, copy)
+    {
+        let what =
+            format!("this is a copy of Fleet {namespace}/{name}; change that at its home, region {home}");
+        undone::tell(context, found, (&fleet.spec, &applied.spec), &what).await;
     }
     Ok(None)
 }

@@ -29,6 +29,7 @@ mod region_copies;
 mod retries;
 #[cfg(test)]
 mod tests;
+mod undone;
 mod wheel;
 
 pub(crate) use auto_scaler::ScaleTimes;

@@ -34,7 +34,7 @@ use super::placed_rollout::{Template, awaits_template, rollouts, template_of};
 use super::placed_write::apply;
 use super::recovery::Halt;
 use super::retries::Retries;
-use super::{fleet_copies, placed_scalers, placed_status, recovery, wheel};
+use super::{fleet_copies, placed_scalers, placed_status, recovery, undone, wheel};
 use crate::about::about;
 use crate::links::Look;
 use crate::links::facts::{generation_of, key_of, name_of, share_of};
@@ -395,12 +395,24 @@ async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Resul
         let uid = found.as_ref().and_then(|found| found.uid());
         let mut claim = Fleet { spec: FleetSpec::default(), ..wanted.clone() };
         claim.metadata.annotations = None;
+        let (spec, generation) = (wanted.spec.clone(), wanted.annotations().clone());
         let Some(applied) = apply(&api, FIELD_MANAGER, (claim, wanted), uid).await.map_err(failed)? else {
             // Somebody was faster; the watch says who.
             return Ok(());
         };
         if let Some(before) = &found {
             template.tell(context, parent, before).await;
+            // It said that it has that template already.
+            if before.annotations().get(labels::TEMPLATE_GENERATION)
+                == generation.get(labels::TEMPLATE_GENERATION)
+            {
+                let home = parent.spec.home.as_deref().unwrap_or_default();
+                let what = format!(
+                    "this is the share of region {me} in Fleet {namespace}/{}; change that at its home, region {home}",
+                    parent.name_any()
+                );
+                undone::tell(context, before, (&spec, &applied.spec), &what).await;
+            }
         }
         found = Some(applied.into());
     }

@@ -65,8 +65,8 @@ pub(super) struct Template {
 }
 
 /// The template that the share is to have now: its parent's, or the one that it has while other regions come first. A share that is
-/// yet to be made has its parent's, because servers go before order, and so has one whose template is the same, and one that
-/// does not say which it has: it is only begun.
+/// yet to be made has its parent's, because servers go before order, and so has one whose template is the same, one that says that
+/// it has it, which somebody changed, and one that does not say which it has: it is only begun.
 pub(super) fn template_of(
     parent: &Fleet,
     share: Option<&Fleet>,
@@ -81,7 +81,7 @@ pub(super) fn template_of(
     let has = share.filter(differs).and_then(|share| {
         share.annotations().get(labels::TEMPLATE_GENERATION).map(|generation| (share, generation))
     });
-    let Some((share, held)) = has else { return taken };
+    let Some((share, held)) = has.filter(|(_, held)| **held != taken.generation) else { return taken };
     if turn.is_some_and(|turn| turn.waits_for(me, generation).is_none()) {
         let news = format!(
             "{} takes the template of generation {}",

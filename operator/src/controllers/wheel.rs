@@ -130,7 +130,7 @@ fn names(regions: &BTreeSet<RegionId>) -> String {
 }
 
 /// The API server refuses longer ones.
-fn cut(mut note: String) -> String {
+pub(super) fn cut(mut note: String) -> String {
     while note.len() > NOTE_LEN_MAX {
         note.pop();
     }

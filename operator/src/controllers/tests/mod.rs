@@ -14,6 +14,7 @@ mod region_cluster;
 mod region_copies;
 mod restored;
 mod tombstones;
+mod undone;
 mod wheel;
 
 use super::context::{Context, Stores};
