@@ -291,7 +291,7 @@ impl ZoneThread {
 /// Pins this thread if the rules say so; says which in the log.
 fn place(request: PinRequest) -> Result<(), ZoneError> {
     let placement = match observe_cpus() {
-        Ok(facts) => decide_placement(request, &facts, 0, 1),
+        Ok(facts) => decide_placement(request, &facts, &facts.allowed, 0, 1),
         Err(error) => {
             tracing::warn!(error = error.to_string(), "failed to learn about CPUs; the zone thread floats");
             return Ok(());

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io;
 
-use crate::CpuFacts;
+use crate::list::parse_list;
+use crate::{CPUS_MAX, CpuFacts};
 
 /// Reads what the machine and this process's control group (version 2, as seen from inside a container) say.
 ///
@@ -12,9 +13,9 @@ use crate::CpuFacts;
 pub fn observe_cpus() -> io::Result<CpuFacts> {
     let read = |path| fs::read_to_string(path).ok();
     let allowed = allowed_cpus()?;
-    let online = read("/sys/devices/system/cpu/online").and_then(|text| parse_cpu_list(&text));
+    let online = read("/sys/devices/system/cpu/online").and_then(|text| parse_list(&text, CPUS_MAX).ok());
     Ok(CpuFacts {
-        online: online.map_or(allowed.len(), |cpus| cpus.len()),
+        online: online.filter(|cpus| !cpus.is_empty()).map_or(allowed.len(), |cpus| cpus.len()),
         allowed,
         limit: read("/sys/fs/cgroup/cpu.max").and_then(|text| parse_cpu_max(&text)),
         weight: read("/sys/fs/cgroup/cpu.weight").and_then(|text| text.trim().parse().ok()),
@@ -22,7 +23,7 @@ pub fn observe_cpus() -> io::Result<CpuFacts> {
 }
 
 #[expect(unsafe_code, reason = "std tells how many CPUs are allowed, not which")]
-fn allowed_cpus() -> io::Result<Vec<usize>> {
+pub(crate) fn allowed_cpus() -> io::Result<Vec<usize>> {
     // SAFETY: cpu_set_t is a plain array of bits, for which all zeroes (no CPU) is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` outlives the call, which writes at most `size_of_val(&set)` bytes; 0 is the calling thread.
@@ -34,17 +35,7 @@ fn allowed_cpus() -> io::Result<Vec<usize>> {
         // SAFETY: `cpu` is below CPU_SETSIZE, so the bit lies within `set`.
         unsafe { libc::CPU_ISSET(cpu, &set) }
     };
-    Ok((0..libc::CPU_SETSIZE as usize).filter(allows).collect())
-}
-
-/// `0-3,8` is 0, 1, 2, 3 and 8.
-fn parse_cpu_list(text: &str) -> Option<Vec<usize>> {
-    let mut cpus = Vec::new();
-    for range in text.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        cpus.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
-    }
-    Some(cpus)
+    Ok((0..CPUS_MAX).filter(allows).collect())
 }
 
 /// `150000 100000` is a limit of 1.5 CPUs; `max 100000` is none.
@@ -61,14 +52,6 @@ mod tests {
     fn this_machine_tells_where_we_may_run() {
         let facts = observe_cpus().unwrap();
         assert!(!facts.allowed.is_empty() && facts.allowed.len() <= facts.online, "{facts:?}");
-    }
-
-    #[test]
-    fn cpu_lists_read_as_the_kernel_writes_them() {
-        assert_eq!(parse_cpu_list("0-3,8\n"), Some(vec![0, 1, 2, 3, 8]));
-        assert_eq!(parse_cpu_list("5"), Some(vec![5]));
-        assert_eq!(parse_cpu_list(""), None);
-        assert_eq!(parse_cpu_list("a-b"), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! What the game server and its bots ask of the machine: the time, where threads run, how much CPU they used.
+//! What the game server and its bots ask of the machine: the time, where threads and their memory are, how much CPU they used.
 //!
-//! Deciding is pure ([`decide_placement`]); reading and pinning are at the edge. A thread pins only when the pod
+//! Deciding is pure ([`decide_placement`], [`decide_numa`]); reading, pinning and binding are at the edge. A thread pins only when the pod
 //! owns its CPUs, or on request: pinned to a CPU that others share, a zone would wait for them with nowhere else
 //! to go.
 
 mod clock;
 mod cpus;
+mod list;
+mod numa;
 mod placement;
 
 use std::io;
@@ -13,21 +15,36 @@ use std::time::Duration;
 
 pub use clock::Clock;
 pub use cpus::observe_cpus;
+pub use numa::{
+    BindDenial, MemoryPolicy, NODES_MAX, Node, NodeBinding, NumaError, NumaFacts, NumaPlacement, NumaReason,
+    NumaRegion, NumaRequest, PolicyDenial, PolicyOutcome, Topology, TopologyError, bind_thread_to_node,
+    cpus_of, decide_numa, node_of_new_memory, node_of_player, observe_numa, read_topology, set_thread_memory,
+};
 pub use placement::{CpuFacts, PinRequest, Placement, PlacementReason, decide_placement};
+
+/// CPUs that a machine may have: numbers of CPUs are below this.
+pub const CPUS_MAX: usize = libc::CPU_SETSIZE as usize;
 
 /// Pins the calling thread to one CPU.
 ///
 /// # Errors
 /// When the CPU is not there or not allowed.
-#[expect(unsafe_code, reason = "std has no CPU affinity")]
 pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+    set_affinity(&[cpu])
+}
+
+/// Has the calling thread run on these CPUs alone.
+#[expect(unsafe_code, reason = "std has no CPU affinity")]
+fn set_affinity(cpus: &[usize]) -> io::Result<()> {
     // SAFETY: cpu_set_t is a plain array of bits, for which all zeroes (no CPU) is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is this function's own and `cpu` is below CPU_SETSIZE, so the bit lies within it.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for &cpu in cpus {
+        if cpu >= CPUS_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: `set` is this function's own and `cpu` is below CPU_SETSIZE, so the bit lies within it.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
     // SAFETY: `set` outlives the call, which reads `size_of_val(&set)` bytes of it; 0 is the calling thread.
     let outcome = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

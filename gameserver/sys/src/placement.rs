@@ -70,8 +70,15 @@ impl fmt::Display for PlacementReason {
     }
 }
 
-/// Decides where zone number `zone` (from 0) of `zones` runs.
-pub fn decide_placement(request: PinRequest, facts: &CpuFacts, zone: usize, zones: usize) -> Placement {
+/// Decides where zone number `zone` (from 0) of `zones` runs, of the CPUs `among` which there is a choice: all that are
+/// allowed, or those of a node.
+pub fn decide_placement(
+    request: PinRequest,
+    facts: &CpuFacts,
+    among: &[usize],
+    zone: usize,
+    zones: usize,
+) -> Placement {
     let reason = match request {
         PinRequest::Never => return Placement::Floating { reason: PlacementReason::Requested },
         PinRequest::Always => PlacementReason::Requested,
@@ -83,8 +90,8 @@ pub fn decide_placement(request: PinRequest, facts: &CpuFacts, zone: usize, zone
         }
         PinRequest::Auto => PlacementReason::Exclusive,
     };
-    match facts.allowed.get(zone) {
-        Some(&cpu) if zones <= facts.allowed.len() => Placement::Pinned { cpu, reason },
+    match among.get(zone) {
+        Some(&cpu) if zones <= among.len() => Placement::Pinned { cpu, reason },
         _ => Placement::Floating { reason: PlacementReason::TooFewCpus },
     }
 }
@@ -146,8 +153,18 @@ mod tests {
             ("asked not to", Never, facts(&[3], Some(1.0), Some(39)), 0, floating(Requested)),
         ];
         for (name, request, facts, zone, expected) in cases {
-            assert_eq!(decide_placement(request, &facts, zone, zone + 1), expected, "{name}");
+            let placement = decide_placement(request, &facts, &facts.allowed, zone, zone + 1);
+            assert_eq!(placement, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn whether_cpus_are_exclusive_is_told_by_all_of_them_and_one_is_chosen_on_the_node() {
+        let two = facts(&[3, 5], None, Some(79));
+        let placed =
+            |among: &[usize], zones| decide_placement(PinRequest::Auto, &two, among, zones - 1, zones);
+        assert_eq!(placed(&[5], 1), Placement::Pinned { cpu: 5, reason: Exclusive });
+        assert_eq!(placed(&[5], 2), Placement::Floating { reason: TooFewCpus });
     }
 
     #[test]

@@ -1,20 +1,26 @@
-//! A real seccomp filter, as a container runtime's default profile has it: io_uring is answered with EPERM.
+//! A real seccomp filter, as a container runtime's default profile has it: the calls are answered with an error.
+#![allow(dead_code, reason = "each test file denies what it needs")]
 
 use std::io;
 
 /// Denies io_uring to the calling thread and to whatever it spawns from now on; other threads keep it.
-#[expect(unsafe_code, reason = "prctl and seccomp have no safe wrapper")]
 pub(crate) fn deny_io_uring_on_this_thread() {
-    let deny = libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).unwrap();
-    let number = |call: libc::c_long| u32::try_from(call).unwrap();
-    let mut program = [
-        // the number of the system call is the first word of `struct seccomp_data`
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        jump_if_equal(number(libc::SYS_io_uring_setup), 2),
-        jump_if_equal(number(libc::SYS_io_uring_enter), 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-        statement(libc::BPF_RET | libc::BPF_K, deny),
-    ];
+    deny_on_this_thread(&[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter], libc::EPERM);
+}
+
+/// Has the calling thread, and whatever it spawns from now on, get `error` for each of `calls`.
+#[expect(unsafe_code, reason = "prctl and seccomp have no safe wrapper")]
+pub(crate) fn deny_on_this_thread(calls: &[libc::c_long], error: i32) {
+    let deny = libc::SECCOMP_RET_ERRNO | u32::try_from(error).unwrap();
+    // the number of the system call is the first word of `struct seccomp_data`
+    let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for (index, &call) in calls.iter().enumerate() {
+        // over the calls after it and over the statement that allows
+        let to_deny = u8::try_from(calls.len() - index).unwrap();
+        program.push(jump_if_equal(u32::try_from(call).unwrap(), to_deny));
+    }
+    program.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    program.push(statement(libc::BPF_RET | libc::BPF_K, deny));
     let filter =
         libc::sock_fprog { len: u16::try_from(program.len()).unwrap(), filter: program.as_mut_ptr() };
     // SAFETY: PR_SET_NO_NEW_PRIVS takes integers only.
