@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, ValueEnum};
 use gameserver_contract::{ADMIN_PORT, env};
 use gameserver_net::Choice;
-use gameserver_sys::PinRequest;
+use gameserver_sys::{NODES_MAX, NumaRequest, PinRequest};
 
 /// A server-authoritative game server over encrypted UDP.
 ///
@@ -87,6 +87,11 @@ pub struct NetworkArgs {
     /// Whether the zone thread stays on one CPU. `auto`: when the pod owns its CPUs.
     #[arg(long, value_enum, default_value_t = PinArg::Auto)]
     pub pin: PinArg,
+    /// Which NUMA node the zone thread and its memory are on. `auto`: the one that all CPUs of the pod are of; `local`: the
+    /// one where the thread starts; `node=N`: that one; `interleaved`: memory from all of them in turn; `off`: as the
+    /// kernel has it. What the sandbox denies is logged, and the server runs all the same.
+    #[arg(long, env = env::NUMA, default_value = "auto", value_name = "auto|local|interleaved|node=N|off", value_parser = parse_numa)]
+    pub numa: NumaRequest,
 }
 
 /// Whom the server reports to. Set by the operator; standalone without an endpoint.
@@ -183,6 +188,19 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+fn parse_numa(text: &str) -> Result<NumaRequest, String> {
+    let node = |number: &str| number.parse().ok().filter(|&node| node < NODES_MAX).map(NumaRequest::OnNode);
+    let request = match text {
+        "auto" => Some(NumaRequest::Auto),
+        "local" => Some(NumaRequest::Local),
+        "interleaved" => Some(NumaRequest::Interleaved),
+        "off" => Some(NumaRequest::Off),
+        _ => text.strip_prefix("node=").and_then(node),
+    };
+    let last = NODES_MAX - 1;
+    request.ok_or_else(|| format!("not auto, local, interleaved, off, or node=N with N from 0 to {last}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,9 +230,33 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused() {
-        for wrong in [["--tick-hz", "0"], ["--capacity", "0"], ["--timeout", "-1"], ["--net", "dpdk"]] {
+        for wrong in [
+            ["--tick-hz", "0"],
+            ["--capacity", "0"],
+            ["--timeout", "-1"],
+            ["--net", "dpdk"],
+            ["--numa", "node"],
+            ["--numa", "node=-1"],
+            ["--numa", "node=64"],
+            ["--numa", "1"],
+        ] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_node_is_asked_for_by_word_or_number() {
+        for (text, expected) in [
+            ("auto", NumaRequest::Auto),
+            ("local", NumaRequest::Local),
+            ("interleaved", NumaRequest::Interleaved),
+            ("node=0", NumaRequest::OnNode(0)),
+            ("node=63", NumaRequest::OnNode(63)),
+            ("off", NumaRequest::Off),
+        ] {
+            assert_eq!(parse(&["--numa", text]).unwrap().network.numa, expected, "{text}");
+        }
+        assert_eq!(parse(&[]).unwrap().network.numa, NumaRequest::Auto);
     }
 
     #[test]

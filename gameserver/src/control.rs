@@ -60,8 +60,8 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     let streams = report.as_ref().map_or(no_streams, |report| report.open_streams.clone());
     let registry = Registry::new();
     let board = Arc::clone(&zone.board);
-    let collector =
-        metrics::BoardCollector::new(Arc::clone(&board), config.backend, phase_seen.clone(), streams)?;
+    let shown = metrics::Shown { backend: config.backend, seat: zone.seat };
+    let collector = metrics::BoardCollector::new(Arc::clone(&board), shown, phase_seen.clone(), streams)?;
     registry.register(Box::new(collector))?;
     config.admin.set_nonblocking(true)?;
     let listener = TcpListener::from_std(config.admin).context("failed to serve the admin address")?;

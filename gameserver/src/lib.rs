@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         choice: args.network.net.into(),
         net: NetConfig { depth: args.network.queue_depth, ..NetConfig::default() },
         pin: args.network.pin.into(),
+        numa: args.network.numa,
         clock,
     };
     let mut zone = Zone::start(config)?;

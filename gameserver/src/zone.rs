@@ -5,7 +5,9 @@
 
 mod board;
 mod pace;
+mod seat;
 mod thread;
 
 pub(crate) use board::{Board, Distribution, Figure, Total};
+pub(crate) use seat::Seat;
 pub(crate) use thread::{Order, Zone, ZoneConfig};

@@ -153,6 +153,62 @@ fn where_io_uring_is_denied_mmsg_plays_on_and_says_why() {
     denied.join().unwrap();
 }
 
+/// The metric that says where the memory of the zone is: its labels.
+fn numa_labels(server: &Server) -> String {
+    let (_, text) = server.get("/metrics");
+    let labels =
+        text.lines().find_map(|line| line.strip_prefix("gameserver_numa_info{")?.strip_suffix("} 1"));
+    labels.unwrap_or_else(|| panic!("no place is shown in\n{text}")).to_owned()
+}
+
+#[test]
+fn a_zone_is_on_the_node_that_it_was_asked_to_be_on() {
+    let facts = gameserver_sys::observe_numa().unwrap();
+    let node = facts.topology.node_of_cpu(facts.allowed[0]).unwrap().id;
+    let mut command = command(&[]);
+    command.env(env::NUMA, format!("node={node}"));
+    let server = Server::spawn(command);
+    let bound = server.logged("the zone thread is bound to the CPUs of a node");
+    assert_eq!((bound["node"].as_u64(), bound["reason"].as_str()), (Some(node as u64), Some("requested")));
+    let labels = numa_labels(&server);
+    assert!(labels.starts_with(&format!("placement=\"on-node\",node=\"{node}\",memory=")), "{labels}");
+}
+
+#[test]
+fn a_node_that_is_not_there_is_told_and_the_server_runs() {
+    let (key, file) = key();
+    let server = Server::start(&["--key-file", file.path(), "--numa", "node=63"]);
+    let unbound = server.logged("the zone thread is bound to no node, though it was to be");
+    assert_eq!(unbound["reason"], "the node is not there");
+    play(&server, &key);
+    assert_eq!(numa_labels(&server), "placement=\"unbound\",node=\"\",memory=\"default\"");
+}
+
+#[test]
+fn where_memory_policies_are_denied_the_server_plays_on_and_says_why() {
+    let denied = std::thread::spawn(|| {
+        let calls = [libc::SYS_mbind, libc::SYS_set_mempolicy, libc::SYS_get_mempolicy];
+        seccomp::deny_on_this_thread(&calls, libc::EPERM);
+        let (key, file) = key();
+        let server = Server::start(&["--key-file", file.path(), "--numa", "interleaved"]);
+        let reason =
+            server.logged("the memory policy is not to be had here; memory comes from where the thread is");
+        assert_eq!(
+            (reason["level"].as_str(), reason["reason"].as_str()),
+            (Some("WARN"), Some("the container forbids memory policies"))
+        );
+        play(&server, &key).leave();
+        assert_eq!(numa_labels(&server), "placement=\"interleaved\",node=\"\",memory=\"denied\"");
+
+        let local = Server::start(&["--numa", "local"]);
+        let reason =
+            local.logged("no memory policy is set here, and none is needed on the node of the memory");
+        assert_eq!(reason["level"], "INFO");
+        assert!(numa_labels(&local).ends_with("memory=\"denied\""));
+    });
+    denied.join().unwrap();
+}
+
 #[test]
 fn who_insists_on_io_uring_where_it_is_denied_gets_an_error() {
     let denied = std::thread::spawn(|| {

@@ -30,3 +30,5 @@ pub const HOST_PORT: &str = "CRANEWING_HOST_PORT";
 pub const DRAIN_DEADLINE: &str = "CRANEWING_DRAIN_DEADLINE_SECONDS";
 /// Players that the server takes at most.
 pub const CAPACITY: &str = "CRANEWING_CAPACITY";
+/// The NUMA node of the zone thread and its memory, as `--numa` says it. The operator leaves it to the template.
+pub const NUMA: &str = "CRANEWING_NUMA";

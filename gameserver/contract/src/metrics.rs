@@ -38,6 +38,9 @@ pub const INPUT_LATENCY: &str = "gameserver_input_latency_seconds";
 pub const QUEUE_DEPTH: &str = "gameserver_queue_depth";
 /// Gauge, 1 for the backend in use, by `backend`.
 pub const BACKEND: &str = "gameserver_backend_info";
+/// Gauge, always 1, by `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
+/// `memory` (`applied`, `unconfirmed`, `denied`, `default`): where the zone thread and its memory are.
+pub const NUMA: &str = "gameserver_numa_info";
 /// Gauge, 1 for the current phase, by `phase`.
 pub const PHASE: &str = "gameserver_phase_info";
 /// Gauge, always 1, by `version`.
@@ -66,6 +69,7 @@ pub const ALL: &[&str] = &[
     INPUT_LATENCY,
     QUEUE_DEPTH,
     BACKEND,
+    NUMA,
     PHASE,
     BUILD,
     REPORT_STREAMS,

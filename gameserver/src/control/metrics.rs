@@ -9,7 +9,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tokio::sync::watch;
 
-use crate::zone::{Board, Distribution, Figure, Total};
+use crate::zone::{Board, Distribution, Figure, Seat, Total};
 
 const COUNTERS: [(&str, &str, Figure); 11] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
@@ -44,10 +44,17 @@ const HISTOGRAMS: [(&str, &str, Distribution, f64); 5] = [
     (metrics::QUEUE_DEPTH, "Commands waiting at the start of a tick.", Distribution::QueueDepth, 1.0),
 ];
 
+/// What was chosen at the start and stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) backend: Backend,
+    pub(crate) seat: Seat,
+}
+
 /// Reads the board at each scrape.
 pub(crate) struct BoardCollector {
     pub(crate) board: Arc<Board>,
-    pub(crate) backend: Backend,
+    pub(crate) shown: Shown,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) streams: watch::Receiver<usize>,
     pub(crate) descriptions: Vec<Desc>,
@@ -56,13 +63,13 @@ pub(crate) struct BoardCollector {
 impl BoardCollector {
     pub(crate) fn new(
         board: Arc<Board>,
-        backend: Backend,
+        shown: Shown,
         phase: watch::Receiver<Phase>,
         streams: watch::Receiver<usize>,
     ) -> Result<Self, prometheus::Error> {
         let describe = |&name: &&str| Desc::new(name.to_owned(), name.to_owned(), Vec::new(), HashMap::new());
         let descriptions = metrics::ALL.iter().map(describe).collect::<Result<_, _>>()?;
-        Ok(Self { board, backend, phase, streams, descriptions })
+        Ok(Self { board, shown, phase, streams, descriptions })
     }
 }
 
@@ -90,10 +97,12 @@ impl Collector for BoardCollector {
             MetricType::COUNTER,
             rejects,
         ));
+        let Shown { backend, seat } = self.shown;
         let gauges = [
             (metrics::PLAYERS, "Connected players.", gauge(board.get(Figure::Players), &[])),
             (metrics::REPORT_STREAMS, "Open report streams.", gauge(*self.streams.borrow() as u64, &[])),
-            (metrics::BACKEND, "Datagram backend in use.", gauge(1, &[("backend", self.backend.as_str())])),
+            (metrics::BACKEND, "Datagram backend in use.", gauge(1, &[("backend", backend.as_str())])),
+            (metrics::NUMA, "Where the zone thread and its memory are.", numa(seat)),
             (metrics::PHASE, "Current phase.", gauge(1, &[("phase", phase_label(phase))])),
             (metrics::BUILD, "Version.", gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])),
         ];
@@ -104,6 +113,11 @@ impl Collector for BoardCollector {
         );
         families
     }
+}
+
+fn numa(seat: Seat) -> Metric {
+    let node = seat.node.map_or_else(String::new, |node| node.to_string());
+    gauge(1, &[("placement", seat.placement), ("node", &node), ("memory", seat.memory)])
 }
 
 fn phase_label(phase: Phase) -> &'static str {
@@ -183,7 +197,9 @@ mod tests {
     fn scrape(board: &Arc<Board>) -> String {
         let (_phase, phase) = watch::channel(Phase::Ready);
         let (_streams, streams) = watch::channel(2);
-        let collector = BoardCollector::new(Arc::clone(board), Backend::Mmsg, phase, streams).unwrap();
+        let seat = Seat { placement: "on-node", node: Some(1), memory: "denied" };
+        let shown = Shown { backend: Backend::Mmsg, seat };
+        let collector = BoardCollector::new(Arc::clone(board), shown, phase, streams).unwrap();
         let registry = Registry::new();
         registry.register(Box::new(collector)).unwrap();
         let mut text = Vec::new();
@@ -211,6 +227,7 @@ mod tests {
             "gameserver_packets_in_total 7",
             "gameserver_rejects_total{reason=\"replayed\"} 3",
             "gameserver_backend_info{backend=\"mmsg\"} 1",
+            "gameserver_numa_info{placement=\"on-node\",node=\"1\",memory=\"denied\"} 1",
             "gameserver_phase_info{phase=\"ready\"} 1",
             "gameserver_report_streams 2",
             "gameserver_tick_work_seconds_count 1",

@@ -10,10 +10,11 @@ use std::{fmt, io};
 use gameserver_core::{ConfigError, Counters, ServerConfig, ZoneServer};
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
-use gameserver_sys::{Clock, PinRequest, Placement, decide_placement, observe_cpus, pin_current_thread};
+use gameserver_sys::{Clock, NumaRequest, PinRequest};
 
 use super::board::{Board, Distribution, Figure};
 use super::pace::Pace;
+use super::seat::{Seat, take_seat};
 use crate::clock::now;
 
 /// Orders that wait for a zone at most. Each tick takes all of them, and people and leaders give them.
@@ -50,6 +51,7 @@ pub(crate) struct ZoneConfig {
     pub(crate) choice: Choice,
     pub(crate) net: NetConfig,
     pub(crate) pin: PinRequest,
+    pub(crate) numa: NumaRequest,
     pub(crate) clock: Clock,
 }
 
@@ -80,6 +82,7 @@ pub(crate) enum ZoneError {
 pub(crate) struct Zone {
     pub(crate) board: Arc<Board>,
     pub(crate) backend: Backend,
+    pub(crate) seat: Seat,
     orders: SyncSender<Order>,
     sent: u64,
     thread: JoinHandle<Result<(), ZoneError>>,
@@ -88,23 +91,20 @@ pub(crate) struct Zone {
 impl Zone {
     /// Starts the thread and waits until its backend is open.
     pub(crate) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
-        let server = ZoneServer::new(config.server.clone())?;
-        let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
         let (orders, waiting) = sync_channel(ORDERS_MAX);
-        let (opened, backend) = sync_channel(1);
-        let shared = Arc::clone(&board);
+        let (opened, shown) = sync_channel(1);
         let span = tracing::Span::current();
         let run = move || {
             let _entered = span.entered();
-            let mut zone = ZoneThread::open(server, config, shared, waiting)?;
+            let (mut zone, seat) = ZoneThread::open(config, waiting)?;
             // nobody waits for this any more only when the control thread is gone
-            let _told = opened.send(zone.datagrams.backend());
+            let _told = opened.send((Arc::clone(&zone.board), zone.datagrams.backend(), seat));
             zone.run()
         };
         let thread =
             std::thread::Builder::new().name("zone-0".into()).spawn(run).map_err(ZoneError::Spawn)?;
-        match backend.recv() {
-            Ok(backend) => Ok(Self { board, backend, orders, sent: 0, thread }),
+        match shown.recv() {
+            Ok((board, backend, seat)) => Ok(Self { board, backend, seat, orders, sent: 0, thread }),
             Err(_closed) => Err(thread
                 .join()
                 .map_or(ZoneError::Panicked, |outcome| outcome.err().unwrap_or(ZoneError::Panicked))),
@@ -150,14 +150,13 @@ struct ZoneThread {
 }
 
 impl ZoneThread {
-    /// Opens the backend on this thread, which must be the only one to use it.
-    fn open(
-        server: ZoneServer,
-        config: ZoneConfig,
-        board: Arc<Board>,
-        orders: Receiver<Order>,
-    ) -> Result<Self, ZoneError> {
-        place(config.pin)?;
+    /// Takes this thread's place, and only then builds what it works with: memory comes from where the thread is that writes to
+    /// it first. Opens the backend here, too, since one thread alone may use it.
+    fn open(config: ZoneConfig, orders: Receiver<Order>) -> Result<(Self, Seat), ZoneError> {
+        let seat = take_seat(config.pin, config.numa)?;
+        let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
+        let pace = Pace::new(config.server.tick_hz, config.clock.monotonic());
+        let server = ZoneServer::new(config.server)?;
         let opened =
             gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
         match opened.fallback {
@@ -171,9 +170,9 @@ impl ZoneThread {
             }
             None => {}
         }
-        let pace = Pace::new(config.server.tick_hz, config.clock.monotonic());
         let (datagrams, clock) = (opened.datagrams, config.clock);
-        Ok(Self { server, datagrams, board, orders, applied: 0, late_ticks: 0, pace, clock })
+        let zone = Self { server, datagrams, board, orders, applied: 0, late_ticks: 0, pace, clock };
+        Ok((zone, seat))
     }
 
     fn run(&mut self) -> Result<(), ZoneError> {
@@ -286,25 +285,4 @@ impl ZoneThread {
             board.set(figure, value);
         }
     }
-}
-
-/// Pins this thread if the rules say so; says which in the log.
-fn place(request: PinRequest) -> Result<(), ZoneError> {
-    let placement = match observe_cpus() {
-        Ok(facts) => decide_placement(request, &facts, &facts.allowed, 0, 1),
-        Err(error) => {
-            tracing::warn!(error = error.to_string(), "failed to learn about CPUs; the zone thread floats");
-            return Ok(());
-        }
-    };
-    match placement {
-        Placement::Pinned { cpu, reason } => {
-            pin_current_thread(cpu).map_err(|source| ZoneError::Pin { cpu, source })?;
-            tracing::info!(cpu, reason = reason.to_string(), "the zone thread is pinned");
-        }
-        Placement::Floating { reason } => {
-            tracing::info!(reason = reason.to_string(), "the zone thread floats");
-        }
-    }
-    Ok(())
 }

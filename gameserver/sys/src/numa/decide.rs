@@ -69,6 +69,8 @@ pub enum NumaReason {
     NoSuchNode,
     /// No node has a CPU that the thread may run on.
     NoAllowedCpu,
+    /// What the kernel shows of its nodes is not understood.
+    Untold,
 }
 
 impl fmt::Display for NumaReason {
@@ -80,6 +82,7 @@ impl fmt::Display for NumaReason {
             Self::SeveralNodes => "the CPU set is of several nodes",
             Self::NoSuchNode => "the node is not there",
             Self::NoAllowedCpu => "no node has a CPU of the CPU set",
+            Self::Untold => "the nodes are not known",
         })
     }
 }
