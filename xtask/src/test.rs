@@ -20,7 +20,7 @@ use crate::packages;
 use crate::process;
 use crate::progress::Progress;
 use crate::state::{Region, State};
-use crate::target::cargo;
+use crate::target::{self, cargo};
 use crate::tools::{self, Tools};
 use crate::up;
 
@@ -106,6 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         stage("unit", true, || {
             tests(cargo(&checkout)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
         }),
+        stage("interleavings", true, || tests(&mut interleavings(&checkout)?)),
     ];
     if args.fast {
         println!("\n== end to end, first path of README: left out by --fast");
@@ -234,6 +235,17 @@ fn result_line(line: &str) -> Option<(usize, usize)> {
         figures.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse::<usize>().ok())
     };
     Some((figure("passed")?, figure("failed")?))
+}
+
+/// The tests of what threads share, in every order in which they may run. They need atomics of another kind, and so a build and a
+/// target directory of their own: a small package and what it needs.
+fn interleavings(checkout: &Checkout) -> Result<Command> {
+    let mut loom = cargo(checkout)?;
+    loom.args(["test", "--locked", "--package=gameserver-queue", "--test=loom"]);
+    loom.env("CARGO_TARGET_DIR", target::directory(checkout).join("loom"));
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    loom.env("RUSTFLAGS", format!("{flags} --cfg loom").trim_start());
+    Ok(loom)
 }
 
 /// Licences, banned crates and sources by `deny.toml`. Advisories need a database from outside and are not asked.

@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
     },
     Rule { package: "gameserver-net", uses: &[], never: &["kube", "tracing", "rand"] },
     Rule { package: "gameserver-sys", uses: &[], never: &["kube", "tokio", "tracing", "rand"] },
+    Rule { package: "gameserver-queue", uses: &[], never: OUTSIDE },
     Rule {
         package: "gameserver",
         uses: &[
@@ -60,6 +61,7 @@ const RULES: &[Rule] = &[
             "gameserver-core",
             "gameserver-net",
             "gameserver-protocol",
+            "gameserver-queue",
             "gameserver-sys",
         ],
         never: &["kube", "k8s-openapi"],

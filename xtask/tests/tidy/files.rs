@@ -78,6 +78,53 @@ fn every_package_has_the_lints_of_the_workspace() {
     assert_eq!(without, Vec::<PathBuf>::new());
 }
 
+/// Where `unsafe` may be: what talks to the kernel.
+const UNSAFE_ROOMS: &[&str] = &["gameserver/net", "gameserver/sys"];
+
+/// Tests that count allocations: an allocator cannot be written without.
+const COUNTING: &str = "tests/allocations.rs";
+
+/// Sources elsewhere in which the lint against `unsafe` is lifted; without that there can be none.
+fn unsafe_elsewhere<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Vec<&'a Path> {
+    let may = |path: &Path| {
+        UNSAFE_ROOMS.iter().any(|room| path.starts_with(room)) || path.ends_with(Path::new(COUNTING))
+    };
+    let lifts = |text: &str| {
+        let mut attributes = text.split('#').filter(|part| part.starts_with('[') || part.starts_with("!["));
+        attributes.any(|attribute| {
+            let attribute = attribute.split(']').next().unwrap_or_default();
+            let lint = attribute.trim_start_matches(['!', '[']);
+            ["expect(", "allow(", "warn("].iter().any(|level| lint.starts_with(level))
+                && lint.contains(concat!("unsafe", "_code"))
+        })
+    };
+    files.into_iter().filter(|(path, text)| !may(path) && lifts(text)).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn unsafe_is_only_where_the_kernel_is_talked_to() {
+    let files = rust_files();
+    let texts = files.iter().filter_map(|path| Some((path.as_path(), crate::text(path)?)));
+    assert_eq!(unsafe_elsewhere(texts), Vec::<&Path>::new());
+    let table =
+        crate::text(Path::new("Cargo.toml")).is_some_and(|text| text.contains("unsafe_code = \"deny\""));
+    assert!(table, "the lints of the workspace deny it");
+}
+
+#[test]
+fn a_lifted_lint_is_found_however_it_is_written() {
+    let lint = concat!("unsafe", "_code");
+    let file = |path, text: String| (Path::new(path), text);
+    let files = [
+        file("gameserver/sys/src/lib.rs", format!("#[expect({lint}, reason = \"the kernel\")]\n")),
+        file("gameserver/core/tests/allocations.rs", format!("#![expect({lint}, reason = \"counts\")]\n")),
+        file("gameserver/queue/src/lib.rs", format!("#![forbid({lint})]\n")),
+        file("a/src/whole.rs", format!("#![allow({lint})]\n")),
+        file("a/src/lines.rs", format!("#[expect(\n    {lint},\n    reason = \"fast\"\n)]\nfn a() {{}}\n")),
+    ];
+    assert_eq!(unsafe_elsewhere(files), [Path::new("a/src/whole.rs"), Path::new("a/src/lines.rs")]);
+}
+
 /// Sources that do not begin by saying what they are for.
 fn headless<'a>(files: impl IntoIterator<Item = (&'a Path, String)>) -> Vec<&'a Path> {
     let is_source = |path: &Path| path.components().any(|part| part.as_os_str() == "src");
