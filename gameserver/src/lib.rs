@@ -5,7 +5,8 @@
 //! a bounded queue of orders the other.
 //!
 //! Invariants:
-//! - The zone thread never waits for the control thread: orders are polled once a tick, figures are atomics.
+//! - The zone thread never waits for the control thread: orders are polled once a tick from a ring in which neither end waits
+//!   for the other, figures are atomics.
 //! - Every thread and task has an end and is joined; SIGTERM ends them in order, players first
 //!   (`tests/standalone.rs`, `tests/report.rs`).
 

@@ -1,12 +1,12 @@
 //! Figures that a zone thread shows and the control thread reads, without a lock.
 //!
-//! Each figure is one atomic word with one writer. A reader sees every figure exactly, but figures among each other
-//! may be a tick apart; nothing that reads them needs more.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! Each figure is one word with one writer. A reader sees every figure exactly, but figures among each other may be a tick
+//! apart; nothing that reads them needs more than that a later one shows those before it
+//! (`whoever_reads_that_an_order_was_carried_out_sees_what_came_of_it` of `gameserver-queue`).
 
 use gameserver_contract::HistogramDelta;
 use gameserver_contract::histogram::{BUCKETS, Histogram};
+use gameserver_queue::Word;
 
 /// A single number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,30 +55,30 @@ const DISTRIBUTION_WORDS: usize = BUCKETS + 1;
 /// The shared words of one zone.
 #[derive(Debug)]
 pub(crate) struct Board {
-    figures: [AtomicU64; FIGURES],
-    distributions: [[AtomicU64; DISTRIBUTION_WORDS]; DISTRIBUTIONS],
-    rejects: Box<[(&'static str, AtomicU64)]>,
+    figures: [Word; FIGURES],
+    distributions: [[Word; DISTRIBUTION_WORDS]; DISTRIBUTIONS],
+    rejects: Box<[(&'static str, Word)]>,
 }
 
 impl Board {
     /// A board with one word for each of the reject labels.
     pub(crate) fn new(labels: impl Iterator<Item = &'static str>) -> Self {
         Self {
-            figures: [const { AtomicU64::new(0) }; FIGURES],
-            distributions: [const { [const { AtomicU64::new(0) }; DISTRIBUTION_WORDS] }; DISTRIBUTIONS],
-            rejects: labels.map(|label| (label, AtomicU64::new(0))).collect(),
+            figures: [const { Word::new() }; FIGURES],
+            distributions: [const { [const { Word::new() }; DISTRIBUTION_WORDS] }; DISTRIBUTIONS],
+            rejects: labels.map(|label| (label, Word::new())).collect(),
         }
     }
 
     /// Shows a figure. Only the zone thread calls this.
     pub(crate) fn set(&self, figure: Figure, value: u64) {
-        self.figures[figure as usize].store(value, Ordering::Release);
+        self.figures[figure as usize].set(value);
     }
 
     /// Shows the counts by reject label, in the order of [`Board::new`]. Only the zone thread calls this.
     pub(crate) fn set_rejects(&self, counts: impl Iterator<Item = u64>) {
         for ((_, word), count) in self.rejects.iter().zip(counts) {
-            word.store(count, Ordering::Relaxed);
+            word.set(count);
         }
     }
 
@@ -87,38 +87,33 @@ impl Board {
         let words = &self.distributions[distribution as usize];
         for (word, &more) in words.iter().zip(recorded.counts()) {
             if more > 0 {
-                add(word, more);
+                word.add(more);
             }
         }
-        add(&words[BUCKETS], recorded.sum());
+        words[BUCKETS].add(recorded.sum());
     }
 
     /// Adds one value. Only the zone thread calls this.
     pub(crate) fn record(&self, distribution: Distribution, value: u64) {
         let words = &self.distributions[distribution as usize];
         let bucket = gameserver_contract::histogram::BOUNDS.partition_point(|&bound| bound < value);
-        add(&words[bucket], 1);
-        add(&words[BUCKETS], value);
+        words[bucket].add(1);
+        words[BUCKETS].add(value);
     }
 
     pub(crate) fn get(&self, figure: Figure) -> u64 {
-        self.figures[figure as usize].load(Ordering::Acquire)
+        self.figures[figure as usize].get()
     }
 
     pub(crate) fn rejects(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.rejects.iter().map(|(label, word)| (*label, word.load(Ordering::Relaxed)))
+        self.rejects.iter().map(|(label, word)| (*label, word.get()))
     }
 
     /// Everything recorded so far.
     pub(crate) fn total(&self, distribution: Distribution) -> Total {
         let words = &self.distributions[distribution as usize];
-        Total(std::array::from_fn(|index| words[index].load(Ordering::Relaxed)))
+        Total(std::array::from_fn(|index| words[index].get()))
     }
-}
-
-/// One writer, so a load and a store are enough; a read-modify-write would lock the cache line for nothing.
-fn add(word: &AtomicU64, more: u64) {
-    word.store(word.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 /// A distribution since the start: counts by bucket, then the sum.

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
@@ -10,6 +10,7 @@ use std::{fmt, io};
 use gameserver_core::{ConfigError, Counters, ServerConfig, ZoneServer};
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
+use gameserver_queue::{Consumer, LockFreeQueue, Producer};
 use gameserver_sys::{Clock, NumaRequest, PinRequest};
 
 use super::board::{Board, Distribution, Figure};
@@ -83,7 +84,7 @@ pub(crate) struct Zone {
     pub(crate) board: Arc<Board>,
     pub(crate) backend: Backend,
     pub(crate) seat: Seat,
-    orders: SyncSender<Order>,
+    orders: Producer<Order>,
     sent: u64,
     thread: JoinHandle<Result<(), ZoneError>>,
 }
@@ -91,7 +92,7 @@ pub(crate) struct Zone {
 impl Zone {
     /// Starts the thread and waits until its backend is open.
     pub(crate) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
-        let (orders, waiting) = sync_channel(ORDERS_MAX);
+        let (orders, waiting) = LockFreeQueue::spsc(ORDERS_MAX);
         let (opened, shown) = sync_channel(1);
         let span = tracing::Span::current();
         let run = move || {
@@ -113,13 +114,9 @@ impl Zone {
 
     /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
     pub(crate) fn order(&mut self, order: Order) -> bool {
-        match self.orders.try_send(order) {
-            Ok(()) => {
-                self.sent += 1;
-                true
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        let taken = !self.orders.is_abandoned() && self.orders.push(order).is_ok();
+        self.sent += u64::from(taken);
+        taken
     }
 
     /// Whether the drain is complete and the figure that says so is newer than every order.
@@ -142,7 +139,7 @@ struct ZoneThread {
     server: ZoneServer,
     datagrams: Box<dyn Datagrams>,
     board: Arc<Board>,
-    orders: Receiver<Order>,
+    orders: Consumer<Order>,
     applied: u64,
     late_ticks: u64,
     pace: Pace,
@@ -152,7 +149,7 @@ struct ZoneThread {
 impl ZoneThread {
     /// Takes this thread's place, and only then builds what it works with: memory comes from where the thread is that writes to
     /// it first. Opens the backend here, too, since one thread alone may use it.
-    fn open(config: ZoneConfig, orders: Receiver<Order>) -> Result<(Self, Seat), ZoneError> {
+    fn open(config: ZoneConfig, orders: Consumer<Order>) -> Result<(Self, Seat), ZoneError> {
         let seat = take_seat(config.pin, config.numa)?;
         let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
         let pace = Pace::new(config.server.tick_hz, config.clock.monotonic());
@@ -221,7 +218,7 @@ impl ZoneThread {
     /// True when the zone is to stop after this tick.
     fn carry_out_orders(&mut self) -> bool {
         let mut stopping = false;
-        while let Ok(order) = self.orders.try_recv() {
+        while let Some(order) = self.orders.pop() {
             match order {
                 Order::InstallKey(key) => self.server.install_key(key),
                 Order::Drain => self.server.drain(now(&self.clock)),
