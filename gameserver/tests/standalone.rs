@@ -175,6 +175,15 @@ fn a_zone_is_on_the_node_that_it_was_asked_to_be_on() {
 }
 
 #[test]
+fn a_zone_takes_its_place_before_it_builds_what_it_works_with() {
+    // tables that cannot be built end the server, and by then it has its place
+    let output = command(&["--timeout", "0"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let (place, end) = (text.find("the zone's memory"), text.find("timeout must be more than zero"));
+    assert!(!output.status.success() && place.is_some() && place < end, "{text}");
+}
+
+#[test]
 fn a_node_that_is_not_there_is_told_and_the_server_runs() {
     let (key, file) = key();
     let server = Server::start(&["--key-file", file.path(), "--numa", "node=63"]);

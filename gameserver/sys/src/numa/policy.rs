@@ -137,7 +137,7 @@ const MPOL_F_ADDR: c_ulong = 2;
 
 /// A set of nodes as the kernel reads and writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct NodeMask([c_ulong; MASK_WORDS]);
+pub(super) struct NodeMask([c_ulong; MASK_WORDS]);
 
 impl NodeMask {
     /// The kernel reads one bit less than it is told.
@@ -178,7 +178,7 @@ fn mbind(start: NonNull<u8>, len: usize, mode: c_int, nodes: &NodeMask) -> io::R
 
 /// The policy of the mapping at an address, or of the calling thread.
 #[expect(unsafe_code, reason = "libc has no wrapper for memory policies")]
-fn get_mempolicy(at: Option<NonNull<u8>>) -> io::Result<(c_int, NodeMask)> {
+pub(super) fn get_mempolicy(at: Option<NonNull<u8>>) -> io::Result<(c_int, NodeMask)> {
     let (mut mode, mut nodes): (c_int, NodeMask) = Default::default();
     let flags = if at.is_some() { MPOL_F_ADDR } else { 0 };
     let address = at.map_or(std::ptr::null_mut(), NonNull::as_ptr);

@@ -145,6 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_covers_its_region_and_nothing_else_of_the_thread() {
+        use crate::numa::policy::get_mempolicy;
+        let topology = observe_numa().unwrap().topology;
+        let allocate = |policy| NumaRegion::allocate(page_bytes(), policy, &topology).unwrap();
+        let (interleaved, outcome) = allocate(MemoryPolicy::Interleaved);
+        if let PolicyOutcome::Denied { reason } = outcome {
+            return not_run("a_policy_covers_its_region_and_nothing_else_of_the_thread", reason);
+        }
+        let (local, _outcome) = allocate(MemoryPolicy::Local);
+        let mode = |at: Option<&NumaRegion>| get_mempolicy(at.map(|region| region.start)).unwrap().0;
+        assert_eq!(mode(Some(&interleaved)), libc::MPOL_INTERLEAVE);
+        assert_eq!(mode(Some(&local)), libc::MPOL_LOCAL);
+        assert_eq!(mode(None), libc::MPOL_DEFAULT);
+    }
+
+    #[test]
     fn a_region_is_zeroed_aligned_and_its_own_and_touching_changes_nothing() {
         let topology = Topology::of_one_node(&[0]);
         let len = 3 * page_bytes() - 1;
