@@ -18,6 +18,7 @@
 mod bytes;
 mod challenge;
 mod key;
+mod key_stream;
 pub mod message;
 mod packet;
 mod reject;
@@ -27,6 +28,7 @@ mod token;
 
 pub use challenge::{CHALLENGE_TOKEN_BYTES, ChallengeKey, ChallengeToken};
 pub use key::{KEY_BYTES, Key, derive_key, derive_server_key};
+pub use key_stream::KeyStream;
 pub use packet::{
     CHALLENGE_BODY_BYTES, KEEP_ALIVE_BODY_BYTES, MAX_DATAGRAM_BYTES, MAX_PAYLOAD_BYTES, PacketError,
     PacketHeader, PacketKey, PacketKind, REQUEST_BYTES, RequestError, RequestPacket, TAG_BYTES, body_offset,
@@ -36,7 +38,7 @@ pub use reject::RejectReason;
 pub use replay::{REPLAY_WINDOW, ReplayWindow};
 pub use time::{Now, Transmit, first_sequence, micros};
 pub use token::{
-    CONNECT_TOKEN_BYTES, ConnectToken, ConnectTokenClaims, PRIVATE_TOKEN_BYTES, PrivateToken,
+    CONNECT_TOKEN_BYTES, ConnectToken, ConnectTokenClaims, PRIVATE_TOKEN_BYTES, PrivateToken, ResumeMark,
     ServerAddresses, TOKEN_NONCE_BYTES, TOKEN_RANDOM_BYTES, TokenError, USER_DATA_BYTES, UserData,
 };
 

@@ -27,6 +27,11 @@ impl ReplayWindow {
         sequence <= self.newest && self.received[word] & bit != 0
     }
 
+    /// Newest sequence that was received; 0 for none.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// Marks `sequence` as received.
     pub fn advance(&mut self, sequence: u64) {
         if sequence > self.newest {

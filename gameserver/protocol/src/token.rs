@@ -25,6 +25,8 @@ pub const TOKEN_RANDOM_BYTES: usize = TOKEN_NONCE_BYTES + 2 * KEY_BYTES;
 pub type UserData = [u8; USER_DATA_BYTES];
 
 const MAX_ADDRESSES: usize = 32;
+/// Stands before a [`ResumeMark`].
+const RESUME: &[u8; 8] = b"cranewR1";
 
 /// Why a connect token cannot be minted or read.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -142,6 +144,7 @@ impl ConnectTokenClaims<'_> {
             client_to_server_key,
             server_to_client_key,
             user_data: *self.user_data,
+            resume: None,
         };
         Ok(ConnectToken {
             protocol_id: self.protocol_id,
@@ -262,6 +265,17 @@ pub struct PrivateToken {
     pub server_to_client_key: Key,
     /// What the backend says about the player.
     pub user_data: UserData,
+    /// Set in a token that a server minted for a player of its own. It stands where the standard has zeroes.
+    pub resume: Option<ResumeMark>,
+}
+
+/// By which a server knows its own tokens: whose bearer had a session here, and which of them is newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeMark {
+    /// The session in which the token was handed out. Never the same for two sessions of a server.
+    pub session: u64,
+    /// Grows from token to token.
+    pub serial: u64,
 }
 
 impl std::fmt::Debug for PrivateToken {
@@ -293,6 +307,11 @@ impl PrivateToken {
         writer.bytes(&self.client_to_server_key);
         writer.bytes(&self.server_to_client_key);
         writer.bytes(&self.user_data);
+        if let Some(mark) = self.resume {
+            writer.bytes(RESUME);
+            writer.u64(mark.session);
+            writer.u64(mark.serial);
+        }
         let made = XChaCha20Poly1305::new(server_key.into())
             .encrypt_in_place_detached(
                 XNonce::from_slice(nonce),
@@ -326,6 +345,8 @@ impl PrivateToken {
         let server_addresses = ServerAddresses::read(&mut reader)?;
         let ((client_to_server_key, server_to_client_key), user_data) =
             reader.array().zip(reader.array()).zip(reader.array()).ok_or(TokenError::Malformed)?;
+        let is_own = reader.array() == Some(*RESUME);
+        let mark = reader.u64().zip(reader.u64()).filter(|_| is_own);
         Ok(Self {
             client_id,
             timeout_seconds: timeout.cast_signed(),
@@ -333,6 +354,7 @@ impl PrivateToken {
             client_to_server_key,
             server_to_client_key,
             user_data,
+            resume: mark.map(|(session, serial)| ResumeMark { session, serial }),
         })
     }
 }

@@ -50,6 +50,7 @@ fn private_token() -> PrivateToken {
         client_to_server_key: row(0, 1),
         server_to_client_key: row(255, 255),
         user_data: row(0, 1),
+        resume: None,
     }
 }
 
@@ -139,6 +140,66 @@ fn what_was_written_reads_back() {
     let (sequence, sealed) = parse_challenge_body(body).expect("a challenge");
     let challenge = ChallengeKey::new(&row(0, 2)).open(&sealed, sequence).expect("authentic");
     assert_eq!((challenge.client_id, challenge.user_data), (CLIENT_ID, row(0, 1)));
+}
+
+#[test]
+fn packets_of_the_reference_open_to_what_is_in_them_and_changed_ones_do_not() {
+    let challenge = challenge_body(CHALLENGE_SEQUENCE, &challenge_token());
+    let payload: Vec<u8> = row::<MAX_PAYLOAD_BYTES>(0, 1).to_vec();
+    // byte for byte those of `packets_are_written_as_the_reference_writes_them`
+    for (kind, body) in [
+        (PacketKind::Denied, &[][..]),
+        (PacketKind::Challenge, &challenge),
+        (PacketKind::Response, &challenge),
+        (PacketKind::KeepAlive, &keep_alive_body(7, 32)),
+        (PacketKind::Payload, &payload),
+        (PacketKind::Disconnect, &[]),
+    ] {
+        let bytes = packet(kind, body);
+        let open = |mut bytes: Vec<u8>, protocol_id| {
+            let header = PacketHeader::parse(&bytes).map_err(drop)?;
+            let key = PacketKey::new(&row(17, 1), protocol_id);
+            key.open(&header, &mut bytes)
+                .map(|body| (header.kind, header.sequence, body.to_vec()))
+                .map_err(drop)
+        };
+        assert_eq!(open(bytes.clone(), PROTOCOL_ID), Ok((kind, SEQUENCE, body.to_vec())));
+        assert_eq!(open(bytes.clone(), PROTOCOL_ID + 1), Err(()), "{kind:?} of another protocol");
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert_eq!(open(changed, PROTOCOL_ID), Err(()), "{kind:?} with byte {at} changed");
+        }
+        for len in 0..bytes.len() {
+            assert_eq!(open(bytes[..len].to_vec(), PROTOCOL_ID), Err(()), "{kind:?} of {len} bytes");
+        }
+    }
+}
+
+/// What the reference's own conformance tool prints (`tools/conformance/gen_vectors.c`): a keep-alive at both sides
+/// of a sequence's lengths.
+#[test]
+fn keep_alives_are_those_of_the_conformance_tool() {
+    let key = PacketKey::new(&row(0, 1), 0x1234_5678_90AB_CDEF);
+    for (sequence, expected) in [
+        (0, "14001bb842318de6a6d1ea9c6dedef680ec6a1528c6db35d5ce7"),
+        (1, "14019c57f35f952aaf18dcc90d0e5de82c514b2ccb9aafb82c84"),
+        (255, "14ff0c31f0c65041c3374562ad1c9578ce87b8dd7bda8d5a56ba"),
+        (256, "240001ff81f979d58a2a1f2d9c64a6ababb9903685c1cb7345e2e1"),
+        (65_535, "24ffff1c721c15c67e56e43b5c5008629327134a96727a0ddbc97f"),
+        (65_536, "340000012b05cafa4781e01c08389825228bcabff67a17985993d7b1"),
+        (0x00FF_FFFF, "34ffffff356fb528be78754d09bb19f12a22278afe46cac0823fbd6e"),
+        (0x0100_0000, "4400000001b47142c0681c09658326d1075e0d85ca2a18e9840e30c52c"),
+        (0x00FF_FFFF_FFFF, "54ffffffffff00494fcc9445b57ed46794842daa11cbd7b52f932dd609ab"),
+        (u64::MAX, "84ffffffffffffffff538355438205b22c890388b4e03971e4c6a7953a60668dca"),
+    ] {
+        let mut packet = [0; 64];
+        let len = key
+            .seal_body(PacketKind::KeepAlive, sequence, &mut packet, &keep_alive_body(3, 32))
+            .expect("there is room");
+        let hex: Vec<_> = packet[..len].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.concat(), expected);
+    }
 }
 
 /// Both sides of a sequence's every length.

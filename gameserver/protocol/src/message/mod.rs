@@ -34,10 +34,16 @@
 //! Every input up to field 3 was applied unless field 7 of some snapshot names it; a rejection is repeated until
 //! the client has acknowledged a snapshot with it. Reasons are [`crate::RejectReason`] codes.
 //!
+//! Server to client, **resume token** (type 2), a datagram of its own: `[2, bin]` with 1132 bytes, little-endian as in
+//! connect tokens: create and expire time (uint64 each), nonce (24 bytes), sealed part (1024), time-out in seconds
+//! (int32), the keys of both directions (32 each). With the protocol id and address that the client knows it is a
+//! connect token ([`ResumeToken`]).
+//!
 //! Positions are thousandths of a unit. A message is at most [`MAX_MESSAGE_BYTES`], so that with the session's 25
 //! bytes around it a datagram stays within 1200.
 
 mod inputs;
+mod resume;
 mod snapshot;
 
 use std::io::{self, Write};
@@ -47,6 +53,7 @@ use rmp::decode::{NumValueReadError, ValueReadError};
 use thiserror::Error;
 
 pub use inputs::{Input, InputIter, Inputs, Intent, MAX_INPUTS, encode_inputs};
+pub use resume::{RESUME_MESSAGE_BYTES, ResumeToken};
 pub use snapshot::{
     ENTITY_BYTES_MAX, Entity, MAX_ENTITIES, MAX_REJECTED, Rejected, Snapshot, SnapshotHead, encode_entity,
     encode_snapshot,
