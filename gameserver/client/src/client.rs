@@ -194,6 +194,19 @@ impl Client {
         self.connection.server_address()
     }
 
+    /// The token of a new client for the same player, at the same server, from whatever address and without a backend:
+    /// the newest that the server has handed out, while it is good (30 seconds at most). It is good once, and newer
+    /// ones make older ones worthless. It takes the place of this client's session if that still lasts.
+    pub fn resume_token(&self, now: Now) -> Option<ConnectToken> {
+        self.connection.resume_token(now)
+    }
+
+    /// How long nothing has come from the server, which sends something each tick: who wants to be back before the
+    /// token's time-out resumes after a second of it.
+    pub fn silence(&self, now: Now) -> Duration {
+        self.connection.silence(now)
+    }
+
     /// The newest state that the server confirmed: the player's own position and everything near.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.newest.as_ref()

@@ -8,6 +8,8 @@ use gameserver_protocol::{
     PacketKind, ReplayWindow, TAG_BYTES, Transmit, body_offset, first_sequence, write_request,
 };
 
+use crate::resume::Resume;
+
 /// Between two tries of a handshake; up to half as much again at random, so that clients who start together do not
 /// stay together.
 const RETRY_MS: u64 = 100;
@@ -55,6 +57,7 @@ pub(crate) struct Connection {
     last_received: Duration,
     next_try: Duration,
     farewells_left: u8,
+    resume: Resume,
     random: u64,
 }
 
@@ -72,6 +75,7 @@ impl Connection {
             last_received: now.monotonic,
             next_try: now.monotonic,
             farewells_left: 0,
+            resume: Resume::default(),
             random: u64::from_le_bytes(std::array::from_fn(|byte| random[byte])),
         }
     }
@@ -82,6 +86,19 @@ impl Connection {
 
     pub(crate) fn server_address(&self) -> SocketAddr {
         self.token.server_addresses.as_slice()[self.server]
+    }
+
+    /// The token with which the player comes back to this server; none after its own goodbye, which the server heeds.
+    pub(crate) fn resume_token(&self, now: Now) -> Option<ConnectToken> {
+        if self.phase == Phase::Ended(DisconnectReason::ByClient) {
+            return None;
+        }
+        self.resume.connect_token(now, self.token.protocol_id, self.server_address())
+    }
+
+    /// How long nothing has come from the server.
+    pub(crate) fn silence(&self, now: Now) -> Duration {
+        now.monotonic.saturating_sub(self.last_received)
     }
 
     /// Takes a datagram and returns the message in it, if it is one of the game.
@@ -116,7 +133,8 @@ impl Connection {
             PacketKind::KeepAlive if is_connected => self.last_received = now.monotonic,
             PacketKind::Payload if is_connected => {
                 self.last_received = now.monotonic;
-                return Ok(Some(body));
+                let was_resume = self.resume.take(now, body);
+                return Ok(Some(&*body).filter(|_| !was_resume));
             }
             PacketKind::Disconnect if is_connected => self.phase = Phase::Ended(DisconnectReason::ByServer),
             _ => {}

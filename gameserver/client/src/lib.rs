@@ -29,6 +29,9 @@
 //! assert_eq!(client.state(), ClientState::Connecting);
 //! ```
 //!
+//! A client that lost its server, or whose address has changed, comes back without a backend for some seconds:
+//! [`Client::resume_token`] is the connect token of a new client for the same player.
+//!
 //! The client intentionally has no authority: it sends intents, and what it reports as position and outcome is
 //! only ever what the server confirmed (`B38`).
 
@@ -37,6 +40,7 @@
 mod client;
 mod connection;
 mod inputs;
+mod resume;
 
 pub use client::{Client, ClientState, Event};
 pub use connection::DisconnectReason;
