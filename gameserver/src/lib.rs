@@ -95,6 +95,7 @@ fn server_config(args: &Args, local: SocketAddr, boot_unix_ms: u64) -> anyhow::R
         boot_unix_ms,
         random: random_bytes()?,
         max_commands_per_tick: args.game.max_commands_per_tick as usize,
+        registry: None,
     })
 }
 

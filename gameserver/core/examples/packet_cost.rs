@@ -74,6 +74,7 @@ impl Bench {
             boot_unix_ms: 1_790_000_000_000,
             random: [1; 32],
             max_commands_per_tick: 4000,
+            registry: None,
         })
         .expect("a valid configuration");
         server.install_key([9; 32]);

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+
+use crate::session::{MAX_SERVERS, Registry};
 
 /// Most players of one zone server. A bound for the tables, far beyond what a core can serve.
 pub const MAX_CAPACITY: usize = 20_000;
@@ -29,6 +32,8 @@ pub struct ServerConfig {
     pub random: [u8; 32],
     /// Commands that a tick carries out at most; the rest waits for the next.
     pub max_commands_per_tick: usize,
+    /// What the zone servers of one process share; `None` for a server that is alone in its process.
+    pub registry: Option<Arc<Registry>>,
 }
 
 /// Why a zone server cannot be made from a configuration.
@@ -46,6 +51,9 @@ pub enum ConfigError {
     /// See [`ServerConfig::max_commands_per_tick`].
     #[error("a tick must carry out at least one command")]
     MaxCommands,
+    /// See [`ServerConfig::registry`].
+    #[error("at most {MAX_SERVERS} zone servers can share a registry")]
+    Registry,
 }
 
 impl fmt::Debug for ServerConfig {
@@ -97,6 +105,7 @@ mod tests {
             boot_unix_ms: 0,
             random: [0; 32],
             max_commands_per_tick: 1000,
+            registry: None,
         }
     }
 

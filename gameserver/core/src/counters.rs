@@ -22,6 +22,16 @@ pub struct Counters {
     pub leaves: u64,
     /// Players lost to a time-out.
     pub timeouts: u64,
+    /// Sessions opened with a resume token, whether they took the place of one that lasted or not.
+    pub resumes: u64,
+    /// Resume tokens handed out.
+    pub resume_tokens: u64,
+    /// Players whose session went on at another server of this process.
+    pub moves: u64,
+    /// Connect tokens that were decrypted, or tried to be, each under one key: the work that strangers can cause.
+    pub tokens_tried: u64,
+    /// Packets that were decrypted, or tried to be.
+    pub packets_tried: u64,
     /// Handshakes answered with a refusal because the server was full or draining.
     pub denials: u64,
     /// Inputs that were carried out.

@@ -35,5 +35,5 @@ pub use config::{ConfigError, MAX_CAPACITY, ServerConfig};
 pub use counters::{Counters, Histograms};
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
 pub use server::{ServerStatus, ZoneServer};
-pub use session::Refusal;
+pub use session::{MAX_SERVERS, Refusal, Registry};
 pub use zone::rules;

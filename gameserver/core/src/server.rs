@@ -62,7 +62,7 @@ impl ZoneServer {
             flush: FlushOrder::default(),
             counters: Counters::default(),
             histograms: Histograms::default(),
-            sessions: Sessions::new(config),
+            sessions: Sessions::new(config)?,
         })
     }
 
@@ -92,6 +92,8 @@ impl ZoneServer {
                 self.counters.leaves += 1;
                 self.forget_player(player);
             }
+            // the player stays where it is in the world; its client counts its inputs anew
+            Received::Resumed(player) => self.players[player as usize] = Player::default(),
             Received::Message(player, message) => {
                 let tick = self.zone.tick();
                 let state = &mut self.players[player as usize];
@@ -159,12 +161,14 @@ impl ZoneServer {
     }
 
     /// Writes the next datagram to send into `buffer` (1200 bytes are enough) and returns where it goes, or `None`
-    /// when there is nothing left for now: answers to handshakes first, then the tick's snapshots.
+    /// when there is nothing left for now: answers to handshakes first, then the tick's snapshots, then resume tokens.
     #[must_use = "the datagram must be sent"]
     pub fn poll_transmit(&mut self, now: Now, buffer: &mut [u8]) -> Option<Transmit> {
         let transmit = match self.sessions.poll_answer(now, buffer) {
             Some(answer) => answer,
-            None => self.poll_snapshot(now, buffer)?,
+            None => self
+                .poll_snapshot(now, buffer)
+                .or_else(|| self.sessions.poll_resume(now, buffer, &mut self.counters))?,
         };
         self.counters.packets_out += 1;
         self.counters.bytes_out += transmit.len as u64;
@@ -194,8 +198,8 @@ impl ZoneServer {
     }
 
     /// Ends every session; goodbyes come out of [`ZoneServer::poll_transmit`].
-    pub fn disconnect_all(&mut self, _now: Now) {
-        self.sessions.disconnect_all(&mut self.lost);
+    pub fn disconnect_all(&mut self, now: Now) {
+        self.sessions.disconnect_all(now, &mut self.lost);
         while let Some(player) = self.lost.pop() {
             self.forget_player(player);
         }

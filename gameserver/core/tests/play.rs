@@ -249,8 +249,8 @@ fn under_overload_nobody_is_served_more_than_another() {
         while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
             let index = usize::from(transmit.to.port() - 1000);
             let (kind, body) = peers[index].open(&buffer[..transmit.len]);
-            if kind == gameserver_protocol::PacketKind::Payload {
-                snapshot.decode_into(&body).expect("a snapshot");
+            // the other payload is a resume token
+            if kind == gameserver_protocol::PacketKind::Payload && snapshot.decode_into(&body).is_ok() {
                 served[index].extend(snapshot.rejected.iter().map(|rejected| rejected.sequence));
             }
         }

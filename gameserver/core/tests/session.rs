@@ -132,7 +132,7 @@ fn a_client_hears_that_it_is_connected_until_it_shows_that_it_knows() {
     let (kind, body) = peer.open(&answers[0]);
     assert_eq!((kind, &body[..]), (PacketKind::KeepAlive, &[0, 0, 0, 0, 8, 0, 0, 0][..]));
     let packet = keep_alive(&mut peer);
-    bench.exchange(peer.address, &packet);
+    assert_eq!(bench.exchange(peer.address, &packet).len(), 1, "its first resume token");
     bench.server.step(bench.now());
     let answers = bench.poll(peer.address);
     assert_eq!(answers.iter().map(|answer| peer.open(answer).0).collect::<Vec<_>>(), [PacketKind::Payload]);

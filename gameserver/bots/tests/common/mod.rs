@@ -69,6 +69,7 @@ fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer {
         boot_unix_ms: u64::try_from(Clock::start().unix().as_millis()).unwrap(),
         random: [3; 32],
         max_commands_per_tick: 1000,
+        registry: None,
     })
     .unwrap();
     zone.install_key(key);

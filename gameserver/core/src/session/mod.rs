@@ -4,21 +4,24 @@ mod admission;
 mod answers;
 mod budget;
 mod keyed_hash;
+mod openings;
 mod peer;
 mod refusal;
+mod registry;
+mod resume;
 mod used_tokens;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gameserver_protocol::{
-    ChallengeKey, Key, Now, PacketError, PacketHeader, PacketKind, REQUEST_BYTES, Transmit, derive_key,
-    parse_challenge_body,
+    ChallengeKey, Key, Now, PacketHeader, PacketKind, REQUEST_BYTES, Transmit, derive_key,
 };
 
-use crate::config::ServerConfig;
+use crate::config::{ConfigError, ServerConfig};
 use crate::counters::Counters;
 use crate::rate::Rate;
 use crate::slab::Slab;
@@ -26,11 +29,13 @@ use answers::{Answer, Answers};
 use budget::Budget;
 use keyed_hash::KeyedState;
 use peer::{Pending, Session};
-use used_tokens::UsedTokens;
+use registry::{Member, Parting};
+use resume::Resumes;
 
 pub use refusal::Refusal;
+pub use registry::{MAX_SERVERS, Registry};
 
-/// How often an unconfirmed client hears that it is connected.
+/// How often an unconfirmed client hears that it is connected, and anybody to whom nothing else is sent that all is well.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
 /// Between two looks for handshakes that have expired.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -42,6 +47,9 @@ pub(crate) enum Received<'a> {
     Nothing,
     /// This player has said goodbye.
     Left(u32),
+    /// This player has come back in the place of its session that still lasted: the same player in the world, whose client
+    /// begins anew.
+    Resumed(u32),
     /// A message from this player.
     Message(u32, &'a [u8]),
 }
@@ -59,6 +67,8 @@ pub(crate) struct Sessions {
     protocol_id: u64,
     public_addresses: Vec<SocketAddr>,
     longest_timeout: Duration,
+    /// Between two packets to a player who gets no messages.
+    idle_after: Duration,
     packet_rate: Rate,
     keys: admission::ServerKeys,
     drain: Option<Drain>,
@@ -71,12 +81,13 @@ pub(crate) struct Sessions {
     /// Sessions that the server ends: goodbyes are still to be sent.
     closing: VecDeque<u32>,
     budget: Budget,
-    used_tokens: UsedTokens,
+    registry: Member,
+    resumes: Resumes,
+    /// When the last resume token of all who were lost has expired.
+    resumable_until: Duration,
     answers: Answers,
     challenges: ChallengeKey,
     next_challenge: u64,
-    /// Sequence of packets outside of sessions, in the half of the range that sessions leave free.
-    next_global: u64,
 }
 
 /// When a drain began.
@@ -87,16 +98,24 @@ struct Drain {
 }
 
 impl Sessions {
-    pub(crate) fn new(config: ServerConfig) -> Self {
-        let secret = |purpose: &[u8]| derive_key(&config.random, &[purpose]);
-        let hash = KeyedState::new(&secret(b"address hash"));
+    pub(crate) fn new(config: ServerConfig) -> Result<Self, ConfigError> {
         let capacity = config.capacity;
+        let own = || Arc::new(Registry::new(capacity, config.boot_unix_ms, &config.random));
+        let registry = config.registry.unwrap_or_else(own);
+        let registry = Member::new(registry, capacity).ok_or(ConfigError::Registry)?;
+        // servers of one process may have been given the same random bytes
+        let number = registry.number().to_le_bytes();
+        let secret = |purpose: &[u8]| derive_key(&config.random, &[purpose, &number]);
+        let hash = KeyedState::new(&secret(b"address hash"));
         // as many again may be on their way in, and a few at a small server
         let handshakes = capacity + 64;
-        Self {
+        let resumes =
+            Resumes::new(secret(b"resume tokens"), &config.public_addresses, capacity, config.tick_hz);
+        Ok(Self {
             protocol_id: config.protocol_id,
             public_addresses: config.public_addresses,
             longest_timeout: config.timeout,
+            idle_after: KEEP_ALIVE.max(Duration::from_secs(2) / config.tick_hz),
             packet_rate: Rate::new(config.tick_hz.saturating_mul(4), config.tick_hz.saturating_mul(4)),
             keys: admission::ServerKeys::default(),
             drain: None,
@@ -107,12 +126,13 @@ impl Sessions {
             next_sweep: Duration::ZERO,
             closing: VecDeque::with_capacity(capacity),
             budget: Budget::new(hash),
-            used_tokens: UsedTokens::new(8 * capacity + 1024, hash),
+            registry,
+            resumes,
+            resumable_until: Duration::ZERO,
             answers: Answers::new(2 * handshakes),
             challenges: ChallengeKey::new(&secret(b"challenge key")),
             next_challenge: 0,
-            next_global: 1 << 63 | config.boot_unix_ms << 20,
-        }
+        })
     }
 
     pub(crate) fn install_key(&mut self, key: Key) {
@@ -143,48 +163,23 @@ impl Sessions {
         if datagram.first() == Some(&0) {
             return self.receive_request(now, from, datagram, counters).map(|()| Received::Nothing);
         }
-        let header = PacketHeader::parse(datagram).map_err(refusal_of)?;
+        let header = PacketHeader::parse(datagram)?;
+        let is_response = header.kind == PacketKind::Response;
         match self.places.get(&from) {
             None => Err(Refusal::NoSession),
-            Some(&Place::Pending(slot)) => {
-                if header.kind != PacketKind::Response {
-                    return Err(Refusal::Unexpected);
-                }
-                self.receive_response(now, slot, &header, datagram, counters)
+            Some(&Place::Pending(_)) if !is_response => Err(Refusal::Unexpected),
+            Some(&Place::Pending(pending)) => {
+                self.receive_response(now, pending, &header, datagram, counters)
             }
-            Some(&Place::Session(slot)) => self.receive_sealed(now, slot, &header, datagram),
+            Some(&Place::Session(slot)) => {
+                match self.connected.get(slot).and_then(|session| session.resuming) {
+                    Some(pending) if is_response => {
+                        self.receive_response(now, pending, &header, datagram, counters)
+                    }
+                    _ => self.receive_sealed(now, slot, &header, datagram, counters),
+                }
+            }
         }
-    }
-
-    fn receive_response(
-        &mut self,
-        now: Now,
-        slot: u32,
-        header: &PacketHeader,
-        datagram: &mut [u8],
-        counters: &mut Counters,
-    ) -> Result<Received<'static>, Refusal> {
-        let pending = self.pending.get(slot).ok_or(Refusal::NoSession)?;
-        let body = pending.open(header, datagram).map_err(refusal_of)?;
-        let (sequence, sealed) = parse_challenge_body(body).map_err(refusal_of)?;
-        let token = self.challenges.open(&sealed, sequence).map_err(|_forged| Refusal::ChallengeForged)?;
-        if token.client_id != pending.client_id {
-            return Err(Refusal::ChallengeForged);
-        }
-        if self.slots_by_client.contains_key(&pending.client_id) {
-            return Err(Refusal::AlreadyConnected);
-        }
-        if self.connected.is_full() {
-            return self.deny(slot, counters).map(|()| Received::Nothing);
-        }
-        let pending = self.pending.remove(slot).ok_or(Refusal::NoSession)?;
-        let (address, client_id) = (pending.address, pending.client_id);
-        let player = self.connected.insert(pending.connect(now)).ok_or(Refusal::TooManyHandshakes)?;
-        self.places.insert(address, Place::Session(player));
-        self.slots_by_client.insert(client_id, player);
-        self.answers.push(Answer::KeepAlive(address), counters);
-        counters.joins += 1;
-        Ok(Received::Nothing)
     }
 
     fn receive_sealed<'a>(
@@ -193,14 +188,16 @@ impl Sessions {
         slot: u32,
         header: &PacketHeader,
         datagram: &'a mut [u8],
+        counters: &mut Counters,
     ) -> Result<Received<'a>, Refusal> {
+        let tries = self.packet_rate;
         let session = self.connected.get_mut(slot).ok_or(Refusal::NoSession)?;
         if !session.is_open() {
             return Err(Refusal::NoSession);
         }
         if header.kind == PacketKind::Response {
             // it crossed our keep-alive on the way; the next keep-alive is due soon anyway
-            return session.open(header, datagram).map(|_repeated| Received::Nothing).map_err(refusal_of);
+            return session.open(now, tries, header, datagram, counters).map(|_repeated| Received::Nothing);
         }
         if !header.kind.is_replay_protected() {
             return Err(Refusal::Unexpected);
@@ -208,10 +205,10 @@ impl Sessions {
         if session.replay.is_replay(header.sequence) {
             return Err(Refusal::Replayed);
         }
-        let body = session.open(header, datagram).map_err(refusal_of)?;
+        let body = session.open(now, tries, header, datagram, counters)?;
         session.replay.advance(header.sequence);
         if header.kind == PacketKind::Disconnect {
-            self.remove(slot);
+            self.remove(now, slot, Parting::Goodbye);
             return Ok(Received::Left(slot));
         }
         // only after it opened, or a stranger could spend a player's allowance
@@ -219,28 +216,40 @@ impl Sessions {
             return Err(Refusal::TooManyPackets);
         }
         session.last_received = now.monotonic;
-        session.is_confirmed = true;
+        if !session.is_confirmed {
+            session.is_confirmed = true;
+            self.resumes.greet(slot);
+        }
         Ok(if header.kind == PacketKind::Payload { Received::Message(slot, body) } else { Received::Nothing })
     }
 
-    /// Gives up whoever has been silent for too long and reminds new clients that they are connected. Players
-    /// that are lost are put into `lost`.
+    /// Gives up whoever has been silent for too long or has come back at another server of the process, and reminds
+    /// the others that they are connected. Players that are gone are put into `lost`.
     pub(crate) fn step(&mut self, now: Now, lost: &mut Vec<u32>, counters: &mut Counters) {
         self.keys.expire_previous(now);
         for (slot, session) in self.connected.iter() {
             if session.is_timed_out(now) {
                 lost.push(slot);
-            } else if !session.is_confirmed
-                && session.is_open()
-                && now.monotonic.saturating_sub(session.last_sent) >= KEEP_ALIVE
-            {
+                continue;
+            }
+            let idle_after = if session.is_confirmed { self.idle_after } else { KEEP_ALIVE };
+            if session.is_open() && now.monotonic.saturating_sub(session.last_sent) >= idle_after {
                 self.answers.push(Answer::KeepAlive(session.address), counters);
             }
         }
         for &slot in &*lost {
-            self.remove(slot);
+            self.remove(now, slot, Parting::Lost);
             counters.timeouts += 1;
         }
+        self.registry.flush(now);
+        while let Some(client_id) = self.registry.pop_eviction(now) {
+            if let Some(&slot) = self.slots_by_client.get(&client_id) {
+                lost.push(slot);
+                self.remove(now, slot, Parting::Lost);
+                counters.moves += 1;
+            }
+        }
+        self.resumes.step(now, self.connected.capacity());
         if self.pending.len() > 0 && now.monotonic >= self.next_sweep {
             self.next_sweep = now.monotonic + SWEEP;
             self.expire_pending(now);
@@ -248,11 +257,12 @@ impl Sessions {
     }
 
     /// Says goodbye to everyone; they no longer count as players and are put into `lost`.
-    pub(crate) fn disconnect_all(&mut self, lost: &mut Vec<u32>) {
+    pub(crate) fn disconnect_all(&mut self, now: Now, lost: &mut Vec<u32>) {
         for (slot, session) in self.connected.iter_mut() {
             if session.is_open() {
                 session.close();
                 self.slots_by_client.remove(&session.client_id);
+                self.registry.leave(now, session.client_id, session.serial, Parting::Goodbye);
                 self.closing.push_back(slot);
                 lost.push(slot);
             }
@@ -275,7 +285,7 @@ impl Sessions {
                 }
             } else {
                 self.closing.pop_front();
-                self.remove(slot);
+                self.remove(now, slot, Parting::Goodbye);
             }
         }
         None
@@ -301,12 +311,10 @@ impl Sessions {
                 Some(Transmit { to, len: bytes.len() })
             }
             Answer::Challenge(to) => {
-                let Some(&Place::Pending(slot)) = self.places.get(&to) else { return None };
-                let (challenge, global) = (self.next_challenge, self.next_global);
-                let pending = self.pending.get(slot)?;
+                let (challenge, global) = (self.next_challenge, self.registry.next_global());
+                let pending = self.pending.get(self.pending_at(to)?)?;
                 let len = pending.seal_challenge(&self.challenges, challenge, global, buffer).ok()?;
                 self.next_challenge += 1;
-                self.next_global += 1;
                 // the standard's rule against amplification, asserted where the largest such answer is made
                 assert!(len < REQUEST_BYTES, "a challenge must be smaller than the request it answers");
                 Some(Transmit { to, len })
@@ -319,25 +327,35 @@ impl Sessions {
         }
     }
 
-    fn remove(&mut self, slot: u32) {
-        if let Some(session) = self.connected.remove(slot) {
-            self.places.remove(&session.address);
-            // a player who was sent away may already be back from another address
-            if self.slots_by_client.get(&session.client_id) == Some(&slot) {
-                self.slots_by_client.remove(&session.client_id);
-            }
-            self.used_tokens.spend(session.tag);
+    /// The handshake that is under way from this address.
+    fn pending_at(&self, address: SocketAddr) -> Option<u32> {
+        match *self.places.get(&address)? {
+            Place::Pending(pending) => Some(pending),
+            Place::Session(slot) => self.connected.get(slot)?.resuming,
         }
     }
-}
 
-fn refusal_of(error: PacketError) -> Refusal {
-    match error {
-        PacketError::Forged => Refusal::Forged,
-        PacketError::TooShort
-        | PacketError::Prefix
-        | PacketError::BodyLength
-        | PacketError::BufferTooSmall => Refusal::Malformed,
+    fn remove(&mut self, now: Now, slot: u32, parting: Parting) {
+        let Some(session) = self.connected.remove(slot) else { return };
+        self.vacate(session.address, session.resuming);
+        // a player who was sent away may already be back from another address
+        if self.slots_by_client.get(&session.client_id) == Some(&slot) {
+            self.slots_by_client.remove(&session.client_id);
+        }
+        if session.is_open() {
+            self.registry.leave(now, session.client_id, session.serial, parting);
+        }
+        if parting == Parting::Lost {
+            self.resumable_until = self.resumable_until.max(session.resumable_until);
+        }
+    }
+
+    /// The session at this address is no more; the handshake by which its player comes back goes on.
+    fn vacate(&mut self, address: SocketAddr, resuming: Option<u32>) {
+        match resuming {
+            Some(pending) => self.places.insert(address, Place::Pending(pending)),
+            None => self.places.remove(&address),
+        };
     }
 }
 

@@ -9,52 +9,88 @@ use gameserver_protocol::{
     keep_alive_body,
 };
 
-use crate::rate::Bucket;
+use super::openings::Openings;
+use super::registry::Visitor;
+use super::{Refusal, nanos};
+use crate::counters::Counters;
+use crate::rate::{Bucket, Rate};
 
 /// Redundant goodbyes of a server that ends a session.
 const FAREWELLS: u8 = 10;
 
+/// What opens the packets of a peer, and how often it did in vain.
+#[derive(Debug)]
+struct Inbound {
+    key: PacketKey,
+    openings: Openings,
+}
+
+impl Inbound {
+    fn open<'a>(
+        &mut self,
+        now: Now,
+        tries: Rate,
+        header: &PacketHeader,
+        datagram: &'a mut [u8],
+        counters: &mut Counters,
+    ) -> Result<&'a mut [u8], Refusal> {
+        let now_ns = nanos(now.monotonic);
+        if !self.openings.may_try(header.sequence, tries, now_ns) {
+            return Err(Refusal::TooManyForged);
+        }
+        counters.packets_tried += 1;
+        let opened = self.key.open(header, datagram);
+        match opened {
+            Err(PacketError::Forged) => self.openings.failed(now_ns),
+            _ => self.openings.opened(header.sequence),
+        }
+        opened.map_err(Refusal::from)
+    }
+}
+
 /// An address with a valid token that has not yet proven to receive there.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) address: SocketAddr,
-    pub(crate) client_id: u64,
-    pub(crate) tag: u128,
+    pub(crate) visitor: Visitor,
     pub(crate) deadline: Duration,
-    pub(crate) timeout: Duration,
+    timeout: Duration,
+    timeout_seconds: i32,
     user_data: UserData,
-    open_key: PacketKey,
+    inbound: Inbound,
     seal_key: PacketKey,
 }
 
 impl Pending {
     pub(crate) fn new(
         now: Now,
-        address: SocketAddr,
+        visitor: Visitor,
         token: &PrivateToken,
-        tag: u128,
         protocol_id: u64,
         longest_timeout: Duration,
     ) -> Self {
         let timeout = timeout_of(token, longest_timeout);
+        let key = PacketKey::new(&token.client_to_server_key, protocol_id);
         Self {
-            address,
-            client_id: token.client_id,
-            tag,
+            visitor,
             deadline: now.monotonic + timeout,
             timeout,
+            timeout_seconds: token.timeout_seconds,
             user_data: token.user_data,
-            open_key: PacketKey::new(&token.client_to_server_key, protocol_id),
+            inbound: Inbound { key, openings: Openings::default() },
             seal_key: PacketKey::new(&token.server_to_client_key, protocol_id),
         }
     }
 
+    /// Opens a response, of which at most `tries` are looked at when many were forged.
     pub(crate) fn open<'a>(
-        &self,
+        &mut self,
+        now: Now,
+        tries: Rate,
         header: &PacketHeader,
         datagram: &'a mut [u8],
-    ) -> Result<&'a mut [u8], PacketError> {
-        self.open_key.open(header, datagram)
+        counters: &mut Counters,
+    ) -> Result<&'a mut [u8], Refusal> {
+        self.inbound.open(now, tries, header, datagram, counters)
     }
 
     pub(crate) fn seal_challenge(
@@ -64,7 +100,7 @@ impl Pending {
         sequence: u64,
         buffer: &mut [u8],
     ) -> Result<usize, PacketError> {
-        let token = ChallengeToken { client_id: self.client_id, user_data: self.user_data };
+        let token = ChallengeToken { client_id: self.visitor.client_id, user_data: self.user_data };
         let sealed = challenges.seal(&token, challenge_sequence);
         let body = challenge_body(challenge_sequence, &sealed);
         self.seal_key.seal_body(PacketKind::Challenge, sequence, buffer, &body)
@@ -74,13 +110,18 @@ impl Pending {
         self.seal_key.seal_body(PacketKind::Denied, sequence, buffer, &[])
     }
 
-    /// The address is proven.
-    pub(crate) fn connect(self, now: Now) -> Session {
+    /// The address is proven. `serial` names the session, see [`super::registry::Member::next_serial`].
+    pub(crate) fn connect(self, now: Now, serial: u64) -> Session {
         Session {
-            address: self.address,
-            client_id: self.client_id,
-            tag: self.tag,
+            address: self.visitor.address,
+            client_id: self.visitor.client_id,
+            tag: self.visitor.tag,
+            serial,
             timeout: self.timeout,
+            timeout_seconds: self.timeout_seconds,
+            user_data: self.user_data,
+            resuming: None,
+            resumable_until: Duration::ZERO,
             last_received: now.monotonic,
             last_sent: now.monotonic,
             is_confirmed: false,
@@ -88,7 +129,7 @@ impl Pending {
             packets: Bucket::default(),
             replay: ReplayWindow::default(),
             sequence: first_sequence(now.unix),
-            open_key: self.open_key,
+            inbound: self.inbound,
             seal_key: self.seal_key,
         }
     }
@@ -108,7 +149,15 @@ pub(crate) struct Session {
     pub(crate) address: SocketAddr,
     pub(crate) client_id: u64,
     pub(crate) tag: u128,
-    pub(crate) timeout: Duration,
+    /// Names the session, in resume tokens and among the servers of the process.
+    pub(crate) serial: u64,
+    timeout: Duration,
+    pub(crate) timeout_seconds: i32,
+    pub(crate) user_data: UserData,
+    /// The handshake by which the player comes back from this same address.
+    pub(crate) resuming: Option<u32>,
+    /// When its newest resume token has expired.
+    pub(crate) resumable_until: Duration,
     pub(crate) last_received: Duration,
     pub(crate) last_sent: Duration,
     /// Whether the client has shown that it knows it is connected.
@@ -118,18 +167,21 @@ pub(crate) struct Session {
     pub(crate) packets: Bucket,
     pub(crate) replay: ReplayWindow,
     sequence: u64,
-    open_key: PacketKey,
+    inbound: Inbound,
     seal_key: PacketKey,
 }
 
 impl Session {
-    /// Opens `datagram` unless it was received before.
+    /// Opens a packet, of which at most `tries` are looked at when many were forged.
     pub(crate) fn open<'a>(
-        &self,
+        &mut self,
+        now: Now,
+        tries: Rate,
         header: &PacketHeader,
         datagram: &'a mut [u8],
-    ) -> Result<&'a mut [u8], PacketError> {
-        self.open_key.open(header, datagram)
+        counters: &mut Counters,
+    ) -> Result<&'a mut [u8], Refusal> {
+        self.inbound.open(now, tries, header, datagram, counters)
     }
 
     pub(crate) fn is_timed_out(&self, now: Now) -> bool {

@@ -1,5 +1,7 @@
 //! Reasons for which a datagram is ignored.
 
+use gameserver_protocol::PacketError;
+
 /// Why a datagram was ignored. Nobody is told, since the sender may be forged; it is counted by this label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -16,6 +18,8 @@ pub enum Refusal {
     Replayed,
     /// Does not authenticate.
     Forged,
+    /// Not even tried: too many packets in this player's name did not authenticate.
+    TooManyForged,
     /// More datagrams than a player has use for.
     TooManyPackets,
     /// Authentic, but no message of the game.
@@ -36,6 +40,12 @@ pub enum Refusal {
     TokenReused,
     /// Handshake: the player or the address is connected already.
     AlreadyConnected,
+    /// Handshake: the resume token is older than the one with which the player came back, or the player said goodbye.
+    ResumeOutdated,
+    /// Handshake: the player's session at another server of this process is to end first; the client asks again.
+    Moving,
+    /// Handshake: another thread was at the tables that all servers share; the client asks again.
+    Busy,
     /// Handshake: too many others are under way.
     TooManyHandshakes,
     /// Handshake: the answer to a challenge is not what this server sent.
@@ -44,13 +54,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of its numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Malformed,
         Self::OtherProtocol,
         Self::NoSession,
         Self::Unexpected,
         Self::Replayed,
         Self::Forged,
+        Self::TooManyForged,
         Self::TooManyPackets,
         Self::BadMessage,
         Self::NoKey,
@@ -61,6 +72,9 @@ impl Refusal {
         Self::OtherServer,
         Self::TokenReused,
         Self::AlreadyConnected,
+        Self::ResumeOutdated,
+        Self::Moving,
+        Self::Busy,
         Self::TooManyHandshakes,
         Self::ChallengeForged,
     ];
@@ -74,6 +88,7 @@ impl Refusal {
             Self::Unexpected => "unexpected_packet",
             Self::Replayed => "replayed",
             Self::Forged => "forged",
+            Self::TooManyForged => "too_many_forged",
             Self::TooManyPackets => "too_many_packets",
             Self::BadMessage => "bad_message",
             Self::NoKey => "no_key",
@@ -84,6 +99,9 @@ impl Refusal {
             Self::OtherServer => "other_server",
             Self::TokenReused => "token_reused",
             Self::AlreadyConnected => "already_connected",
+            Self::ResumeOutdated => "resume_outdated",
+            Self::Moving => "moving",
+            Self::Busy => "busy",
             Self::TooManyHandshakes => "too_many_handshakes",
             Self::ChallengeForged => "challenge_forged",
         }
@@ -92,6 +110,18 @@ impl Refusal {
     /// Whether a connection request or response was refused, rather than a packet of a session or plain noise.
     pub const fn is_of_handshake(self) -> bool {
         self as u8 >= Self::NoKey as u8
+    }
+}
+
+impl From<PacketError> for Refusal {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::Forged => Self::Forged,
+            PacketError::TooShort
+            | PacketError::Prefix
+            | PacketError::BodyLength
+            | PacketError::BufferTooSmall => Self::Malformed,
+        }
     }
 }
 

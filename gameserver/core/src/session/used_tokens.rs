@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use super::Refusal;
 use super::keyed_hash::KeyedState;
 
-/// Remembers connect tokens until they expire, so that one is good for one address and one session only.
+/// Remembers connect tokens until they expire, so that one is good for one address, one server and one session only.
 ///
 /// A tag names a token. A full table refuses new tokens rather than forget one that is still valid.
 #[derive(Debug)]
@@ -16,57 +17,61 @@ pub(crate) struct UsedTokens {
     capacity: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct UsedToken {
-    address: SocketAddr,
-    /// Its session has ended: a new one under the same keys would accept the old one's packets again.
-    spent: bool,
+/// Who showed a token first: from where, and to which server of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: usize,
 }
 
-/// What the table says about a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenUse {
-    /// Recorded now, or seen before from the same address.
-    Granted,
-    /// Used from another address, or for a session that has ended.
-    Reused,
-    /// No room to remember it.
-    Full,
+#[derive(Clone, Copy, Debug)]
+struct UsedToken {
+    holder: Holder,
+    /// It has opened a session: a second one under the same keys would accept the first one's packets again.
+    is_opened: bool,
 }
 
 impl UsedTokens {
     pub(crate) fn new(capacity: usize, state: KeyedState) -> Self {
         Self {
-            tokens: HashMap::with_capacity_and_hasher(capacity, state),
+            // twice, so that what is forgotten is cleared away in place and never by growing
+            tokens: HashMap::with_capacity_and_hasher(2 * capacity, state),
             order: VecDeque::with_capacity(capacity),
             capacity,
         }
     }
 
-    /// Records that the token with `tag` was presented from `address`.
-    pub(crate) fn present(
-        &mut self,
-        tag: u128,
-        address: SocketAddr,
-        expire_unix: u64,
-        now_unix: u64,
-    ) -> TokenUse {
+    /// Whether `holder` may go on with the token with `tag`.
+    pub(crate) fn check(&mut self, tag: u128, holder: Holder, now_unix: u64) -> Result<(), Refusal> {
         self.forget_expired(now_unix);
-        if let Some(used) = self.tokens.get(&tag) {
-            return if used.address == address && !used.spent { TokenUse::Granted } else { TokenUse::Reused };
+        match self.tokens.get(&tag) {
+            Some(used) if used.holder != holder || used.is_opened => Err(Refusal::TokenReused),
+            _ => Ok(()),
         }
-        if self.order.len() == self.capacity {
-            return TokenUse::Full;
-        }
-        self.tokens.insert(tag, UsedToken { address, spent: false });
-        self.order.push_back((tag, expire_unix));
-        TokenUse::Granted
     }
 
-    /// The session that the token with `tag` opened has ended.
-    pub(crate) fn spend(&mut self, tag: u128) {
-        if let Some(used) = self.tokens.get_mut(&tag) {
-            used.spent = true;
+    /// Records that `holder` has shown the token, after [`UsedTokens::check`].
+    pub(crate) fn record(&mut self, tag: u128, holder: Holder, expire_unix: u64) -> Result<(), Refusal> {
+        if self.tokens.contains_key(&tag) {
+            return Ok(());
+        }
+        if self.order.len() == self.capacity {
+            return Err(Refusal::TooManyHandshakes);
+        }
+        self.tokens.insert(tag, UsedToken { holder, is_opened: false });
+        self.order.push_back((tag, expire_unix));
+        Ok(())
+    }
+
+    /// The token opens a session, its first. One that has expired meanwhile is not remembered and cannot be shown again.
+    pub(crate) fn open(&mut self, tag: u128) -> Result<(), Refusal> {
+        match self.tokens.get_mut(&tag) {
+            Some(used) if used.is_opened => Err(Refusal::TokenReused),
+            Some(used) => {
+                used.is_opened = true;
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -91,33 +96,47 @@ mod tests {
         UsedTokens::new(capacity, KeyedState::new(&[1; 32]))
     }
 
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], port))
+    fn holder(port: u16) -> Holder {
+        Holder { address: SocketAddr::from(([10, 0, 0, 1], port)), server: 0 }
+    }
+
+    fn show(
+        table: &mut UsedTokens,
+        tag: u128,
+        holder: Holder,
+        expire_unix: u64,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        table.check(tag, holder, now)?;
+        table.record(tag, holder, expire_unix)
     }
 
     #[test]
-    fn a_token_belongs_to_the_address_that_showed_it_first() {
+    fn a_token_belongs_to_the_address_and_the_server_that_saw_it_first() {
         let mut table = table(10);
-        assert_eq!(table.present(1, address(1), 30, 0), TokenUse::Granted);
-        assert_eq!(table.present(1, address(1), 30, 1), TokenUse::Granted);
-        assert_eq!(table.present(1, address(2), 30, 1), TokenUse::Reused);
+        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
+        assert_eq!(show(&mut table, 1, holder(1), 30, 1), Ok(()));
+        assert_eq!(show(&mut table, 1, holder(2), 30, 1), Err(Refusal::TokenReused));
+        let elsewhere = Holder { server: 1, ..holder(1) };
+        assert_eq!(show(&mut table, 1, elsewhere, 30, 1), Err(Refusal::TokenReused));
     }
 
     #[test]
     fn a_token_opens_one_session_only() {
         let mut table = table(10);
-        assert_eq!(table.present(1, address(1), 30, 0), TokenUse::Granted);
-        table.spend(1);
-        assert_eq!(table.present(1, address(1), 30, 1), TokenUse::Reused);
+        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
+        assert_eq!(table.open(1), Ok(()));
+        assert_eq!(show(&mut table, 1, holder(1), 30, 1), Err(Refusal::TokenReused));
+        assert_eq!(table.open(1), Err(Refusal::TokenReused));
     }
 
     #[test]
     fn a_full_table_keeps_valid_tokens_and_forgets_expired_ones() {
         let mut table = table(2);
-        assert_eq!(table.present(1, address(1), 30, 0), TokenUse::Granted);
-        assert_eq!(table.present(2, address(2), 31, 0), TokenUse::Granted);
-        assert_eq!(table.present(3, address(3), 60, 29), TokenUse::Full);
-        assert_eq!(table.present(3, address(3), 60, 30), TokenUse::Granted);
-        assert_eq!(table.present(2, address(9), 31, 30), TokenUse::Reused);
+        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
+        assert_eq!(show(&mut table, 2, holder(2), 31, 0), Ok(()));
+        assert_eq!(show(&mut table, 3, holder(3), 60, 29), Err(Refusal::TooManyHandshakes));
+        assert_eq!(show(&mut table, 3, holder(3), 60, 30), Ok(()));
+        assert_eq!(show(&mut table, 2, holder(9), 31, 30), Err(Refusal::TokenReused));
     }
 }

@@ -30,6 +30,7 @@ pub fn config() -> ServerConfig {
         boot_unix_ms: 1_790_000_000_250,
         random: [4; 32],
         max_commands_per_tick: 1000,
+        registry: None,
     }
 }
 

@@ -1,0 +1,385 @@
+//! What the zone servers of one process know together: which connect tokens were used, and where each player is.
+//!
+//! A server asks only when somebody comes or goes, never for a packet, and never waits: whoever finds another thread at
+//! the tables tries again for a few microseconds and then gives up. A handshake is then ignored, and its client
+//! repeats itself in a tenth of a second; who has left is told at the next tick.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use gameserver_contract::TOKEN_LIFETIME_SECONDS;
+use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence};
+
+use super::Refusal;
+use super::keyed_hash::KeyedState;
+use super::used_tokens::{Holder, UsedTokens};
+
+/// Zone servers of one process at most.
+pub const MAX_SERVERS: usize = 256;
+
+/// Tries to get at the tables: some microseconds, many times as long as another thread holds them unless it is
+/// interrupted there.
+const TRIES: usize = 200;
+
+/// Shared by the zone servers of one process, so that a token opens one session and a player is in one place.
+pub struct Registry {
+    tables: Mutex<Tables>,
+    /// Next sequence of a packet outside of sessions, in the half of the range that sessions leave free. One count for
+    /// all: two servers that answer the same token seal under the same key.
+    next_global: AtomicU64,
+    newest_serial: AtomicU64,
+    servers: AtomicUsize,
+    /// By server: whether a session of its is to end because its player came back elsewhere.
+    evictions: Box<[AtomicBool]>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Registry").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Tables for `players` at once, all servers together. `boot_unix_ms` and `random` as in
+    /// [`crate::ServerConfig`].
+    pub fn new(players: usize, boot_unix_ms: u64, random: &[u8; 32]) -> Self {
+        let hash = KeyedState::new(&derive_key(random, &[b"registry hash"]));
+        Self {
+            tables: Mutex::new(Tables::new(players, hash)),
+            next_global: AtomicU64::new(1 << 63 | boot_unix_ms << 20),
+            newest_serial: AtomicU64::new(0),
+            servers: AtomicUsize::new(0),
+            evictions: std::iter::repeat_with(|| AtomicBool::new(false)).take(MAX_SERVERS).collect(),
+        }
+    }
+
+    /// The tables, unless another thread stays at them.
+    fn try_tables(&self) -> Option<MutexGuard<'_, Tables>> {
+        for _ in 0..TRIES {
+            match self.tables.try_lock() {
+                Ok(tables) => return Some(tables),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
+    }
+}
+
+/// One server's end of the registry.
+#[derive(Debug)]
+pub(crate) struct Member {
+    registry: Arc<Registry>,
+    number: usize,
+    /// Who has left and could not be told yet.
+    leaving: VecDeque<Departure>,
+    leaving_max: usize,
+    now_unix: u64,
+}
+
+/// Somebody who asks to come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) client_id: u64,
+    /// Tag of the token.
+    pub(crate) tag: u128,
+    pub(crate) mark: Option<ResumeMark>,
+    pub(crate) address: SocketAddr,
+    pub(crate) expire_unix: u64,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// With a goodbye: its resume tokens are void.
+    Goodbye,
+    /// Without: the player may come back.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Departure {
+    client_id: u64,
+    session: u64,
+    parting: Parting,
+    unix: u64,
+}
+
+impl Member {
+    /// The next server of the process, which has `capacity` places; `None` when there are too many servers.
+    pub(crate) fn new(registry: Arc<Registry>, capacity: usize) -> Option<Self> {
+        let number = registry.servers.fetch_add(1, Ordering::Relaxed);
+        (number < MAX_SERVERS).then(|| Self {
+            registry,
+            number,
+            leaving: VecDeque::with_capacity(2 * capacity),
+            leaving_max: capacity,
+            now_unix: 0,
+        })
+    }
+
+    /// Different for each server of the process.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The next sequence for a packet outside of sessions.
+    pub(crate) fn next_global(&self) -> u64 {
+        self.registry.next_global.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A number that no session or resume token of any boot has had: from the wall clock, and always growing.
+    pub(crate) fn next_serial(&self, now: Now) -> u64 {
+        let at_least = first_sequence(now.unix);
+        let next = |newest: u64| at_least.max(newest + 1);
+        let newest = &self.registry.newest_serial;
+        newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(next(newest))).map_or(0, next)
+    }
+
+    /// An authentic token was shown; may its bearer go on?
+    pub(crate) fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
+        self.at_tables(now, |tables, server, now_unix| tables.present(visitor, server, now_unix))
+            .unwrap_or(Err(Refusal::Busy))
+    }
+
+    /// The bearer's address is proven: from now on the player is here, as `session`.
+    pub(crate) fn enter(&mut self, now: Now, visitor: &Visitor, session: u64) -> Result<(), Refusal> {
+        if self.leaving.len() >= self.leaving_max {
+            return Err(Refusal::Busy);
+        }
+        let entry = self.at_tables(now, |tables, server, _| tables.enter(visitor, server, session));
+        match entry.unwrap_or(Err(Refusal::Busy))? {
+            Entry::Here => Ok(()),
+            Entry::Elsewhere(other) => {
+                if let Some(eviction) = self.registry.evictions.get(other) {
+                    eviction.store(true, Ordering::Release);
+                }
+                Err(Refusal::Moving)
+            }
+        }
+    }
+
+    /// The session has ended.
+    pub(crate) fn leave(&mut self, now: Now, client_id: u64, session: u64, parting: Parting) {
+        self.leaving.push_back(Departure { client_id, session, parting, unix: now.unix.as_secs() });
+        self.flush(now);
+    }
+
+    /// Tells who could not be told before.
+    pub(crate) fn flush(&mut self, now: Now) {
+        if !self.leaving.is_empty() {
+            // when it fails it is tried again at the next tick
+            let _told = self.at_tables(now, |_, _, _| ());
+        }
+    }
+
+    /// A player of ours who has come back at another server of the process: it is ours no more, so its session must end
+    /// before its next packet is looked at.
+    pub(crate) fn pop_eviction(&mut self, now: Now) -> Option<u64> {
+        let number = self.number;
+        if !self.registry.evictions[number].load(Ordering::Acquire) {
+            return None;
+        }
+        let client = self.at_tables(now, |tables, server, now_unix| tables.pop_eviction(server, now_unix))?;
+        if client.is_none() {
+            self.registry.evictions[number].store(false, Ordering::Release);
+        }
+        client
+    }
+
+    fn at_tables<T>(&mut self, now: Now, act: impl FnOnce(&mut Tables, usize, u64) -> T) -> Option<T> {
+        self.now_unix = now.unix.as_secs();
+        let mut tables = self.registry.try_tables()?;
+        while let Some(departure) = self.leaving.pop_front() {
+            tables.leave(&departure, self.number);
+        }
+        Some(act(&mut tables, self.number, self.now_unix))
+    }
+}
+
+impl Drop for Member {
+    /// Whoever is still here is lost. Off the tick path, so it may wait.
+    fn drop(&mut self) {
+        let mut tables = self.registry.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        for departure in self.leaving.drain(..) {
+            tables.leave(&departure, self.number);
+        }
+        tables.retire(self.number, self.now_unix);
+    }
+}
+
+/// Whether somebody is in.
+enum Entry {
+    Here,
+    /// Not yet: this server has a session of the player, which is to end first.
+    Elsewhere(usize),
+}
+
+/// Where a player is, and which of its resume tokens are good.
+#[derive(Clone, Copy, Debug)]
+struct Presence {
+    /// Whose session the player has; `None` since it ended.
+    server: Option<usize>,
+    /// Its server is told to end the session.
+    is_evicted: bool,
+    /// The present session, or the last: every resume token of it is good. Zero when they are void.
+    session: u64,
+    /// The session before, if this one was resumed from it: its tokens are good that are newer than `used`. So of two
+    /// who hold tokens of one session, who has the newer one stays, and the other's later tokens are worth nothing.
+    parent: u64,
+    used: u64,
+    /// When the last of its resume tokens has expired.
+    forget_unix: u64,
+}
+
+impl Presence {
+    fn takes(&self, mark: Option<ResumeMark>) -> Result<(), Refusal> {
+        match mark {
+            None if self.server.is_some() => Err(Refusal::AlreadyConnected),
+            None => Ok(()),
+            Some(mark) if mark.session == self.session => Ok(()),
+            Some(mark) if mark.session == self.parent && mark.serial > self.used => Ok(()),
+            Some(_) => Err(Refusal::ResumeOutdated),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Tables {
+    tokens: UsedTokens,
+    /// Who is here, and who was until the last of their resume tokens has expired.
+    players: HashMap<u64, Presence, KeyedState>,
+    live: usize,
+    /// Who has left, in the order of when they are to be forgotten.
+    departed: VecDeque<(u64, u64)>,
+    /// Sessions to end: server and player. Never more than are live.
+    evicted: Vec<(usize, u64)>,
+    /// Of live and departed together. Beyond it nobody comes in, rather than that somebody is forgotten too early.
+    capacity: usize,
+}
+
+impl Tables {
+    fn new(players: usize, hash: KeyedState) -> Self {
+        // within the lifetime of a token everybody may leave and come seven times
+        let capacity = 8 * players + 1024;
+        Self {
+            tokens: UsedTokens::new(capacity, hash),
+            players: HashMap::with_capacity_and_hasher(2 * capacity, hash),
+            live: 0,
+            departed: VecDeque::with_capacity(capacity),
+            evicted: Vec::with_capacity(players),
+            capacity,
+        }
+    }
+
+    fn present(&mut self, visitor: &Visitor, server: usize, now_unix: u64) -> Result<(), Refusal> {
+        self.forget_departed(now_unix);
+        let holder = Holder { address: visitor.address, server };
+        self.tokens.check(visitor.tag, holder, now_unix)?;
+        if let Some(presence) = self.players.get(&visitor.client_id) {
+            presence.takes(visitor.mark)?;
+        }
+        self.tokens.record(visitor.tag, holder, visitor.expire_unix)
+    }
+
+    fn enter(&mut self, visitor: &Visitor, server: usize, session: u64) -> Result<Entry, Refusal> {
+        let known = self.players.get_mut(&visitor.client_id);
+        let mut is_live = false;
+        if let Some(presence) = known {
+            presence.takes(visitor.mark)?;
+            is_live = presence.server.is_some();
+            if let Some(other) = presence.server.filter(|&other| other != server) {
+                if !presence.is_evicted {
+                    presence.is_evicted = true;
+                    self.evicted.push((other, visitor.client_id));
+                }
+                return Ok(Entry::Elsewhere(other));
+            }
+        }
+        if !is_live && self.live + self.departed.len() >= self.capacity {
+            return Err(Refusal::TooManyHandshakes);
+        }
+        self.tokens.open(visitor.tag)?;
+        self.live += usize::from(!is_live);
+        let (parent, used) = visitor.mark.map_or((0, 0), |mark| (mark.session, mark.serial));
+        let presence = Presence {
+            server: Some(server),
+            is_evicted: false,
+            session,
+            parent,
+            used,
+            forget_unix: u64::MAX,
+        };
+        self.players.insert(visitor.client_id, presence);
+        Ok(Entry::Here)
+    }
+
+    fn leave(&mut self, departure: &Departure, server: usize) {
+        let client_id = departure.client_id;
+        let Some(presence) = self.players.get_mut(&client_id) else { return };
+        if presence.server != Some(server) || presence.session != departure.session {
+            return;
+        }
+        if presence.is_evicted {
+            self.evicted.retain(|&(_, evicted)| evicted != client_id);
+        }
+        presence.part(departure.parting, departure.unix);
+        self.departed.push_back((client_id, presence.forget_unix));
+        self.live -= 1;
+    }
+
+    fn pop_eviction(&mut self, server: usize, now_unix: u64) -> Option<u64> {
+        let at = self.evicted.iter().position(|&(of, _)| of == server)?;
+        let (_, client_id) = self.evicted.swap_remove(at);
+        if let Some(presence) = self.players.get_mut(&client_id) {
+            presence.part(Parting::Lost, now_unix);
+            self.departed.push_back((client_id, presence.forget_unix));
+            self.live -= 1;
+        }
+        Some(client_id)
+    }
+
+    fn retire(&mut self, server: usize, now_unix: u64) {
+        self.evicted.retain(|&(of, _)| of != server);
+        for (&client_id, presence) in &mut self.players {
+            if presence.server == Some(server) {
+                presence.part(Parting::Lost, now_unix);
+                self.departed.push_back((client_id, presence.forget_unix));
+                self.live -= 1;
+            }
+        }
+    }
+
+    /// People leave nearly in the order of the clock, so only the front is looked at.
+    fn forget_departed(&mut self, now_unix: u64) {
+        while let Some(&(client_id, forget_unix)) = self.departed.front() {
+            if forget_unix > now_unix {
+                return;
+            }
+            self.departed.pop_front();
+            // who came back has another record
+            let is_same = |presence: &Presence| presence.forget_unix == forget_unix;
+            if self.players.get(&client_id).is_some_and(is_same) {
+                self.players.remove(&client_id);
+            }
+        }
+    }
+}
+
+impl Presence {
+    fn part(&mut self, parting: Parting, unix: u64) {
+        self.server = None;
+        self.is_evicted = false;
+        // tokens were minted until now, and their seconds are whole
+        self.forget_unix = unix.saturating_add(TOKEN_LIFETIME_SECONDS + 1);
+        if parting == Parting::Goodbye {
+            (self.session, self.parent) = (0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

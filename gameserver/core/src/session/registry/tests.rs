@@ -1,0 +1,1 @@
+//! Rules of the registry: one token, one session; one player, one place.
