@@ -103,9 +103,9 @@ impl Sessions {
         let own = || Arc::new(Registry::new(capacity, config.boot_unix_ms, &config.random));
         let registry = config.registry.unwrap_or_else(own);
         let registry = Member::new(registry, capacity).ok_or(ConfigError::Registry)?;
-        // servers of one process may have been given the same random bytes
-        let number = registry.number().to_le_bytes();
-        let secret = |purpose: &[u8]| derive_key(&config.random, &[purpose, &number]);
+        // servers of one process may have been given the same random bytes, and so may two boots of a machine's image
+        let (number, boot) = (registry.number().to_le_bytes(), config.boot_unix_ms.to_le_bytes());
+        let secret = |purpose: &[u8]| derive_key(&config.random, &[purpose, &number, &boot]);
         let hash = KeyedState::new(&secret(b"address hash"));
         // as many again may be on their way in, and a few at a small server
         let handshakes = capacity + 64;

@@ -15,7 +15,7 @@ use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence};
 
 use super::Refusal;
 use super::keyed_hash::KeyedState;
-use super::used_tokens::{Holder, UsedTokens};
+use super::used_tokens::UsedTokens;
 
 /// Zone servers of one process at most.
 pub const MAX_SERVERS: usize = 256;
@@ -141,7 +141,7 @@ impl Member {
 
     /// An authentic token was shown; may its bearer go on?
     pub(crate) fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
-        self.at_tables(now, |tables, server, now_unix| tables.present(visitor, server, now_unix))
+        self.at_tables(now, |tables, _, now_unix| tables.present(visitor, now_unix))
             .unwrap_or(Err(Refusal::Busy))
     }
 
@@ -218,6 +218,9 @@ enum Entry {
     Elsewhere(usize),
 }
 
+/// No session: in its place, when resume tokens are void.
+const VOID: u64 = 0;
+
 /// Where a player is, and which of its resume tokens are good.
 #[derive(Clone, Copy, Debug)]
 struct Presence {
@@ -225,7 +228,7 @@ struct Presence {
     server: Option<usize>,
     /// Its server is told to end the session.
     is_evicted: bool,
-    /// The present session, or the last: every resume token of it is good. Zero when they are void.
+    /// The present session, or the last: every resume token of it is good.
     session: u64,
     /// The session before, if this one was resumed from it: its tokens are good that are newer than `used`. So of two
     /// who hold tokens of one session, who has the newer one stays, and the other's later tokens are worth nothing.
@@ -240,6 +243,7 @@ impl Presence {
         match mark {
             None if self.server.is_some() => Err(Refusal::AlreadyConnected),
             None => Ok(()),
+            Some(mark) if mark.session == VOID => Err(Refusal::ResumeOutdated),
             Some(mark) if mark.session == self.session => Ok(()),
             Some(mark) if mark.session == self.parent && mark.serial > self.used => Ok(()),
             Some(_) => Err(Refusal::ResumeOutdated),
@@ -275,14 +279,13 @@ impl Tables {
         }
     }
 
-    fn present(&mut self, visitor: &Visitor, server: usize, now_unix: u64) -> Result<(), Refusal> {
+    fn present(&mut self, visitor: &Visitor, now_unix: u64) -> Result<(), Refusal> {
         self.forget_departed(now_unix);
-        let holder = Holder { address: visitor.address, server };
-        self.tokens.check(visitor.tag, holder, now_unix)?;
+        self.tokens.check(visitor.tag, visitor.address, now_unix)?;
         if let Some(presence) = self.players.get(&visitor.client_id) {
             presence.takes(visitor.mark)?;
         }
-        self.tokens.record(visitor.tag, holder, visitor.expire_unix)
+        self.tokens.record(visitor.tag, visitor.address, visitor.expire_unix)
     }
 
     fn enter(&mut self, visitor: &Visitor, server: usize, session: u64) -> Result<Entry, Refusal> {
@@ -304,7 +307,7 @@ impl Tables {
         }
         self.tokens.open(visitor.tag)?;
         self.live += usize::from(!is_live);
-        let (parent, used) = visitor.mark.map_or((0, 0), |mark| (mark.session, mark.serial));
+        let (parent, used) = visitor.mark.map_or((VOID, 0), |mark| (mark.session, mark.serial));
         let presence = Presence {
             server: Some(server),
             is_evicted: false,
@@ -376,7 +379,7 @@ impl Presence {
         // tokens were minted until now, and their seconds are whole
         self.forget_unix = unix.saturating_add(TOKEN_LIFETIME_SECONDS + 1);
         if parting == Parting::Goodbye {
-            (self.session, self.parent) = (0, 0);
+            (self.session, self.parent) = (VOID, VOID);
         }
     }
 }

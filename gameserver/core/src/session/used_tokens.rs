@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use super::Refusal;
 use super::keyed_hash::KeyedState;
 
-/// Remembers connect tokens until they expire, so that one is good for one address, one server and one session only.
+/// Remembers connect tokens until they expire, so that one is good for one address and one session only, whichever servers
+/// of the process it is shown to.
 ///
 /// A tag names a token. A full table refuses new tokens rather than forget one that is still valid.
 #[derive(Debug)]
@@ -17,16 +18,9 @@ pub(crate) struct UsedTokens {
     capacity: usize,
 }
 
-/// Who showed a token first: from where, and to which server of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    pub(crate) address: SocketAddr,
-    pub(crate) server: usize,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct UsedToken {
-    holder: Holder,
+    address: SocketAddr,
     /// It has opened a session: a second one under the same keys would accept the first one's packets again.
     is_opened: bool,
 }
@@ -41,24 +35,24 @@ impl UsedTokens {
         }
     }
 
-    /// Whether `holder` may go on with the token with `tag`.
-    pub(crate) fn check(&mut self, tag: u128, holder: Holder, now_unix: u64) -> Result<(), Refusal> {
+    /// Whether who is at `address` may go on with the token with `tag`.
+    pub(crate) fn check(&mut self, tag: u128, address: SocketAddr, now_unix: u64) -> Result<(), Refusal> {
         self.forget_expired(now_unix);
         match self.tokens.get(&tag) {
-            Some(used) if used.holder != holder || used.is_opened => Err(Refusal::TokenReused),
+            Some(used) if used.address != address || used.is_opened => Err(Refusal::TokenReused),
             _ => Ok(()),
         }
     }
 
-    /// Records that `holder` has shown the token, after [`UsedTokens::check`].
-    pub(crate) fn record(&mut self, tag: u128, holder: Holder, expire_unix: u64) -> Result<(), Refusal> {
+    /// Records that the token was shown from `address`, after [`UsedTokens::check`].
+    pub(crate) fn record(&mut self, tag: u128, address: SocketAddr, expire_unix: u64) -> Result<(), Refusal> {
         if self.tokens.contains_key(&tag) {
             return Ok(());
         }
         if self.order.len() == self.capacity {
             return Err(Refusal::TooManyHandshakes);
         }
-        self.tokens.insert(tag, UsedToken { holder, is_opened: false });
+        self.tokens.insert(tag, UsedToken { address, is_opened: false });
         self.order.push_back((tag, expire_unix));
         Ok(())
     }
@@ -96,47 +90,39 @@ mod tests {
         UsedTokens::new(capacity, KeyedState::new(&[1; 32]))
     }
 
-    fn holder(port: u16) -> Holder {
-        Holder { address: SocketAddr::from(([10, 0, 0, 1], port)), server: 0 }
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
     }
 
-    fn show(
-        table: &mut UsedTokens,
-        tag: u128,
-        holder: Holder,
-        expire_unix: u64,
-        now: u64,
-    ) -> Result<(), Refusal> {
-        table.check(tag, holder, now)?;
-        table.record(tag, holder, expire_unix)
+    fn show(table: &mut UsedTokens, tag: u128, port: u16, expire_unix: u64, now: u64) -> Result<(), Refusal> {
+        table.check(tag, address(port), now)?;
+        table.record(tag, address(port), expire_unix)
     }
 
     #[test]
-    fn a_token_belongs_to_the_address_and_the_server_that_saw_it_first() {
+    fn a_token_belongs_to_the_address_that_showed_it_first() {
         let mut table = table(10);
-        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
-        assert_eq!(show(&mut table, 1, holder(1), 30, 1), Ok(()));
-        assert_eq!(show(&mut table, 1, holder(2), 30, 1), Err(Refusal::TokenReused));
-        let elsewhere = Holder { server: 1, ..holder(1) };
-        assert_eq!(show(&mut table, 1, elsewhere, 30, 1), Err(Refusal::TokenReused));
+        assert_eq!(show(&mut table, 1, 1, 30, 0), Ok(()));
+        assert_eq!(show(&mut table, 1, 1, 30, 1), Ok(()));
+        assert_eq!(show(&mut table, 1, 2, 30, 1), Err(Refusal::TokenReused));
     }
 
     #[test]
     fn a_token_opens_one_session_only() {
         let mut table = table(10);
-        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
+        assert_eq!(show(&mut table, 1, 1, 30, 0), Ok(()));
         assert_eq!(table.open(1), Ok(()));
-        assert_eq!(show(&mut table, 1, holder(1), 30, 1), Err(Refusal::TokenReused));
+        assert_eq!(show(&mut table, 1, 1, 30, 1), Err(Refusal::TokenReused));
         assert_eq!(table.open(1), Err(Refusal::TokenReused));
     }
 
     #[test]
     fn a_full_table_keeps_valid_tokens_and_forgets_expired_ones() {
         let mut table = table(2);
-        assert_eq!(show(&mut table, 1, holder(1), 30, 0), Ok(()));
-        assert_eq!(show(&mut table, 2, holder(2), 31, 0), Ok(()));
-        assert_eq!(show(&mut table, 3, holder(3), 60, 29), Err(Refusal::TooManyHandshakes));
-        assert_eq!(show(&mut table, 3, holder(3), 60, 30), Ok(()));
-        assert_eq!(show(&mut table, 2, holder(9), 31, 30), Err(Refusal::TokenReused));
+        assert_eq!(show(&mut table, 1, 1, 30, 0), Ok(()));
+        assert_eq!(show(&mut table, 2, 2, 31, 0), Ok(()));
+        assert_eq!(show(&mut table, 3, 3, 60, 29), Err(Refusal::TooManyHandshakes));
+        assert_eq!(show(&mut table, 3, 3, 60, 30), Ok(()));
+        assert_eq!(show(&mut table, 2, 9, 31, 30), Err(Refusal::TokenReused));
     }
 }

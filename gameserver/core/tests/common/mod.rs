@@ -2,6 +2,7 @@
 //! by a seed.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod net;
 pub mod raw;
 
 use std::collections::BTreeMap;
