@@ -266,12 +266,12 @@ fn too_many_handshakes_at_once_are_ignored_and_counted() {
 fn requests_that_lead_nowhere_use_up_the_budget_of_their_address() {
     let mut bench = Bench::new();
     let forged = bench.peer_with_key(1, 1000, &[8; 32]).request();
-    for port in 0..3000 {
+    for port in 0..5000 {
         bench.exchange(SocketAddr::from(([10, 0, 0, 1], port)), &forged);
     }
     let counters = bench.server.counters();
-    assert_eq!(counters.refused(Refusal::TokenForged), 2048);
-    assert_eq!(counters.refused(Refusal::OverBudget), 3000 - 2048);
+    assert_eq!(counters.refused(Refusal::TokenForged), 4096);
+    assert_eq!(counters.refused(Refusal::OverBudget), 5000 - 4096);
     let mut elsewhere = bench.peer(2, 1000);
     elsewhere.address = SocketAddr::from(([198, 51, 100, 1], 1000));
     elsewhere.connect(&mut bench);

@@ -152,7 +152,7 @@ fn a_player_whose_address_changed_takes_its_own_place() {
     let sequence = 1 << 62;
     let len = key.seal_body(PacketKind::Disconnect, sequence, &mut packet, &[]).expect("there is room");
     for from in [home(0), elsewhere(0)] {
-        net.inject(from, common::server_address(), packet[..len].to_vec());
+        net.inject(Duration::ZERO, from, common::server_address(), packet[..len].to_vec());
     }
     net.run(SECOND);
     assert_eq!(net.players(0), 2, "a goodbye under the old keys");
@@ -440,7 +440,7 @@ fn tokens_of_a_crowd_are_spread_over_ticks_and_go_out_behind_the_snapshots() {
         let (tick, elapsed) = (net.tick, net.elapsed);
         net.run_until(2 * tick, |net| net.elapsed >= elapsed + tick);
         let sent = counters(&net).resume_tokens;
-        assert!(sent - before <= 32, "{} within a tick", sent - before);
+        assert!(sent - before <= 2 * 64, "{} within a tick", sent - before);
         before = sent;
     }
     assert!((0..200).all(|client| net.clients[client].client.resume_token(net.now()).is_some()));
@@ -517,7 +517,7 @@ fn a_recorded_handshake_played_again_after_a_restart_opens_nothing() {
     net.clients[0].is_on = false;
     net.restart(0, ServerConfig { random: [5; 32], ..config() });
     for bytes in recorded.take() {
-        net.inject(elsewhere(0), common::server_address(), bytes);
+        net.inject(Duration::ZERO, elsewhere(0), common::server_address(), bytes);
     }
     net.run(SECOND);
     assert_eq!(net.players(0), 0);

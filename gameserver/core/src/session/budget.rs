@@ -15,10 +15,10 @@ const PORT_SETS: usize = 1024;
 const PORT: Rate = Rate::new(4, 8);
 /// From one address: enough for a thousand players behind it who come back at the same moment. However many ports
 /// there flood us, a few hundred use up no more than this.
-const ADDRESS: Rate = Rate::new(512, 2048);
-const PREFIX: Rate = Rate::new(2048, 8192);
-/// All together: opening a token takes about three microseconds, so this is a fortieth of a core.
-const EVERYONE: Rate = Rate::new(8192, 16_384);
+const ADDRESS: Rate = Rate::new(4096, 4096);
+const PREFIX: Rate = Rate::new(8192, 8192);
+/// All together: opening a token takes about three microseconds, so this is a twentieth of a core.
+const EVERYONE: Rate = Rate::new(16_384, 16_384);
 
 /// Limits how much work strangers can cause before they have proven anything.
 ///
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn an_address_runs_dry_and_another_does_not_notice() {
         let mut budget = budget();
-        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 2048);
-        assert_eq!(tries(&mut budget, "192.0.2.1", 0), 2048);
-        assert_eq!(tries(&mut budget, "10.0.0.1", 1_000_000_000), 512);
+        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 4096);
+        assert_eq!(tries(&mut budget, "192.0.2.1", 0), 4096);
+        assert_eq!(tries(&mut budget, "10.0.0.1", 1_000_000_000), 4096);
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn an_ipv6_host_cannot_hop_within_its_own_network() {
         let mut budget = budget();
-        assert_eq!(tries(&mut budget, "2001:db8::1", 0), 2048);
+        assert_eq!(tries(&mut budget, "2001:db8::1", 0), 4096);
         assert_eq!(tries(&mut budget, "2001:db8::2", 0), 0);
     }
 
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn an_ipv4_mapped_address_is_the_ipv4_address() {
         let mut budget = budget();
-        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 2048);
+        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 4096);
         assert_eq!(tries(&mut budget, "::ffff:10.0.0.1", 0), 0);
     }
 
@@ -212,6 +212,6 @@ mod tests {
         let full =
             budget.ports.iter().filter(|ways| ways.iter().all(|port| !port.bucket.is_whole(0))).count();
         assert!(full > 100, "{full} sets are full");
-        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 48, "what is left of 2048");
+        assert_eq!(tries(&mut budget, "10.0.0.1", 0), 2096, "what is left of 4096");
     }
 }

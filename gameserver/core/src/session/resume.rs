@@ -21,8 +21,9 @@ use crate::counters::Counters;
 
 /// How often each player gets a token.
 const ROUND: Duration = Duration::from_secs(10);
-/// Tokens of one tick at most, unless the round alone needs more. One takes some ten microseconds.
-const TICK_MAX: u32 = 16;
+/// Tokens of a second at most, spread over its ticks, unless the round alone needs more: a hundredth of a core, and a
+/// crowd of a thousand has its tokens within a second.
+const SECOND_MAX: u32 = 1024;
 
 /// Who gets a token next, and of what it is made.
 pub(super) struct Resumes {
@@ -62,7 +63,7 @@ impl Resumes {
             due: 0,
             left: 0,
             // a round that was held up catches up
-            tick_max: TICK_MAX.max(2 * share),
+            tick_max: SECOND_MAX.div_ceil(tick_hz).max(2 * share),
         }
     }
 

@@ -218,13 +218,13 @@ impl Net {
         }
     }
 
-    /// Sends a datagram that no client of ours made.
-    pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+    /// Sends a datagram that no client of ours made, some time from now.
+    pub fn inject(&mut self, after: Duration, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         let number = self.sent;
         self.sent += 1;
         let flight =
             Flight { from, to, kind: kind_of(&bytes), number: 0, is_to_server: self.is_server(to), bytes };
-        self.flying.insert((self.elapsed + self.latency, number), flight);
+        self.flying.insert((self.elapsed + after + self.latency, number), flight);
     }
 
     fn is_server(&self, address: SocketAddr) -> bool {
@@ -306,11 +306,17 @@ impl Net {
         }
     }
 
-    /// Time goes on to the next thing that happens.
-    pub fn step(&mut self) {
+    /// When the next datagram arrives, client wakes and server ticks.
+    fn next_events(&self) -> [Duration; 3] {
         let arrival = self.flying.first_key_value().map_or(Duration::MAX, |(key, _)| key.0);
         let wake = self.wakes.first().map_or(Duration::MAX, |wake| wake.0);
-        self.elapsed = arrival.min(wake).min(self.next_tick);
+        [arrival, wake, self.next_tick]
+    }
+
+    /// Time goes on to the next thing that happens.
+    pub fn step(&mut self) {
+        let [arrival, wake, tick] = self.next_events();
+        self.elapsed = arrival.min(wake).min(tick);
         if arrival == self.elapsed {
             if let Some((_, flight)) = self.flying.pop_first() {
                 self.arrive(flight);
@@ -350,9 +356,10 @@ impl Net {
 
     pub fn run(&mut self, duration: Duration) {
         let end = self.elapsed + duration;
-        while self.elapsed < end {
+        while self.next_events().into_iter().any(|event| event <= end) {
             self.step();
         }
+        self.elapsed = end;
     }
 
     /// Steps until `condition` holds and returns how long that took; fails after `patience`.
