@@ -6,82 +6,126 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::raw::{Bench, Peer};
+use common::{SERVER_KEY, claims, server_address};
 use gameserver_core::ServerConfig;
-use gameserver_protocol::PacketKind;
+use gameserver_protocol::message::ResumeToken;
+use gameserver_protocol::{PROTOCOL_ID, PacketKind};
 use proptest::prelude::*;
 
-/// What a stranger may do before its address is proven.
+/// What somebody may send from an address that has proven nothing.
 #[derive(Clone, Debug)]
 enum Act {
-    Request,
-    ChangedRequest(usize, u8),
+    /// The request of the token with this number: of a backend, of another key, expired, or a resume token.
+    Request(usize),
+    ChangedRequest(usize, usize, u8),
+    Truncated(usize, usize),
     Noise(Vec<u8>),
-    Truncated(usize),
-    Response,
+    /// Noise with the first byte of a sealed packet.
+    Sealed(u8, Vec<u8>),
+    /// A response under the token's own keys to a challenge that never was.
+    Response(usize),
+    /// Anything else under the token's own keys.
+    Authentic(usize, u8),
     Wait(u64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        Just(Act::Request),
-        (0_usize..1078, 1_u8..).prop_map(|(at, flip)| Act::ChangedRequest(at, flip)),
+        (0_usize..5).prop_map(Act::Request),
+        (0_usize..5, 0_usize..1078, 1_u8..)
+            .prop_map(|(token, at, flip)| Act::ChangedRequest(token, at, flip)),
+        (0_usize..5, 0_usize..1078).prop_map(|(token, len)| Act::Truncated(token, len)),
         prop::collection::vec(any::<u8>(), 0..1300).prop_map(Act::Noise),
-        (0_usize..1078).prop_map(Act::Truncated),
-        Just(Act::Response),
+        (any::<u8>(), prop::collection::vec(any::<u8>(), 0..1300))
+            .prop_map(|(kind, rest)| Act::Sealed(kind, rest)),
+        (0_usize..5).prop_map(Act::Response),
+        (0_usize..5, 4_u8..7).prop_map(|(token, kind)| Act::Authentic(token, kind)),
         (0_u64..3000).prop_map(Act::Wait),
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+/// The tokens of [`Act`]: one that is good, another of another player, one under another key, one that has expired, and
+/// the resume token of a player who is in.
+fn tokens(bench: &mut Bench) -> Vec<Peer> {
+    let mut inside = bench.peer(99, 9999);
+    inside.connect(bench);
+    bench.tick();
+    let packet = inside.seal(PacketKind::KeepAlive, &[0; 8]);
+    let answers = bench.exchange(inside.address, &packet);
+    let resume = answers.iter().find_map(|answer| ResumeToken::decode(&inside.open(answer).1).ok());
+    let age = Duration::ZERO;
+    let resume = resume.and_then(|token| token.connect_token(PROTOCOL_ID, server_address(), age));
+    let expired = claims(4, bench.now().unix - Duration::from_secs(31)).mint(&SERVER_KEY, &[6; 88]);
+    vec![
+        bench.peer(1, 1),
+        bench.peer(2, 2),
+        bench.peer_with_key(3, 3, &[8; 32]),
+        Peer::new(expired.expect("valid claims"), 4),
+        Peer::new(resume.expect("handed out at connect"), 5),
+    ]
+}
 
-    /// The standard's rule against amplification, over everything that an unproven address can send, at a server
-    /// with room, a full one and a draining one: answered bytes never exceed asked ones, at any moment.
+fn bytes_of(act: Act, tokens: &mut [Peer]) -> Vec<u8> {
+    match act {
+        Act::Request(token) => tokens[token].request(),
+        Act::ChangedRequest(token, at, flip) => {
+            let mut bytes = tokens[token].request();
+            bytes[at] ^= flip;
+            bytes
+        }
+        Act::Truncated(token, len) => tokens[token].request()[..len].to_vec(),
+        Act::Noise(bytes) => bytes,
+        Act::Sealed(kind, rest) => [&[0x81 + kind % 6], &rest[..]].concat(),
+        Act::Response(token) => tokens[token].seal(PacketKind::Response, &[7; 308]),
+        Act::Authentic(token, 4) => tokens[token].seal(PacketKind::KeepAlive, &[0; 8]),
+        Act::Authentic(token, 5) => tokens[token].seal(PacketKind::Payload, &[0x93, 0, 0, 0x90]),
+        Act::Authentic(token, _) => tokens[token].seal(PacketKind::Disconnect, &[]),
+        Act::Wait(_) => Vec::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// The standard's rule against amplification, over everything that unproven addresses can send, in any order and
+    /// from three of them at once, at a server with room, a full one and a draining one: no address is ever sent
+    /// more bytes than came from it, at any moment.
     #[test]
     fn an_unproven_address_never_gets_more_than_it_sent(
-        acts in prop::collection::vec(act(), 1..60),
+        acts in prop::collection::vec((0_u16..3, act()), 1..80),
         is_full in any::<bool>(),
         is_draining in any::<bool>(),
     ) {
-        let mut bench = Bench::with_config(ServerConfig { capacity: 1, ..common::config() });
-        let mut other = bench.peer(99, 9999);
-        if is_full {
-            other.connect(&mut bench);
-        }
+        let capacity = if is_full { 1 } else { 4 };
+        let mut bench = Bench::with_config(ServerConfig { capacity, ..common::config() });
+        let mut tokens = tokens(&mut bench);
         if is_draining {
             bench.server.drain(bench.now());
             bench.elapsed += Duration::from_secs(2);
         }
-        let mut peer = bench.peer(1, 1000);
-        let (mut asked, mut answered) = (0, 0);
-        for act in acts {
-            let bytes = match act {
-                Act::Request => peer.request(),
-                Act::ChangedRequest(at, flip) => {
-                    let mut bytes = peer.request();
-                    bytes[at] ^= flip;
-                    bytes
-                }
-                Act::Noise(bytes) => bytes,
-                Act::Truncated(len) => peer.request()[..len].to_vec(),
-                Act::Response => peer.seal(PacketKind::Response, &[7; 308]),
-                Act::Wait(milliseconds) => {
-                    bench.elapsed += Duration::from_millis(milliseconds);
-                    bench.server.step(bench.now());
-                    Vec::new()
-                }
-            };
-            asked += bytes.len();
-            bench.server.handle_datagram(bench.now(), peer.address, &mut bytes.clone());
+        let strangers: Vec<_> = (0..3).map(|port| SocketAddr::from(([198, 51, 100, 1], port))).collect();
+        let (mut asked, mut answered) = ([0; 3], [0; 3]);
+        for (from, act) in acts {
+            if let Act::Wait(milliseconds) = act {
+                bench.elapsed += Duration::from_millis(milliseconds);
+                bench.server.step(bench.now());
+            } else {
+                let mut bytes = bytes_of(act, &mut tokens);
+                asked[usize::from(from)] += bytes.len();
+                bench.server.handle_datagram(bench.now(), strangers[usize::from(from)], &mut bytes);
+            }
             let mut buffer = [0; 1200];
             while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
-                if transmit.to == peer.address {
-                    answered += transmit.len;
+                if let Some(stranger) = strangers.iter().position(|&stranger| stranger == transmit.to) {
+                    answered[stranger] += transmit.len;
                 }
             }
-            prop_assert!(answered <= asked, "{answered} bytes for {asked}");
+            for (answered, asked) in answered.iter().zip(asked) {
+                prop_assert!(*answered <= asked, "{answered} bytes for {asked}");
+            }
         }
-        prop_assert!(bench.players() <= 1);
+        prop_assert!(bench.players() <= 1, "none of them has shown that it receives");
+        prop_assert_eq!(bench.server.counters().joins, 1);
     }
 
     /// A connected player may send any bytes as a message, well sealed.
