@@ -22,6 +22,10 @@ pub const SEND_ERRORS: &str = "gameserver_send_errors_total";
 pub const PLAYERS: &str = "gameserver_players";
 /// Counter: players that joined.
 pub const JOINS: &str = "gameserver_joins_total";
+/// Counter: sessions opened with a resume token.
+pub const RESUMES: &str = "gameserver_resumes_total";
+/// Counter: resume tokens handed out.
+pub const RESUME_TOKENS: &str = "gameserver_resume_tokens_total";
 /// Counter: players lost to a time-out.
 pub const TIMEOUTS: &str = "gameserver_timeouts_total";
 /// Histogram, seconds: work of a tick, flush excluded.
@@ -61,6 +65,8 @@ pub const ALL: &[&str] = &[
     SEND_ERRORS,
     PLAYERS,
     JOINS,
+    RESUMES,
+    RESUME_TOKENS,
     TIMEOUTS,
     TICK_WORK,
     TICK_FLUSH,

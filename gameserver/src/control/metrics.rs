@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::zone::{Board, Distribution, Figure, Seat, Total};
 
-const COUNTERS: [(&str, &str, Figure); 11] = [
+const COUNTERS: [(&str, &str, Figure); 13] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
     (metrics::PACKETS_OUT, "Datagrams sent.", Figure::PacketsOut),
     (metrics::BYTES_IN, "Bytes received, UDP payload only.", Figure::BytesIn),
@@ -25,6 +25,8 @@ const COUNTERS: [(&str, &str, Figure); 11] = [
     (metrics::REARMS, "Times the kernel ran out of posted receive buffers.", Figure::Rearms),
     (metrics::SEND_ERRORS, "Datagrams that could not be sent.", Figure::SendErrors),
     (metrics::JOINS, "Players that joined.", Figure::Joins),
+    (metrics::RESUMES, "Sessions opened with a resume token.", Figure::Resumes),
+    (metrics::RESUME_TOKENS, "Resume tokens handed out.", Figure::ResumeTokens),
     (metrics::TIMEOUTS, "Players lost to a time-out.", Figure::Timeouts),
     (metrics::LATE_TICKS, "Ticks that started a whole tick late or more.", Figure::LateTicks),
 ];

@@ -22,6 +22,8 @@ pub(crate) enum Figure {
     SendErrors,
     Players,
     Joins,
+    Resumes,
+    ResumeTokens,
     Timeouts,
     RefusedHandshakes,
     RejectedInputs,

@@ -269,6 +269,8 @@ impl ZoneThread {
             (Figure::SendErrors, network.send_errors),
             (Figure::Players, status.players as u64),
             (Figure::Joins, counters.joins),
+            (Figure::Resumes, counters.resumes),
+            (Figure::ResumeTokens, counters.resume_tokens),
             (Figure::Timeouts, counters.timeouts),
             (Figure::RefusedHandshakes, counters.refused_handshakes()),
             (Figure::RejectedInputs, counters.rejected_inputs()),
