@@ -16,11 +16,14 @@ use std::time::{Duration, Instant};
 
 use gameserver_client::{Client, ClientState, ConnectToken};
 use gameserver_core::{Now, Refusal, Registry, ServerConfig, ZoneServer};
+use gameserver_protocol::message::RESUME_MESSAGE_BYTES;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID};
 
 const SERVER_KEY: [u8; 32] = [9; 32];
 const BATCH: u64 = 100;
 const BATCHES: u64 = 60;
+/// Nothing else is as long as a resume token with the session's 25 bytes around it.
+const RESUME_DATAGRAM: usize = RESUME_MESSAGE_BYTES + 25;
 const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 7777);
 
 /// Nanoseconds of a server's work for one player, by batch.
@@ -29,6 +32,8 @@ struct Costs {
     connect: Vec<f64>,
     resume: Vec<f64>,
     leave: Vec<f64>,
+    /// Of each resume token by itself.
+    token: Vec<f64>,
     busy: u64,
 }
 
@@ -41,7 +46,7 @@ fn main() {
     let threads = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(2);
     for (name, registry) in [
         ("a registry each", None),
-        ("one registry", Some(Arc::new(Registry::new(threads * 200, 1_790_000_000_000, &[1; 32])))),
+        ("one registry", Some(Arc::new(Registry::new(threads * 2000, 1_790_000_000_000, &[1; 32])))),
     ] {
         let costs: Vec<_> = std::thread::scope(|scope| {
             let running: Vec<_> = (0..threads)
@@ -58,10 +63,11 @@ fn main() {
         };
         let busy: u64 = costs.iter().map(|costs| costs.busy).sum();
         println!(
-            "{name}, {threads} threads: connect {:.1} us, resume {:.1} us, leave {:.2} us; found it busy {busy} times in {}",
+            "{name}, {threads} threads: connect {:.1} us, resume {:.1} us, leave {:.2} us, resume token {:.1} us; found it busy {busy} times in {}",
             all(|costs| &costs.connect),
             all(|costs| &costs.resume),
             all(|costs| &costs.leave),
+            all(|costs| &costs.token),
             threads as u64 * BATCH * BATCHES * 5,
         );
     }
@@ -72,6 +78,7 @@ struct Bench {
     thread: u64,
     elapsed: Duration,
     spent: Duration,
+    tokens: Vec<f64>,
 }
 
 impl Bench {
@@ -79,7 +86,7 @@ impl Bench {
         let mut server = ZoneServer::new(ServerConfig {
             protocol_id: PROTOCOL_ID,
             public_addresses: vec![SERVER.into()],
-            capacity: 200,
+            capacity: 2000,
             tick_hz: 64,
             timeout: Duration::from_secs(5),
             boot_unix_ms: 1_790_000_000_000,
@@ -89,7 +96,7 @@ impl Bench {
         })
         .expect("a valid configuration");
         server.install_key(SERVER_KEY);
-        Self { server, thread, elapsed: Duration::ZERO, spent: Duration::ZERO }
+        Self { server, thread, elapsed: Duration::ZERO, spent: Duration::ZERO, tokens: Vec::new() }
     }
 
     fn now(&self) -> Now {
@@ -126,11 +133,17 @@ impl Bench {
         for (from, datagram) in &mut sent {
             self.server.handle_datagram(now, *from, datagram);
         }
+        self.spent += started.elapsed();
         for answer in &mut answers {
+            let started = Instant::now();
             let Some(transmit) = self.server.poll_transmit(now, &mut answer.1) else { break };
             (answer.0, answer.2) = (transmit.to, transmit.len);
+            if transmit.len == RESUME_DATAGRAM {
+                self.tokens.push(started.elapsed().as_secs_f64() * 1e9);
+            } else {
+                self.spent += started.elapsed();
+            }
         }
-        self.spent += started.elapsed();
         for (to, bytes, len) in &mut answers {
             if let Some((_, client)) = clients.iter_mut().find(|(address, _)| address == to) {
                 client.handle_datagram(now, &mut bytes[..*len]);
@@ -150,7 +163,8 @@ impl Bench {
     fn run(mut self) -> Costs {
         let mut costs = Costs::default();
         for batch in 0..BATCHES {
-            let address = |port: u64| SocketAddr::from(([10, 0, 0, 1], u16::try_from(1024 + port).unwrap_or(0)));
+            let address =
+                |port: u64| SocketAddr::from(([10, 0, 0, 1], u16::try_from(1024 + port).unwrap_or(0)));
             let mut clients: Vec<_> = (0..BATCH)
                 .map(|number| {
                     let id = self.thread << 32 | batch << 16 | number;
@@ -164,7 +178,8 @@ impl Bench {
                 self.server.step(self.now());
                 self.exchange(&mut clients);
             }
-            let tokens = clients.iter().map(|(_, client)| client.resume_token(self.now()).expect("it has one"));
+            let tokens =
+                clients.iter().map(|(_, client)| client.resume_token(self.now()).expect("it has one"));
             let mut clients: Vec<_> = (BATCH..)
                 .zip(tokens)
                 .map(|(port, token)| (address(port), Client::new(token, self.now(), [2; 32])))
@@ -177,6 +192,7 @@ impl Bench {
             self.elapsed += Duration::from_secs(1);
             self.server.step(self.now());
         }
+        costs.token = self.tokens;
         costs.busy = self.server.counters().refused(Refusal::Busy);
         costs
     }

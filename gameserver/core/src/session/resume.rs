@@ -21,8 +21,8 @@ use crate::counters::Counters;
 
 /// How often each player gets a token.
 const ROUND: Duration = Duration::from_secs(10);
-/// Tokens of a second at most, spread over its ticks, unless the round alone needs more: a hundredth of a core, and a
-/// crowd of a thousand has its tokens within a second.
+/// Tokens of a second at most, spread over its ticks, unless the round alone needs more: at four microseconds each less
+/// than a hundredth of a core, and a crowd of a thousand has its tokens within a second.
 const SECOND_MAX: u32 = 1024;
 
 /// Who gets a token next, and of what it is made.
