@@ -185,7 +185,9 @@ impl Bench {
                 .map(|(port, token)| (address(port), Client::new(token, self.now(), [2; 32])))
                 .collect();
             costs.resume.push(self.join(&mut clients));
-            clients.iter_mut().for_each(|(_, client)| client.disconnect());
+            for (_, client) in &mut clients {
+                client.disconnect();
+            }
             self.spent = Duration::ZERO;
             self.exchange(&mut clients);
             costs.leave.push(self.spent.as_secs_f64() * 1e9 / BATCH as f64);

@@ -24,12 +24,12 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// Whether there is one to take.
-    pub(crate) fn has_one(&self, rate: Rate, now_ns: u64) -> bool {
+    pub(crate) fn has_one(self, rate: Rate, now_ns: u64) -> bool {
         self.due_ns.saturating_sub(now_ns) <= rate.tolerance_ns
     }
 
     /// Whether nothing is taken.
-    pub(crate) fn is_whole(&self, now_ns: u64) -> bool {
+    pub(crate) fn is_whole(self, now_ns: u64) -> bool {
         self.due_ns <= now_ns
     }
 

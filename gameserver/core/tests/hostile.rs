@@ -55,7 +55,8 @@ fn tokens(bench: &mut Bench) -> Vec<Peer> {
     let resume = answers.iter().find_map(|answer| ResumeToken::decode(&inside.open(answer).1).ok());
     let age = Duration::ZERO;
     let resume = resume.and_then(|token| token.connect_token(PROTOCOL_ID, server_address(), age));
-    let expired = claims(4, bench.now().unix - Duration::from_secs(31)).mint(&SERVER_KEY, &[6; 88]);
+    let expired =
+        claims(4, bench.now().unix.saturating_sub(Duration::from_secs(31))).mint(&SERVER_KEY, &[6; 88]);
     vec![
         bench.peer(1, 1),
         bench.peer(2, 2),

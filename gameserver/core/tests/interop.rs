@@ -79,10 +79,10 @@ impl Server {
     /// Waits up to two milliseconds for a datagram, steps when a tick is due, sends what there is.
     fn turn(&mut self) {
         let mut buffer = [0; 2048];
-        if let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
-            if !self.is_lost(&buffer[..len], true) {
-                self.core.handle_datagram(self.now(), from, &mut buffer[..len]);
-            }
+        if let Ok((len, from)) = self.socket.recv_from(&mut buffer)
+            && !self.is_lost(&buffer[..len], true)
+        {
+            self.core.handle_datagram(self.now(), from, &mut buffer[..len]);
         }
         if self.now().monotonic >= self.stepped + Duration::from_millis(15) {
             self.stepped = self.now().monotonic;

@@ -186,6 +186,9 @@ fn a_bad_network_opens_one_session_each() {
     }
 }
 
+/// What a test does to a world before it looks at it.
+type Prepare = fn(&mut Net);
+
 #[test]
 fn a_client_goes_on_to_the_next_server_when_the_first_is_full_silent_or_draining() {
     let second = address(2, 7777);
@@ -194,7 +197,6 @@ fn a_client_goes_on_to_the_next_server_when_the_first_is_full_silent_or_draining
         let two = ServerConfig { public_addresses: vec![second], ..config() };
         Net::new(vec![one, two])
     };
-    type Prepare = fn(&mut Net);
     let fill: Prepare = |net| {
         let token = net.mint(99);
         net.add(address(101, 1), token);
@@ -266,7 +268,7 @@ fn a_token_that_expires_between_challenge_and_response_still_joins() {
     let token = net.mint(1);
     let expire = Duration::from_secs(token.expire_unix);
     // so that the first request arrives just before the expiry, and its response after it
-    net.run(expire - net.unix() - Duration::from_millis(40));
+    net.run(expire.saturating_sub(net.unix() + Duration::from_millis(40)));
     net.rule(|flight| match flight.kind {
         PacketKind::Response if flight.number == 0 => Fate::Late(Duration::from_millis(200)),
         _ => Fate::Arrive,

@@ -287,9 +287,11 @@ fn a_session_by_a_backends_token_voids_the_resume_tokens_before_it() {
     assert!(refused(&net, Refusal::ResumeOutdated) > 0);
 }
 
+/// How a session ends.
+type End = fn(&mut Net);
+
 #[test]
 fn a_goodbye_of_either_side_voids_the_resume_tokens_and_a_timeout_does_not() {
-    type End = fn(&mut Net);
     let leave: End = |net| net.leave(0);
     let send_away: End = |net| net.disconnect_all(0);
     let fall_silent: End = |net| {
@@ -412,7 +414,7 @@ fn everybody_gets_a_token_at_connect_and_every_ten_seconds() {
                 newest[client] = (nonce, net.elapsed);
                 tokens[client] += 1;
             }
-            let age = net.elapsed - newest[client].1;
+            let age = net.since(newest[client].1);
             assert!(age <= Duration::from_millis(10_150), "{age:?} without a new one");
         }
     }

@@ -211,20 +211,17 @@ impl Sessions {
         let pending = self.pending.remove(slot).ok_or(Refusal::NoSession)?;
         counters.resumes += u64::from(visitor.mark.is_some());
         let session = pending.connect(now, serial);
-        let player = match replaced {
-            Some(player) => {
-                let place = self.connected.get_mut(player).ok_or(Refusal::NoSession)?;
-                // with it go the keys: what is still under way under them is worth nothing
-                let old = std::mem::replace(place, session);
-                self.vacate(old.address, old.resuming.filter(|&other| other != slot));
-                player
-            }
-            None => {
-                counters.joins += 1;
-                let player = self.connected.insert(session).ok_or(Refusal::TooManyHandshakes)?;
-                self.slots_by_client.insert(visitor.client_id, player);
-                player
-            }
+        let player = if let Some(player) = replaced {
+            let place = self.connected.get_mut(player).ok_or(Refusal::NoSession)?;
+            // with it go the keys: what is still under way under them is worth nothing
+            let old = std::mem::replace(place, session);
+            self.vacate(old.address, old.resuming.filter(|&other| other != slot));
+            player
+        } else {
+            counters.joins += 1;
+            let player = self.connected.insert(session).ok_or(Refusal::TooManyHandshakes)?;
+            self.slots_by_client.insert(visitor.client_id, player);
+            player
         };
         self.places.insert(visitor.address, Place::Session(player));
         self.answers.push(Answer::KeepAlive(visitor.address), counters);

@@ -183,7 +183,7 @@ impl Member {
         if !self.registry.evictions[number].load(Ordering::Acquire) {
             return None;
         }
-        let client = self.at_tables(now, |tables, server, now_unix| tables.pop_eviction(server, now_unix))?;
+        let client = self.at_tables(now, Tables::pop_eviction)?;
         if client.is_none() {
             self.registry.evictions[number].store(false, Ordering::Release);
         }

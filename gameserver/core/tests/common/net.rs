@@ -153,8 +153,13 @@ impl Net {
         Now { monotonic: self.elapsed, unix: self.unix() }
     }
 
+    /// How long ago that was.
+    pub fn since(&self, start: Duration) -> Duration {
+        self.elapsed.saturating_sub(start)
+    }
+
     fn server_now(&self, server: usize) -> Now {
-        Now { monotonic: self.elapsed - self.servers[server].booted, unix: self.unix() }
+        Now { monotonic: self.since(self.servers[server].booted), unix: self.unix() }
     }
 
     fn boot(&self, config: ServerConfig) -> ZoneServer {
@@ -367,10 +372,10 @@ impl Net {
     pub fn run_until(&mut self, patience: Duration, condition: impl Fn(&Self) -> bool) -> Duration {
         let start = self.elapsed;
         while !condition(self) {
-            assert!(self.elapsed - start < patience, "it did not come true within {patience:?}");
+            assert!(self.since(start) < patience, "it did not come true within {patience:?}");
             self.step();
         }
-        self.elapsed - start
+        self.since(start)
     }
 
     pub fn state(&self, client: usize) -> ClientState {

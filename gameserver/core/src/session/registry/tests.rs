@@ -42,10 +42,10 @@ fn serials_grow_whatever_the_clock_does_and_two_servers_share_them() {
     let registry = registry(10);
     let (one, two) = (member(&registry), member(&registry));
     let first = one.next_serial(at(10));
-    assert_eq!(first, (UNIX + 10) * 1000 << 20);
+    assert_eq!(first, ((UNIX + 10) * 1000) << 20);
     assert_eq!(two.next_serial(at(10)), first + 1);
     assert_eq!(one.next_serial(at(5)), first + 2, "the clock went back");
-    assert_eq!(two.next_serial(at(11)), (UNIX + 11) * 1000 << 20);
+    assert_eq!(two.next_serial(at(11)), ((UNIX + 11) * 1000) << 20);
 }
 
 #[test]
