@@ -95,6 +95,8 @@ fn server_config(args: &Args, local: SocketAddr, boot_unix_ms: u64) -> anyhow::R
         boot_unix_ms,
         random: random_bytes()?,
         max_commands_per_tick: args.game.max_commands_per_tick as usize,
+        snapshot_bytes: args.game.snapshot_bytes,
+        interpolation: args.game.interpolation,
         registry: None,
     })
 }

@@ -7,16 +7,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gameserver_client::{Event, Now};
+use gameserver_game::arena::notices::Notice;
+use gameserver_game::arena::rules::MAP_SIZE;
 
 use crate::random::Random;
-use crate::session::{MAP_SIZE, Session, State};
+use crate::session::{Session, State};
 use crate::stats::Stats;
 
 /// Inputs that a bot remembers at most; the client gives up before that many are open.
 const OPEN_INPUTS_MAX: usize = 256;
 /// Inputs sent in one turn at most, after a stall; the schedule is kept, so the rest is as late as it is.
 const INPUTS_PER_TURN: u32 = 8;
-/// How far a player walks in a second, thousandths of a unit.
+/// How far a player walks in a second at most, thousandths of a unit.
 const WALK_SPEED: i64 = 10_000;
 /// What rounding may add to a walk.
 const WALK_SLACK: i64 = 200;
@@ -33,6 +35,8 @@ pub(crate) struct Place {
 pub(crate) struct Play {
     pub(crate) input_period: Duration,
     pub(crate) tick_hz: u32,
+    /// Whether inputs are sent just in time for each tick, as a game's client does, instead of at a phase of their own.
+    pub(crate) is_in_phase: bool,
 }
 
 /// Where a bot is in its life.
@@ -55,6 +59,8 @@ pub(crate) struct Bot {
     /// Inputs whose outcome is open, and when each was due.
     open: VecDeque<(u32, Duration)>,
     confirmed: Option<Confirmed>,
+    /// Reused.
+    events: Vec<Event>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +91,7 @@ impl Bot {
             next_input: now.monotonic + phase,
             open: VecDeque::new(),
             confirmed: None,
+            events: Vec::new(),
         })
     }
 
@@ -105,9 +112,16 @@ impl Bot {
                 Err(_) => break,
             }
         }
-        while let Some(event) = self.session.poll_event() {
+        self.events.extend(std::iter::from_fn(|| self.session.poll_event()));
+        // who comes back from the dead does so elsewhere, and a match begins with everyone elsewhere
+        if self.events.iter().any(is_return) {
+            self.confirmed = None;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
             self.check(event, now.monotonic, stats);
         }
+        self.events = events;
         self.follow_session(now.monotonic, stats);
     }
 
@@ -120,8 +134,11 @@ impl Bot {
                 break;
             }
             let due = self.next_input;
-            self.next_input += self.play.input_period;
-            let Some(sequence) = self.session.send_input(now, &mut self.random) else { continue };
+            let Some(sequence) = self.session.send_input(now, self.play.is_in_phase, &mut self.random) else {
+                self.next_input += self.play.input_period;
+                continue;
+            };
+            self.next_input = self.after(due, now);
             stats.totals.inputs += 1;
             stats.record_lateness(now.monotonic.saturating_sub(due));
             if self.open.len() == OPEN_INPUTS_MAX {
@@ -131,6 +148,12 @@ impl Bot {
             self.open.push_back((sequence, due));
         }
         self.send(now, buffer);
+    }
+
+    /// When the input after that of `due` is due.
+    fn after(&self, due: Duration, now: Now) -> Duration {
+        let in_phase = self.session.next_input_at(now).filter(|_| self.play.is_in_phase);
+        in_phase.map_or(due + self.play.input_period, |next| next.max(due))
     }
 
     /// Says goodbye.
@@ -171,15 +194,18 @@ impl Bot {
 
     fn check(&mut self, event: Event, now: Duration, stats: &mut Stats) {
         match event {
-            Event::Confirmed { input_seq, tick, x, y } => {
+            Event::Confirmed { input_seq, tick } => {
                 let known = self.settle(input_seq, now, stats);
                 stats.totals.confirmed += 1;
-                let confirmed = Confirmed { tick, x, y };
-                if !known || !is_possible(self.confirmed, confirmed, self.play.tick_hz) {
+                let confirmed = self.session.place().map(|(x, y)| Confirmed { tick, x, y });
+                let is_possible = confirmed
+                    .is_some_and(|confirmed| is_possible(self.confirmed, confirmed, self.play.tick_hz));
+                if !known || !is_possible {
                     stats.totals.mismatches += 1;
                 }
-                self.confirmed = Some(confirmed);
+                self.confirmed = confirmed;
             }
+            Event::Notice(_) => {}
             Event::Rejected { input_seq, .. } => {
                 stats.totals.rejected += 1;
                 if !self.settle(input_seq, now, stats) {
@@ -204,6 +230,11 @@ impl Bot {
         }
         true
     }
+}
+
+fn is_return(event: &Event) -> bool {
+    let Event::Notice(notice) = event else { return false };
+    matches!(Notice::read(notice), Some(Notice::Respawned { .. } | Notice::MatchStarted { .. }))
 }
 
 /// Whether the rules of the game let a player be `now` where it was `before`.

@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_client::{Client, ClientState, ConnectToken, Event, Now};
+use gameserver_client::{ClientState, ConnectToken, Event, Now};
+use gameserver_game::arena::Arena;
+use gameserver_game::arena::intents::Intent;
+use gameserver_game::arena::rules::MAP_SIZE;
 
 use crate::random::{Random, secure_bytes};
 
 /// How far a bot aims, in thousandths of a unit: well within what one may walk in a second.
 const STRIDE: i32 = 3_000;
-/// The map is a square from 0 to this.
-pub(crate) const MAP_SIZE: i32 = 1_000_000;
 /// Bytes of a toy input, as large as a sealed input of the game.
 const TOY_INPUT_BYTES: usize = 64;
 /// A toy client without news says so this often until the server answers.
 const TOY_RETRY: Duration = Duration::from_millis(100);
+
+type Client = gameserver_client::Client<Arena>;
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,8 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    pub(crate) fn game(token: ConnectToken, now: Now) -> Self {
-        Self::Game(Box::new(Client::new(token, now, secure_bytes())))
+    pub(crate) fn game(token: ConnectToken, tick_hz: u32, now: Now) -> Self {
+        Self::Game(Box::new(Client::new(token, tick_hz, now, secure_bytes()).blind()))
     }
 
     pub(crate) fn toy(server: SocketAddr) -> Self {
@@ -84,19 +87,36 @@ impl Session {
         }
     }
 
-    /// Walks a little; `None` while the bot does not know where it is.
-    pub(crate) fn send_input(&mut self, now: Now, random: &mut Random) -> Option<u32> {
+    /// Walks a little, at the tick for which an input that is sent now is just in time, or as soon as possible; `None`
+    /// while the bot does not know where it is.
+    pub(crate) fn send_input(&mut self, now: Now, is_aimed: bool, random: &mut Random) -> Option<u32> {
         match self {
             Self::Game(client) => {
-                let head = &client.snapshot()?.head;
-                let (x, y) = (stride(head.x, random), stride(head.y, random));
-                Some(client.send_move(now, x, y))
+                let (x, y) = place(client)?;
+                let intent = Intent::Move { x: stride(x, random), y: stride(y, random) };
+                Some(if is_aimed { client.send(now, intent) } else { client.send_soon(now, intent) })
             }
             Self::Toy(toy) => {
                 toy.sent += 1;
                 toy.news = true;
                 Some(toy.sent)
             }
+        }
+    }
+
+    /// Where the player is confirmed to be, thousandths of a unit.
+    pub(crate) fn place(&self) -> Option<(i32, i32)> {
+        match self {
+            Self::Game(client) => place(client),
+            Self::Toy(_) => Some((0, 0)),
+        }
+    }
+
+    /// When an input is just in time for the next tick; `None` when that is not known.
+    pub(crate) fn next_input_at(&self, now: Now) -> Option<Duration> {
+        match self {
+            Self::Game(client) => client.next_input_at(now),
+            Self::Toy(_) => None,
         }
     }
 
@@ -127,6 +147,10 @@ impl Session {
     }
 }
 
+fn place(client: &Client) -> Option<(i32, i32)> {
+    client.own().map(|(_, own)| (own.x, own.y))
+}
+
 fn stride(from: i32, random: &mut Random) -> i32 {
     (from + random.within(STRIDE)).clamp(0, MAP_SIZE)
 }
@@ -150,8 +174,7 @@ impl Toy {
         let acknowledged = u32::from_be_bytes(*head);
         if acknowledged > self.acknowledged {
             self.acknowledged = acknowledged;
-            self.event =
-                Some(Event::Confirmed { input_seq: acknowledged, tick: u64::from(acknowledged), x: 0, y: 0 });
+            self.event = Some(Event::Confirmed { input_seq: acknowledged, tick: u64::from(acknowledged) });
         }
     }
 

@@ -24,7 +24,9 @@ const REGION: &str = "local";
 
 impl From<PlayArgs> for Play {
     fn from(args: PlayArgs) -> Self {
-        Self { input_period: Duration::from_secs(1) / args.input_hz, tick_hz: args.tick_hz }
+        let PlayArgs { input_hz, in_phase, tick_hz } = args;
+        let rate = if in_phase { tick_hz } else { input_hz };
+        Self { input_period: Duration::from_secs(1) / rate, tick_hz, is_in_phase: in_phase }
     }
 }
 

@@ -75,7 +75,7 @@ impl Swarm {
     pub(crate) fn join(&mut self, place: Place, server: SocketAddr, ticket: Ticket) -> anyhow::Result<()> {
         let now = self.now();
         let session = match ticket {
-            Ticket::Key(key) => Session::game(mint(server, &key, now.unix)?, now),
+            Ticket::Key(key) => Session::game(mint(server, &key, now.unix)?, self.play.tick_hz, now),
             Ticket::Toy => Session::toy(server),
         };
         let mut bot = Bot::new(place, session, self.play, now, u64::from_le_bytes(secure_bytes()))?;

@@ -1,21 +1,30 @@
-//! The client as a game uses it: inputs in, events out; time and datagrams are passed in.
+//! The client as a game uses it: inputs in, events and frames out; time and datagrams are passed in.
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_protocol::message::{Intent, Snapshot, encode_inputs};
-use gameserver_protocol::{ConnectToken, Now, RejectReason, Transmit};
+use gameserver_game::{Fields, Game};
+use gameserver_protocol::message::{InputsHead, Snapshot};
+use gameserver_protocol::{ConnectToken, Now, Transmit, micros};
 
+use crate::clock::{Sample, ServerClock};
 use crate::connection::{Connection, DisconnectReason, Phase};
+use crate::events::{Event, Events, SeenNotices};
 use crate::inputs::UnsettledInputs;
+use crate::lead::InputLead;
+use crate::prediction::Prediction;
+use crate::round_trip::RoundTrip;
+use crate::stats::ClientStats;
+use crate::ticks;
+use crate::view::{View, ViewDelay};
 
 /// Unsettled inputs are repeated at least this often, also when there is no new one to send them with.
 const REPEAT: Duration = Duration::from_millis(33);
 /// A client with nothing to say acknowledges snapshots this often, and so stays connected.
 const ACKNOWLEDGE: Duration = Duration::from_millis(100);
-/// Events that wait for [`Client::poll_event`] at most; then the oldest goes.
-const MAX_EVENTS: usize = 1024;
+/// Hundredths of a unit from which on a correction is one that a player can see.
+const CORRECTION: f64 = 50.0;
 
 /// Where a client stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,84 +42,152 @@ pub enum ClientState {
     Denied,
 }
 
-/// What the server let the client know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The input was carried out.
-    Confirmed {
-        /// Which input.
-        input_seq: u32,
-        /// Tick of the first snapshot that said so.
-        tick: u64,
-        /// Where the player was then, thousandths of a unit.
-        x: i32,
-        /// See `x`.
-        y: i32,
-    },
-    /// The input was refused.
-    Rejected {
-        /// Which input.
-        input_seq: u32,
-        /// Why.
-        reason: RejectReason,
-    },
-    /// After rejections: whatever was drawn on their account must snap back to here.
-    Corrected {
-        /// Tick of the snapshot.
-        tick: u64,
-        /// Where the player is, thousandths of a unit.
-        x: i32,
-        /// See `x`.
-        y: i32,
-    },
-    /// The input was given up because too many newer ones are open; the client will not learn its outcome.
-    GivenUp {
-        /// Which input.
-        input_seq: u32,
-    },
+/// A moment to draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frame {
+    /// The client's own time, in ticks: that of its newest inputs.
+    pub tick: f64,
+    /// The time of everybody else, in ticks, for [`View::at`].
+    pub view_tick: f64,
+    /// Where the player itself is, hundredths of a unit; `None` while nothing is known of it.
+    pub own: Option<(f64, f64)>,
 }
 
 /// A player's end: the session, and the game on top of it.
-#[derive(Debug)]
-pub struct Client {
+pub struct Client<G: Game> {
+    hz: f64,
     connection: Connection,
-    inputs: UnsettledInputs,
+    inputs: UnsettledInputs<G::Intent>,
+    round_trip: RoundTrip,
+    clock: ServerClock,
+    lead: InputLead,
+    view: View,
+    /// Whether what is told of others is acknowledged and forgotten.
+    is_blind: bool,
+    view_delay: ViewDelay,
+    prediction: Prediction<G>,
+    /// The newest snapshot that was applied, and when it arrived.
     newest: Option<Snapshot>,
+    newest_arrived: Duration,
     /// Where the next snapshot is decoded, so that a bad one leaves `newest` as it is.
     scratch: Snapshot,
+    notices: SeenNotices,
     /// A new input waits to be sent.
     has_news: bool,
     last_sent: Duration,
-    events: VecDeque<Event>,
-    events_dropped: u64,
+    events: Events,
+    stats: ClientStats,
 }
 
-impl Client {
-    /// A client that will connect to the first server of `token` that takes it. `random` spreads retries.
-    pub fn new(token: ConnectToken, now: Now, random: [u8; 32]) -> Self {
+impl<G: Game> fmt::Debug for Client<G> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Client")
+            .field("state", &self.state())
+            .field("own", &self.own())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<G: Game> Client<G> {
+    /// A client that will connect to the first server of `token` that takes it. `tick_hz` is the server's rate of
+    /// ticks, 1 to 1000; `random` spreads retries.
+    pub fn new(token: ConnectToken, tick_hz: u32, now: Now, random: [u8; 32]) -> Self {
+        let tick_hz = tick_hz.clamp(1, 1000);
         Self {
+            hz: f64::from(tick_hz),
             connection: Connection::new(token, now, random),
             inputs: UnsettledInputs::default(),
+            round_trip: RoundTrip::default(),
+            clock: ServerClock::new(tick_hz),
+            lead: InputLead::new(tick_hz),
+            view: View::new(tick_hz),
+            is_blind: false,
+            view_delay: ViewDelay::new(tick_hz),
+            prediction: Prediction::new(tick_hz),
             newest: None,
+            newest_arrived: now.monotonic,
             scratch: Snapshot::default(),
+            notices: SeenNotices::default(),
             has_news: true,
             last_sent: now.monotonic,
-            events: VecDeque::new(),
-            events_dropped: 0,
+            events: Events::default(),
+            stats: ClientStats::default(),
         }
+    }
+
+    /// The same without eyes: what it is told of others it acknowledges and forgets, which is most of the work of a
+    /// client. For those who make load and measure themselves.
+    #[must_use]
+    pub fn blind(self) -> Self {
+        Self { is_blind: true, ..self }
     }
 
     /// Takes a datagram; it is decrypted in place. What is not from the server is ignored.
     pub fn handle_datagram(&mut self, now: Now, datagram: &mut [u8]) {
         let Ok(Some(message)) = self.connection.receive(now, datagram) else { return };
-        let newest_tick = self.newest.as_ref().map_or(0, |snapshot| snapshot.head.tick);
-        if self.scratch.decode_into(message).is_err() || self.scratch.head.tick <= newest_tick {
+        if self.scratch.decode_into(message).is_err() {
+            self.stats.malformed += 1;
             return;
         }
-        let newest = self.newest.get_or_insert_default();
-        std::mem::swap(newest, &mut self.scratch);
-        let Self { inputs, events, events_dropped, .. } = self;
-        inputs.settle(newest, |event| push_event(events, events_dropped, event));
+        let (tick, newest) = (self.scratch.head.tick, self.view.newest_tick());
+        if tick <= newest.unwrap_or(0) {
+            self.stats.ignored += 1;
+            return;
+        }
+        let cells = if self.is_blind { &[] } else { &*self.scratch.cells };
+        if self.view.apply(tick, cells).is_err() {
+            self.stats.refused += 1;
+            return;
+        }
+        self.newest_arrived = now.monotonic;
+        self.count(tick, newest);
+        self.keep_time(now.monotonic.as_secs_f64(), newest);
+        self.learn(now.monotonic.as_secs_f64());
+        std::mem::swap(self.newest.get_or_insert_default(), &mut self.scratch);
+    }
+
+    fn count(&mut self, tick: u64, before: Option<u64>) {
+        self.stats.snapshots += 1;
+        if let (Some(before), Some(step)) = (before, self.view.ticks_between_snapshots()) {
+            let missing = ((tick - before).saturating_add(step / 2) / step).saturating_sub(1);
+            self.stats.lost = self.stats.lost.saturating_add(missing);
+        }
+    }
+
+    /// What the snapshot in `scratch` says of time; `before` is the tick of the one before it.
+    fn keep_time(&mut self, now: f64, before: Option<u64>) {
+        let head = self.scratch.head;
+        if let (Some(before), Some(shown)) = (before, self.clock.tick_at(now)) {
+            self.view_delay.observe(now, shown - ticks::moment(before));
+        }
+        let echo = self.round_trip.observe(head.echo_stamp, head.echo_hold_us, now);
+        let tick = ticks::moment(head.tick) + ticks::micros(head.age_us) * self.hz;
+        let jitter = self.round_trip.jitter();
+        self.clock.observe(Sample { tick, arrived: now, echo }, jitter);
+        self.lead.follow(now, &self.clock, jitter, head.hurry_ticks, echo.map(|echo| echo.sent));
+        self.stats.hurry = head.hurry_ticks;
+    }
+
+    /// What the snapshot in `scratch` says of inputs, the player and what happened.
+    fn learn(&mut self, now: f64) {
+        let Self { scratch, inputs, events, prediction, notices, stats, .. } = self;
+        let head = &scratch.head;
+        let was_rejected = inputs.settle(head.tick, head.last_input_sequence, &scratch.rejected, |event| {
+            events.push(event);
+        });
+        match G::Own::from_fields(scratch.own.as_slice()) {
+            Some(own) => {
+                let distance = prediction.confirm(now, head.tick, own, inputs, was_rejected);
+                stats.corrections += u64::from(distance > CORRECTION);
+            }
+            None => stats.own_unreadable += 1,
+        }
+        for notice in scratch.notices.iter().filter(|notice| notices.is_news(notice.number)) {
+            events
+                .push(Event::Notice(gameserver_game::Notice { code: notice.code, figures: notice.figures }));
+        }
     }
 
     /// Lets time pass: notices time-outs.
@@ -128,13 +205,30 @@ impl Client {
         if self.state() != ClientState::Connected || !self.has_news && now.monotonic < self.next_message() {
             return None;
         }
-        let Self { connection, inputs, newest, .. } = self;
-        let ack_tick = newest.as_ref().map_or(0, |snapshot| snapshot.head.tick);
-        let transmit =
-            connection.seal_message(buffer, |body| encode_inputs(body, ack_tick, inputs.iter()).ok())?;
+        let at = now.monotonic.as_secs_f64();
+        let hold = micros(now.monotonic.saturating_sub(self.newest_arrived));
+        let head = InputsHead {
+            stamp: self.round_trip.stamp(at),
+            ack_tick: self.view.newest_tick().unwrap_or(0),
+            ack_bits: self.view.applied_before(),
+            ack_hold_us: self.view.newest_tick().map_or(0, |_| u32::try_from(hold).unwrap_or(u32::MAX)),
+            view_lag_ticks: self.view_lag(at),
+        };
+        let Self { connection, inputs, .. } = self;
+        let transmit = connection.seal_message(buffer, |body| inputs.encode(body, &head))?;
         self.has_news = false;
         self.last_sent = now.monotonic;
         Some(transmit)
+    }
+
+    /// By how many ticks others are drawn before the tick at which an input is aimed.
+    fn view_lag(&self, at: f64) -> u8 {
+        let (Some(time), Some(view)) = (self.lead.tick_at(at), self.view_tick_at(at)) else { return 0 };
+        u8::try_from(ticks::tick_before(time - view + 0.5)).unwrap_or(u8::MAX)
+    }
+
+    fn view_tick_at(&self, at: f64) -> Option<f64> {
+        Some((self.clock.tick_at(at)? - self.view_delay.ticks(at)).max(0.0))
     }
 
     /// When to call [`Client::poll_transmit`] next if nothing arrives before; `None` when it is over.
@@ -150,17 +244,46 @@ impl Client {
         self.last_sent + if self.inputs.is_empty() { ACKNOWLEDGE } else { REPEAT }
     }
 
-    /// Asks to walk to a place, in thousandths of a unit, and returns the sequence of this input, by which its
-    /// outcome is reported. Before the client is connected it waits.
-    pub fn send_move(&mut self, _now: Now, x: i32, y: i32) -> u32 {
-        let tick = self.newest.as_ref().map_or(0, |snapshot| snapshot.head.tick + 1);
-        let (sequence, given_up) = self.inputs.push(tick, Intent::Move { x, y });
-        if let Some(input) = given_up {
-            let event = Event::GivenUp { input_seq: input.sequence };
-            push_event(&mut self.events, &mut self.events_dropped, event);
+    /// Asks for something at the tick before which it will just have arrived, and returns the sequence of this
+    /// input, by which its outcome is reported. Before the client is connected it waits; before the server's clock is
+    /// known it is to happen as soon as possible.
+    pub fn send(&mut self, now: Now, intent: G::Intent) -> u32 {
+        match self.lead.aim(now.monotonic.as_secs_f64()) {
+            Some(tick) => self.push(tick, tick, intent),
+            None => self.send_soon(now, intent),
         }
+    }
+
+    /// Asks for something that is to happen as soon as it arrives: for whoever plays without a clock. Inputs happen
+    /// in their order, so this one does not overtake those that were aimed at a tick.
+    pub fn send_soon(&mut self, now: Now, intent: G::Intent) -> u32 {
+        let arrival = self.clock.line().map(|line| {
+            let way = self.clock.fastest_round_trip() / 2.0 * self.hz;
+            ticks::tick_before(line.value_at(now.monotonic.as_secs_f64()) + way).saturating_add(1)
+        });
+        self.push(0, arrival.unwrap_or(0), intent)
+    }
+
+    fn push(&mut self, tick: u64, due: u64, intent: G::Intent) -> u32 {
         self.has_news = true;
-        sequence
+        let Self { inputs, events, .. } = self;
+        inputs.push(tick, due, intent, |event| events.push(event))
+    }
+
+    /// When to [`Client::send`] next to have one input for each tick, each just in time; a past time is at once.
+    /// `None` while the server's clock is not known.
+    pub fn next_input_at(&self, now: Now) -> Option<Duration> {
+        self.lead.next_input_at(now.monotonic.as_secs_f64())
+    }
+
+    /// What to draw now, the player by what it has asked for until now; `None` while the server's clock is not known.
+    pub fn frame(&mut self, now: Now) -> Option<Frame> {
+        let at = now.monotonic.as_secs_f64();
+        let (tick, view_tick) = (self.lead.tick_at(at)?, self.view_tick_at(at)?);
+        let lead = tick - self.clock.tick_at(at)?;
+        self.stats.frames += 1;
+        let own = self.prediction.draw(at, tick, lead, self.lead.jumps(), &self.inputs);
+        Some(Frame { tick, view_tick, own })
     }
 
     /// Leaves the game; [`Client::poll_transmit`] gives the goodbyes to send.
@@ -171,12 +294,7 @@ impl Client {
     /// What happened since the last call, oldest first.
     #[must_use = "an event is reported once"]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// Events lost because nobody asked for them in time.
-    pub fn events_dropped(&self) -> u64 {
-        self.events_dropped
+        self.events.pop()
     }
 
     /// Where the client stands.
@@ -207,21 +325,50 @@ impl Client {
         self.connection.silence(now)
     }
 
-    /// The newest state that the server confirmed: the player's own position and everything near.
+    /// The newest snapshot that was applied.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.newest.as_ref()
+    }
+
+    /// What the server confirmed of the player last, and the tick of which it is.
+    pub fn own(&self) -> Option<(u64, &G::Own)> {
+        self.prediction.confirmed()
+    }
+
+    /// The player as it was predicted for the last [`Client::frame`], and the tick of which it is.
+    pub fn predicted(&self) -> Option<(u64, &G::Own)> {
+        self.prediction.predicted()
+    }
+
+    /// Everybody whom the player sees.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// How long it takes to the server and back, smoothed; `None` before it is known.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.mean()
+    }
+
+    /// The tick that the server is at, as far as the client knows; it goes evenly. `None` before a round trip is
+    /// known.
+    pub fn server_tick(&self, now: Now) -> Option<f64> {
+        self.clock.tick_at(now.monotonic.as_secs_f64())
     }
 
     /// Inputs whose outcome is not known yet.
     pub fn unsettled_inputs(&self) -> usize {
         self.inputs.iter().len()
     }
-}
 
-fn push_event(events: &mut VecDeque<Event>, dropped: &mut u64, event: Event) {
-    if events.len() == MAX_EVENTS {
-        events.pop_front();
-        *dropped += 1;
+    /// What was counted so far.
+    pub fn stats(&self) -> ClientStats {
+        ClientStats {
+            hurry_corrections: self.lead.corrections(),
+            time_jumps: self.lead.jumps(),
+            clock_steps: self.clock.steps(),
+            events_dropped: self.events.dropped(),
+            ..self.stats
+        }
     }
-    events.push_back(event);
 }

@@ -1,112 +1,51 @@
 //! The client's side of a session against a server that does what the test wants.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+mod common;
 
-use gameserver_client::{Client, ClientState, DisconnectReason, Event, Now};
-use gameserver_protocol::message::{
-    Entity, Inputs, Rejected, Snapshot, SnapshotHead, encode_entity, encode_snapshot,
+use common::walk::{Walk, Walker};
+use common::{Pair, addresses, milliseconds, mint};
+use gameserver_client::{
+    Client, ClientState, DisconnectReason, Entity, Event, Notice, RejectReason, SnapshotHead,
 };
-use gameserver_protocol::{
-    ConnectToken, ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKey, PacketKind, RejectReason,
-    Transmit,
+use gameserver_game::Fields;
+use gameserver_protocol::PacketKind;
+use gameserver_protocol::message::{
+    Cell, Change, Delta, FieldList, Inputs, Notice as NoticeMessage, Rejected, SnapshotWriter, encode_cell,
 };
 use proptest::prelude::*;
 
-const UNIX: Duration = Duration::from_secs(1_790_000_000);
+const WALK: Walk = Walk { east: 1, north: 0 };
 
-fn addresses() -> [SocketAddr; 2] {
-    [SocketAddr::from(([192, 0, 2, 1], 7777)), SocketAddr::from(([192, 0, 2, 2], 7777))]
-}
-
-fn mint(addresses: &[SocketAddr]) -> ConnectToken {
-    let claims = ConnectTokenClaims {
-        protocol_id: PROTOCOL_ID,
-        server_addresses: addresses,
-        client_id: 1,
-        user_data: &[0; 256],
-        now_unix: UNIX,
-        lifetime_seconds: 30,
-        timeout_seconds: 5,
-    };
-    claims.mint(&[1; 32], &std::array::from_fn(|byte| byte.to_le_bytes()[0])).expect("valid claims")
-}
-
-fn at(milliseconds: u64) -> Now {
-    let monotonic = Duration::from_millis(milliseconds);
-    Now { monotonic, unix: UNIX + monotonic }
-}
-
-/// A client, and the server's half of its session.
-struct Pair {
-    client: Client,
-    token: ConnectToken,
-    sequence: u64,
+/// What comes with a snapshot's head.
+#[derive(Default)]
+struct News<'a> {
+    own: Option<FieldList>,
+    rejected: &'a [Rejected],
+    notices: &'a [NoticeMessage],
+    change: Option<Change>,
 }
 
 impl Pair {
-    fn new(addresses: &[SocketAddr]) -> Self {
-        let token = mint(addresses);
-        Self { client: Client::new(token.clone(), at(0), [1; 32]), token, sequence: 1 }
-    }
-
-    fn connected() -> Self {
-        let mut pair = Self::new(&addresses()[..1]);
-        assert_eq!(pair.sent(0).len(), 1);
-        pair.serve(0, PacketKind::Challenge, &[5; 308]);
-        assert_eq!(pair.sent(0).len(), 1);
-        pair.serve(0, PacketKind::KeepAlive, &[0; 8]);
-        assert_eq!(pair.client.state(), ClientState::Connected);
-        pair
-    }
-
-    /// Everything that the client sends at this time.
-    fn sent(&mut self, milliseconds: u64) -> Vec<(Transmit, Vec<u8>)> {
-        let (mut sent, mut buffer) = (Vec::new(), [0; 1200]);
-        self.client.update(at(milliseconds));
-        while let Some(transmit) = self.client.poll_transmit(at(milliseconds), &mut buffer) {
-            sent.push((transmit, buffer[..transmit.len].to_vec()));
+    fn serve_snapshot(&mut self, milli: u64, head: SnapshotHead, news: &News<'_>) {
+        let (mut body, mut cell) = ([0; 1175], [0; 48]);
+        let own = news.own.unwrap_or_else(|| Walker::new().to_fields());
+        let (rejected, notices) = (news.rejected.iter().copied(), news.notices.iter().copied());
+        let mut writer = SnapshotWriter::new(&mut body, &head, &own, rejected, notices).expect("room");
+        if let Some(change) = news.change {
+            let (len, elements) = encode_cell(&mut cell, &Cell { index: 9, change }).expect("room");
+            writer.push(&cell, len, elements).expect("room");
         }
-        sent
+        let len = writer.finish();
+        self.serve(milli, PacketKind::Payload, &body[..len]);
     }
 
-    /// Body of a sealed packet that the client sent.
-    fn open(&self, bytes: &[u8]) -> (PacketKind, Vec<u8>) {
-        let (header, mut bytes) = (PacketHeader::parse(bytes).expect("a packet"), bytes.to_vec());
-        let key = PacketKey::new(&self.token.client_to_server_key, PROTOCOL_ID);
-        let body = key.open(&header, &mut bytes).expect("authentic").to_vec();
-        (header.kind, body)
-    }
-
-    fn seal(&mut self, kind: PacketKind, body: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 1300];
-        let key = PacketKey::new(&self.token.server_to_client_key, PROTOCOL_ID);
-        let len = key.seal_body(kind, self.sequence, &mut bytes, body).expect("a valid body");
-        self.sequence += 1;
-        bytes.truncate(len);
-        bytes
-    }
-
-    fn serve(&mut self, milliseconds: u64, kind: PacketKind, body: &[u8]) {
-        let mut bytes = self.seal(kind, body);
-        self.client.handle_datagram(at(milliseconds), &mut bytes);
-    }
-
-    fn serve_snapshot(&mut self, milliseconds: u64, head: SnapshotHead, rejected: &[Rejected]) {
-        let (mut body, mut cell) = ([0; 1175], [0; 16]);
-        let cell_len = encode_entity(&mut cell, &Entity { id: 9, x: 1, y: 2 }).expect("there is room");
-        let len = encode_snapshot(&mut body, &head, rejected.iter().copied(), 1, [&cell[..cell_len]])
-            .expect("there is room");
-        self.serve(milliseconds, PacketKind::Payload, &body[..len]);
-    }
-
-    fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.client.poll_event()).collect()
+    fn tick(&self) -> Option<u64> {
+        self.client.snapshot().map(|snapshot| snapshot.head.tick)
     }
 }
 
 fn head(tick: u64, last_input_sequence: u32) -> SnapshotHead {
-    SnapshotHead { tick, last_input_sequence, x: 100, y: 200, ..SnapshotHead::default() }
+    SnapshotHead { tick, last_input_sequence, ..SnapshotHead::default() }
 }
 
 #[test]
@@ -120,9 +59,11 @@ fn a_request_is_repeated_until_there_is_an_answer_and_no_faster_than_ten_times_a
 #[test]
 fn clients_who_start_together_do_not_stay_together() {
     let times = |random: u8| {
-        let mut client = Client::new(mint(&addresses()), at(0), [random; 32]);
+        let mut client =
+            Client::<common::walk::Field>::new(mint(&addresses()), 64, milliseconds(0), [random; 32]);
         let mut buffer = [0; 1200];
-        let sends = |millisecond| client.poll_transmit(at(millisecond), &mut buffer).map(|_| millisecond);
+        let sends =
+            |millisecond| client.poll_transmit(milliseconds(millisecond), &mut buffer).map(|_| millisecond);
         (0..1000).filter_map(sends).collect::<Vec<_>>()
     };
     assert_ne!(times(1), times(2));
@@ -169,19 +110,22 @@ fn an_expired_token_ends_the_attempt() {
 fn an_idle_client_acknowledges_ten_times_a_second() {
     let mut pair = Pair::connected();
     pair.sent(0);
-    pair.serve_snapshot(1, head(7, 0), &[]);
+    pair.serve_snapshot(1, head(7, 0), &News::default());
     let sent: Vec<_> = (2..1002).flat_map(|millisecond| pair.sent(millisecond)).collect();
     assert_eq!(sent.len(), 10);
     let (kind, body) = pair.open(&sent[0].1);
     assert_eq!(kind, PacketKind::Payload);
-    assert_eq!(Inputs::decode(&body).map(|inputs| inputs.ack_tick), Ok(7));
+    assert_eq!(
+        Inputs::decode(&body).map(|inputs| (inputs.head.ack_tick, inputs.head.ack_hold_us)),
+        Ok((7, 99_000))
+    );
 }
 
 #[test]
 fn an_input_is_sent_at_once_and_repeated_until_its_outcome_is_known() {
     let mut pair = Pair::connected();
     pair.sent(0);
-    let sequence = pair.client.send_move(at(1), 5, 6);
+    let sequence = pair.client.send(milliseconds(1), WALK);
     for millisecond in [1, 34, 67] {
         let sent = pair.sent(millisecond);
         assert_eq!(sent.len(), 1, "at {millisecond} ms");
@@ -191,39 +135,86 @@ fn an_input_is_sent_at_once_and_repeated_until_its_outcome_is_known() {
         assert_eq!(sequences, [Ok(sequence)]);
     }
     assert!(pair.events().is_empty(), "nothing is known before the server says it (B38)");
-    pair.serve_snapshot(80, head(3, sequence), &[]);
-    assert_eq!(pair.events(), [Event::Confirmed { input_seq: sequence, tick: 3, x: 100, y: 200 }]);
+    pair.serve_snapshot(80, head(3, sequence), &News::default());
+    assert_eq!(pair.events(), [Event::Confirmed { input_seq: sequence, tick: 3 }]);
     assert!(pair.sent(100).is_empty(), "nothing is left to repeat");
 }
 
 #[test]
 fn a_rejected_input_snaps_back_to_what_the_server_says() {
     let mut pair = Pair::connected();
-    let sequence = pair.client.send_move(at(1), -5, 6);
+    let sequence = pair.client.send(milliseconds(1), WALK);
     let reason = RejectReason::OutOfBounds;
-    pair.serve_snapshot(2, head(3, sequence), &[Rejected { sequence, reason }]);
+    pair.serve_snapshot(
+        2,
+        head(3, sequence),
+        &News { rejected: &[Rejected { sequence, reason }], ..News::default() },
+    );
     assert_eq!(
         pair.events(),
-        [Event::Rejected { input_seq: sequence, reason }, Event::Corrected { tick: 3, x: 100, y: 200 }]
+        [Event::Rejected { input_seq: sequence, reason }, Event::Corrected { tick: 3 }]
     );
 }
 
 #[test]
 fn an_older_snapshot_changes_nothing() {
     let mut pair = Pair::connected();
-    let sequence = pair.client.send_move(at(1), 5, 6);
-    pair.serve_snapshot(2, head(5, 0), &[]);
-    pair.serve_snapshot(3, head(4, sequence), &[]);
+    let sequence = pair.client.send(milliseconds(1), WALK);
+    pair.serve_snapshot(2, head(5, 0), &News::default());
+    pair.serve_snapshot(3, head(4, sequence), &News::default());
     assert_eq!(pair.events(), []);
-    assert_eq!(pair.client.snapshot().map(|snapshot| snapshot.head.tick), Some(5));
+    assert_eq!(pair.tick(), Some(5));
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_applied_changes_nothing_and_is_not_acknowledged() {
+    let mut pair = Pair::connected();
+    let sequence = pair.client.send(milliseconds(1), WALK);
+    let entity = Entity { id: 3, kind: 1, x: 7, y: 8, fields: [0; 4] };
+    let since = |back| {
+        let delta = Delta { dx: 5, ..Delta::default() };
+        News { change: Some(Change::Since { back, delta }), ..News::default() }
+    };
+    pair.serve_snapshot(2, head(3, 0), &News { change: Some(Change::Full(entity)), ..News::default() });
+    pair.serve_snapshot(3, head(5, sequence), &since(1));
+    assert_eq!((pair.tick(), pair.client.stats().refused), (Some(3), 1));
+    assert_eq!(pair.events(), [], "not even what it says of inputs counts");
+    assert_eq!(pair.client.view().get(9), Some(&entity));
+    pair.serve_snapshot(4, head(6, sequence), &since(3));
+    assert_eq!(pair.client.view().get(9), Some(&Entity { x: 12, ..entity }));
+    let sent = pair.sent(5);
+    let (_, body) = pair.open(&sent[0].1);
+    let acknowledged = Inputs::decode(&body).map(|inputs| (inputs.head.ack_tick, inputs.head.ack_bits));
+    assert_eq!(acknowledged, Ok((6, 0b100)), "6, and 3 before it");
+}
+
+#[test]
+fn a_notice_that_is_repeated_is_told_once() {
+    let mut pair = Pair::connected();
+    let notice = |number| NoticeMessage { number, code: 7, figures: [1, 2, 3] };
+    for (tick, numbers) in [(3, [1, 2]), (6, [2, 3]), (9, [1, 3])] {
+        let notices = numbers.map(notice);
+        pair.serve_snapshot(tick, head(tick, 0), &News { notices: &notices, ..News::default() });
+    }
+    assert_eq!(pair.events(), [Event::Notice(Notice { code: 7, figures: [1, 2, 3] }); 3]);
+}
+
+#[test]
+fn what_the_player_is_told_of_itself_is_kept_when_the_next_is_not_readable() {
+    let mut pair = Pair::connected();
+    assert_eq!(pair.client.own(), None);
+    pair.serve_snapshot(1, head(3, 0), &News::default());
+    pair.serve_snapshot(2, head(4, 0), &News { own: Some(FieldList::new(&[1])), ..News::default() });
+    assert_eq!(pair.client.own(), Some((3, &Walker::new())));
+    assert_eq!((pair.tick(), pair.client.stats().own_unreadable), (Some(4), 1));
 }
 
 #[test]
 fn a_replayed_packet_does_not_keep_the_session_alive() {
     let mut pair = Pair::connected();
-    let keep_alive = pair.seal(PacketKind::KeepAlive, &[0; 8]);
-    pair.client.handle_datagram(at(100), &mut keep_alive.clone());
-    pair.client.handle_datagram(at(5000), &mut keep_alive.clone());
+    let keep_alive = pair.session.seal(PacketKind::KeepAlive, &[0; 8]);
+    pair.client.handle_datagram(milliseconds(100), &mut keep_alive.clone());
+    pair.client.handle_datagram(milliseconds(5000), &mut keep_alive.clone());
     pair.sent(5101);
     let reason = DisconnectReason::TimedOut;
     assert_eq!(pair.client.state(), ClientState::Disconnected { reason });
@@ -248,10 +239,10 @@ fn goodbye_is_said_ten_times_and_heard_once() {
 fn events_that_nobody_fetches_are_bounded_and_counted() {
     let mut pair = Pair::connected();
     for _ in 0..2000 {
-        pair.client.send_move(at(1), 5, 6);
+        pair.client.send(milliseconds(1), WALK);
     }
     assert_eq!(pair.events().len(), 1024);
-    assert_eq!(pair.client.events_dropped(), 2000 - 32 - 1024);
+    assert_eq!(pair.client.stats().events_dropped, 2000 - 32 - 1024);
 }
 
 proptest! {
@@ -263,16 +254,47 @@ proptest! {
     ) {
         let mut pair = Pair::connected();
         for mut bytes in noise {
-            pair.client.handle_datagram(at(1), &mut bytes);
+            pair.client.handle_datagram(milliseconds(1), &mut bytes);
         }
         prop_assert_eq!(pair.client.state(), ClientState::Connected);
-        pair.serve_snapshot(1, head(5, 0), &[]);
-        let before: Option<Snapshot> = pair.client.snapshot().cloned();
+        pair.serve_snapshot(1, head(5, 0), &News::default());
+        let before = pair.client.snapshot().cloned();
         for message in messages {
             let mut message = message;
             message[0] = 0xC1; // the one byte that MessagePack never uses
             pair.serve(2, PacketKind::Payload, &message);
         }
         prop_assert_eq!(pair.client.snapshot().cloned(), before);
+    }
+
+    /// Whatever a server says of time, nothing overflows or goes on for ever.
+    #[test]
+    fn any_times_are_survived(
+        heads in prop::collection::vec(
+            (any::<u64>(), any::<u32>(), 0..4_u16, 0..100_000_u32, any::<i8>(), 0..200_u64, 0..8_u32), 1..40,
+        ),
+        end in prop::bool::ANY,
+    ) {
+        let mut pair = Pair::connected();
+        let (mut milli, mut ticks) = (0, heads.iter().map(|head| head.0).collect::<Vec<_>>());
+        ticks.sort_unstable();
+        if end {
+            *ticks.last_mut().expect("one at least") = u64::MAX;
+        }
+        for (&tick, (_, age_us, echo_stamp, echo_hold_us, hurry_ticks, later, shift)) in ticks.iter().zip(heads) {
+            milli += later;
+            pair.client.send(milliseconds(milli), WALK);
+            pair.client.send_soon(milliseconds(milli), WALK);
+            pair.sent(milli);
+            let (tick, last_input_sequence) = (tick.max(tick >> shift), shift);
+            let head = SnapshotHead { tick, age_us, echo_stamp, echo_hold_us, last_input_sequence, hurry_ticks };
+            pair.serve_snapshot(milli, head, &News::default());
+            let now = milliseconds(milli);
+            if let Some(frame) = pair.client.frame(now) {
+                prop_assert!(frame.own.is_some() && pair.client.view().at(frame.view_tick).count() == 0);
+                prop_assert!(pair.client.next_input_at(now).is_some());
+            }
+        }
+        prop_assert!(pair.tick() == ticks.last().copied().filter(|&tick| tick > 0));
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gameserver_client::{Client, ClientState, ConnectToken, Now};
+use gameserver_game::arena::Arena;
 use gameserver_protocol::message::ResumeToken;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketKey, PacketKind};
 
@@ -32,7 +33,7 @@ fn resume_token(number: u8, create_unix: u64) -> ResumeToken {
 
 /// A client, and the server's half of its session.
 struct Pair {
-    client: Client,
+    client: Client<Arena>,
     key: PacketKey,
     sequence: u64,
 }
@@ -50,7 +51,7 @@ impl Pair {
         };
         let token = claims.mint(&[1; 32], &[7; 88]).expect("valid claims");
         let key = PacketKey::new(&token.server_to_client_key, PROTOCOL_ID);
-        Self { client: Client::new(token, at(0), [1; 32]), key, sequence: 1 }
+        Self { client: Client::new(token, 64, at(0), [1; 32]), key, sequence: 1 }
     }
 
     fn connected() -> Self {

@@ -15,10 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gameserver_client::{Client, ClientState, ConnectToken};
-use gameserver_core::{Now, Refusal, Registry, ServerConfig, ZoneServer};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, Refusal, Registry, ServerConfig, ZoneServer,
+};
+use gameserver_game::arena::Arena;
 use gameserver_protocol::message::RESUME_MESSAGE_BYTES;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID};
 
+const TICK_HZ: u32 = 64;
 const SERVER_KEY: [u8; 32] = [9; 32];
 const BATCH: u64 = 100;
 const BATCHES: u64 = 60;
@@ -74,7 +78,7 @@ fn main() {
 }
 
 struct Bench {
-    server: ZoneServer,
+    server: ZoneServer<Arena>,
     thread: u64,
     elapsed: Duration,
     spent: Duration,
@@ -87,11 +91,13 @@ impl Bench {
             protocol_id: PROTOCOL_ID,
             public_addresses: vec![SERVER.into()],
             capacity: 2000,
-            tick_hz: 64,
+            tick_hz: TICK_HZ,
             timeout: Duration::from_secs(5),
             boot_unix_ms: 1_790_000_000_000,
             random: [1; 32],
             max_commands_per_tick: 1000,
+            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            interpolation: DEFAULT_INTERPOLATION,
             registry,
         })
         .expect("a valid configuration");
@@ -119,7 +125,7 @@ impl Bench {
     }
 
     /// Delivers what the clients send and the answers; only the server's part is on the clock.
-    fn exchange(&mut self, clients: &mut [(SocketAddr, Client)]) {
+    fn exchange(&mut self, clients: &mut [(SocketAddr, Client<Arena>)]) {
         self.elapsed += Duration::from_millis(20);
         let (now, mut buffer, mut sent) = (self.now(), [0; 1200], Vec::new());
         for (address, client) in &mut *clients {
@@ -152,7 +158,7 @@ impl Bench {
     }
 
     /// Exchanges until all clients are connected, and returns the server's nanoseconds for each.
-    fn join(&mut self, clients: &mut [(SocketAddr, Client)]) -> f64 {
+    fn join(&mut self, clients: &mut [(SocketAddr, Client<Arena>)]) -> f64 {
         self.spent = Duration::ZERO;
         while clients.iter().any(|(_, client)| client.state() != ClientState::Connected) {
             self.exchange(clients);
@@ -168,7 +174,7 @@ impl Bench {
             let mut clients: Vec<_> = (0..BATCH)
                 .map(|number| {
                     let id = self.thread << 32 | batch << 16 | number;
-                    (address(number), Client::new(self.mint(id), self.now(), [2; 32]))
+                    (address(number), Client::new(self.mint(id), TICK_HZ, self.now(), [2; 32]))
                 })
                 .collect();
             costs.connect.push(self.join(&mut clients));
@@ -182,7 +188,7 @@ impl Bench {
                 clients.iter().map(|(_, client)| client.resume_token(self.now()).expect("it has one"));
             let mut clients: Vec<_> = (BATCH..)
                 .zip(tokens)
-                .map(|(port, token)| (address(port), Client::new(token, self.now(), [2; 32])))
+                .map(|(port, token)| (address(port), Client::new(token, TICK_HZ, self.now(), [2; 32])))
                 .collect();
             costs.resume.push(self.join(&mut clients));
             for (_, client) in &mut clients {

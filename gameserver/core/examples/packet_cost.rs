@@ -14,7 +14,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gameserver_client::{Client, ClientState};
-use gameserver_core::{Now, ServerConfig, ZoneServer};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_game::arena::Arena;
+use gameserver_game::arena::intents::Intent;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKey, PacketKind};
 
 const TICK_HZ: u32 = 64;
@@ -57,8 +59,8 @@ fn main() {
 }
 
 struct Bench {
-    server: ZoneServer,
-    clients: Vec<(SocketAddr, Client)>,
+    server: ZoneServer<Arena>,
+    clients: Vec<(SocketAddr, Client<Arena>)>,
     is_crowd: bool,
     elapsed: Duration,
 }
@@ -74,6 +76,8 @@ impl Bench {
             boot_unix_ms: 1_790_000_000_000,
             random: [1; 32],
             max_commands_per_tick: 4000,
+            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         })
         .expect("a valid configuration");
@@ -93,7 +97,7 @@ impl Bench {
             };
             let token = claims.mint(&[9; 32], &random).expect("valid claims");
             let address = SocketAddr::from(([10, 0, 0, 1], 1024 + number));
-            let client = Client::new(token, bench.now(), [2; 32]);
+            let client = Client::new(token, TICK_HZ, bench.now(), [2; 32]);
             bench.clients.push((address, client));
         }
         bench
@@ -174,18 +178,15 @@ impl Bench {
     fn move_everyone(&mut self) {
         let (now, is_crowd) = (self.now(), self.is_crowd);
         for (address, client) in &mut self.clients {
-            let Some(head) = client.snapshot().map(|snapshot| snapshot.head) else { continue };
+            let Some((_, own)) = client.own() else { continue };
             // a walk in circles where one is, or towards the middle of the map
             let turn = i32::from(address.port() % 7) - 3;
             let (x, y) = if is_crowd {
-                (
-                    head.x + (520_000 - head.x).clamp(-5000, 5000),
-                    head.y + (520_000 - head.y).clamp(-5000, 5000),
-                )
+                (own.x + (520_000 - own.x).clamp(-5000, 5000), own.y + (520_000 - own.y).clamp(-5000, 5000))
             } else {
-                ((head.x + turn * 500).clamp(0, 1_000_000), (head.y + 700).clamp(0, 1_000_000))
+                ((own.x + turn * 500).clamp(0, 1_000_000), (own.y + 700).clamp(0, 1_000_000))
             };
-            client.send_move(now, x, y);
+            client.send_soon(now, Intent::Move { x, y });
         }
     }
 

@@ -32,9 +32,20 @@ pub struct ServerConfig {
     pub random: [u8; 32],
     /// Commands that a tick carries out at most; the rest waits for the next.
     pub max_commands_per_tick: usize,
+    /// Bytes of a datagram with a snapshot at most, those of the session included, 200 to 1200. A player who has just
+    /// come in is told the world around it with up to 1200.
+    pub snapshot_bytes: u16,
+    /// How far behind the newest state clients draw others at most, which is how far a shot may reach back beyond half
+    /// a round trip.
+    pub interpolation: Duration,
     /// What the zone servers of one process share; `None` for a server that is alone in its process.
     pub registry: Option<Arc<Registry>>,
 }
+
+/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz with the 28 bytes of UDP and IPv4 around each.
+pub const DEFAULT_SNAPSHOT_BYTES: u16 = 470;
+/// Interpolation of a client that draws others by the last few snapshots over a way with jitter.
+pub const DEFAULT_INTERPOLATION: Duration = Duration::from_millis(100);
 
 /// Why a zone server cannot be made from a configuration.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -51,6 +62,9 @@ pub enum ConfigError {
     /// See [`ServerConfig::max_commands_per_tick`].
     #[error("a tick must carry out at least one command")]
     MaxCommands,
+    /// See [`ServerConfig::snapshot_bytes`].
+    #[error("a snapshot must be of 200 to 1200 bytes")]
+    SnapshotBytes,
     /// See [`ServerConfig::registry`].
     #[error("at most {MAX_SERVERS} zone servers can share a registry")]
     Registry,
@@ -69,6 +83,8 @@ impl fmt::Debug for ServerConfig {
             .field("timeout", timeout)
             .field("boot_unix_ms", boot_unix_ms)
             .field("max_commands_per_tick", &self.max_commands_per_tick)
+            .field("snapshot_bytes", &self.snapshot_bytes)
+            .field("interpolation", &self.interpolation)
             .finish_non_exhaustive()
     }
 }
@@ -86,6 +102,9 @@ impl ServerConfig {
         }
         if self.max_commands_per_tick == 0 {
             return Err(ConfigError::MaxCommands);
+        }
+        if !(200..=1200).contains(&self.snapshot_bytes) {
+            return Err(ConfigError::SnapshotBytes);
         }
         Ok(())
     }
@@ -105,6 +124,8 @@ mod tests {
             boot_unix_ms: 0,
             random: [0; 32],
             max_commands_per_tick: 1000,
+            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         }
     }
@@ -125,6 +146,8 @@ mod tests {
             (ServerConfig { tick_hz: 1001, ..config() }, ConfigError::TickRate),
             (ServerConfig { timeout: Duration::ZERO, ..config() }, ConfigError::Timeout),
             (ServerConfig { max_commands_per_tick: 0, ..config() }, ConfigError::MaxCommands),
+            (ServerConfig { snapshot_bytes: 199, ..config() }, ConfigError::SnapshotBytes),
+            (ServerConfig { snapshot_bytes: 1201, ..config() }, ConfigError::SnapshotBytes),
         ] {
             assert_eq!(wrong.validate(), Err(error));
         }

@@ -42,6 +42,14 @@ pub struct Counters {
     pub inputs_deferred: u64,
     /// Times that an input had to wait for the next tick because this one had carried out its most.
     pub commands_deferred: u64,
+    /// Inputs that arrived after the tick that they were aimed at.
+    pub inputs_late: u64,
+    /// News for players given up because too much of it was waiting to be heard.
+    pub notices_dropped: u64,
+    /// Snapshots handed out.
+    pub snapshots: u64,
+    /// Times that news of an entity was made again because there was no room to keep it for the next player.
+    pub cells_unkept: u64,
     /// Answers to handshakes given up because too many were waiting to be sent.
     pub answers_dropped: u64,
     refusals: [u64; Refusal::ALL.len()],

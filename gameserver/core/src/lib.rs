@@ -8,14 +8,13 @@
 //! 4. [`ZoneServer::poll_transmit`] until `None`, for the tick's snapshots.
 //!
 //! A datagram's way: `session` (handshake, authentication, replay) -> `pipeline` (decode, rate limit, the player's
-//! input buffer) -> `zone` (rules and world) -> `output` (snapshots).
+//! input buffer) -> the [`Game`]'s step -> `replication` (what each player is told of what is around it).
 //!
 //! Invariants:
 //! - After warm-up neither a packet nor a tick allocates (`tests/allocations.rs`).
 //! - Everything that grows with input has a bound, and reaching it is counted, never silent.
 //! - Until an address is proven, answers are never larger than what asked for them.
-//! - The zone is deterministic: no floats, no clock, iteration by slot; the same inputs give the same
-//!   [`ZoneServer::state_hash`] in every build.
+//! - The game is deterministic; the same inputs give the same [`ZoneServer::state_hash`] in every build.
 
 #![forbid(unsafe_code)]
 
@@ -23,17 +22,18 @@ mod config;
 mod counters;
 mod output;
 mod pipeline;
-mod random;
 mod rate;
+mod replication;
 mod ring;
 mod server;
 mod session;
 mod slab;
-mod zone;
+mod spectator;
 
-pub use config::{ConfigError, MAX_CAPACITY, ServerConfig};
+pub use config::{ConfigError, DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, MAX_CAPACITY, ServerConfig};
 pub use counters::{Counters, Histograms};
+pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
 pub use server::{ServerStatus, ZoneServer};
 pub use session::{MAX_SERVERS, Refusal, Registry};
-pub use zone::rules;
+pub use spectator::Watch;

@@ -1,10 +1,4 @@
-//! Snapshots: one a tick for each player, made when it is asked for.
-
-use gameserver_protocol::message::{MAX_MESSAGE_BYTES, SnapshotHead, encode_snapshot};
-use gameserver_protocol::{Now, micros};
-
-use crate::pipeline::Player;
-use crate::zone::{Grid, Zone};
+//! In which order players are sent their snapshots.
 
 /// Whose snapshot is next. Each tick starts with another player, so that nobody is always last.
 #[derive(Clone, Debug, Default)]
@@ -35,30 +29,6 @@ impl Iterator for FlushOrder {
         self.sent += 1;
         Some(slot)
     }
-}
-
-/// Writes the snapshot of the player in `slot` and returns its length, or `None` while the player is not in the
-/// world.
-pub(crate) fn write_snapshot(
-    now: Now,
-    slot: u32,
-    player: &Player,
-    zone: &Zone,
-    grid: &Grid,
-    buffer: &mut [u8],
-) -> Option<usize> {
-    let own = zone.entity(slot)?;
-    let head = SnapshotHead {
-        tick: zone.tick(),
-        server_time_us: micros(now.monotonic),
-        last_input_sequence: player.newest_decided(),
-        entity_id: own.id,
-        x: own.x,
-        y: own.y,
-    };
-    let sight = grid.sight(slot);
-    let end = buffer.len().min(MAX_MESSAGE_BYTES);
-    encode_snapshot(&mut buffer[..end], &head, player.rejected(), sight.count, grid.runs(&sight)).ok()
 }
 
 #[cfg(test)]

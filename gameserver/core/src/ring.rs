@@ -3,14 +3,14 @@
 /// A first-in-first-out buffer of at most `N`, kept in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<T, const N: usize> {
-    items: [T; N],
+    items: [Option<T>; N],
     head: usize,
     len: usize,
 }
 
-impl<T: Copy + Default, const N: usize> Default for Ring<T, N> {
+impl<T: Copy, const N: usize> Default for Ring<T, N> {
     fn default() -> Self {
-        Self { items: [T::default(); N], head: 0, len: 0 }
+        Self { items: [None; N], head: 0, len: 0 }
     }
 }
 
@@ -28,13 +28,13 @@ impl<T: Copy, const N: usize> Ring<T, N> {
         if self.is_full() {
             return false;
         }
-        self.items[(self.head + self.len) % N] = item;
+        self.items[(self.head + self.len) % N] = Some(item);
         self.len += 1;
         true
     }
 
     pub(crate) fn front(&self) -> Option<&T> {
-        (self.len > 0).then(|| &self.items[self.head])
+        self.items[self.head].as_ref().filter(|_| self.len > 0)
     }
 
     pub(crate) fn pop(&mut self) -> Option<T> {
@@ -46,7 +46,8 @@ impl<T: Copy, const N: usize> Ring<T, N> {
 
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
-        (0..self.len).map(|index| &self.items[(self.head + index) % N])
+        let item = |index: usize| self.items[(self.head + index) % N].as_ref();
+        (0..self.len).map(move |index| item(index).expect("places before the end hold an item"))
     }
 }
 

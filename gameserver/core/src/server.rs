@@ -1,20 +1,27 @@
-//! A zone server: what joins session, pipeline and world, and the only thing that its thread calls.
+//! A zone server: what joins session, pipeline and game, and the only thing that its thread calls.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use gameserver_protocol::{Key, Now, Transmit, derive_key};
+use gameserver_game::{Audience, Command, Game, Output, Setup};
+use gameserver_protocol::message::{Fields, MAX_MESSAGE_BYTES, SnapshotHead, SnapshotWriter};
+use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 
 use crate::config::{ConfigError, ServerConfig};
 use crate::counters::{Counters, Histograms};
-use crate::output::{FlushOrder, write_snapshot};
-use crate::pipeline::{Command, Limits, Player};
+use crate::output::FlushOrder;
+use crate::pipeline::{Limits, Player};
+use crate::replication::{Replication, Told, Viewer, Viewpoint};
 use crate::session::{Received, Refusal, Sessions};
-use crate::zone::{Grid, Outcome, Zone};
+use crate::spectator::Camera;
+
+/// Bytes of a datagram besides the message in it.
+const SESSION_BYTES: usize = 25;
 
 /// Where a server stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerStatus {
-    /// Connected players.
+    /// Connected players, spectators included.
     pub players: usize,
     /// Whether only players with a token from before the drain come in.
     pub draining: bool,
@@ -23,43 +30,53 @@ pub struct ServerStatus {
 }
 
 /// Sessions, pipeline and world of one zone. One thread owns it.
-#[derive(Debug)]
-pub struct ZoneServer {
+pub struct ZoneServer<G: Game> {
+    tick_hz: u32,
     sessions: Sessions,
     /// By slot; a free slot's is blank.
-    players: Vec<Player>,
+    players: Vec<Player<G::Intent>>,
+    /// By slot.
+    viewers: Vec<Viewer>,
     limits: Limits,
-    zone: Zone,
-    grid: Grid,
-    commands: Vec<Command>,
+    game: G,
+    replication: Replication,
+    commands: Vec<Command<G::Intent>>,
     max_commands: usize,
     /// Player with whom the next tick's commands begin: the one at whom the last tick had to stop.
     first_served: u32,
-    outcomes: Vec<Outcome>,
+    output: Output,
     lost: Vec<u32>,
     flush: FlushOrder,
+    /// When the newest tick began.
+    ticked: Duration,
+    snapshot_bytes: usize,
     counters: Counters,
     histograms: Histograms,
 }
 
-impl ZoneServer {
+impl<G: Game> ZoneServer<G> {
     /// A server without a key: it ignores everyone until [`ZoneServer::install_key`].
     pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        let capacity = config.capacity;
+        let (players, tick_hz, commands) = (config.capacity, config.tick_hz, config.max_commands_per_tick);
         let seed = derive_key(&config.random, &[b"zone"]);
         let seed = u64::from_le_bytes(std::array::from_fn(|byte| seed[byte]));
+        let capacity = u32::try_from(players).map_err(|_too_large| ConfigError::Capacity)?;
         Ok(Self {
-            players: vec![Player::default(); capacity],
-            limits: Limits::new(config.tick_hz),
-            zone: Zone::new(capacity, config.tick_hz, seed),
-            grid: Grid::new(capacity),
-            commands: Vec::with_capacity(config.max_commands_per_tick),
-            max_commands: config.max_commands_per_tick,
+            tick_hz,
+            players: std::iter::repeat_with(Player::default).take(players).collect(),
+            viewers: std::iter::repeat_with(Replication::viewer).take(players).collect(),
+            limits: Limits::new(tick_hz, config.interpolation),
+            game: G::new(Setup { capacity, tick_hz, seed }),
+            replication: Replication::new::<G>(capacity, tick_hz),
+            commands: Vec::with_capacity(commands),
+            max_commands: commands,
             first_served: 0,
-            outcomes: Vec::with_capacity(config.max_commands_per_tick),
-            lost: Vec::with_capacity(capacity),
+            output: Output::with_capacity(commands, G::notices_max(capacity, commands)),
+            lost: Vec::with_capacity(players),
             flush: FlushOrder::default(),
+            ticked: Duration::ZERO,
+            snapshot_bytes: config.snapshot_bytes.into(),
             counters: Counters::default(),
             histograms: Histograms::default(),
             sessions: Sessions::new(config)?,
@@ -92,10 +109,13 @@ impl ZoneServer {
                 self.counters.leaves += 1;
                 self.forget_player(player);
             }
-            // the player stays where it is in the world; its client counts its inputs anew
-            Received::Resumed(player) => self.players[player as usize] = Player::default(),
+            // the player stays where it is in the world; its client counts its inputs anew and knows nothing
+            Received::Resumed(player) => {
+                self.players[player as usize] = Player::default();
+                self.viewers[player as usize].clear();
+            }
             Received::Message(player, message) => {
-                let tick = self.zone.tick();
+                let tick = self.game.tick();
                 let state = &mut self.players[player as usize];
                 state.receive(now, tick, message, &self.limits, &mut self.counters)?;
             }
@@ -105,32 +125,43 @@ impl ZoneServer {
 
     /// Moves the world on by one tick; everyone's snapshot is due then.
     pub fn step(&mut self, now: Now) {
+        self.ticked = now.monotonic;
         self.sessions.step(now, &mut self.lost, &mut self.counters);
         while let Some(player) = self.lost.pop() {
             self.forget_player(player);
         }
-        for slot in self.sessions.slots() {
-            if self.zone.entity(slot).is_none() {
-                self.zone.join(slot);
+        self.take_in();
+        self.release_commands();
+        self.output.clear();
+        self.game.step(&self.commands, &mut self.output);
+        self.tell_outcomes();
+        self.replication.record(&self.game);
+        self.counters.cells_unkept = self.replication.cells_unkept();
+        self.flush.restart(self.game.tick(), u32::try_from(self.players.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Puts into the world who has connected since the last tick.
+    fn take_in(&mut self) {
+        for (slot, session) in self.sessions.open() {
+            let player = &mut self.players[slot as usize];
+            if session.is_spectator {
+                player.camera.get_or_insert_with(|| Camera::new(G::MAP_UNITS));
+            } else if !self.game.has_joined(slot) {
+                self.game.join(slot, session.client_id);
             }
         }
-        self.release_commands();
-        self.outcomes.clear();
-        self.zone.step(&self.commands, &mut self.outcomes);
-        self.settle_outcomes();
-        self.grid.rebuild(self.zone.entities()).expect("the grid has room for every entity at its largest");
-        self.flush.restart(self.zone.tick(), u32::try_from(self.players.len()).unwrap_or(u32::MAX));
     }
 
     /// Leaves the slot blank for whoever gets it next, maybe before the next step.
     fn forget_player(&mut self, player: u32) {
-        self.zone.leave(player);
+        self.game.leave(player);
         self.players[player as usize] = Player::default();
+        self.viewers[player as usize].clear();
     }
 
     /// Collects what is due, at most `max_commands`, starting with whoever had to wait last time.
     fn release_commands(&mut self) {
-        let tick = self.zone.tick() + 1;
+        let tick = self.game.tick() + 1;
         let depth: usize = self.players.iter().map(Player::waiting).sum();
         self.histograms.queue_depth.record(depth as u64);
         self.commands.clear();
@@ -139,7 +170,7 @@ impl ZoneServer {
         for step in 0..slots {
             let slot = (first + step) % slots;
             let player = &mut self.players[slot as usize];
-            if player.release(slot, tick, &mut self.commands, self.max_commands) {
+            if player.release(slot, tick, &self.limits, &mut self.commands, self.max_commands) {
                 self.counters.commands_deferred += 1;
                 self.first_served = slot;
                 break;
@@ -147,14 +178,24 @@ impl ZoneServer {
         }
     }
 
-    fn settle_outcomes(&mut self) {
-        let tick = self.zone.tick();
-        for outcome in &self.outcomes {
+    fn tell_outcomes(&mut self) {
+        let Self { output, players, counters, game, .. } = self;
+        let tick = game.tick();
+        for outcome in &output.outcomes {
             match outcome.result {
-                Ok(()) => self.counters.inputs_applied += 1,
+                Ok(()) => counters.inputs_applied += 1,
                 Err(reason) => {
-                    let player = &mut self.players[outcome.player as usize];
-                    player.reject(outcome.sequence, reason, tick, &mut self.counters);
+                    players[outcome.player as usize].reject(outcome.sequence, reason, tick, counters);
+                }
+            }
+        }
+        for &(audience, notice) in &output.notices {
+            match audience {
+                Audience::Player(slot) => players[slot as usize].notify(tick, notice, counters),
+                Audience::Everyone => {
+                    for (slot, _) in self.sessions.open() {
+                        players[slot as usize].notify(tick, notice, counters);
+                    }
                 }
             }
         }
@@ -176,13 +217,23 @@ impl ZoneServer {
     }
 
     fn poll_snapshot(&mut self, now: Now, buffer: &mut [u8]) -> Option<Transmit> {
-        let Self { sessions, players, zone, grid, flush, histograms, .. } = self;
+        let Self { sessions, players, viewers, game, replication, flush, histograms, counters, .. } = self;
+        let age = micros(now.monotonic.saturating_sub(self.ticked));
+        let flushed = Flush {
+            now,
+            tick: game.tick(),
+            tick_hz: self.tick_hz,
+            age_us: u32::try_from(age).unwrap_or(u32::MAX),
+            budget: self.snapshot_bytes - SESSION_BYTES,
+        };
         flush.find_map(|slot| {
-            let player = &mut players[slot as usize];
+            let (player, viewer) = (&mut players[slot as usize], &mut viewers[slot as usize]);
             let transmit = sessions.seal_message(now, slot, buffer, |body| {
-                write_snapshot(now, slot, player, zone, grid, body)
+                flushed.write_snapshot(slot, player, viewer, game, replication, body)
             })?;
+            player.link.record_sent(now, flushed.tick);
             player.record_latency(now, &mut histograms.input_latency_us);
+            counters.snapshots += 1;
             Some(transmit)
         })
     }
@@ -226,11 +277,68 @@ impl ZoneServer {
 
     /// Number of the newest tick; 0 before the first.
     pub fn tick(&self) -> u64 {
-        self.zone.tick()
+        self.game.tick()
+    }
+
+    /// The world, to look at.
+    pub fn game(&self) -> &G {
+        &self.game
     }
 
     /// A digest of the world: servers that were given the same have the same.
     pub fn state_hash(&self) -> u64 {
-        self.zone.state_hash()
+        self.game.state_hash()
+    }
+}
+
+/// What the snapshots of a tick have in common.
+#[derive(Clone, Copy, Debug)]
+struct Flush {
+    now: Now,
+    tick: u64,
+    tick_hz: u32,
+    age_us: u32,
+    budget: usize,
+}
+
+impl Flush {
+    /// Writes the snapshot of the player in `slot` and returns its length, or `None` while the player is not in the
+    /// world.
+    fn write_snapshot<G: Game>(
+        &self,
+        slot: u32,
+        player: &mut Player<G::Intent>,
+        viewer: &mut Viewer,
+        game: &G,
+        replication: &mut Replication,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        let (own, from) = if let Some(camera) = &mut player.camera {
+            let from = camera.look(replication);
+            (camera.fields(), from)
+        } else {
+            let own = game.own(slot)?;
+            let (x, y) = G::place(&own);
+            (own.to_fields(), Viewpoint { x, y, own: Some(slot) })
+        };
+        let (echo_stamp, echo_hold_us) = player.link.echo(self.now);
+        let head = SnapshotHead {
+            tick: self.tick,
+            age_us: self.age_us,
+            echo_stamp,
+            echo_hold_us,
+            last_input_sequence: player.newest_decided(),
+            hurry_ticks: player.hurry(self.tick, self.tick_hz),
+        };
+        let end = buffer.len().min(MAX_MESSAGE_BYTES);
+        let mut writer =
+            SnapshotWriter::new(&mut buffer[..end], &head, &own, player.rejected(), player.notices()).ok()?;
+        let told = Told {
+            arrived: player.link.arrived(self.tick),
+            round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
+            turn: slot.into(),
+        };
+        replication.write(viewer, from, told, self.budget, &mut writer);
+        Some(writer.finish())
     }
 }

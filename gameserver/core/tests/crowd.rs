@@ -144,7 +144,7 @@ fn resume_in_a_flood(ports: u16, a_millisecond: usize, patience: Duration) -> (D
         flood.run(&mut net, 1);
     }
     while !all_in(&net) {
-        let took = net.since(start);
+        let took = net.elapsed.saturating_sub(start);
         for client in 0..PLAYERS {
             // who is given up by its own timeout tries again, as any game would
             if matches!(net.state(client), ClientState::Disconnected { .. }) {
@@ -157,7 +157,7 @@ fn resume_in_a_flood(ports: u16, a_millisecond: usize, patience: Duration) -> (D
     }
     let counters = net.servers[0].core.counters();
     assert!(counters.refused(Refusal::OverBudget) > 0);
-    (net.since(start), counters.tokens_tried - before)
+    (net.elapsed.saturating_sub(start), counters.tokens_tried - before)
 }
 
 /// Rule 17: twenty thousand forged requests a second from the same address, out of two hundred ports, keep nobody out.

@@ -135,7 +135,7 @@ proptest! {
         prop_oneof![
             prop::collection::vec(any::<u8>(), 1..1200),
             // nearly an inputs message
-            prop::collection::vec(any::<u8>(), 0..200).prop_map(|rest| [&[0x93, 0, 0, 0x9F][..], &rest].concat()),
+            prop::collection::vec(any::<u8>(), 0..200).prop_map(|rest| [&[0x97, 0, 1, 0, 0, 0, 0, 0x9F][..], &rest].concat()),
         ],
         1..40,
     )) {

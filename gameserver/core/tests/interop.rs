@@ -7,15 +7,19 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
-use gameserver_core::{Now, ServerConfig, ZoneServer};
-use gameserver_protocol::message::{Input, Intent, ResumeToken, Snapshot, encode_inputs};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_game::arena::Arena;
+use gameserver_game::arena::own::Own;
+use gameserver_protocol::message::{
+    FieldList, Fields, Input, InputsHead, ResumeToken, Snapshot, encode_inputs,
+};
 use gameserver_protocol::{ConnectToken, ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKind};
 use netcode::{Client, ClientState, generate_connect_token};
 
 const SERVER_KEY: [u8; 32] = [9; 32];
 
 struct Server {
-    core: ZoneServer,
+    core: ZoneServer<Arena>,
     socket: UdpSocket,
     started: Instant,
     stepped: Duration,
@@ -41,6 +45,8 @@ impl Server {
             boot_unix_ms: u64::try_from(unix().as_millis()).expect("this era"),
             random,
             max_commands_per_tick: 1000,
+            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         })
         .expect("a valid configuration");
@@ -120,7 +126,7 @@ fn connect(server: &mut Server, token: &[u8; 2048]) -> Client {
 fn play(server: &mut Server, client: &mut Client) {
     let started = Instant::now();
     let (mut snapshot, mut message) = (Snapshot::default(), [0; 1200]);
-    let mut target = None;
+    let (mut place, mut target) = (None, None);
     loop {
         assert!(started.elapsed() < Duration::from_secs(10), "{snapshot:?} {:?}", server.core.counters());
         client.update(1.0 + started.elapsed().as_secs_f64());
@@ -129,14 +135,16 @@ fn play(server: &mut Server, client: &mut Client) {
                 ResumeToken::decode(&payload).expect("if no snapshot, then a resume token");
                 continue;
             }
-            target.get_or_insert_with(|| (snapshot.head.x, snapshot.head.y.max(1000) - 1000));
+            place = Own::from_fields(snapshot.own.as_slice()).map(|own| (own.x, own.y));
+            target = target.or_else(|| place.map(|(x, y)| (x, y.max(1000) - 1000)));
         }
-        if snapshot.head.last_input_sequence == 1 && Some((snapshot.head.x, snapshot.head.y)) == target {
+        if snapshot.head.last_input_sequence == 1 && place == target {
             return;
         }
         if let Some((x, y)) = target {
-            let input = Input { sequence: 1, tick: 0, intent: Intent::Move { x, y } };
-            let len = encode_inputs(&mut message, snapshot.head.tick, [input].iter()).expect("one input");
+            let input = Input { sequence: 1, tick: 0, intent: FieldList::new(&[0, x.into(), y.into()]) };
+            let head = InputsHead { ack_tick: snapshot.head.tick, ..InputsHead::default() };
+            let len = encode_inputs(&mut message, &head, [input].iter()).expect("one input");
             client.send_packet(&message[..len]).expect("connected");
         }
         server.turn();
@@ -232,7 +240,7 @@ fn the_reference_client_comes_back_by_a_resume_token_to_a_server_that_was_restar
         if let Some(token) = tokens.flatten().last() {
             break token;
         }
-        let len = encode_inputs(&mut message, 0, [].iter()).expect("no input");
+        let len = encode_inputs(&mut message, &InputsHead::default(), [].iter()).expect("no input");
         client.send_packet(&message[..len]).expect("connected");
         server.turn();
     };
@@ -259,9 +267,9 @@ fn our_client_joins_the_reference_server() {
     socket.set_read_timeout(Some(Duration::from_millis(2))).expect("a timeout");
     let started = Instant::now();
     let now = || Now { monotonic: started.elapsed(), unix: unix() };
-    let mut client = gameserver_client::Client::new(token, now(), [1; 32]);
+    let mut client = gameserver_client::Client::<Arena>::new(token, 64, now(), [1; 32]);
     let mut is_heard = false;
-    let mut turn = |client: &mut gameserver_client::Client, server: &mut netcode::Server| {
+    let mut turn = |client: &mut gameserver_client::Client<Arena>, server: &mut netcode::Server| {
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", client.state());
         let mut buffer = [0; 2048];
         client.update(now());

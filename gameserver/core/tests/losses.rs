@@ -186,7 +186,6 @@ fn a_bad_network_opens_one_session_each() {
     }
 }
 
-/// What a test does to a world before it looks at it.
 type Prepare = fn(&mut Net);
 
 #[test]

@@ -5,10 +5,12 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::raw::Bench;
-use common::{Network, World, config};
-use gameserver_client::{ClientState, DisconnectReason, Event};
-use gameserver_core::{RejectReason, ServerConfig, rules};
+use common::raw::{Bench, own};
+use common::{Network, World, config, place};
+use gameserver_client::{ClientState, DisconnectReason, Entity, Event};
+use gameserver_core::{Game, RejectReason, ServerConfig};
+use gameserver_game::arena::intents::Intent;
+use gameserver_game::arena::{PLAYER_KIND, rules};
 
 fn all_playing(world: &World) -> bool {
     let is_playing = |player: &common::Player| {
@@ -31,8 +33,8 @@ fn move_about(world: &mut World, player: usize, count: u64) -> Vec<u32> {
         world.run_until(|world| world.ticks > tick);
         let now = world.now();
         let client = &mut world.players[player].client;
-        let head = client.snapshot().expect("playing").head;
-        sent.push(client.send_move(now, inward(head.x), inward(head.y)));
+        let (x, y) = place(client);
+        sent.push(client.send_soon(now, Intent::Move { x: inward(x), y: inward(y) }));
     }
     world.run_until(|world| world.players[player].client.unsettled_inputs() == 0);
     world.step();
@@ -44,14 +46,13 @@ fn a_player_joins_moves_and_is_confirmed() {
     let mut world = World::new(1, Network { delay_ms: 20, ..Network::default() });
     let player = world.add_player();
     world.run_until(all_playing);
-    let start = world.players[player].client.snapshot().expect("playing").head;
-    let (now, x, y) = (world.now(), start.x, inward(start.y));
-    let sequence = world.players[player].client.send_move(now, x, y);
+    let start = place(&world.players[player].client);
+    let (now, x, y) = (world.now(), start.0, inward(start.1));
+    let sequence = world.players[player].client.send(now, Intent::Move { x, y });
     world.run(Duration::from_secs(1));
     let is_it = |event: &Event| matches!(event, Event::Confirmed { input_seq, .. } if *input_seq == sequence);
     assert!(world.players[player].events.iter().any(is_it), "{:?}", world.players[player].events);
-    let end = world.players[player].client.snapshot().expect("playing").head;
-    assert_eq!((end.x, end.y), (x, y), "half a second of walking was enough");
+    assert_eq!(place(&world.players[player].client), (x, y), "half a second of walking was enough");
     assert_eq!(world.server.counters().inputs_applied, 1);
 }
 
@@ -99,18 +100,19 @@ fn moves_against_the_rules_are_rejected_with_their_reason() {
     peer.connect(&mut bench);
     let hello = peer.moves(0, &[]);
     bench.exchange(peer.address, &hello);
-    let head = peer.snapshot(&mut bench).head;
-    let far = inward(inward(inward(head.x)));
-    let ahead = head.tick + 100;
+    let first = peer.snapshot(&mut bench);
+    let start = own(&first);
+    let far = inward(inward(inward(start.x)));
+    let ahead = first.head.tick + 100;
     let cases = [
-        (1, 0, -1, head.y, RejectReason::OutOfBounds),
-        (2, 0, head.x, rules::MAP_SIZE + 1, RejectReason::OutOfBounds),
+        (1, 0, -1, start.y, RejectReason::OutOfBounds),
+        (2, 0, start.x, rules::MAP_SIZE + 1, RejectReason::OutOfBounds),
         (3, 0, i32::MIN, i32::MAX, RejectReason::OutOfBounds),
-        (4, 0, far, head.y, RejectReason::MoveTooFar),
-        (5, ahead, inward(head.x), head.y, RejectReason::TickTooFarAhead),
+        (4, 0, far, start.y, RejectReason::MoveTooFar),
+        (5, ahead, inward(start.x), start.y, RejectReason::TickTooFarAhead),
     ];
     let moves: Vec<_> = cases.iter().map(|&(sequence, tick, x, y, _)| (sequence, tick, x, y)).collect();
-    let packet = peer.moves(head.tick, &moves);
+    let packet = peer.moves(first.head.tick, &moves);
     bench.exchange(peer.address, &packet);
     let snapshot = peer.snapshot(&mut bench);
     for (sequence, .., reason) in cases {
@@ -118,7 +120,8 @@ fn moves_against_the_rules_are_rejected_with_their_reason() {
         assert_eq!(told.map(|rejected| rejected.reason), Some(reason), "input {sequence}");
         assert!(bench.server.counters().rejected(reason) > 0);
     }
-    assert_eq!((snapshot.head.x, snapshot.head.y), (head.x, head.y), "nobody moved");
+    let end = own(&snapshot);
+    assert_eq!((end.x, end.y), (start.x, start.y), "nobody moved");
     assert_eq!(bench.server.counters().inputs_applied, 0);
 }
 
@@ -188,15 +191,15 @@ fn more_inputs_than_the_rate_are_rejected_and_the_rest_goes_on() {
     peer.connect(&mut bench);
     let hello = peer.moves(0, &[]);
     bench.exchange(peer.address, &hello);
-    let head = peer.snapshot(&mut bench).head;
-    let (x, y) = (inward(head.x), inward(head.y));
+    let first = peer.snapshot(&mut bench);
+    let (x, y) = (inward(own(&first).x), inward(own(&first).y));
     let mut sequence = 0;
     // four inputs a tick is twice the rate
     for tick in 1..=200_u32 {
         bench.elapsed = Duration::from_secs(1) * tick / common::TICK_HZ;
         let moves: Vec<_> = (1..=4).map(|more| (sequence + more, 0, x, y)).collect();
         sequence += 4;
-        let packet = peer.moves(head.tick + u64::from(tick) - 1, &moves);
+        let packet = peer.moves(first.head.tick + u64::from(tick) - 1, &moves);
         bench.exchange(peer.address, &packet);
         peer.snapshot(&mut bench);
     }
@@ -296,22 +299,25 @@ fn players_see_each_other_when_they_are_near_and_not_when_far() {
         world.add_player();
     }
     world.run_until(all_playing);
-    world.run(Duration::from_millis(100));
-    let heads: Vec<_> =
-        world.players.iter().map(|player| player.client.snapshot().expect("playing").head).collect();
-    let cell = |value: i32| value / rules::CELL_SIZE;
+    world.run(Duration::from_secs(1));
+    let truth: Vec<_> =
+        world.server.game().entities().filter(|(_, entity)| entity.kind == PLAYER_KIND).collect();
     for player in &world.players {
-        let snapshot = player.client.snapshot().expect("playing");
-        let head = snapshot.head;
-        let near = heads.iter().filter(|other| {
-            other.entity_id != head.entity_id
-                && (cell(other.x) - cell(head.x)).abs() <= 1
-                && (cell(other.y) - cell(head.y)).abs() <= 1
-        });
-        let expected: BTreeSet<_> = near.map(|other| (other.entity_id, other.x, other.y)).collect();
-        let seen: BTreeSet<_> = snapshot.entities.iter().map(|seen| (seen.id, seen.x, seen.y)).collect();
-        assert!(expected.len() <= 32, "the map is not that crowded");
-        assert_eq!(seen, expected);
+        let (x, y) = place(&player.client);
+        let own = (x.div_euclid(10), y.div_euclid(10));
+        let view = player.client.view();
+        let mut near = 0;
+        for &(index, entity) in truth.iter().filter(|(_, entity)| (entity.x, entity.y) != own) {
+            let distance = (entity.x - own.0).abs().max((entity.y - own.1).abs());
+            if distance < 5_000 {
+                near += 1;
+                assert_eq!(view.get(index), Some(&entity), "{distance} hundredths away");
+            }
+            if distance > 35_000 {
+                assert_eq!(view.get(index), None, "{distance} hundredths away");
+            }
+        }
+        assert!(near < 100, "the map is not that crowded");
     }
 }
 
@@ -322,16 +328,19 @@ fn a_player_who_left_is_seen_no_more() {
         world.add_player();
     }
     world.run_until(all_playing);
-    world.run(Duration::from_millis(50));
+    world.run(Duration::from_millis(500));
     let sees = |world: &World, id: u32| {
-        let snapshots = world.players.iter().filter_map(|player| player.client.snapshot());
-        snapshots.filter(|snapshot| snapshot.entities.iter().any(|entity| entity.id == id)).count()
+        let views = world.players.iter().map(|player| player.client.view());
+        views.filter(|view| view.entities().any(|(_, entity)| entity.id == id)).count()
     };
-    let leaver = world.players[7].client.snapshot().expect("playing").head.entity_id;
-    assert!(sees(&world, leaver) > 0);
+    let (x, y) = place(&world.players[7].client);
+    let is_leaver =
+        |&(_, entity): &(u32, Entity)| (entity.x, entity.y) == (x.div_euclid(10), y.div_euclid(10));
+    let (_, leaver) = world.server.game().entities().find(is_leaver).expect("in the world");
+    assert!(sees(&world, leaver.id) > 0);
     world.players[7].client.disconnect();
     world.run(Duration::from_millis(100));
-    assert_eq!(sees(&world, leaver), 0);
+    assert_eq!(sees(&world, leaver.id), 0);
     assert_eq!(world.server.status(world.now()).players, 299);
     let reason = DisconnectReason::ByClient;
     assert_eq!(world.players[7].client.state(), ClientState::Disconnected { reason });
@@ -354,7 +363,6 @@ fn whoever_gets_a_slot_finds_nothing_of_its_last_player() {
     bench.exchange(second.address, &packet);
     let fresh = second.snapshot(&mut bench);
     assert_eq!((fresh.head.last_input_sequence, fresh.rejected.len()), (0, 0));
-    assert_ne!(fresh.head.entity_id, left.head.entity_id);
     for _ in 0..50 {
         assert_eq!(second.snapshot(&mut bench).head.last_input_sequence, 0);
     }

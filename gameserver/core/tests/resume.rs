@@ -138,15 +138,16 @@ fn a_client_that_waited_for_its_timeout_comes_back_within_the_lifetime_and_not_a
 #[test]
 fn a_player_whose_address_changed_takes_its_own_place() {
     let mut net = playing(2, config());
-    let entity = net.clients[0].client.snapshot().expect("it plays").head.entity_id;
+    let place = common::place(&net.clients[0].client);
     let old = net.clients[0].token.clone();
     assert!(net.resume(0, elsewhere(0)));
     net.run_until(HANDSHAKE, |net| net.is_connected(0));
     net.run(SECOND);
     let seen = (net.players(0), counters(&net).joins, counters(&net).leaves, counters(&net).resumes);
     assert_eq!(seen, (2, 2, 0, 1), "nobody joined or left");
-    let snapshot = net.clients[0].client.snapshot().expect("it plays on");
-    assert_eq!(snapshot.head.entity_id, entity, "the same player in the world");
+    assert_eq!(common::place(&net.clients[0].client), place, "the same player in the world");
+    let client = &net.clients[0].client;
+    assert_eq!((client.stats().refused, client.view().newest_tick()), (0, Some(net.servers[0].core.tick())));
     let mut packet = [0; 64];
     let key = gameserver_protocol::PacketKey::new(&old.client_to_server_key, old.protocol_id);
     let sequence = 1 << 62;
@@ -287,11 +288,9 @@ fn a_session_by_a_backends_token_voids_the_resume_tokens_before_it() {
     assert!(refused(&net, Refusal::ResumeOutdated) > 0);
 }
 
-/// How a session ends.
-type End = fn(&mut Net);
-
 #[test]
 fn a_goodbye_of_either_side_voids_the_resume_tokens_and_a_timeout_does_not() {
+    type End = fn(&mut Net);
     let leave: End = |net| net.leave(0);
     let send_away: End = |net| net.disconnect_all(0);
     let fall_silent: End = |net| {
@@ -414,7 +413,7 @@ fn everybody_gets_a_token_at_connect_and_every_ten_seconds() {
                 newest[client] = (nonce, net.elapsed);
                 tokens[client] += 1;
             }
-            let age = net.since(newest[client].1);
+            let age = net.elapsed.saturating_sub(newest[client].1);
             assert!(age <= Duration::from_millis(10_150), "{age:?} without a new one");
         }
     }

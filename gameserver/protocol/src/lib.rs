@@ -39,11 +39,11 @@ pub use replay::{REPLAY_WINDOW, ReplayWindow};
 pub use time::{Now, Transmit, first_sequence, micros};
 pub use token::{
     CONNECT_TOKEN_BYTES, ConnectToken, ConnectTokenClaims, PRIVATE_TOKEN_BYTES, PrivateToken, ResumeMark,
-    ServerAddresses, TOKEN_NONCE_BYTES, TOKEN_RANDOM_BYTES, TokenError, USER_DATA_BYTES, UserData,
+    SPECTATOR, ServerAddresses, TOKEN_NONCE_BYTES, TOKEN_RANDOM_BYTES, TokenError, USER_DATA_BYTES, UserData,
 };
 
 /// Version of the game messages. Raised with every change that an older peer could not read.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Protocol id of every connect token and packet: `CRNW` in ASCII and the [`PROTOCOL_VERSION`].
 pub const PROTOCOL_ID: u64 = 0x4352_4E57_0000_0000 | PROTOCOL_VERSION as u64;

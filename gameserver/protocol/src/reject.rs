@@ -12,7 +12,7 @@ pub enum RejectReason {
     OutOfBounds = 1,
     /// The target is further away than one second of walking.
     MoveTooFar = 2,
-    /// The player is dead or stunned, or the game has no such act.
+    /// The player is dead or stunned.
     CannotMove = 3,
     /// The player has moved too often lately.
     MoveOnCooldown = 4,
@@ -20,17 +20,41 @@ pub enum RejectReason {
     RateLimited = 5,
     /// The input names a tick too far in the future.
     TickTooFarAhead = 6,
+    /// The game has no such act.
+    UnknownAction = 7,
+    /// The player is dead or stunned, or the match is over.
+    CannotAct = 8,
+    /// What the act is aimed at is not there, or not to be aimed at.
+    NoSuchTarget = 9,
+    /// What the act is aimed at is further away than the act reaches.
+    OutOfRange = 10,
+    /// The skill was used too lately.
+    SkillOnCooldown = 11,
+    /// The act costs more than the player has.
+    NotEnoughMana = 12,
+    /// The player can carry no more of it.
+    InventoryFull = 13,
+    /// Spectators watch, and players play.
+    NotYours = 14,
 }
 
 impl RejectReason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::OutOfBounds,
         Self::MoveTooFar,
         Self::CannotMove,
         Self::MoveOnCooldown,
         Self::RateLimited,
         Self::TickTooFarAhead,
+        Self::UnknownAction,
+        Self::CannotAct,
+        Self::NoSuchTarget,
+        Self::OutOfRange,
+        Self::SkillOnCooldown,
+        Self::NotEnoughMana,
+        Self::InventoryFull,
+        Self::NotYours,
     ];
 
     /// The code on the wire, from 1.
@@ -52,6 +76,14 @@ impl RejectReason {
             Self::MoveOnCooldown => "move_on_cooldown",
             Self::RateLimited => "rate_limited",
             Self::TickTooFarAhead => "tick_too_far_ahead",
+            Self::UnknownAction => "unknown_action",
+            Self::CannotAct => "cannot_act",
+            Self::NoSuchTarget => "no_such_target",
+            Self::OutOfRange => "out_of_range",
+            Self::SkillOnCooldown => "skill_on_cooldown",
+            Self::NotEnoughMana => "not_enough_mana",
+            Self::InventoryFull => "inventory_full",
+            Self::NotYours => "not_yours",
         }
     }
 }
@@ -65,6 +97,14 @@ impl fmt::Display for RejectReason {
             Self::MoveOnCooldown => "Move on cooldown",
             Self::RateLimited => "Too many inputs",
             Self::TickTooFarAhead => "Input tick too far ahead",
+            Self::UnknownAction => "Unknown action",
+            Self::CannotAct => "Cannot act in current state",
+            Self::NoSuchTarget => "Target does not exist",
+            Self::OutOfRange => "Target out of range",
+            Self::SkillOnCooldown => "Skill on cooldown",
+            Self::NotEnoughMana => "Not enough mana",
+            Self::InventoryFull => "Inventory full",
+            Self::NotYours => "Not for this role",
         })
     }
 }
@@ -80,7 +120,7 @@ mod tests {
             assert_eq!(RejectReason::from_code(code), Some(reason));
         }
         assert_eq!(RejectReason::from_code(0), None);
-        assert_eq!(RejectReason::from_code(7), None);
+        assert_eq!(RejectReason::from_code(15), None);
     }
 
     /// `B3`: the texts that players see.

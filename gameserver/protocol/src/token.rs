@@ -24,6 +24,9 @@ pub const TOKEN_RANDOM_BYTES: usize = TOKEN_NONCE_BYTES + 2 * KEY_BYTES;
 /// What a backend may tell the server about a player, unread by the client.
 pub type UserData = [u8; USER_DATA_BYTES];
 
+/// First byte of the user data of one who only looks on; any other value is a player's. The rest is free.
+pub const SPECTATOR: u8 = 0x5E;
+
 const MAX_ADDRESSES: usize = 32;
 /// Stands before a [`ResumeMark`].
 const RESUME: &[u8; 8] = b"cranewR1";

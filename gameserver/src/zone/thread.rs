@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
-use gameserver_core::{ConfigError, Counters, ServerConfig, ZoneServer};
+use gameserver_core::{ConfigError, Counters, ServerConfig};
+use gameserver_game::arena::Arena;
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
 use gameserver_queue::{Consumer, LockFreeQueue, Producer};
@@ -17,6 +18,9 @@ use super::board::{Board, Distribution, Figure};
 use super::pace::Pace;
 use super::seat::{Seat, take_seat};
 use crate::clock::now;
+
+/// The game that is served.
+type ZoneServer = gameserver_core::ZoneServer<Arena>;
 
 /// Orders that wait for a zone at most. Each tick takes all of them, and people and leaders give them.
 const ORDERS_MAX: usize = 64;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gameserver_client::{Client, ClientState, Event};
+use gameserver_client::{ClientState, Event};
+use gameserver_game::arena::Arena;
+use gameserver_game::arena::intents::Intent;
 use gameserver_protocol::{ConnectTokenClaims, Now, PROTOCOL_ID};
 use gameserver_sys::Clock;
 use serde_json::Value;
@@ -134,6 +136,8 @@ pub struct Players {
     pub players: Vec<Player>,
 }
 
+type Client = gameserver_client::Client<Arena>;
+
 pub struct Player {
     pub client: Client,
     socket: UdpSocket,
@@ -188,7 +192,7 @@ impl Player {
         let token = claims.mint(key, &gameserver_random()).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
-        let client = Client::new(token, now, [7; 32]);
+        let client = Client::new(token, 64, now, [7; 32]);
         Self { client, socket, sent_at: None, latencies: Vec::new(), rejected: Vec::new() }
     }
 
@@ -217,10 +221,10 @@ impl Player {
             }
         }
         if self.sent_at.is_none()
-            && let Some(head) = self.client.snapshot().map(|snapshot| snapshot.head)
+            && let Some((x, y)) = self.client.own().map(|(_, own)| (own.x, own.y))
         {
-            let x = if head.x > 500_000 { head.x - 1000 } else { head.x + 1000 };
-            self.sent_at = Some((self.client.send_move(time, x, head.y), time.monotonic));
+            let x = if x > 500_000 { x - 1000 } else { x + 1000 };
+            self.sent_at = Some((self.client.send_soon(time, Intent::Move { x, y }), time.monotonic));
         }
         while let Some(transmit) = self.client.poll_transmit(time, &mut buffer) {
             self.socket.send_to(&buffer[..transmit.len], transmit.to).unwrap();

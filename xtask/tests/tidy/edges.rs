@@ -46,9 +46,10 @@ const RULES: &[Rule] = &[
     },
     Rule { package: "gameserver-contract", uses: &[], never: OUTSIDE },
     Rule { package: "gameserver-protocol", uses: &[], never: OUTSIDE },
+    Rule { package: "gameserver-game", uses: &["gameserver-protocol"], never: OUTSIDE },
     Rule {
         package: "gameserver-core",
-        uses: &["gameserver-contract", "gameserver-protocol"],
+        uses: &["gameserver-contract", "gameserver-game", "gameserver-protocol"],
         never: OUTSIDE,
     },
     Rule { package: "gameserver-net", uses: &[], never: &["kube", "tracing", "rand"] },
@@ -59,6 +60,7 @@ const RULES: &[Rule] = &[
         uses: &[
             "gameserver-contract",
             "gameserver-core",
+            "gameserver-game",
             "gameserver-net",
             "gameserver-protocol",
             "gameserver-queue",
@@ -68,7 +70,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "gameserver-client",
-        uses: &["gameserver-contract", "gameserver-protocol"],
+        uses: &["gameserver-contract", "gameserver-game", "gameserver-protocol"],
         never: OUTSIDE,
     },
     Rule {
@@ -76,6 +78,7 @@ const RULES: &[Rule] = &[
         uses: &[
             "gameserver-client",
             "gameserver-contract",
+            "gameserver-game",
             "gameserver-net",
             "gameserver-protocol",
             "gameserver-sys",
@@ -85,7 +88,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "e2e",
-        uses: &["gameserver-client", "gameserver-contract", "gameserver-protocol", "operator-api"],
+        uses: &[
+            "gameserver-client",
+            "gameserver-contract",
+            "gameserver-game",
+            "gameserver-protocol",
+            "operator-api",
+        ],
         never: &[],
     },
     Rule { package: "xtask", uses: &[], never: &["kube", "k8s-openapi", "tokio"] },

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gameserver_core::{Now, ServerConfig, ZoneServer};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_game::arena::Arena;
 use gameserver_net::{Config, Datagrams, Mmsg, Outgoing, bind};
 use gameserver_protocol::PROTOCOL_ID;
 use gameserver_sys::Clock;
@@ -59,7 +60,7 @@ impl Drop for Server {
     }
 }
 
-fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer {
+fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer<Arena> {
     let mut zone = ZoneServer::new(ServerConfig {
         protocol_id: PROTOCOL_ID,
         public_addresses: Vec::new(),
@@ -69,6 +70,8 @@ fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer {
         boot_unix_ms: u64::try_from(Clock::start().unix().as_millis()).unwrap(),
         random: [3; 32],
         max_commands_per_tick: 1000,
+        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        interpolation: DEFAULT_INTERPOLATION,
         registry: None,
     })
     .unwrap();

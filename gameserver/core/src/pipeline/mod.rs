@@ -1,55 +1,61 @@
-//! From an authentic message to commands for the zone: decode, rate limit, buffer, release at the input's tick.
+//! From an authentic message to commands for the game: decode, rate limit, buffer, release at the input's tick.
+
+mod link;
+mod timing;
 
 use std::time::Duration;
 
-use gameserver_protocol::message::{Inputs, Intent, MAX_INPUTS, MAX_REJECTED, Rejected};
+use gameserver_contract::Histogram;
+use gameserver_game::Command;
+use gameserver_protocol::message::{Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected};
 use gameserver_protocol::{Now, RejectReason, micros};
 
 use crate::counters::Counters;
 use crate::rate::{Bucket, Rate};
 use crate::ring::Ring;
 use crate::session::{Refusal, nanos};
-use gameserver_contract::Histogram;
+use crate::spectator::{Camera, Watch};
+pub(crate) use link::Link;
+use timing::Timing;
 
 /// Inputs of one player that one tick carries out at most; a backlog is worked off at this pace.
 const MAX_INPUTS_PER_TICK: usize = 8;
-
-/// What the zone is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Command {
-    pub(crate) player: u32,
-    pub(crate) sequence: u32,
-    pub(crate) intent: Intent,
-}
+/// How far back a shot may reach at most, milliseconds.
+const REWIND_MAX_MS: u64 = 250;
 
 /// Limits that are the same for all players.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     inputs: Rate,
+    tick_hz: u32,
     /// How far ahead of the zone an input's tick may lie: one second.
     ticks_ahead: u64,
+    /// What interpolation adds to how far a shot may reach back.
+    interpolation_us: u64,
 }
 
 impl Limits {
-    pub(crate) fn new(tick_hz: u32) -> Self {
+    pub(crate) fn new(tick_hz: u32, interpolation: Duration) -> Self {
         // twice what a client sends that makes one input a tick
         let inputs = Rate::new(tick_hz.saturating_mul(2), tick_hz.max(32));
-        Self { inputs, ticks_ahead: tick_hz.into() }
+        Self { inputs, tick_hz, ticks_ahead: tick_hz.into(), interpolation_us: micros(interpolation) }
+    }
+
+    /// How many ticks back the world is judged for a player: what it claims, but no more than its measured delay and
+    /// interpolation explain, and never more than a quarter of a second.
+    fn rewind_ticks(&self, claimed: u64, round_trip_us: u64) -> u32 {
+        let ticks = |us: u64| us.saturating_mul(self.tick_hz.into()) / 1_000_000;
+        let explained = ticks((round_trip_us / 2).saturating_add(self.interpolation_us));
+        u32::try_from(claimed.min(explained).min(ticks(REWIND_MAX_MS * 1000))).unwrap_or(0)
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct Waiting<I> {
     sequence: u32,
     tick: u64,
-    intent: Intent,
+    intent: I,
     arrived: Duration,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Self { sequence: 0, tick: 0, intent: Intent::Move { x: 0, y: 0 }, arrived: Duration::ZERO }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,28 +65,47 @@ struct Rejection {
     tick: u64,
 }
 
-impl Default for Rejection {
+/// One player's inputs, from their arrival until the player knows what became of them, and what else it is told
+/// until it has heard it.
+///
+/// An outcome is never lost: while there is no room to keep another rejection, inputs wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Player<I> {
+    newest_received: u32,
+    newest_decided: u32,
+    pub(crate) link: Link,
+    timing: Timing,
+    rate: Bucket,
+    waiting: Ring<Waiting<I>, MAX_INPUTS>,
+    rejections: Ring<Rejection, MAX_REJECTED>,
+    /// With the first tick whose snapshot tells of each.
+    notices: Ring<(u64, Notice), MAX_NOTICES>,
+    newest_notice: u32,
+    /// Arrival of inputs decided since the last snapshot.
+    decided: Ring<Duration, MAX_INPUTS>,
+    /// Where it looks, if it only looks on.
+    pub(crate) camera: Option<Camera>,
+}
+
+impl<I: Copy> Default for Player<I> {
     fn default() -> Self {
-        Self { rejected: Rejected { sequence: 0, reason: RejectReason::OutOfBounds }, tick: 0 }
+        Self {
+            newest_received: 0,
+            newest_decided: 0,
+            link: Link::default(),
+            timing: Timing::default(),
+            rate: Bucket::default(),
+            waiting: Ring::default(),
+            rejections: Ring::default(),
+            notices: Ring::default(),
+            newest_notice: 0,
+            decided: Ring::default(),
+            camera: None,
+        }
     }
 }
 
-/// One player's inputs, from their arrival until the player knows what became of them.
-///
-/// An outcome is never lost: while there is no room to keep another rejection, inputs wait.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Player {
-    newest_received: u32,
-    newest_decided: u32,
-    ack_tick: u64,
-    rate: Bucket,
-    waiting: Ring<Waiting, MAX_INPUTS>,
-    rejections: Ring<Rejection, MAX_REJECTED>,
-    /// Arrival of inputs decided since the last snapshot.
-    decided: Ring<Duration, MAX_INPUTS>,
-}
-
-impl Player {
+impl<I: Fields + Copy> Player<I> {
     /// Takes an inputs message that arrived while `tick` was the newest.
     pub(crate) fn receive(
         &mut self,
@@ -91,8 +116,9 @@ impl Player {
         counters: &mut Counters,
     ) -> Result<(), Refusal> {
         let inputs = Inputs::decode(message).map_err(|_malformed| Refusal::BadMessage)?;
-        // a client can only have seen what was sent
-        self.acknowledge(inputs.ack_tick.min(tick));
+        if self.link.receive(now, tick, &inputs.head) {
+            self.forget_acknowledged();
+        }
         for input in &inputs {
             let input = input.map_err(|_malformed| Refusal::BadMessage)?;
             if input.sequence <= self.newest_received {
@@ -108,13 +134,26 @@ impl Player {
                 self.reject(input.sequence, RejectReason::RateLimited, tick + 1, counters);
             } else if input.tick > tick.saturating_add(limits.ticks_ahead) {
                 self.reject(input.sequence, RejectReason::TickTooFarAhead, tick + 1, counters);
-            } else {
+            } else if let Some(camera) = &mut self.camera {
+                match Watch::from_fields(input.intent.as_slice()) {
+                    Some(watch) => {
+                        camera.watch(watch);
+                        self.newest_decided = input.sequence;
+                    }
+                    None => self.reject(input.sequence, RejectReason::NotYours, tick + 1, counters),
+                }
+            } else if let Some(intent) = I::from_fields(input.intent.as_slice()) {
+                if input.tick > 0 {
+                    counters.inputs_late += u64::from(self.timing.record(tick, input.tick));
+                }
                 self.waiting.push(Waiting {
                     sequence: input.sequence,
                     tick: input.tick,
-                    intent: input.intent,
+                    intent,
                     arrived: now.monotonic,
                 });
+            } else {
+                self.reject(input.sequence, RejectReason::UnknownAction, tick + 1, counters);
             }
         }
         Ok(())
@@ -126,7 +165,8 @@ impl Player {
         &mut self,
         player: u32,
         tick: u64,
-        commands: &mut Vec<Command>,
+        limits: &Limits,
+        commands: &mut Vec<Command<I>>,
         max: usize,
     ) -> bool {
         // every release may end in a rejection, and each of those needs a place
@@ -137,11 +177,14 @@ impl Player {
                     if commands.len() == max {
                         return true;
                     }
-                    let Waiting { sequence, intent, arrived, .. } = *due;
+                    let Waiting { sequence, intent, arrived, tick: aimed } = *due;
                     self.waiting.pop();
                     self.newest_decided = sequence;
                     self.decided.push(arrived);
-                    commands.push(Command { player, sequence, intent });
+                    let late = if aimed == 0 { 0 } else { tick - aimed };
+                    let claimed = late + u64::from(self.link.view_lag_ticks());
+                    let rewind_ticks = limits.rewind_ticks(claimed, self.link.round_trip_us());
+                    commands.push(Command { player, sequence, rewind_ticks, intent });
                 }
                 _ => break,
             }
@@ -156,10 +199,25 @@ impl Player {
         debug_assert!(kept, "inputs wait while there is no room for a rejection");
     }
 
-    fn acknowledge(&mut self, ack_tick: u64) {
-        self.ack_tick = self.ack_tick.max(ack_tick);
-        while self.rejections.front().is_some_and(|rejection| rejection.tick <= self.ack_tick) {
+    /// Snapshots from `tick` on tell of this until the client has one. When there is no room for more the oldest is
+    /// let go of, and counted: the state that comes with it is told all the same.
+    pub(crate) fn notify(&mut self, tick: u64, what: gameserver_game::Notice, counters: &mut Counters) {
+        if self.notices.is_full() {
+            self.notices.pop();
+            counters.notices_dropped += 1;
+        }
+        self.newest_notice += 1;
+        let gameserver_game::Notice { code, figures } = what;
+        self.notices.push((tick, Notice { number: self.newest_notice, code, figures }));
+    }
+
+    fn forget_acknowledged(&mut self) {
+        let ack_tick = self.link.ack_tick();
+        while self.rejections.front().is_some_and(|rejection| rejection.tick <= ack_tick) {
             self.rejections.pop();
+        }
+        while self.notices.front().is_some_and(|&(tick, _)| tick <= ack_tick) {
+            self.notices.pop();
         }
     }
 
@@ -167,8 +225,16 @@ impl Player {
         self.newest_decided
     }
 
+    pub(crate) fn hurry(&mut self, tick: u64, tick_hz: u32) -> i8 {
+        self.timing.hurry(tick, tick_hz)
+    }
+
     pub(crate) fn rejected(&self) -> impl ExactSizeIterator<Item = Rejected> {
         self.rejections.iter().map(|rejection| rejection.rejected)
+    }
+
+    pub(crate) fn notices(&self) -> impl ExactSizeIterator<Item = Notice> {
+        self.notices.iter().map(|&(_, notice)| notice)
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -179,6 +245,26 @@ impl Player {
     pub(crate) fn record_latency(&mut self, now: Now, input_latency_us: &mut Histogram) {
         while let Some(arrived) = self.decided.pop() {
             input_latency_us.record(micros(now.monotonic.saturating_sub(arrived)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shot_reaches_back_as_far_as_claimed_measured_and_allowed() {
+        let limits = Limits::new(64, Duration::from_millis(100));
+        for (name, claimed, round_trip_ms, expected) in [
+            ("a little", 3, 50, 3),
+            ("nothing is claimed", 0, 200, 0),
+            ("more than the delay explains", 60, 20, 7),
+            ("before the first measurement", 60, 0, 6),
+            ("more than a quarter of a second", 60, 1000, 16),
+            ("any number at all", u64::MAX, u64::MAX / 2000, 16),
+        ] {
+            assert_eq!(limits.rewind_ticks(claimed, round_trip_ms * 1000), expected, "{name}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
-use crate::random::mix;
+use gameserver_game::mix;
 
 /// Makes hashers for tables keyed by what strangers send: seeded, so that nobody can aim at one slot, and a few
 /// nanoseconds each. (The standard library's random state would draw from the operating system.)

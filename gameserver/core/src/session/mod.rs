@@ -148,9 +148,9 @@ impl Sessions {
         self.connected.len() - self.closing.len()
     }
 
-    /// Slots of connected players, in order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        self.connected.iter().filter(|(_, session)| session.is_open()).map(|(slot, _)| slot)
+    /// Connected players by slot.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (u32, &Session)> {
+        self.connected.iter().filter(|(_, session)| session.is_open())
     }
 
     pub(crate) fn receive<'a>(

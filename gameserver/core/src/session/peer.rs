@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gameserver_protocol::{
     ChallengeKey, ChallengeToken, MAX_DATAGRAM_BYTES, Now, PacketError, PacketHeader, PacketKey, PacketKind,
-    PrivateToken, ReplayWindow, TAG_BYTES, Transmit, UserData, body_offset, challenge_body, first_sequence,
-    keep_alive_body,
+    PrivateToken, ReplayWindow, SPECTATOR, TAG_BYTES, Transmit, UserData, body_offset, challenge_body,
+    first_sequence, keep_alive_body,
 };
 
 use super::openings::Openings;
@@ -117,6 +117,7 @@ impl Pending {
             client_id: self.visitor.client_id,
             tag: self.visitor.tag,
             serial,
+            is_spectator: self.user_data[0] == SPECTATOR,
             timeout: self.timeout,
             timeout_seconds: self.timeout_seconds,
             user_data: self.user_data,
@@ -151,6 +152,8 @@ pub(crate) struct Session {
     pub(crate) tag: u128,
     /// Names the session, in resume tokens and among the servers of the process.
     pub(crate) serial: u64,
+    /// Whether it only looks on.
+    pub(crate) is_spectator: bool,
     timeout: Duration,
     pub(crate) timeout_seconds: i32,
     pub(crate) user_data: UserData,

@@ -9,9 +9,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_client::{Client, Event};
-use gameserver_core::{Now, ServerConfig, ZoneServer};
+use gameserver_client::Event;
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig};
+use gameserver_game::arena::Arena;
 use gameserver_protocol::{ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, TOKEN_RANDOM_BYTES};
+
+pub type ZoneServer = gameserver_core::ZoneServer<Arena>;
+pub type Client = gameserver_client::Client<Arena>;
 
 pub const SERVER_KEY: Key = [9; 32];
 pub const BOOT_UNIX: Duration = Duration::from_millis(1_790_000_000_250);
@@ -31,6 +35,8 @@ pub fn config() -> ServerConfig {
         boot_unix_ms: 1_790_000_000_250,
         random: [4; 32],
         max_commands_per_tick: 1000,
+        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        interpolation: DEFAULT_INTERPOLATION,
         registry: None,
     }
 }
@@ -67,6 +73,12 @@ pub struct Network {
     pub duplicate_percent: u64,
     pub delay_ms: u64,
     pub jitter_ms: u64,
+}
+
+/// Where a client's player is confirmed to be, thousandths of a unit.
+pub fn place(client: &Client) -> (i32, i32) {
+    let (_, own) = client.own().expect("playing");
+    (own.x, own.y)
 }
 
 pub struct Player {
@@ -131,7 +143,7 @@ impl World {
     pub fn add_player_with(&mut self, token: ConnectToken) -> usize {
         let number = u16::try_from(self.players.len()).expect("few players");
         let address = SocketAddr::from(([10, 0, 0, 1], 10_000 + number));
-        let client = Client::new(token, self.now(), self.random.bytes());
+        let client = Client::new(token, TICK_HZ, self.now(), self.random.bytes());
         self.players.push(Player { address, client, events: Vec::new(), is_on: true });
         self.players.len() - 1
     }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_client::{Client, ClientState, DisconnectReason};
-use gameserver_core::{Now, ServerConfig, ZoneServer};
+use gameserver_client::{ClientState, DisconnectReason};
+use gameserver_core::{Now, ServerConfig};
 use gameserver_protocol::{ConnectToken, PacketHeader, PacketKey, PacketKind, TOKEN_RANDOM_BYTES};
 
-use super::{BOOT_UNIX, Random, SERVER_KEY, claims};
+use super::{BOOT_UNIX, Client, Random, SERVER_KEY, TICK_HZ, ZoneServer, claims};
 
 /// What the network does to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,13 +153,8 @@ impl Net {
         Now { monotonic: self.elapsed, unix: self.unix() }
     }
 
-    /// How long ago that was.
-    pub fn since(&self, start: Duration) -> Duration {
-        self.elapsed.saturating_sub(start)
-    }
-
     fn server_now(&self, server: usize) -> Now {
-        Now { monotonic: self.since(self.servers[server].booted), unix: self.unix() }
+        Now { monotonic: self.elapsed.saturating_sub(self.servers[server].booted), unix: self.unix() }
     }
 
     fn boot(&self, config: ServerConfig) -> ZoneServer {
@@ -190,7 +185,7 @@ impl Net {
     /// A client that starts to connect now.
     pub fn add(&mut self, address: SocketAddr, token: ConnectToken) -> usize {
         let index = self.clients.len();
-        let client = Client::new(token.clone(), self.now(), self.random.bytes());
+        let client = Client::new(token.clone(), TICK_HZ, self.now(), self.random.bytes());
         let state = client.state();
         self.tokens.entry(address).or_default().push(token.clone());
         self.clients_by_address.insert(address, index);
@@ -201,7 +196,7 @@ impl Net {
 
     /// The player's program begins anew at `address` with `token`.
     pub fn replace(&mut self, index: usize, address: SocketAddr, token: ConnectToken) {
-        let client = Client::new(token.clone(), self.now(), self.random.bytes());
+        let client = Client::new(token.clone(), TICK_HZ, self.now(), self.random.bytes());
         let state = client.state();
         self.clients_by_address.remove(&self.clients[index].address);
         self.tokens.entry(address).or_default().push(token.clone());
@@ -372,10 +367,13 @@ impl Net {
     pub fn run_until(&mut self, patience: Duration, condition: impl Fn(&Self) -> bool) -> Duration {
         let start = self.elapsed;
         while !condition(self) {
-            assert!(self.since(start) < patience, "it did not come true within {patience:?}");
+            assert!(
+                self.elapsed.saturating_sub(start) < patience,
+                "it did not come true within {patience:?}"
+            );
             self.step();
         }
-        self.since(start)
+        self.elapsed.saturating_sub(start)
     }
 
     pub fn state(&self, client: usize) -> ClientState {

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_core::{Now, ZoneServer};
-use gameserver_protocol::message::{Input, Intent, Snapshot, encode_inputs};
+use gameserver_core::Now;
+use gameserver_game::arena::own::Own;
+use gameserver_protocol::message::{FieldList, Fields, Input, InputsHead, Snapshot, encode_inputs};
 use gameserver_protocol::{
     ConnectToken, Key, PacketHeader, PacketKey, PacketKind, TOKEN_RANDOM_BYTES, write_request,
 };
 
-use super::{BOOT_UNIX, SERVER_KEY, claims, config};
+use super::{BOOT_UNIX, SERVER_KEY, ZoneServer, claims, config};
 
 /// A server and the time.
 pub struct Bench {
@@ -133,10 +134,15 @@ impl Peer {
     pub fn moves(&mut self, ack_tick: u64, moves: &[(u32, u64, i32, i32)]) -> Vec<u8> {
         let inputs: Vec<_> = moves
             .iter()
-            .map(|&(sequence, tick, x, y)| Input { sequence, tick, intent: Intent::Move { x, y } })
+            .map(|&(sequence, tick, x, y)| Input {
+                sequence,
+                tick,
+                intent: FieldList::new(&[0, x.into(), y.into()]),
+            })
             .collect();
+        let head = InputsHead { stamp: 1, ack_tick, ..InputsHead::default() };
         let mut body = [0; 1200];
-        let len = encode_inputs(&mut body, ack_tick, inputs.iter()).expect("few inputs");
+        let len = encode_inputs(&mut body, &head, inputs.iter()).expect("few inputs");
         self.seal(PacketKind::Payload, &body[..len])
     }
 
@@ -151,4 +157,9 @@ impl Peer {
         assert!(found, "no snapshot among {} datagrams", answers.len());
         snapshot
     }
+}
+
+/// What a snapshot tells its player of itself.
+pub fn own(snapshot: &Snapshot) -> Own {
+    Own::from_fields(snapshot.own.as_slice()).expect("a player's")
 }

@@ -1,31 +1,34 @@
-//! What a player sends: its intents, with the newest snapshot that it has.
+//! What a player sends: its intents, with what it has heard of the server so far.
 
 use rmp::decode::bytes::Bytes;
 
+use super::fields::{FieldList, MAX_ARGUMENTS};
 use super::{
     BufferTooSmall, DecodeError, SliceWriter, open_message, read_array, read_array_of, read_int, write_array,
-    write_int, write_uint,
+    write_uint,
 };
 
 /// Type of the message.
 const INPUTS: u8 = 0;
-const FIELDS: usize = 3;
-const INTENT_MOVE: u8 = 0;
+const FIELDS: usize = 7;
 
 /// Most inputs in one message.
 pub const MAX_INPUTS: usize = 32;
 
-/// What a player wants to do. The server decides whether it happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Intent {
-    /// Walk to a place, in thousandths of a unit.
-    Move {
-        /// East.
-        x: i32,
-        /// North.
-        y: i32,
-    },
+/// What goes with the inputs of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputsHead {
+    /// Number of this message, from 1; begins again after 65 535. The server gives the newest back, by which the
+    /// client measures the round trip.
+    pub stamp: u16,
+    /// Newest snapshot tick that the client has; 0 for none.
+    pub ack_tick: u64,
+    /// Which of the 64 ticks before `ack_tick` it has: bit 0 is the one just before.
+    pub ack_bits: u64,
+    /// Microseconds since the snapshot of `ack_tick` arrived.
+    pub ack_hold_us: u32,
+    /// How many ticks before the tick of an input the world was that its player saw: what it draws others by.
+    pub view_lag_ticks: u8,
 }
 
 /// One intent of one player at one moment.
@@ -35,33 +38,30 @@ pub struct Input {
     pub sequence: u32,
     /// The tick at which the client wants it to happen; a past one is as soon as possible.
     pub tick: u64,
-    /// What to do.
-    pub intent: Intent,
+    /// What to do, in the numbers of the game: a code and its arguments, at most [`MAX_ARGUMENTS`] together.
+    pub intent: FieldList,
 }
 
 /// Writes an inputs message and returns its length. `inputs` must be at most [`MAX_INPUTS`], oldest first.
 pub fn encode_inputs<'a>(
     buffer: &mut [u8],
-    ack_tick: u64,
+    head: &InputsHead,
     inputs: impl ExactSizeIterator<Item = &'a Input>,
 ) -> Result<usize, BufferTooSmall> {
     let mut writer = SliceWriter::new(buffer);
     write_array(&mut writer, FIELDS)?;
     write_uint(&mut writer, INPUTS.into())?;
-    write_uint(&mut writer, ack_tick)?;
+    write_uint(&mut writer, head.stamp.into())?;
+    write_uint(&mut writer, head.ack_tick)?;
+    write_uint(&mut writer, head.ack_bits)?;
+    write_uint(&mut writer, head.ack_hold_us.into())?;
+    write_uint(&mut writer, head.view_lag_ticks.into())?;
     write_array(&mut writer, inputs.len())?;
     for input in inputs {
         write_array(&mut writer, 3)?;
         write_uint(&mut writer, input.sequence.into())?;
         write_uint(&mut writer, input.tick)?;
-        match input.intent {
-            Intent::Move { x, y } => {
-                write_array(&mut writer, 3)?;
-                write_uint(&mut writer, INTENT_MOVE.into())?;
-                write_int(&mut writer, x)?;
-                write_int(&mut writer, y)?;
-            }
-        }
+        input.intent.write(&mut writer)?;
     }
     Ok(writer.position)
 }
@@ -69,8 +69,8 @@ pub fn encode_inputs<'a>(
 /// An inputs message whose inputs are read one by one, without an allocation.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
-    /// Newest snapshot tick that the client has; 0 for none.
-    pub ack_tick: u64,
+    /// What goes with them.
+    pub head: InputsHead,
     encoded: Bytes<'a>,
     len: usize,
 }
@@ -79,9 +79,15 @@ impl<'a> Inputs<'a> {
     /// Reads the front of the message. Inputs are checked as they are read.
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
         let mut bytes = open_message(message, INPUTS, FIELDS)?;
-        let ack_tick = read_int(&mut bytes)?;
+        let head = InputsHead {
+            stamp: read_int(&mut bytes)?,
+            ack_tick: read_int(&mut bytes)?,
+            ack_bits: read_int(&mut bytes)?,
+            ack_hold_us: read_int(&mut bytes)?,
+            view_lag_ticks: read_int(&mut bytes)?,
+        };
         let len = read_array(&mut bytes, MAX_INPUTS)?;
-        Ok(Self { ack_tick, encoded: bytes, len })
+        Ok(Self { head, encoded: bytes, len })
     }
 
     /// The inputs, oldest first. The first error ends the iteration.
@@ -116,15 +122,7 @@ impl InputIter<'_> {
             return Err(DecodeError::Order);
         }
         self.newest = sequence;
-        let fields = read_array(&mut self.bytes, 8)?;
-        let intent = match read_int::<u8>(&mut self.bytes)? {
-            INTENT_MOVE if fields == 3 => {
-                Intent::Move { x: read_int(&mut self.bytes)?, y: read_int(&mut self.bytes)? }
-            }
-            INTENT_MOVE => return Err(DecodeError::ArrayLength),
-            _ => return Err(DecodeError::Intent),
-        };
-        Ok(Input { sequence, tick, intent })
+        Ok(Input { sequence, tick, intent: FieldList::read(&mut self.bytes, MAX_ARGUMENTS)? })
     }
 }
 

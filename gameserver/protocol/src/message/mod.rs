@@ -10,13 +10,17 @@
 //! | key | field | type |
 //! |---|---|---|
 //! | 0 | type = 0 | uint |
-//! | 1 | newest snapshot tick that the client has, 0 for none | uint64 |
-//! | 2 | inputs, oldest first, sequences growing, at most 32 | array of *input* |
+//! | 1 | number of this message, from 1, beginning again after 65 535 | uint16 |
+//! | 2 | newest snapshot tick that the client has, 0 for none | uint64 |
+//! | 3 | which of the 64 ticks before that it has, bit 0 for the one just before | uint64 |
+//! | 4 | microseconds since the newest arrived | uint32 |
+//! | 5 | how many ticks before an input's tick the world was that its player saw | uint8 |
+//! | 6 | inputs, oldest first, sequences growing, at most 32 | array of *input* |
 //!
 //! An *input* is `[sequence uint32 from 1, tick uint64, intent]`: everything that the client has sent and not seen
 //! acknowledged is repeated, so a lost datagram costs nothing but its delay. The tick is the one at which the
-//! client wants it to happen; 0 or a past one is as soon as possible. An *intent* is an array whose field 0 says
-//! what: **move** is `[0, x int32, y int32]`.
+//! client wants it to happen; 0 or a past one is as soon as possible. An *intent* is an array of at most 8 integers
+//! whose first is a code of the game.
 //!
 //! Server to client, **snapshot** (type 1):
 //!
@@ -24,24 +28,41 @@
 //! |---|---|---|
 //! | 0 | type = 1 | uint |
 //! | 1 | tick | uint64 |
-//! | 2 | server time when it was sent, microseconds since the server's start | uint64 |
-//! | 3 | newest input sequence whose outcome is decided, 0 for none | uint32 |
-//! | 4 | the player's own entity id | uint32 |
-//! | 5, 6 | the player's own position x, y | int32 |
-//! | 7 | rejected inputs, at most 32 | array of `[sequence uint32, reason uint8]` |
-//! | 8 | entities near the player, at most 32 | array of `[id uint32, x int32, y int32]` |
+//! | 2 | microseconds from the moment at which the tick was due to the sending of this | uint32 |
+//! | 3 | number of the newest message that the server has of the client, 0 for none | uint16 |
+//! | 4 | microseconds since that message arrived | uint32 |
+//! | 5 | newest input sequence whose outcome is decided, 0 for none | uint32 |
+//! | 6 | by how many ticks the client should aim its inputs earlier; later if negative | int8 |
+//! | 7 | what the player is told about itself, at most 16 integers of the game | array of int64 |
+//! | 8 | news, at most 32 + 16 | array of *rejected* and *notice* |
+//! | 9 | what has changed around the player: *cells* one after the other, at most 1200 elements | array |
 //!
-//! Every input up to field 3 was applied unless field 7 of some snapshot names it; a rejection is repeated until
-//! the client has acknowledged a snapshot with it. Reasons are [`crate::RejectReason`] codes.
+//! A *rejected* is `[sequence uint32, reason uint8]`: every input up to field 5 was applied unless some snapshot says
+//! so. Reasons are [`crate::RejectReason`] codes. A *notice* is `[number uint32 from 1, code uint8, int64, int64, int64]`,
+//! something that happened, in codes of the game. Both are repeated until the client has acknowledged a snapshot with
+//! them.
+//!
+//! A *cell* is the index of an entity (uint32) and one of
+//! - `nil`: the entity is not to be seen any more;
+//! - `0, id uint32, kind uint8, x int32, y int32`, four int32 of the game: all of it, whatever was known;
+//! - `back uint8 from 1 to 63, mask uint8` and a number for each bit of the mask: what is different from the state of
+//!   `back` ticks ago, which the client has acknowledged. Bits 0 and 1 are the ways east and north, as 0, -1, 1, -2, 2 …
+//!   told by 0, 1, 2, 3, 4 …; bits 2 to 5 the new values of the four figures.
+//!
+//! So a client keeps what it knew of each entity (of each id) for the last 64 ticks, also when it is told all of it again,
+//! and forgets it when it is gone. What is not named has not changed, or not by
+//! enough to be told now.
 //!
 //! Server to client, **resume token** (type 2), a datagram of its own: `[2, bin]` with 1132 bytes, little-endian as in
 //! connect tokens: create and expire time (uint64 each), nonce (24 bytes), sealed part (1024), time-out in seconds
 //! (int32), the keys of both directions (32 each). With the protocol id and address that the client knows it is a
 //! connect token ([`ResumeToken`]).
 //!
-//! Positions are thousandths of a unit. A message is at most [`MAX_MESSAGE_BYTES`], so that with the session's 25
-//! bytes around it a datagram stays within 1200.
+//! Places are hundredths of a unit. A message is at most [`MAX_MESSAGE_BYTES`], so that with the
+//! session's 25 bytes around it a datagram stays within 1200.
 
+mod cell;
+mod fields;
 mod inputs;
 mod resume;
 mod snapshot;
@@ -52,11 +73,12 @@ use rmp::decode::bytes::{Bytes, BytesReadError};
 use rmp::decode::{NumValueReadError, ValueReadError};
 use thiserror::Error;
 
-pub use inputs::{Input, InputIter, Inputs, Intent, MAX_INPUTS, encode_inputs};
+pub use cell::{CELL_BYTES_MAX, Cell, Change, Delta, ENTITY_FIELDS, Entity, MAX_BACK, encode_cell};
+pub use fields::{FieldList, Fields, MAX_ARGUMENTS, MAX_OWN_FIELDS};
+pub use inputs::{Input, InputIter, Inputs, InputsHead, MAX_INPUTS, encode_inputs};
 pub use resume::{RESUME_MESSAGE_BYTES, ResumeToken};
 pub use snapshot::{
-    ENTITY_BYTES_MAX, Entity, MAX_ENTITIES, MAX_REJECTED, Rejected, Snapshot, SnapshotHead, encode_entity,
-    encode_snapshot,
+    MAX_CELL_ELEMENTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Snapshot, SnapshotHead, SnapshotWriter,
 };
 
 /// Most bytes of a message.
@@ -77,9 +99,6 @@ pub enum DecodeError {
     /// No such type of message.
     #[error("message type is unknown")]
     MessageType,
-    /// No such intent.
-    #[error("intent is unknown")]
-    Intent,
     /// Sequences that do not grow, or zero.
     #[error("input sequences do not grow")]
     Order,
@@ -140,8 +159,12 @@ fn write_uint(writer: &mut SliceWriter<'_>, value: u64) -> WriteResult {
     rmp::encode::write_uint(writer, value).map(drop).map_err(|_full| BufferTooSmall)
 }
 
-fn write_int(writer: &mut SliceWriter<'_>, value: i32) -> WriteResult {
-    rmp::encode::write_sint(writer, i64::from(value)).map(drop).map_err(|_full| BufferTooSmall)
+fn write_int(writer: &mut SliceWriter<'_>, value: i64) -> WriteResult {
+    rmp::encode::write_sint(writer, value).map(drop).map_err(|_full| BufferTooSmall)
+}
+
+fn write_nil(writer: &mut SliceWriter<'_>) -> WriteResult {
+    rmp::encode::write_nil(writer).map_err(|_full| BufferTooSmall)
 }
 
 fn write_array(writer: &mut SliceWriter<'_>, len: usize) -> WriteResult {
@@ -203,5 +226,5 @@ mod num_like {
         )*};
     }
 
-    int!(u8, u32, u64, i32);
+    int!(u8, u16, u32, u64, i8, i32, i64);
 }

@@ -1,32 +1,23 @@
-//! What a server sends to a player: itself, who is near, and what was refused.
+//! What a server sends to a player: itself, what happened, and what has changed around it.
 
+use super::cell::{Cell, read_cell};
+use super::fields::{FieldList, MAX_OWN_FIELDS};
 use super::{
-    BufferTooSmall, DecodeError, SliceWriter, open_message, read_array, read_array_of, read_int, write_array,
-    write_int, write_uint,
+    BufferTooSmall, DecodeError, SliceWriter, open_message, read_array, read_int, write_array, write_int,
+    write_uint,
 };
 use crate::RejectReason;
 
 /// Type of the message.
 const SNAPSHOT: u8 = 1;
-const FIELDS: usize = 9;
+const FIELDS: usize = 10;
 
-/// Most entities in one snapshot, the player's own apart.
-pub const MAX_ENTITIES: usize = 32;
+/// Most elements of the list of cells, which bounds what a reader has to hold.
+pub const MAX_CELL_ELEMENTS: usize = 1200;
 /// Most rejected inputs in one snapshot.
 pub const MAX_REJECTED: usize = 32;
-/// Most bytes of one encoded entity.
-pub const ENTITY_BYTES_MAX: usize = 16;
-
-/// Something in the world that a player can see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entity {
-    /// Never reused while a server runs.
-    pub id: u32,
-    /// East, thousandths of a unit.
-    pub x: i32,
-    /// North, thousandths of a unit.
-    pub y: i32,
-}
+/// Most notices in one snapshot.
+pub const MAX_NOTICES: usize = 16;
 
 /// An input that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,73 +28,138 @@ pub struct Rejected {
     pub reason: RejectReason,
 }
 
+/// Something that happened, of which the player is told once: the server repeats it until it has heard that it
+/// arrived, and the client lets go of what it knows by its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notice {
+    /// Counts a session's notices, from 1.
+    pub number: u32,
+    /// What happened, in the codes of the game.
+    pub code: u8,
+    /// Figures that go with it.
+    pub figures: [i64; 3],
+}
+
 /// The fields of a snapshot that are the player's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotHead {
     /// Tick whose outcome this is.
     pub tick: u64,
-    /// When it was sent, microseconds since the server's start.
-    pub server_time_us: u64,
+    /// Microseconds from the moment at which the tick was due to the sending of this.
+    pub age_us: u32,
+    /// [`super::InputsHead::stamp`] of the newest message that the server has of the client; 0 for none.
+    pub echo_stamp: u16,
+    /// Microseconds since that message arrived.
+    pub echo_hold_us: u32,
     /// Newest input whose outcome is decided; 0 for none.
     pub last_input_sequence: u32,
-    /// The player's own entity.
-    pub entity_id: u32,
-    /// The player's own position, thousandths of a unit.
-    pub x: i32,
-    /// See `x`.
-    pub y: i32,
+    /// By how many ticks the client should aim its inputs earlier, or later if negative.
+    pub hurry_ticks: i8,
 }
 
-/// Writes one entity as it stands in snapshots and returns its length, at most [`ENTITY_BYTES_MAX`].
-pub fn encode_entity(buffer: &mut [u8], entity: &Entity) -> Result<usize, BufferTooSmall> {
-    let mut writer = SliceWriter::new(buffer);
-    write_array(&mut writer, 3)?;
-    write_uint(&mut writer, entity.id.into())?;
-    write_int(&mut writer, entity.x)?;
-    write_int(&mut writer, entity.y)?;
-    Ok(writer.position)
+/// Writes a snapshot piece by piece, so that whoever writes it can see how much room is left.
+pub struct SnapshotWriter<'a> {
+    writer: SliceWriter<'a>,
+    /// Where the number of elements of the cells stands.
+    count_at: usize,
+    elements: usize,
 }
 
-/// Writes a snapshot and returns its length. `entity_runs` are the bytes of `entity_count` entities that
-/// [`encode_entity`] wrote, so that an entity is encoded once however many players see it.
-pub fn encode_snapshot<'a>(
-    buffer: &mut [u8],
-    head: &SnapshotHead,
-    rejected: impl ExactSizeIterator<Item = Rejected>,
-    entity_count: usize,
-    entity_runs: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<usize, BufferTooSmall> {
-    let mut writer = SliceWriter::new(buffer);
-    write_array(&mut writer, FIELDS)?;
-    write_uint(&mut writer, SNAPSHOT.into())?;
-    write_uint(&mut writer, head.tick)?;
-    write_uint(&mut writer, head.server_time_us)?;
-    write_uint(&mut writer, head.last_input_sequence.into())?;
-    write_uint(&mut writer, head.entity_id.into())?;
-    write_int(&mut writer, head.x)?;
-    write_int(&mut writer, head.y)?;
-    write_array(&mut writer, rejected.len())?;
-    for rejected in rejected {
-        write_array(&mut writer, 2)?;
-        write_uint(&mut writer, rejected.sequence.into())?;
-        write_uint(&mut writer, rejected.reason.code().into())?;
+impl<'a> SnapshotWriter<'a> {
+    /// Writes everything but the cells.
+    pub fn new(
+        buffer: &'a mut [u8],
+        head: &SnapshotHead,
+        own: &FieldList,
+        rejected: impl ExactSizeIterator<Item = Rejected>,
+        notices: impl ExactSizeIterator<Item = Notice>,
+    ) -> Result<Self, BufferTooSmall> {
+        let mut writer = SliceWriter::new(buffer);
+        write_array(&mut writer, FIELDS)?;
+        write_uint(&mut writer, SNAPSHOT.into())?;
+        write_uint(&mut writer, head.tick)?;
+        write_uint(&mut writer, head.age_us.into())?;
+        write_uint(&mut writer, head.echo_stamp.into())?;
+        write_uint(&mut writer, head.echo_hold_us.into())?;
+        write_uint(&mut writer, head.last_input_sequence.into())?;
+        write_int(&mut writer, head.hurry_ticks.into())?;
+        own.write(&mut writer)?;
+        write_array(&mut writer, rejected.len() + notices.len())?;
+        for rejected in rejected {
+            write_array(&mut writer, 2)?;
+            write_uint(&mut writer, rejected.sequence.into())?;
+            write_uint(&mut writer, rejected.reason.code().into())?;
+        }
+        for notice in notices {
+            write_array(&mut writer, 5)?;
+            write_uint(&mut writer, notice.number.into())?;
+            write_uint(&mut writer, notice.code.into())?;
+            for figure in notice.figures {
+                write_int(&mut writer, figure)?;
+            }
+        }
+        // the number of elements is known at the end: an array header of fixed size keeps its place
+        writer.append(&[ARRAY_16, 0, 0])?;
+        let count_at = writer.position - 2;
+        Ok(Self { writer, count_at, elements: 0 })
     }
-    write_array(&mut writer, entity_count)?;
-    for run in entity_runs {
-        writer.append(run)?;
+
+    /// How many bytes there are so far.
+    pub fn len(&self) -> usize {
+        self.writer.position
     }
-    Ok(writer.position)
+
+    /// False: there is always a head.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Adds what [`super::encode_cell`] has made: the first `len` of `bytes`, which are `elements` elements. (What is
+    /// behind them in `bytes` may be anything; a copy of fixed length is several times faster.)
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8], len: usize, elements: usize) -> Result<(), BufferTooSmall> {
+        if self.elements + elements > MAX_CELL_ELEMENTS {
+            return Err(BufferTooSmall);
+        }
+        let end = self.writer.position;
+        let (from, to) =
+            (bytes.first_chunk::<COPIED>(), self.writer.buffer[end..].first_chunk_mut::<COPIED>());
+        match (from, to) {
+            (Some(from), Some(to)) if len <= COPIED => {
+                *to = *from;
+                self.writer.position += len;
+            }
+            _ => self.writer.append(bytes.get(..len).ok_or(BufferTooSmall)?)?,
+        }
+        self.elements += elements;
+        Ok(())
+    }
+
+    /// Completes the snapshot and returns its length.
+    pub fn finish(self) -> usize {
+        let count = u16::try_from(self.elements).unwrap_or(u16::MAX).to_be_bytes();
+        self.writer.buffer[self.count_at..self.count_at + 2].copy_from_slice(&count);
+        self.writer.position
+    }
 }
+
+const ARRAY_16: u8 = 0xDC;
+/// Bytes that are copied at once: most cells are shorter.
+const COPIED: usize = 16;
 
 /// What a client learns from one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The player's own part.
     pub head: SnapshotHead,
+    /// What the player is told about itself, in the figures of the game.
+    pub own: FieldList,
     /// Inputs that were refused and whose refusal the client has not acknowledged.
     pub rejected: Vec<Rejected>,
-    /// What is near.
-    pub entities: Vec<Entity>,
+    /// What happened and the client has not acknowledged.
+    pub notices: Vec<Notice>,
+    /// What has changed around it.
+    pub cells: Vec<Cell>,
 }
 
 impl Snapshot {
@@ -111,26 +167,71 @@ impl Snapshot {
     pub fn decode_into(&mut self, message: &[u8]) -> Result<(), DecodeError> {
         let mut bytes = open_message(message, SNAPSHOT, FIELDS)?;
         self.rejected.clear();
-        self.entities.clear();
+        self.notices.clear();
+        self.cells.clear();
         self.head = SnapshotHead {
             tick: read_int(&mut bytes)?,
-            server_time_us: read_int(&mut bytes)?,
+            age_us: read_int(&mut bytes)?,
+            echo_stamp: read_int(&mut bytes)?,
+            echo_hold_us: read_int(&mut bytes)?,
             last_input_sequence: read_int(&mut bytes)?,
-            entity_id: read_int(&mut bytes)?,
-            x: read_int(&mut bytes)?,
-            y: read_int(&mut bytes)?,
+            hurry_ticks: read_int(&mut bytes)?,
         };
-        for _ in 0..read_array(&mut bytes, MAX_REJECTED)? {
-            read_array_of(&mut bytes, 2)?;
-            let sequence = read_int(&mut bytes)?;
-            let reason = RejectReason::from_code(read_int(&mut bytes)?).ok_or(DecodeError::Value)?;
-            self.rejected.push(Rejected { sequence, reason });
+        self.own = FieldList::read(&mut bytes, MAX_OWN_FIELDS)?;
+        for _ in 0..read_array(&mut bytes, MAX_REJECTED + MAX_NOTICES)? {
+            self.decode_news(&mut bytes)?;
         }
-        for _ in 0..read_array(&mut bytes, MAX_ENTITIES)? {
-            read_array_of(&mut bytes, 3)?;
-            let (id, x, y) = (read_int(&mut bytes)?, read_int(&mut bytes)?, read_int(&mut bytes)?);
-            self.entities.push(Entity { id, x, y });
+        let mut left = read_array(&mut bytes, MAX_CELL_ELEMENTS)?;
+        while left > 0 {
+            let (cell, elements) = read_cell(&mut bytes)?;
+            left = left.checked_sub(elements).ok_or(DecodeError::ArrayLength)?;
+            self.cells.push(cell);
         }
         if bytes.remaining_slice().is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
+    fn decode_news(&mut self, bytes: &mut rmp::decode::bytes::Bytes<'_>) -> Result<(), DecodeError> {
+        match read_array(bytes, 5)? {
+            2 => {
+                let sequence = read_int(bytes)?;
+                let reason = RejectReason::from_code(read_int(bytes)?).ok_or(DecodeError::Value)?;
+                self.rejected.push(Rejected { sequence, reason });
+                Ok(())
+            }
+            5 => {
+                let (number, code) = (read_int(bytes)?, read_int(bytes)?);
+                let figures = [read_int(bytes)?, read_int(bytes)?, read_int(bytes)?];
+                self.notices.push(Notice { number, code, figures });
+                Ok(())
+            }
+            _ => Err(DecodeError::ArrayLength),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Change, encode_cell};
+
+    #[test]
+    fn what_does_not_fit_leaves_a_snapshot_as_it_was() {
+        let (mut buffer, mut bytes) = ([0; 64], [0; 48]);
+        let cell = Cell { index: 70_000, change: Change::Gone };
+        let (len, elements) = encode_cell(&mut bytes, &cell).expect("there is room");
+        let head = SnapshotHead::default();
+        for room in 14..48 {
+            let (none, nothing) = ([].into_iter(), [].into_iter());
+            let mut writer =
+                SnapshotWriter::new(&mut buffer[..room], &head, &FieldList::default(), none, nothing)
+                    .expect("there is room for a head");
+            let fits = (room - writer.len()) / len;
+            let pushed = (0..9).take_while(|_| writer.push(&bytes, len, elements).is_ok()).count();
+            assert_eq!(pushed, fits.min(9), "{room} bytes");
+            let written = writer.finish();
+            let mut snapshot = Snapshot::default();
+            assert_eq!(snapshot.decode_into(&buffer[..written]), Ok(()));
+            assert_eq!(snapshot.cells, vec![cell; pushed]);
+        }
     }
 }

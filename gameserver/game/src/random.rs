@@ -1,22 +1,29 @@
 //! Deterministic chance, for everything but keys.
 
-/// A stream of pseudo-random numbers (SplitMix64): for spawn places, never for keys. One per concern, so that
+/// A stream of pseudo-random numbers (SplitMix64): for games, never for keys. One per concern, so that
 /// drawing for one does not shift another.
 #[derive(Clone, Debug)]
-pub(crate) struct RandomStream(u64);
+pub struct RandomStream(u64);
 
 impl RandomStream {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The stream of this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next_u64(&mut self) -> u64 {
+    /// Any number.
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
+    /// What the next numbers come from.
+    pub fn state(&self) -> u64 {
+        self.0
+    }
+
     /// Uniform below `bound`, which must be positive (the bias of one part in 2^32 does not matter here).
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+    pub fn below(&mut self, bound: u32) -> u32 {
         let high = self.next_u64() >> 32;
         // the product of two 32-bit numbers, shifted right by 32, is below `bound`
         u32::try_from((high * u64::from(bound)) >> 32).unwrap_or(0)
@@ -24,7 +31,7 @@ impl RandomStream {
 }
 
 /// Spreads every bit of `value` over all of them.
-pub(crate) const fn mix(value: u64) -> u64 {
+pub const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)

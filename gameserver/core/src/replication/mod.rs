@@ -1,0 +1,100 @@
+//! What players are told about what is around them: area of interest, changes since what each has acknowledged, and a
+//! budget of bytes.
+//!
+//! Invariants:
+//! - A change is told only as of a snapshot that the viewer has acknowledged and the history still has; else all is told.
+//! - An index is told to be gone, or told in full, before it stands for another entity.
+//! - No snapshot is longer than its budget, and what did not fit becomes more urgent.
+
+mod cells;
+mod grid;
+mod history;
+#[cfg(test)]
+mod tests;
+mod viewer;
+
+use gameserver_game::Game;
+use gameserver_protocol::message::{Entity, MAX_MESSAGE_BYTES, SnapshotWriter};
+
+use cells::Cells;
+use grid::Grid;
+use history::History;
+use viewer::Scratch;
+pub(crate) use viewer::{Viewer, Viewpoint};
+
+/// Ticks between two looks around of a viewer; a far one comes into sight by no more than that later.
+const LOOK_TICKS: u64 = 8;
+
+/// What the snapshots of a zone are made from.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    tick_hz: u32,
+    history: History,
+    cells: Cells,
+    grid: Grid,
+    scratch: Scratch,
+}
+
+impl Replication {
+    pub(crate) fn new<G: Game>(capacity: u32, tick_hz: u32) -> Self {
+        let entities = G::entity_capacity(capacity) as usize;
+        Self {
+            tick_hz,
+            history: History::new(entities),
+            cells: Cells::new(entities),
+            grid: Grid::new(G::MAP_UNITS, entities),
+            scratch: Scratch::new(entities),
+        }
+    }
+
+    /// A viewer who knows nothing.
+    pub(crate) fn viewer() -> Viewer {
+        Viewer::new()
+    }
+
+    /// Takes the world as it is after the step of a tick.
+    pub(crate) fn record<G: Game>(&mut self, game: &G) {
+        self.history.record(game.tick(), game.entities());
+        self.grid.rebuild(self.history.entities());
+        self.cells.restart();
+    }
+
+    /// Adds to a snapshot of the newest tick what `viewer` does not know.
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        viewer: &mut Viewer,
+        from: Viewpoint,
+        told: Told,
+        budget: usize,
+        writer: &mut SnapshotWriter<'_>,
+    ) {
+        let Self { tick_hz, history, cells, grid, scratch } = self;
+        if viewer.is_new() || (history.tick() + told.turn).is_multiple_of(LOOK_TICKS) {
+            viewer.look_around(from, *tick_hz, history, grid, scratch);
+        }
+        let budget = if viewer.is_fresh() { MAX_MESSAGE_BYTES } else { budget };
+        viewer.write(told, budget, history, cells, scratch, writer);
+    }
+
+    /// The entity with this id as it is at the newest tick.
+    pub(crate) fn find(&self, id: u32) -> Option<Entity> {
+        self.history.entities().map(|(_, entity)| entity).find(|entity| entity.id == id)
+    }
+
+    /// Times that news had to be made again for want of room.
+    pub(crate) fn cells_unkept(&self) -> u64 {
+        self.cells.unkept
+    }
+}
+
+/// What a viewer has heard so far, and whose turn it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// Bit k: the snapshot of k ticks ago has arrived.
+    pub(crate) arrived: u64,
+    /// Round trip in ticks; 0 before it is known.
+    pub(crate) round_trip_ticks: u32,
+    /// Spreads the looks around over ticks.
+    pub(crate) turn: u64,
+}

@@ -1,0 +1,258 @@
+//! A viewer against a client that keeps to the wire's documentation and nothing else, over a way that loses, repeats
+//! and reorders in both directions.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gameserver_game::RandomStream;
+use gameserver_protocol::message::{
+    Change, Entity, FieldList, MAX_MESSAGE_BYTES, Snapshot, SnapshotHead, SnapshotWriter,
+};
+use proptest::prelude::*;
+
+use super::cells::Cells;
+use super::grid::Grid;
+use super::history::History;
+use super::viewer::Scratch;
+use super::{Replication, Told, Viewer, Viewpoint};
+
+const ENTITIES: u32 = 200;
+const BUDGET: usize = 300;
+const TROUBLED: u64 = 400;
+
+/// Entities that come, walk, change, go and leave their index to others.
+struct World {
+    random: RandomStream,
+    entities: Vec<Option<Entity>>,
+    last_id: u32,
+    tick: u64,
+    replication: Replication,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let capacity = ENTITIES as usize;
+        Self {
+            random: RandomStream::new(seed),
+            entities: vec![None; capacity],
+            last_id: 0,
+            tick: 0,
+            replication: Replication {
+                tick_hz: 64,
+                history: History::new(capacity),
+                cells: Cells::new(capacity),
+                grid: Grid::new(1000, capacity),
+                scratch: Scratch::new(capacity),
+            },
+        }
+    }
+
+    /// One tick; `life` in 100 entities come or go, and half of the others move.
+    fn step(&mut self, life: u32) {
+        self.tick += 1;
+        let Self { random, entities, last_id, .. } = self;
+        for entity in entities.iter_mut() {
+            if random.below(100) < life {
+                *entity = if entity.is_some() {
+                    None
+                } else {
+                    *last_id += 1;
+                    let mut place = || 30_000 + random.below(40_000).cast_signed();
+                    Some(Entity { id: *last_id, kind: 1, x: place(), y: place(), fields: [100, 0, 0, 0] })
+                };
+            } else if let Some(entity) = entity
+                && life > 0
+                && random.below(2) == 0
+            {
+                entity.x += random.below(40).cast_signed() - 20;
+                entity.fields[0] -= i32::from(random.below(10) == 0);
+            }
+        }
+        self.record();
+    }
+
+    fn record(&mut self) {
+        let Self { replication, entities, tick, .. } = self;
+        let there = (0..).zip(entities.iter()).filter_map(|(index, entity)| Some((index, (*entity)?)));
+        replication.history.record(*tick, there);
+        replication.grid.rebuild(replication.history.entities());
+        replication.cells.restart();
+    }
+
+    fn snapshot(&mut self, viewer: &mut Viewer, arrived: u64) -> Vec<u8> {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let head = SnapshotHead { tick: self.tick, ..SnapshotHead::default() };
+        let (own, none) = (FieldList::default(), std::iter::empty);
+        let mut writer = SnapshotWriter::new(
+            &mut buffer,
+            &head,
+            &own,
+            [].into_iter(),
+            none().take(0).collect::<Vec<_>>().into_iter(),
+        )
+        .expect("there is room for a head");
+        // to and fro over the map until it stands, so that entities go out of sight and come back
+        let x =
+            if self.tick <= TROUBLED { 300 * i32::try_from(self.tick % 333).unwrap_or(0) } else { 50_000 };
+        let from = Viewpoint { x, y: 50_000, own: Some(0) };
+        let is_fresh = viewer.is_fresh();
+        let told = Told { arrived, round_trip_ticks: 0, turn: 0 };
+        self.replication.write(viewer, from, told, BUDGET, &mut writer);
+        let len = writer.finish();
+        assert!(is_fresh || len <= BUDGET, "{len} bytes");
+        buffer[..len].to_vec()
+    }
+}
+
+/// What a client knows, by the documentation of the wire.
+#[derive(Default)]
+struct Client {
+    known: BTreeMap<u32, BTreeMap<u64, Entity>>,
+    newest: u64,
+    /// Ticks whose snapshots have arrived.
+    have: VecDeque<u64>,
+    mismatch: bool,
+}
+
+impl Client {
+    fn receive(&mut self, message: &[u8]) {
+        let mut snapshot = Snapshot::default();
+        snapshot.decode_into(message).expect("what the server writes can be read");
+        let tick = snapshot.head.tick;
+        if tick <= self.newest {
+            return;
+        }
+        self.newest = tick;
+        self.have.push_front(tick);
+        self.have.truncate(65);
+        for cell in &snapshot.cells {
+            let states = self.known.entry(cell.index).or_default();
+            match cell.change {
+                Change::Gone => states.clear(),
+                Change::Full(entity) => {
+                    // what it was before is still a state from which a change may be told, if it is the same
+                    states.retain(|_, known| known.id == entity.id);
+                    states.insert(tick, entity);
+                }
+                Change::Since { back, delta } => match states.get(&(tick - u64::from(back))).copied() {
+                    Some(base) => {
+                        states.insert(tick, delta.apply(&base));
+                    }
+                    None => self.mismatch = true,
+                },
+            }
+            while states.first_key_value().is_some_and(|(&old, _)| old + 64 < tick) && states.len() > 1 {
+                states.pop_first();
+            }
+        }
+    }
+
+    /// Newest tick and the 64 before it.
+    fn ack(&self) -> (u64, u64) {
+        let bits = self.have.iter().skip(1).map(|tick| self.newest - 1 - tick).filter(|&bit| bit < 64);
+        (self.newest, bits.fold(0, |bits, bit| bits | 1 << bit))
+    }
+
+    fn view(&self) -> BTreeMap<u32, Entity> {
+        let newest = |states: &BTreeMap<u64, Entity>| states.last_key_value().map(|(_, &entity)| entity);
+        self.known.iter().filter_map(|(&index, states)| Some((index, newest(states)?))).collect()
+    }
+}
+
+/// A way with trouble: what goes in comes out some turns later, or not, or twice.
+struct Way<T>(Vec<(u64, T)>);
+
+impl<T: Clone> Way<T> {
+    fn send(&mut self, random: &mut RandomStream, tick: u64, loss: u32, item: &T) {
+        for _ in 0..=u32::from(random.below(100) < 10) {
+            if random.below(100) >= loss {
+                self.0.push((tick + 1 + u64::from(random.below(12)), item.clone()));
+            }
+        }
+    }
+
+    fn arrived(&mut self, tick: u64) -> Vec<T> {
+        let (due, later) = std::mem::take(&mut self.0).into_iter().partition(|&(at, _)| at <= tick);
+        self.0 = later;
+        let due: Vec<(u64, T)> = due;
+        due.into_iter().map(|(_, item)| item).collect()
+    }
+}
+
+/// Plays troubled ticks and then as many quiet ones; returns what is wrong.
+fn play(seed: u64, loss: u32) -> Result<(), String> {
+    let (mut world, mut viewer, mut client) = (World::new(seed), Replication::viewer(), Client::default());
+    let mut random = RandomStream::new(seed ^ 0xA5A5);
+    let (mut down, mut up) = (Way(Vec::new()), Way(Vec::new()));
+    let mut ack = (0_u64, 0_u64);
+    let mut truth: BTreeMap<(u64, u32), Entity> = BTreeMap::new();
+    for tick in 1..=2 * TROUBLED {
+        let is_troubled = tick <= TROUBLED;
+        world.step(if is_troubled { 2 } else { 0 });
+        truth.extend(world.replication.history.entities().map(|(index, entity)| ((tick, index), entity)));
+        for newer in up.arrived(tick) {
+            if newer > ack {
+                ack = newer;
+            }
+        }
+        let arrived = match tick - ack.0 {
+            ago @ 0..64 if ack.0 > 0 => (ack.1 << 1 | 1) << ago,
+            _ => 0,
+        };
+        let snapshot = world.snapshot(&mut viewer, arrived);
+        down.send(&mut random, tick, if is_troubled { loss } else { 0 }, &snapshot);
+        for message in down.arrived(tick) {
+            client.receive(&message);
+        }
+        if client.mismatch {
+            return Err(format!("tick {tick}: a change as of a state that the client does not have"));
+        }
+        for (index, states) in &client.known {
+            for (&at, entity) in states {
+                if truth.get(&(at, *index)) != Some(entity) {
+                    return Err(format!("tick {tick}: entity {index} was not so at tick {at}"));
+                }
+            }
+        }
+        up.send(&mut random, tick, if is_troubled { loss } else { 0 }, &client.ack());
+    }
+    let mut expected: BTreeMap<u32, Entity> = world.replication.history.entities().collect();
+    expected.remove(&0);
+    let view = client.view();
+    if expected.len() <= super::viewer::SEEN_MAX && view != expected {
+        return Err(format!("at the end {} of {} are known", view.len(), expected.len()));
+    }
+    if view.iter().any(|(index, entity)| expected.get(index) != Some(entity)) {
+        return Err("at the end something is known that is not so".to_owned());
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_is_lost_repeated_or_reordered_a_view_is_never_wrong_and_in_the_end_complete(
+        seed in any::<u64>(), loss in 0_u32..60,
+    ) {
+        prop_assert_eq!(play(seed, loss), Ok(()));
+    }
+}
+
+#[test]
+fn a_settled_world_costs_nothing_but_the_head() {
+    let (mut world, mut viewer, mut client) = (World::new(5), Replication::viewer(), Client::default());
+    world.tick = TROUBLED;
+    world.step(50);
+    for _ in 0..200 {
+        world.tick += 1;
+        world.record();
+        let (newest, bits) = client.ack();
+        let arrived = if newest == 0 { 0 } else { (bits << 1 | 1) << (world.tick - newest) };
+        let message = world.snapshot(&mut viewer, arrived);
+        client.receive(&message);
+        if world.tick > TROUBLED + 100 {
+            assert!(message.len() < 20, "{} bytes", message.len());
+        }
+    }
+    assert!(client.view().len() > 50);
+}
