@@ -194,10 +194,11 @@ impl Bot {
 
     fn check(&mut self, event: Event, now: Duration, stats: &mut Stats) {
         match event {
-            Event::Confirmed { input_seq, tick } => {
+            Event::Confirmed { input_seq, .. } => {
                 let known = self.settle(input_seq, now, stats);
                 stats.totals.confirmed += 1;
-                let confirmed = self.session.place().map(|(x, y)| Confirmed { tick, x, y });
+                // several snapshots may have come at once: the place is that of the newest, and so is its tick
+                let confirmed = self.session.place().map(|(tick, x, y)| Confirmed { tick, x, y });
                 let is_possible = confirmed
                     .is_some_and(|confirmed| is_possible(self.confirmed, confirmed, self.play.tick_hz));
                 if !known || !is_possible {

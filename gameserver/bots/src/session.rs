@@ -92,7 +92,7 @@ impl Session {
     pub(crate) fn send_input(&mut self, now: Now, is_aimed: bool, random: &mut Random) -> Option<u32> {
         match self {
             Self::Game(client) => {
-                let (x, y) = place(client)?;
+                let (x, y) = client.own().map(|(_, own)| (own.x, own.y))?;
                 let intent = Intent::Move { x: stride(x, random), y: stride(y, random) };
                 Some(if is_aimed { client.send(now, intent) } else { client.send_soon(now, intent) })
             }
@@ -104,11 +104,11 @@ impl Session {
         }
     }
 
-    /// Where the player is confirmed to be, thousandths of a unit.
-    pub(crate) fn place(&self) -> Option<(i32, i32)> {
+    /// Where the player is confirmed to be, thousandths of a unit, and the tick at which it was there.
+    pub(crate) fn place(&self) -> Option<(u64, i32, i32)> {
         match self {
-            Self::Game(client) => place(client),
-            Self::Toy(_) => Some((0, 0)),
+            Self::Game(client) => client.own().map(|(tick, own)| (tick, own.x, own.y)),
+            Self::Toy(toy) => Some((toy.acknowledged.into(), 0, 0)),
         }
     }
 
@@ -145,10 +145,6 @@ impl Session {
             Self::Toy(toy) => toy.server,
         }
     }
-}
-
-fn place(client: &Client) -> Option<(i32, i32)> {
-    client.own().map(|(_, own)| (own.x, own.y))
 }
 
 fn stride(from: i32, random: &mut Random) -> i32 {
