@@ -10,7 +10,15 @@ pub(crate) struct Rate {
 impl Rate {
     /// `per_second` in the long run, `burst` at once. Both must be positive.
     pub(crate) const fn new(per_second: u32, burst: u32) -> Self {
-        let interval_ns = 1_000_000_000 / per_second as u64;
+        Self::spaced(1_000_000_000 / per_second as u64, burst)
+    }
+
+    /// Once in so many seconds in the long run, `burst` at once. Both must be positive.
+    pub(crate) const fn once_in(seconds: u32, burst: u32) -> Self {
+        Self::spaced(1_000_000_000 * seconds as u64, burst)
+    }
+
+    const fn spaced(interval_ns: u64, burst: u32) -> Self {
         Self { interval_ns, tolerance_ns: interval_ns * (burst as u64 - 1) }
     }
 }
@@ -67,6 +75,14 @@ mod tests {
         assert_eq!(spend_at(&mut bucket, rate, SECOND / 10), 1);
         assert_eq!(spend_at(&mut bucket, rate, SECOND / 10 + 1), 0);
         assert_eq!(spend_at(&mut bucket, rate, 10 * SECOND), 5, "rest is saved up to one burst only");
+    }
+
+    #[test]
+    fn a_rate_may_be_slower_than_once_a_second() {
+        let (rate, mut bucket) = (Rate::once_in(10, 4), Bucket::default());
+        assert_eq!(spend_at(&mut bucket, rate, 0), 4);
+        assert_eq!(spend_at(&mut bucket, rate, 10 * SECOND - 1), 0);
+        assert_eq!(spend_at(&mut bucket, rate, 10 * SECOND), 1);
     }
 
     #[test]

@@ -187,8 +187,8 @@ fn ten_thousand_sessions_cost_a_packet_no_more_than_ten() {
     let mut peers = Vec::new();
     for client in 0..capacity {
         let mut peer = bench.peer_with_key(client as u64, 1, &SERVER_KEY);
-        let [high, low] = u16::try_from(client).expect("small").to_be_bytes();
-        peer.address = SocketAddr::from(([10, high, low, 1], 1000));
+        // all behind one address at one moment: what is taken costs none of its budget
+        peer.address = home(client);
         peer.connect(&mut bench);
         peers.push(peer);
         if [10, capacity].contains(&peers.len()) {
@@ -208,7 +208,8 @@ fn ten_thousand_sessions_cost_a_packet_no_more_than_ten() {
     assert_eq!((bench.players(), bench.rejects()), (capacity, Vec::new()));
     assert_eq!(bench.server.counters().tokens_tried, capacity as u64);
     // and the one after them hears that it is full
-    let late = bench.peer(99_999, 1);
+    let mut late = bench.peer(99_999, 1);
+    late.address = address(101, 1);
     let answers = bench.exchange(late.address, &late.request());
     assert_eq!(late.open(&answers[0]).0, PacketKind::Denied);
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use common::SERVER_KEY;
 use common::net::{Fate, Net, address};
+use common::raw::{Bench, Peer};
 use gameserver_client::ClientState::{Connected, Connecting, Denied, Disconnected};
 use gameserver_client::DisconnectReason::{ByServer, RequestTimedOut, TimedOut};
 use gameserver_core::{Counters, Refusal, ServerConfig};
-use gameserver_protocol::{ConnectToken, PacketKind, PrivateToken};
+use gameserver_protocol::message::ResumeToken;
+use gameserver_protocol::{ConnectToken, PROTOCOL_ID, PacketKind, PrivateToken};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -158,6 +160,31 @@ fn a_player_whose_address_changed_takes_its_own_place() {
     net.run(SECOND);
     assert_eq!(net.players(0), 2, "a goodbye under the old keys");
     assert_eq!((refused(&net, Refusal::NoSession), refused(&net, Refusal::Forged)), (1, 1));
+}
+
+/// The client that comes back begins with its first input again, and the server with it.
+#[test]
+fn inputs_of_who_came_back_count_anew() {
+    let mut bench = Bench::new();
+    let mut peer = bench.peer(1, 1000);
+    peer.connect(&mut bench);
+    bench.tick();
+    let moves = peer.moves(0, &[(7, 0, 0, 0)]);
+    let answers = bench.exchange(peer.address, &moves);
+    let resume = answers.iter().find_map(|answer| ResumeToken::decode(&peer.open(answer).1).ok());
+    bench.tick();
+    let server = common::server_address();
+    let token = resume.and_then(|token| token.connect_token(PROTOCOL_ID, server, Duration::ZERO));
+    let mut again = Peer::new(token.expect("one at connect"), 1001);
+    again.connect(&mut bench);
+    bench.tick();
+    let moves = again.moves(0, &[(1, 0, 0, 0)]);
+    bench.exchange(again.address, &moves);
+    bench.tick();
+    assert_eq!(bench.server.counters().inputs_repeated, 0);
+    let counters = bench.server.counters();
+    assert_eq!(counters.inputs_applied + counters.rejected_inputs(), 2, "each was looked at");
+    assert_eq!((counters.joins, counters.resumes), (1, 1));
 }
 
 /// The answers got lost, and the server still holds the session at the same address.
@@ -422,6 +449,9 @@ fn everybody_gets_a_token_at_connect_and_every_ten_seconds() {
     assert!((48..=60).contains(&sent), "{sent} in a minute for eight");
     let token = token(&net, 3);
     let (private, first) = (private(&token), private(&net.clients[3].token));
+    let mark = private.resume.expect("a server's own token");
+    assert_eq!(token.nonce[..8], mark.serial.to_le_bytes(), "no two tokens have one nonce");
+    assert!(mark.serial > mark.session && first.resume.is_none());
     assert_eq!((private.client_id, private.user_data), (first.client_id, first.user_data));
     assert_eq!((private.timeout_seconds, token.timeout_seconds), (5, 5));
     assert_eq!(private.server_addresses.as_slice(), [common::server_address()]);

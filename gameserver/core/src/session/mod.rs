@@ -363,3 +363,6 @@ impl Sessions {
 pub(crate) fn nanos(monotonic: Duration) -> u64 {
     u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,8 @@ pub enum Refusal {
     BadMessage,
     /// Handshake: this server has no key yet.
     NoKey,
-    /// Handshake: too many requests that led nowhere, from this address, its network or everywhere.
+    /// Handshake: too many requests that led nowhere, from this port, address, network or everywhere; or a player who
+    /// comes back too often.
     OverBudget,
     /// Handshake: the token has expired.
     TokenExpired,

@@ -13,12 +13,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use gameserver_contract::TOKEN_LIFETIME_SECONDS;
 use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence};
 
-use super::Refusal;
 use super::keyed_hash::KeyedState;
 use super::used_tokens::UsedTokens;
+use super::{Refusal, nanos};
+use crate::rate::{Bucket, Rate};
 
 /// Zone servers of one process at most.
 pub const MAX_SERVERS: usize = 256;
+
+/// How often a player may come back: four times in a row, and then every ten seconds. So nobody fills the tables for the
+/// others, who gets a new token each time: in the lifetime of one, seven of the eight that there is room for.
+const RESUMES: Rate = Rate::once_in(10, 4);
 
 /// Tries to get at the tables: some microseconds, many times as long as another thread holds them unless it is
 /// interrupted there.
@@ -141,8 +146,7 @@ impl Member {
 
     /// An authentic token was shown; may its bearer go on?
     pub(crate) fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
-        self.at_tables(now, |tables, _, now_unix| tables.present(visitor, now_unix))
-            .unwrap_or(Err(Refusal::Busy))
+        self.at_tables(now, |tables, _| tables.present(now, visitor)).unwrap_or(Err(Refusal::Busy))
     }
 
     /// The bearer's address is proven: from now on the player is here, as `session`.
@@ -150,7 +154,7 @@ impl Member {
         if self.leaving.len() >= self.leaving_max {
             return Err(Refusal::Busy);
         }
-        let entry = self.at_tables(now, |tables, server, _| tables.enter(visitor, server, session));
+        let entry = self.at_tables(now, |tables, server| tables.enter(now, visitor, server, session));
         match entry.unwrap_or(Err(Refusal::Busy))? {
             Entry::Here => Ok(()),
             Entry::Elsewhere(other) => {
@@ -172,7 +176,7 @@ impl Member {
     pub(crate) fn flush(&mut self, now: Now) {
         if !self.leaving.is_empty() {
             // when it fails it is tried again at the next tick
-            let _told = self.at_tables(now, |_, _, _| ());
+            let _told = self.at_tables(now, |_, _| ());
         }
     }
 
@@ -183,20 +187,20 @@ impl Member {
         if !self.registry.evictions[number].load(Ordering::Acquire) {
             return None;
         }
-        let client = self.at_tables(now, Tables::pop_eviction)?;
+        let client = self.at_tables(now, |tables, server| tables.pop_eviction(now, server))?;
         if client.is_none() {
             self.registry.evictions[number].store(false, Ordering::Release);
         }
         client
     }
 
-    fn at_tables<T>(&mut self, now: Now, act: impl FnOnce(&mut Tables, usize, u64) -> T) -> Option<T> {
+    fn at_tables<T>(&mut self, now: Now, act: impl FnOnce(&mut Tables, usize) -> T) -> Option<T> {
         self.now_unix = now.unix.as_secs();
         let mut tables = self.registry.try_tables()?;
         while let Some(departure) = self.leaving.pop_front() {
             tables.leave(&departure, self.number);
         }
-        Some(act(&mut tables, self.number, self.now_unix))
+        Some(act(&mut tables, self.number))
     }
 }
 
@@ -234,20 +238,24 @@ struct Presence {
     /// who hold tokens of one session, who has the newer one stays, and the other's later tokens are worth nothing.
     parent: u64,
     used: u64,
+    resumes: Bucket,
     /// When the last of its resume tokens has expired.
     forget_unix: u64,
 }
 
 impl Presence {
-    fn takes(&self, mark: Option<ResumeMark>) -> Result<(), Refusal> {
+    fn takes(&self, now: Now, mark: Option<ResumeMark>) -> Result<(), Refusal> {
         match mark {
             None if self.server.is_some() => Err(Refusal::AlreadyConnected),
-            None => Ok(()),
-            Some(mark) if mark.session == VOID => Err(Refusal::ResumeOutdated),
-            Some(mark) if mark.session == self.session => Ok(()),
-            Some(mark) if mark.session == self.parent && mark.serial > self.used => Ok(()),
-            Some(_) => Err(Refusal::ResumeOutdated),
+            Some(mark) if !self.is_good(mark) => Err(Refusal::ResumeOutdated),
+            Some(_) if !self.resumes.has_one(RESUMES, nanos(now.monotonic)) => Err(Refusal::OverBudget),
+            _ => Ok(()),
         }
+    }
+
+    fn is_good(&self, mark: ResumeMark) -> bool {
+        let is_newer = mark.session == self.parent && mark.serial > self.used;
+        mark.session != VOID && (mark.session == self.session || is_newer)
     }
 }
 
@@ -279,21 +287,21 @@ impl Tables {
         }
     }
 
-    fn present(&mut self, visitor: &Visitor, now_unix: u64) -> Result<(), Refusal> {
+    fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
+        let now_unix = now.unix.as_secs();
         self.forget_departed(now_unix);
         self.tokens.check(visitor.tag, visitor.address, now_unix)?;
         if let Some(presence) = self.players.get(&visitor.client_id) {
-            presence.takes(visitor.mark)?;
+            presence.takes(now, visitor.mark)?;
         }
         self.tokens.record(visitor.tag, visitor.address, visitor.expire_unix)
     }
 
-    fn enter(&mut self, visitor: &Visitor, server: usize, session: u64) -> Result<Entry, Refusal> {
-        let known = self.players.get_mut(&visitor.client_id);
-        let mut is_live = false;
-        if let Some(presence) = known {
-            presence.takes(visitor.mark)?;
-            is_live = presence.server.is_some();
+    fn enter(&mut self, now: Now, visitor: &Visitor, server: usize, session: u64) -> Result<Entry, Refusal> {
+        let (mut is_live, mut resumes) = (false, Bucket::default());
+        if let Some(presence) = self.players.get_mut(&visitor.client_id) {
+            presence.takes(now, visitor.mark)?;
+            (is_live, resumes) = (presence.server.is_some(), presence.resumes);
             if let Some(other) = presence.server.filter(|&other| other != server) {
                 if !presence.is_evicted {
                     presence.is_evicted = true;
@@ -308,12 +316,17 @@ impl Tables {
         self.tokens.open(visitor.tag)?;
         self.live += usize::from(!is_live);
         let (parent, used) = visitor.mark.map_or((VOID, 0), |mark| (mark.session, mark.serial));
+        if visitor.mark.is_some() {
+            // there is one, or the token had not been taken
+            let _spent = resumes.spend(RESUMES, nanos(now.monotonic));
+        }
         let presence = Presence {
             server: Some(server),
             is_evicted: false,
             session,
             parent,
             used,
+            resumes,
             forget_unix: u64::MAX,
         };
         self.players.insert(visitor.client_id, presence);
@@ -334,11 +347,11 @@ impl Tables {
         self.live -= 1;
     }
 
-    fn pop_eviction(&mut self, server: usize, now_unix: u64) -> Option<u64> {
+    fn pop_eviction(&mut self, now: Now, server: usize) -> Option<u64> {
         let at = self.evicted.iter().position(|&(of, _)| of == server)?;
         let (_, client_id) = self.evicted.swap_remove(at);
         if let Some(presence) = self.players.get_mut(&client_id) {
-            presence.part(Parting::Lost, now_unix);
+            presence.part(Parting::Lost, now.unix.as_secs());
             self.departed.push_back((client_id, presence.forget_unix));
             self.live -= 1;
         }

@@ -142,6 +142,30 @@ fn resume_tokens_count_by_the_session_and_the_serial() {
     assert!(come(&mut here, at(3), &visitor(1, 5)).is_ok());
 }
 
+/// Each time that a player comes back it gets a new token, which is remembered until it expires.
+#[test]
+fn a_player_comes_back_four_times_in_a_row_and_then_every_ten_seconds() {
+    let registry = registry(1);
+    let mut here = member(&registry);
+    let mut session = come(&mut here, at(0), &visitor(1, 1)).expect("nobody is here");
+    let mut came = 0;
+    for second in 0..60 {
+        for _ in 0..10 {
+            let serial = here.next_serial(at(second));
+            let back = Visitor { expire_unix: UNIX + second + 30, ..returning(1, session, serial) };
+            match come(&mut here, at(second), &back) {
+                Ok(next) => (session, came) = (next, came + 1),
+                Err(refusal) => assert_eq!(refusal, Refusal::OverBudget),
+            }
+        }
+    }
+    assert_eq!(came, 4 + 5);
+    assert!(
+        come(&mut here, at(60), &Visitor { expire_unix: UNIX + 90, ..visitor(2, 2) }).is_ok(),
+        "there is room"
+    );
+}
+
 #[test]
 fn who_left_is_forgotten_when_the_last_of_its_tokens_has_expired_and_no_earlier() {
     let registry = registry(10);
