@@ -1,39 +1,13 @@
 //! After warm-up neither a packet nor a tick allocates, however many players there are.
-#![expect(unsafe_code, reason = "a global allocator that counts can only be written with unsafe")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::raw::{Bench, Peer};
 use common::{Random, config};
+use gameserver_allocations::{Counting, count};
 use gameserver_core::ServerConfig;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as our caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as our caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as our caller promised.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -81,7 +55,7 @@ fn packets_ticks_joins_and_refusals_allocate_nothing() {
         let mut datagrams = datagrams(&bench, &mut peers, tick, &mut random);
         datagrams.push((0, forged));
         let now = bench.now();
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = count();
         for (from, datagram) in &mut datagrams {
             bench.server.handle_datagram(now, peers[*from].address, datagram);
         }
@@ -89,7 +63,7 @@ fn packets_ticks_joins_and_refusals_allocate_nothing() {
         while bench.server.poll_transmit(now, &mut buffer).is_some() {
             sent += 1;
         }
-        counted += ALLOCATIONS.load(Ordering::Relaxed) - before;
+        counted += count() - before;
     }
     assert!(sent >= 100 * PLAYERS, "snapshots flowed: {sent}");
     assert!(bench.server.counters().rejected_inputs() > 0, "some were rejected");
@@ -102,13 +76,13 @@ fn packets_ticks_joins_and_refusals_allocate_nothing() {
     let mut newcomer = bench.peer(5000, 40_000);
     let request = newcomer.request();
     let mut datagram = request.clone();
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = count();
     bench.server.handle_datagram(bench.now(), newcomer.address, &mut datagram);
     let transmit = bench.server.poll_transmit(bench.now(), &mut buffer).expect("a challenge");
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "allocations in a handshake");
+    assert_eq!(count() - before, 0, "allocations in a handshake");
     let mut response = newcomer.response(&[buffer[..transmit.len].to_vec()]);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = count();
     bench.server.handle_datagram(bench.now(), newcomer.address, &mut response);
     assert!(bench.server.poll_transmit(bench.now(), &mut buffer).is_some());
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "allocations in a join");
+    assert_eq!(count() - before, 0, "allocations in a join");
 }

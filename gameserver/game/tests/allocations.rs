@@ -1,39 +1,12 @@
 //! After warm-up neither a step nor a look at the world allocates, however many players there are and whatever they do.
-#![expect(unsafe_code, reason = "a global allocator that counts can only be written with unsafe")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use gameserver_allocations::{Counting, count};
 use gameserver_game::arena::intents::Intent;
 use gameserver_game::arena::items::ItemKind;
 use gameserver_game::arena::notices::Notice;
 use gameserver_game::arena::rules::ArenaRules;
 use gameserver_game::arena::{Arena, NPC_KIND};
 use gameserver_game::{Command, Entity, Game, Output, RandomStream, Setup};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as our caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as our caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as our caller promised.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -79,7 +52,7 @@ fn steps_joins_and_leaves_allocate_nothing_through_whole_matches() {
             .collect();
         output.clear();
         seen.clear();
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = count();
         match tick % 40 {
             0 => {
                 let comes = |player: &u32| tick == 0 || player % 20 == tick / 40 % 20;
@@ -90,7 +63,7 @@ fn steps_joins_and_leaves_allocate_nothing_through_whole_matches() {
         }
         arena.step(&commands, &mut output);
         seen.extend(arena.entities().map(|(_, entity)| entity));
-        counted += ALLOCATIONS.load(Ordering::Relaxed) - before;
+        counted += count() - before;
         for (_, notice) in &output.notices {
             assert!(Notice::read(notice).is_some());
             told[usize::from(notice.code)] += 1;

@@ -2,34 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use gameserver_allocations::{Counting, count};
 use gameserver_net::{Choice, Config, Outgoing, bind, open};
-
-/// The system's allocator, which counts what the calling thread asks for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
-// SAFETY: every call is passed on to the system's allocator as it came; counting touches no memory but the counter.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`, which is the system's too.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from the system's allocator with this layout, through `alloc` above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -39,7 +16,7 @@ fn allocations_of_an_echo(choice: Choice) -> u64 {
     let mut server = open(choice, socket, Config { depth: 64, ..Config::default() }).unwrap().datagrams;
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (to, address) = (server.local_addr(), peer.local_addr().unwrap());
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = count();
     for _ in 0..100 {
         for _ in 0..10 {
             peer.send_to(&[1; 64], to).unwrap();
@@ -56,7 +33,7 @@ fn allocations_of_an_echo(choice: Choice) -> u64 {
             .unwrap();
         server.counters();
     }
-    ALLOCATIONS.with(Cell::get) - before
+    count() - before
 }
 
 #[test]

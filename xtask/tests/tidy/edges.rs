@@ -44,6 +44,8 @@ const RULES: &[Rule] = &[
         uses: &["operator-api", "operator-core", "gameserver-contract", "gameserver-protocol"],
         never: &["io-uring", "tokio-uring"],
     },
+    // for tests alone: nobody's release uses it
+    Rule { package: "gameserver-allocations", uses: &[], never: OUTSIDE },
     Rule { package: "gameserver-contract", uses: &[], never: OUTSIDE },
     Rule { package: "gameserver-protocol", uses: &[], never: OUTSIDE },
     Rule { package: "gameserver-game", uses: &["gameserver-protocol"], never: OUTSIDE },

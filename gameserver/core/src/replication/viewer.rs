@@ -11,6 +11,8 @@ use super::history::{History, Mark, low};
 pub(super) const SEEN_MAX: usize = 128;
 /// With those that it has still to hear are gone.
 const TRACKED_MAX: usize = SEEN_MAX + 64;
+const _: () =
+    assert!(TRACKED_MAX <= u8::MAX as usize, "a place in the list is a byte in the order of urgency");
 /// Snapshots in which a newcomer is told the world around it, beyond the budget: the baseline on joining.
 const FRESH: u32 = 16;
 /// How far one sees, in rings of cells of 50 units: as far as the longest skill reaches.
