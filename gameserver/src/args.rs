@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, ValueEnum};
 use gameserver_contract::{ADMIN_PORT, env};
-use gameserver_core::DEFAULT_SNAPSHOT_BYTES;
+use gameserver_core::{DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES};
 use gameserver_net::Choice;
 use gameserver_sys::{NODES_MAX, NumaRequest, PinRequest};
 
@@ -66,10 +66,13 @@ pub struct GameArgs {
     /// Inputs that one tick carries out at most; the rest waits for the next.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_commands_per_tick: u32,
-    /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 470 at 64 ticks a second are 256
-    /// kbit/s a player with all headers.
+    /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 840 at 64 ticks a second, with
+    /// others in each second one, are 256 kbit/s a player with all headers.
     #[arg(long, default_value_t = DEFAULT_SNAPSHOT_BYTES, value_parser = clap::value_parser!(u16).range(200..=1200))]
     pub snapshot_bytes: u16,
+    /// How often a second a player is told of others at most, but at least every 15th tick; of itself it is told each tick.
+    #[arg(long, default_value_t = DEFAULT_REPLICATION_HZ, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub replication_hz: u32,
     /// Seconds by which clients may draw others behind the newest state: how far a shot reaches back beyond half a round
     /// trip. Never more than a quarter of a second together.
     #[arg(long, default_value = "0.1", value_parser = parse_seconds)]

@@ -127,7 +127,12 @@ impl<G: Game> Client<G> {
     /// Takes a datagram; it is decrypted in place. What is not from the server is ignored.
     pub fn handle_datagram(&mut self, now: Now, datagram: &mut [u8]) {
         let Ok(Some(message)) = self.connection.receive(now, datagram) else { return };
-        if self.scratch.decode_into(message).is_err() {
+        let decoded = if self.is_blind {
+            self.scratch.decode_blindly_into(message)
+        } else {
+            self.scratch.decode_into(message)
+        };
+        if decoded.is_err() {
             self.stats.malformed += 1;
             return;
         }
@@ -136,7 +141,7 @@ impl<G: Game> Client<G> {
             self.stats.ignored += 1;
             return;
         }
-        let cells = if self.is_blind { &[] } else { &*self.scratch.cells };
+        let cells = self.scratch.tells_of_others.then_some(&*self.scratch.cells);
         if self.view.apply(tick, cells).is_err() {
             self.stats.refused += 1;
             return;
@@ -160,7 +165,10 @@ impl<G: Game> Client<G> {
     fn keep_time(&mut self, now: f64, before: Option<u64>) {
         let head = self.scratch.head;
         if let (Some(before), Some(shown)) = (before, self.clock.tick_at(now)) {
-            self.view_delay.observe(now, shown - ticks::moment(before));
+            // what is news of others may be older than the snapshot by as much as those are apart
+            let (any, news) = (self.view.ticks_between_snapshots(), self.view.ticks_between_news());
+            let older = news.zip(any).map_or(0, |(news, any)| news.saturating_sub(any));
+            self.view_delay.observe(now, shown - ticks::moment(before) + ticks::moment(older));
         }
         let echo = self.round_trip.observe(head.echo_stamp, head.echo_hold_us, now);
         let tick = ticks::moment(head.tick) + ticks::micros(head.age_us) * self.hz;

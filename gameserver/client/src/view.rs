@@ -41,25 +41,32 @@ pub(crate) enum ViewError {
     TooMany,
 }
 
-/// The densest ticks between two snapshots lately: between how many the server sends one.
+/// The densest ticks between two of a kind lately: between how many the server sends one.
 #[derive(Clone, Copy, Debug)]
 struct Spacing {
+    newest: Option<u64>,
     this: u64,
     last: u64,
     seen: u32,
 }
 
 impl Spacing {
-    fn note(&mut self, ticks: u64) {
-        self.this = self.this.min(ticks);
+    const NONE: Self = Self { newest: None, this: u64::MAX, last: u64::MAX, seen: 0 };
+
+    /// Notes that there was one at `tick`; returns how many ticks before that the one before was, 0 for the first.
+    fn note(&mut self, tick: u64) -> u64 {
+        let Some(before) = self.newest.replace(tick) else { return 0 };
+        self.this = self.this.min(tick - before);
         self.seen += 1;
         if self.seen == SPACING_SNAPSHOTS {
-            *self = Self { this: u64::MAX, last: self.this, seen: 0 };
+            *self = Self { last: self.this, newest: self.newest, ..Self::NONE };
         }
+        tick - before
     }
 
-    fn ticks(&self) -> u64 {
-        self.this.min(self.last)
+    /// `None` before there are two.
+    fn ticks(&self) -> Option<u64> {
+        Some(self.this.min(self.last)).filter(|&ticks| ticks < u64::MAX)
     }
 }
 
@@ -77,10 +84,12 @@ pub struct View {
     gone: VecDeque<(u64, u32)>,
     /// What a snapshot makes of each entity that it names, while it is checked.
     pending: Vec<(u32, Option<Entity>)>,
-    newest: Option<u64>,
+    /// Snapshots that were applied.
+    snapshots: Spacing,
+    /// Those of them that told of others.
+    news: Spacing,
     /// Which of the 64 ticks before the newest were applied; bit 0 is the one just before.
     before: u64,
-    spacing: Spacing,
 }
 
 /// What depends on the rate of ticks.
@@ -108,18 +117,19 @@ impl View {
             free: Vec::new(),
             gone: VecDeque::new(),
             pending: Vec::new(),
-            newest: None,
+            snapshots: Spacing::NONE,
+            news: Spacing::NONE,
             before: 0,
-            spacing: Spacing { this: u64::MAX, last: u64::MAX, seen: 0 },
         }
     }
 
-    /// Applies the cells of the snapshot of `tick`, which must be newer than all before; or none of them.
-    pub(crate) fn apply(&mut self, tick: u64, cells: &[Cell]) -> Result<(), ViewError> {
-        debug_assert!(self.newest.is_none_or(|newest| tick > newest), "older snapshots are ignored");
+    /// Applies the cells of the snapshot of `tick`, which must be newer than all before; or none of them. Without cells it
+    /// tells nothing of others.
+    pub(crate) fn apply(&mut self, tick: u64, cells: Option<&[Cell]>) -> Result<(), ViewError> {
+        debug_assert!(self.newest_tick().is_none_or(|newest| tick > newest), "older snapshots are ignored");
         self.forget_gone(tick);
-        self.check(tick, cells)?;
-        let step = self.newest.map_or(0, |newest| tick - newest);
+        self.check(tick, cells.unwrap_or_default())?;
+        let step = if cells.is_some() { self.news.note(tick) } else { 0 };
         let mut pending = std::mem::take(&mut self.pending);
         for (index, state) in pending.drain(..) {
             if state.is_none() {
@@ -129,13 +139,12 @@ impl View {
             self.track_mut(index).push(Record { tick, step, state }, oldest);
         }
         self.pending = pending;
+        let step = self.snapshots.note(tick);
         if step > 0 {
-            self.spacing.note(step);
             // the newest so far is one of those before now
             self.before = self.before.checked_shl(u32::try_from(step).unwrap_or(u32::MAX)).unwrap_or(0)
                 | 1_u64.checked_shl(u32::try_from(step - 1).unwrap_or(u32::MAX)).unwrap_or(0);
         }
-        self.newest = Some(tick);
         Ok(())
     }
 
@@ -166,7 +175,7 @@ impl View {
     }
 
     fn is_applied(&self, tick: u64) -> bool {
-        let Some(back) = self.newest.and_then(|newest| newest.checked_sub(tick)) else { return false };
+        let Some(back) = self.newest_tick().and_then(|newest| newest.checked_sub(tick)) else { return false };
         back == 0 || back <= 64 && self.before & 1 << (back - 1) != 0
     }
 
@@ -208,7 +217,7 @@ impl View {
 
     /// Tick of the newest snapshot that was applied.
     pub fn newest_tick(&self) -> Option<u64> {
-        self.newest
+        self.snapshots.newest
     }
 
     /// Which of the 64 ticks before [`View::newest_tick`] were applied; bit 0 is the one just before.
@@ -218,7 +227,12 @@ impl View {
 
     /// Ticks between two snapshots of the server, as the densest of the last ones were; `None` before there are two.
     pub fn ticks_between_snapshots(&self) -> Option<u64> {
-        Some(self.spacing.ticks()).filter(|&ticks| ticks < u64::MAX)
+        self.snapshots.ticks()
+    }
+
+    /// The same of those that tell of others; the server may tell of them less often than of the player itself.
+    pub fn ticks_between_news(&self) -> Option<u64> {
+        self.news.ticks()
     }
 
     /// What is known of an entity now.
@@ -244,8 +258,8 @@ impl View {
     }
 
     fn draw(&self, index: u32, track: &Track, tick: f64) -> Option<Drawn> {
-        let newest = self.newest?;
-        let spacing = moment(self.ticks_between_snapshots().unwrap_or(1));
+        let newest = self.news.newest?;
+        let spacing = moment(self.ticks_between_news().unwrap_or(1));
         track.draw(index, tick, newest, spacing, &self.limits)
     }
 }

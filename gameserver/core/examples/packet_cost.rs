@@ -14,7 +14,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gameserver_client::{Client, ClientState};
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
+};
 use gameserver_game::arena::Arena;
 use gameserver_game::arena::intents::Intent;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKey, PacketKind};
@@ -77,6 +79,7 @@ impl Bench {
             random: [1; 32],
             max_commands_per_tick: 4000,
             snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         })

@@ -35,6 +35,9 @@ pub struct ServerConfig {
     /// Bytes of a datagram with a snapshot at most, those of the session included, 200 to 1200. A player who has just
     /// come in is told the world around it with up to 1200.
     pub snapshot_bytes: u16,
+    /// How often a second a player is told of others at most, 1 to 1000, but at least every 15th tick; of itself it is told
+    /// each tick. The turns of players are spread over ticks.
+    pub replication_hz: u32,
     /// How far behind the newest state clients draw others at most, which is how far a shot may reach back beyond half
     /// a round trip.
     pub interpolation: Duration,
@@ -42,8 +45,11 @@ pub struct ServerConfig {
     pub registry: Option<Arc<Registry>>,
 }
 
-/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz with the 28 bytes of UDP and IPv4 around each.
-pub const DEFAULT_SNAPSHOT_BYTES: u16 = 470;
+/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz, where others are told of in each second one and the
+/// player alone, in 100 bytes, in those between; with the 28 bytes of UDP and IPv4 around each.
+pub const DEFAULT_SNAPSHOT_BYTES: u16 = 840;
+/// Several states of others within [`DEFAULT_INTERPOLATION`], also when one is lost.
+pub const DEFAULT_REPLICATION_HZ: u32 = 32;
 /// Interpolation of a client that draws others by the last few snapshots over a way with jitter.
 pub const DEFAULT_INTERPOLATION: Duration = Duration::from_millis(100);
 
@@ -65,6 +71,9 @@ pub enum ConfigError {
     /// See [`ServerConfig::snapshot_bytes`].
     #[error("a snapshot must be of 200 to 1200 bytes")]
     SnapshotBytes,
+    /// See [`ServerConfig::replication_hz`].
+    #[error("others must be told of 1 to 1000 times a second")]
+    ReplicationRate,
     /// See [`ServerConfig::registry`].
     #[error("at most {MAX_SERVERS} zone servers can share a registry")]
     Registry,
@@ -84,6 +93,7 @@ impl fmt::Debug for ServerConfig {
             .field("boot_unix_ms", boot_unix_ms)
             .field("max_commands_per_tick", &self.max_commands_per_tick)
             .field("snapshot_bytes", &self.snapshot_bytes)
+            .field("replication_hz", &self.replication_hz)
             .field("interpolation", &self.interpolation)
             .finish_non_exhaustive()
     }
@@ -106,6 +116,9 @@ impl ServerConfig {
         if !(200..=1200).contains(&self.snapshot_bytes) {
             return Err(ConfigError::SnapshotBytes);
         }
+        if !(1..=1000).contains(&self.replication_hz) {
+            return Err(ConfigError::ReplicationRate);
+        }
         Ok(())
     }
 }
@@ -125,6 +138,7 @@ mod tests {
             random: [0; 32],
             max_commands_per_tick: 1000,
             snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         }
@@ -148,6 +162,8 @@ mod tests {
             (ServerConfig { max_commands_per_tick: 0, ..config() }, ConfigError::MaxCommands),
             (ServerConfig { snapshot_bytes: 199, ..config() }, ConfigError::SnapshotBytes),
             (ServerConfig { snapshot_bytes: 1201, ..config() }, ConfigError::SnapshotBytes),
+            (ServerConfig { replication_hz: 0, ..config() }, ConfigError::ReplicationRate),
+            (ServerConfig { replication_hz: 1001, ..config() }, ConfigError::ReplicationRate),
         ] {
             assert_eq!(wrong.validate(), Err(error));
         }

@@ -30,7 +30,10 @@ mod session;
 mod slab;
 mod spectator;
 
-pub use config::{ConfigError, DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, MAX_CAPACITY, ServerConfig};
+pub use config::{
+    ConfigError, DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, MAX_CAPACITY,
+    ServerConfig,
+};
 pub use counters::{Counters, Histograms};
 pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};

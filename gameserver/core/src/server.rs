@@ -68,7 +68,7 @@ impl<G: Game> ZoneServer<G> {
             viewers: std::iter::repeat_with(Replication::viewer).take(players).collect(),
             limits: Limits::new(tick_hz, config.interpolation),
             game: G::new(Setup { capacity, tick_hz, seed }),
-            replication: Replication::new::<G>(capacity, tick_hz),
+            replication: Replication::new::<G>(capacity, tick_hz, config.replication_hz),
             commands: Vec::with_capacity(commands),
             max_commands: commands,
             first_served: 0,
@@ -338,6 +338,9 @@ impl Flush {
             round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
             turn: slot.into(),
         };
+        if !replication.is_turn(viewer, told) {
+            return Some(writer.finish_without_cells());
+        }
         replication.write(viewer, from, told, self.budget, &mut writer);
         Some(writer.finish())
     }

@@ -7,7 +7,9 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
+};
 use gameserver_game::arena::Arena;
 use gameserver_game::arena::own::Own;
 use gameserver_protocol::message::{
@@ -46,6 +48,7 @@ impl Server {
             random,
             max_commands_per_tick: 1000,
             snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         })

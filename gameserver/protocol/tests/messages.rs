@@ -71,6 +71,7 @@ fn snapshot() -> Snapshot {
                 },
             },
         ],
+        tells_of_others: true,
     }
 }
 
@@ -95,7 +96,7 @@ fn try_write_snapshot(snapshot: &Snapshot) -> Result<Vec<u8>, BufferTooSmall> {
         let (len, elements) = encode_cell(&mut encoded, cell)?;
         writer.push(&encoded, len, elements)?;
     }
-    let len = writer.finish();
+    let len = if snapshot.tells_of_others { writer.finish() } else { writer.finish_without_cells() };
     bytes.truncate(len);
     Ok(bytes)
 }
@@ -116,6 +117,25 @@ fn messages_have_the_documented_bytes() {
     assert_eq!(read_inputs(INPUTS), Ok((inputs_head(), inputs().to_vec())));
     assert_eq!(write_snapshot(&snapshot()), SNAPSHOT);
     assert_eq!(read_snapshot(SNAPSHOT), Ok(snapshot()));
+}
+
+#[test]
+fn a_snapshot_that_tells_nothing_of_others_has_nil_for_cells() {
+    let alone = Snapshot { cells: Vec::new(), tells_of_others: false, ..snapshot() };
+    let bytes = write_snapshot(&alone);
+    let before_cells = bytes.len() - 1;
+    assert_eq!((&bytes[..before_cells], bytes[before_cells]), (&SNAPSHOT[..before_cells], 0xC0));
+    assert_eq!(read_snapshot(&bytes), Ok(alone));
+    assert_eq!(read_snapshot(&bytes[..before_cells]), Err(DecodeError::Truncated));
+    assert_eq!(read_snapshot(&[&bytes[..], &[0x90]].concat()), Err(DecodeError::Trailing));
+}
+
+#[test]
+fn who_makes_load_reads_everything_but_others() {
+    let mut read = Snapshot::default();
+    assert_eq!(read.decode_blindly_into(SNAPSHOT), Ok(()));
+    assert_eq!(read, Snapshot { cells: Vec::new(), tells_of_others: false, ..snapshot() });
+    assert_eq!(read.decode_blindly_into(&SNAPSHOT[..20]), Err(DecodeError::Truncated));
 }
 
 type PlainInputs = (u8, u16, u64, u64, u32, u8, Vec<(u32, u64, Vec<i64>)>);
@@ -160,9 +180,10 @@ fn a_message_of_the_most_and_the_largest_of_everything_is_read_or_does_not_fit()
         rejected: vec![Rejected { sequence: u32::MAX, reason: RejectReason::MoveTooFar }; MAX_REJECTED],
         notices: vec![Notice { number: u32::MAX, code: u8::MAX, figures: [i64::MIN; 3] }; MAX_NOTICES],
         cells: Vec::new(),
+        tells_of_others: true,
     };
     assert_eq!(read_snapshot(&write_snapshot(&largest)), Ok(largest));
-    let crowd = Snapshot { cells: vec![cell; 200], ..Snapshot::default() };
+    let crowd = Snapshot { cells: vec![cell; 200], tells_of_others: true, ..Snapshot::default() };
     assert_eq!(try_write_snapshot(&crowd), Err(BufferTooSmall));
     let first = u32::MAX - 32;
     let intent = FieldList::new(&[i64::MIN; MAX_ARGUMENTS]);
@@ -307,7 +328,7 @@ proptest! {
         let after = Entity { id: before.id, kind: before.kind, ..after };
         let delta = Delta::between(&before, &after);
         let cells = vec![Cell { index: 1, change: Change::Since { back, delta } }];
-        let read = read_snapshot(&write_snapshot(&Snapshot { cells, ..Snapshot::default() })).expect("readable");
+        let read = read_snapshot(&write_snapshot(&Snapshot { cells, tells_of_others: true, ..Snapshot::default() })).expect("readable");
         let Change::Since { delta, .. } = read.cells[0].change else { panic!("another change") };
         prop_assert_eq!(delta.apply(&before), after);
     }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
+};
 use gameserver_game::arena::Arena;
 use gameserver_net::{Config, Datagrams, Mmsg, Outgoing, bind};
 use gameserver_protocol::PROTOCOL_ID;
@@ -71,6 +73,7 @@ fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer<Arena> {
         random: [3; 32],
         max_commands_per_tick: 1000,
         snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,
     })

@@ -32,7 +32,7 @@ fn view(snapshots: &[(u64, Option<i32>)]) -> View {
     let mut view = View::new(64);
     for &(tick, x) in snapshots {
         let cells: Vec<_> = x.into_iter().map(|x| full(5, walker(x))).collect();
-        view.apply(tick, &cells).expect("a lawful snapshot");
+        view.apply(tick, Some(&cells)).expect("a lawful snapshot");
     }
     view
 }
@@ -46,6 +46,7 @@ fn an_entity_is_drawn_on_its_way_between_what_is_known_of_it() {
         &[(100, Some(0)), (103, None), (106, None), (109, None), (112, None), (115, Some(30))];
     let stood_and_lost: Snapshots = &[(100, Some(0)), (103, None), (106, None), (109, None), (115, Some(60))];
     let stays: Snapshots = &[(100, Some(0)), (103, Some(30)), (106, None)];
+    let sparing: Snapshots = &[(100, Some(0)), (102, Some(20)), (104, Some(40))];
     let respawned: Snapshots = &[(100, Some(0)), (103, Some(5000))];
     let cases = [
         // name, snapshots, drawn tick, place
@@ -59,12 +60,17 @@ fn an_entity_is_drawn_on_its_way_between_what_is_known_of_it() {
         ("and setting off then", stood, 113.5, Some(15.0)),
         ("which may have been lost", stood_and_lost, 112.0, Some(30.0)),
         ("not named any more", stays, 120.0, Some(30.0)),
+        ("on after the newest news, though the player's own went on", sparing, 106.0, Some(60.0)),
         ("put elsewhere, before", respawned, 102.9, Some(0.0)),
         ("put elsewhere, after", respawned, 103.0, Some(5000.0)),
         ("put elsewhere and not gone on", respawned, 110.0, Some(5000.0)),
     ];
     for (name, snapshots, tick, expected) in cases {
-        let drawn = view(snapshots).get_at(5, tick).map(|drawn| drawn.x);
+        let mut view = view(snapshots);
+        if name.contains("own went on") {
+            view.apply(105, None).expect("a lawful snapshot");
+        }
+        let drawn = view.get_at(5, tick).map(|drawn| drawn.x);
         let is_right = match (drawn, expected) {
             (Some(drawn), Some(expected)) => (drawn - expected).abs() < 1e-9,
             (drawn, expected) => drawn == expected,
@@ -76,9 +82,9 @@ fn an_entity_is_drawn_on_its_way_between_what_is_known_of_it() {
 #[test]
 fn who_goes_is_drawn_until_then_and_who_comes_in_its_place_is_another() {
     let mut view = view(&[(100, Some(0))]);
-    view.apply(103, &[gone(5)]).expect("lawful");
-    view.apply(106, &[full(5, Entity { id: 2, ..walker(60) })]).expect("lawful");
-    view.apply(109, &[full(5, Entity { id: 3, ..walker(90) })]).expect("lawful");
+    view.apply(103, Some(&[gone(5)])).expect("lawful");
+    view.apply(106, Some(&[full(5, Entity { id: 2, ..walker(60) })])).expect("lawful");
+    view.apply(109, Some(&[full(5, Entity { id: 3, ..walker(90) })])).expect("lawful");
     let id = |tick| view.get_at(5, tick).map(|drawn| (drawn.entity.id, drawn.x));
     for (tick, expected) in [
         (102.9, Some((1, 0.0))),
@@ -96,9 +102,9 @@ fn who_goes_is_drawn_until_then_and_who_comes_in_its_place_is_another() {
 #[test]
 fn a_change_from_a_state_that_is_not_known_refuses_the_whole_snapshot() {
     let mut view = View::new(64);
-    view.apply(10, &[full(1, walker(0)), full(2, walker(0))]).expect("lawful");
-    view.apply(12, &[gone(2)]).expect("lawful");
-    view.apply(13, &[full(2, walker(5))]).expect("lawful");
+    view.apply(10, Some(&[full(1, walker(0)), full(2, walker(0))])).expect("lawful");
+    view.apply(12, Some(&[gone(2)])).expect("lawful");
+    view.apply(13, Some(&[full(2, walker(5))])).expect("lawful");
     for (name, index, back) in [
         ("a tick without a snapshot", 1, 3),
         ("before the first", 1, 5),
@@ -106,7 +112,7 @@ fn a_change_from_a_state_that_is_not_known_refuses_the_whole_snapshot() {
         ("one that was gone then", 2, 2),
     ] {
         let cells = [full(1, walker(9)), since(index, back, east(1)), full(4, walker(0))];
-        assert_eq!(view.apply(14, &cells), Err(ViewError::NoBase { index }), "{name}");
+        assert_eq!(view.apply(14, Some(&cells)), Err(ViewError::NoBase { index }), "{name}");
         assert_eq!(view.get(1), Some(&walker(0)), "{name}");
         assert_eq!(view.get(4), None, "{name}");
         assert_eq!(
@@ -116,7 +122,7 @@ fn a_change_from_a_state_that_is_not_known_refuses_the_whole_snapshot() {
         );
     }
     let cells = [since(1, 4, east(3)), since(2, 4, east(-3))];
-    view.apply(14, &cells).expect("from tick 10, when both were known");
+    view.apply(14, Some(&cells)).expect("from tick 10, when both were known");
     assert_eq!((view.get(1), view.get(2)), (Some(&walker(3)), Some(&walker(-3))));
 }
 
@@ -124,28 +130,28 @@ fn a_change_from_a_state_that_is_not_known_refuses_the_whole_snapshot() {
 fn changes_from_as_far_back_as_may_be_are_known_and_older_states_let_go() {
     let mut view = View::new(64);
     for tick in 1..=200_u64 {
-        view.apply(tick, &[full(1, walker(i32::try_from(tick).expect("small")))]).expect("lawful");
+        view.apply(tick, Some(&[full(1, walker(i32::try_from(tick).expect("small")))])).expect("lawful");
     }
     assert_eq!(view.applied_before(), u64::MAX);
-    view.apply(201, &[since(1, 63, east(1000))]).expect("known");
+    view.apply(201, Some(&[since(1, 63, east(1000))])).expect("known");
     assert_eq!(view.get(1), Some(&walker(138 + 1000)));
-    view.apply(264, &[since(1, 63, east(1))]).expect("known");
+    view.apply(264, Some(&[since(1, 63, east(1))])).expect("known");
     assert_eq!(view.get(1), Some(&walker(138 + 1001)));
     assert_eq!(view.applied_before(), 1 << 62 | 1 << 63);
-    view.apply(400, &[]).expect("lawful");
+    view.apply(400, Some(&[])).expect("lawful");
     assert_eq!(view.applied_before(), 0);
-    assert_eq!(view.apply(401, &[since(1, 2, east(1))]), Err(ViewError::NoBase { index: 1 }));
+    assert_eq!(view.apply(401, Some(&[since(1, 2, east(1))])), Err(ViewError::NoBase { index: 1 }));
 }
 
 #[test]
 fn more_entities_than_are_kept_are_refused_and_who_is_gone_makes_room() {
     let mut view = View::new(64);
     let cells: Vec<_> = (0..4096).map(|index| full(index, walker(0))).collect();
-    view.apply(1, &cells).expect("just so many");
-    assert_eq!(view.apply(2, &[full(9999, walker(0))]), Err(ViewError::TooMany));
-    view.apply(3, &[full(4095, walker(1)), gone(0), gone(8888)]).expect("known ones");
-    assert_eq!(view.apply(60, &[full(9999, walker(0))]), Err(ViewError::TooMany), "still to be drawn");
-    view.apply(70, &[full(9999, walker(0))]).expect("the place of who was gone");
+    view.apply(1, Some(&cells)).expect("just so many");
+    assert_eq!(view.apply(2, Some(&[full(9999, walker(0))])), Err(ViewError::TooMany));
+    view.apply(3, Some(&[full(4095, walker(1)), gone(0), gone(8888)])).expect("known ones");
+    assert_eq!(view.apply(60, Some(&[full(9999, walker(0))])), Err(ViewError::TooMany), "still to be drawn");
+    view.apply(70, Some(&[full(9999, walker(0))])).expect("the place of who was gone");
     assert_eq!(view.entities().count(), 4096);
 }
 
@@ -159,9 +165,9 @@ fn the_spacing_of_snapshots_is_that_of_the_densest_lately() {
     {
         for step in steps {
             tick += step;
-            view.apply(tick, &[]).expect("lawful");
+            view.apply(tick, Some(&[])).expect("lawful");
             if tick == 4 {
-                view.apply(7, &[]).expect("lawful");
+                view.apply(7, Some(&[])).expect("lawful");
                 tick = 7;
             }
         }
@@ -300,7 +306,7 @@ proptest! {
                 if view.newest_tick().is_some_and(|newest| sent <= newest) {
                     continue;
                 }
-                prop_assert_eq!(view.apply(sent, &cells), Ok(()));
+                prop_assert_eq!(view.apply(sent, Some(&cells)), Ok(()));
                 for &(index, state) in &shadow.sent[&sent] {
                     match state {
                         Some(state) => drop(expected.insert(index, state)),

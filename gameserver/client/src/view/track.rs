@@ -28,7 +28,7 @@ pub struct Drawn {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) tick: u64,
-    /// How many ticks before that the snapshot before was; 0 for the first.
+    /// How many ticks before that the snapshot with news before was; 0 for the first.
     pub(super) step: u64,
     /// `None` when it is not to be seen any more.
     pub(super) state: Option<Entity>,
@@ -69,7 +69,7 @@ impl Track {
         self.records.iter().rfind(|record| record.tick <= tick)?.state.as_ref()
     }
 
-    /// The entity at a moment; `newest` is the tick of the newest snapshot, `spacing` the ticks between two.
+    /// The entity at a moment; `newest` is the tick of the newest snapshot with news, `spacing` the ticks between two.
     pub(super) fn draw(
         &self,
         index: u32,

@@ -22,13 +22,18 @@ use history::History;
 use viewer::Scratch;
 pub(crate) use viewer::{Viewer, Viewpoint};
 
-/// Ticks between two looks around of a viewer; a far one comes into sight by no more than that later.
+/// Ticks between two looks around of a viewer, or one of its turns if those are further apart; a far one comes into
+/// sight by no more than that later.
 const LOOK_TICKS: u64 = 8;
+/// Ticks between two turns at most, so that what was told last is among what acknowledgements name.
+const TURN_TICKS_MAX: u64 = 15;
 
 /// What the snapshots of a zone are made from.
 #[derive(Debug)]
 pub(crate) struct Replication {
     tick_hz: u32,
+    /// Ticks between two turns of a viewer, 1 or more.
+    turn_ticks: u64,
     history: History,
     cells: Cells,
     grid: Grid,
@@ -36,10 +41,12 @@ pub(crate) struct Replication {
 }
 
 impl Replication {
-    pub(crate) fn new<G: Game>(capacity: u32, tick_hz: u32) -> Self {
+    /// At most `replication_hz` times a second a viewer is told of others; the turns of viewers are spread over ticks.
+    pub(crate) fn new<G: Game>(capacity: u32, tick_hz: u32, replication_hz: u32) -> Self {
         let entities = G::entity_capacity(capacity) as usize;
         Self {
             tick_hz,
+            turn_ticks: u64::from(tick_hz.div_ceil(replication_hz.max(1))).clamp(1, TURN_TICKS_MAX),
             history: History::new(entities),
             cells: Cells::new(entities),
             grid: Grid::new(G::MAP_UNITS, entities),
@@ -59,6 +66,16 @@ impl Replication {
         self.cells.restart();
     }
 
+    /// Whether the snapshot of the newest tick tells `viewer` of others.
+    #[inline]
+    pub(crate) fn is_turn(&self, viewer: &Viewer, told: Told) -> bool {
+        self.beat(told).is_multiple_of(self.turn_ticks) || viewer.is_fresh()
+    }
+
+    fn beat(&self, told: Told) -> u64 {
+        self.history.tick() + told.turn
+    }
+
     /// Adds to a snapshot of the newest tick what `viewer` does not know.
     #[inline]
     pub(crate) fn write(
@@ -69,8 +86,9 @@ impl Replication {
         budget: usize,
         writer: &mut SnapshotWriter<'_>,
     ) {
-        let Self { tick_hz, history, cells, grid, scratch } = self;
-        if viewer.is_new() || (history.tick() + told.turn).is_multiple_of(LOOK_TICKS) {
+        let beat = self.beat(told);
+        let Self { tick_hz, turn_ticks, history, cells, grid, scratch } = self;
+        if viewer.is_new() || (beat / *turn_ticks).is_multiple_of((LOOK_TICKS / *turn_ticks).max(1)) {
             viewer.look_around(from, *tick_hz, history, grid, scratch);
         }
         let budget = if viewer.is_fresh() { MAX_MESSAGE_BYTES } else { budget };
@@ -95,6 +113,6 @@ pub(crate) struct Told {
     pub(crate) arrived: u64,
     /// Round trip in ticks; 0 before it is known.
     pub(crate) round_trip_ticks: u32,
-    /// Spreads the looks around over ticks.
+    /// Spreads the turns and the looks around of viewers over ticks.
     pub(crate) turn: u64,
 }

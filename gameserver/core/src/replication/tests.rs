@@ -29,7 +29,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, turn_ticks: u64) -> Self {
         let capacity = ENTITIES as usize;
         Self {
             random: RandomStream::new(seed),
@@ -38,6 +38,7 @@ impl World {
             tick: 0,
             replication: Replication {
                 tick_hz: 64,
+                turn_ticks,
                 history: History::new(capacity),
                 cells: Cells::new(capacity),
                 grid: Grid::new(1000, capacity),
@@ -179,8 +180,9 @@ impl<T: Clone> Way<T> {
 }
 
 /// Plays troubled ticks and then as many quiet ones; returns what is wrong.
-fn play(seed: u64, loss: u32) -> Result<(), String> {
-    let (mut world, mut viewer, mut client) = (World::new(seed), Replication::viewer(), Client::default());
+fn play(seed: u64, loss: u32, turn_ticks: u64) -> Result<(), String> {
+    let (mut world, mut viewer, mut client) =
+        (World::new(seed, turn_ticks), Replication::viewer(), Client::default());
     let mut random = RandomStream::new(seed ^ 0xA5A5);
     let (mut down, mut up) = (Way(Vec::new()), Way(Vec::new()));
     let mut ack = (0_u64, 0_u64);
@@ -232,15 +234,15 @@ proptest! {
 
     #[test]
     fn whatever_is_lost_repeated_or_reordered_a_view_is_never_wrong_and_in_the_end_complete(
-        seed in any::<u64>(), loss in 0_u32..60,
+        seed in any::<u64>(), loss in 0_u32..60, turn_ticks in 1_u64..4,
     ) {
-        prop_assert_eq!(play(seed, loss), Ok(()));
+        prop_assert_eq!(play(seed, loss, turn_ticks), Ok(()));
     }
 }
 
 #[test]
 fn a_settled_world_costs_nothing_but_the_head() {
-    let (mut world, mut viewer, mut client) = (World::new(5), Replication::viewer(), Client::default());
+    let (mut world, mut viewer, mut client) = (World::new(5, 1), Replication::viewer(), Client::default());
     world.tick = TROUBLED;
     world.step(50);
     for _ in 0..200 {

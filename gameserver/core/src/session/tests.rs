@@ -33,6 +33,7 @@ impl Bench {
             random: [1; 32],
             max_commands_per_tick: 1,
             snapshot_bytes: crate::DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: crate::DEFAULT_REPLICATION_HZ,
             interpolation: crate::DEFAULT_INTERPOLATION,
             registry: None,
         };

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gameserver_client::Event;
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig,
+};
 use gameserver_game::arena::Arena;
 use gameserver_protocol::{ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, TOKEN_RANDOM_BYTES};
 
@@ -36,6 +38,7 @@ pub fn config() -> ServerConfig {
         random: [4; 32],
         max_commands_per_tick: 1000,
         snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,
     }

@@ -35,7 +35,7 @@
 //! | 6 | by how many ticks the client should aim its inputs earlier; later if negative | int8 |
 //! | 7 | what the player is told about itself, at most 16 integers of the game | array of int64 |
 //! | 8 | news, at most 32 + 16 | array of *rejected* and *notice* |
-//! | 9 | what has changed around the player: *cells* one after the other, at most 1200 elements | array |
+//! | 9 | what has changed around the player: *cells* one after the other, at most 1200 elements; `nil`: this one tells nothing of others | array or nil |
 //!
 //! A *rejected* is `[sequence uint32, reason uint8]`: every input up to field 5 was applied unless some snapshot says
 //! so. Reasons are [`crate::RejectReason`] codes. A *notice* is `[number uint32 from 1, code uint8, int64, int64, int64]`,
@@ -50,8 +50,8 @@
 //!   told by 0, 1, 2, 3, 4 …; bits 2 to 5 the new values of the four figures.
 //!
 //! So a client keeps what it knew of each entity (of each id) for the last 64 ticks, also when it is told all of it again,
-//! and forgets it when it is gone. What is not named has not changed, or not by
-//! enough to be told now.
+//! and forgets it when it is gone. What is not named among cells has not changed, or not by enough to be told now. A server
+//! may tell of others less often than of the player itself.
 //!
 //! Server to client, **resume token** (type 2), a datagram of its own: `[2, bin]` with 1132 bytes, little-endian as in
 //! connect tokens: create and expire time (uint64 each), nonce (24 bytes), sealed part (1024), time-out in seconds

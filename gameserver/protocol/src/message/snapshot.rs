@@ -1,5 +1,7 @@
 //! What a server sends to a player: itself, what happened, and what has changed around it.
 
+use rmp::decode::bytes::Bytes;
+
 use super::cell::{Cell, read_cell};
 use super::fields::{FieldList, MAX_OWN_FIELDS};
 use super::{
@@ -135,6 +137,13 @@ impl<'a> SnapshotWriter<'a> {
         Ok(())
     }
 
+    /// Completes a snapshot that tells nothing of others, and returns its length.
+    pub fn finish_without_cells(self) -> usize {
+        debug_assert!(self.elements == 0, "cells were added");
+        self.writer.buffer[self.count_at - 1] = NIL;
+        self.count_at
+    }
+
     /// Completes the snapshot and returns its length.
     pub fn finish(self) -> usize {
         let count = u16::try_from(self.elements).unwrap_or(u16::MAX).to_be_bytes();
@@ -144,6 +153,7 @@ impl<'a> SnapshotWriter<'a> {
 }
 
 const ARRAY_16: u8 = 0xDC;
+const NIL: u8 = 0xC0;
 /// Bytes that are copied at once: most cells are shorter.
 const COPIED: usize = 16;
 
@@ -160,15 +170,40 @@ pub struct Snapshot {
     pub notices: Vec<Notice>,
     /// What has changed around it.
     pub cells: Vec<Cell>,
+    /// Whether this snapshot tells of others at all. If so, whom `cells` does not name has not changed, or not by enough.
+    pub tells_of_others: bool,
 }
 
 impl Snapshot {
     /// Reads a snapshot into `self`, whose lists are reused. On an error `self` holds nothing of use.
     pub fn decode_into(&mut self, message: &[u8]) -> Result<(), DecodeError> {
+        let mut bytes = self.decode_own_part(message)?;
+        let rest = bytes.remaining_slice();
+        if rest.first() == Some(&NIL) {
+            return if rest.len() == 1 { Ok(()) } else { Err(DecodeError::Trailing) };
+        }
+        self.tells_of_others = true;
+        let mut left = read_array(&mut bytes, MAX_CELL_ELEMENTS)?;
+        while left > 0 {
+            let (cell, elements) = read_cell(&mut bytes)?;
+            left = left.checked_sub(elements).ok_or(DecodeError::ArrayLength)?;
+            self.cells.push(cell);
+        }
+        if bytes.remaining_slice().is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
+    /// Reads all but the cells, which are neither looked at nor checked: for whoever makes load and has no eyes.
+    pub fn decode_blindly_into(&mut self, message: &[u8]) -> Result<(), DecodeError> {
+        self.decode_own_part(message).map(drop)
+    }
+
+    /// Reads what comes before the cells, and returns the rest.
+    fn decode_own_part<'a>(&mut self, message: &'a [u8]) -> Result<Bytes<'a>, DecodeError> {
         let mut bytes = open_message(message, SNAPSHOT, FIELDS)?;
         self.rejected.clear();
         self.notices.clear();
         self.cells.clear();
+        self.tells_of_others = false;
         self.head = SnapshotHead {
             tick: read_int(&mut bytes)?,
             age_us: read_int(&mut bytes)?,
@@ -181,16 +216,10 @@ impl Snapshot {
         for _ in 0..read_array(&mut bytes, MAX_REJECTED + MAX_NOTICES)? {
             self.decode_news(&mut bytes)?;
         }
-        let mut left = read_array(&mut bytes, MAX_CELL_ELEMENTS)?;
-        while left > 0 {
-            let (cell, elements) = read_cell(&mut bytes)?;
-            left = left.checked_sub(elements).ok_or(DecodeError::ArrayLength)?;
-            self.cells.push(cell);
-        }
-        if bytes.remaining_slice().is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+        Ok(bytes)
     }
 
-    fn decode_news(&mut self, bytes: &mut rmp::decode::bytes::Bytes<'_>) -> Result<(), DecodeError> {
+    fn decode_news(&mut self, bytes: &mut Bytes<'_>) -> Result<(), DecodeError> {
         match read_array(bytes, 5)? {
             2 => {
                 let sequence = read_int(bytes)?;
