@@ -66,11 +66,12 @@ pub struct GameArgs {
     /// Inputs that one tick carries out at most; the rest waits for the next.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_commands_per_tick: u32,
-    /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 840 at 64 ticks a second, with
-    /// others in each second one, are 256 kbit/s a player with all headers.
+    /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 1200 at 64 ticks a second, with
+    /// others in each third one, are 256 kbit/s a player with all headers.
     #[arg(long, default_value_t = DEFAULT_SNAPSHOT_BYTES, value_parser = clap::value_parser!(u16).range(200..=1200))]
     pub snapshot_bytes: u16,
-    /// How often a second a player is told of others at most, but at least every 15th tick; of itself it is told each tick.
+    /// How often a second a player is told of others at least; of itself it is told each tick. 20 at 64 ticks a second are
+    /// each third tick.
     #[arg(long, default_value_t = DEFAULT_REPLICATION_HZ, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replication_hz: u32,
     /// Seconds by which clients may draw others behind the newest state: how far a shot reaches back beyond half a round

@@ -51,7 +51,7 @@ pub(crate) enum Life {
 pub(crate) struct Bot {
     pub(crate) place: Place,
     pub(crate) life: Life,
-    pub(crate) socket: mio::net::UdpSocket,
+    pub(crate) socket: UdpSocket,
     session: Session,
     random: Random,
     play: Play,
@@ -84,7 +84,7 @@ impl Bot {
         Ok(Self {
             place,
             life: Life::Joining,
-            socket: mio::net::UdpSocket::from_std(socket),
+            socket,
             session,
             random,
             play,
@@ -101,16 +101,11 @@ impl Bot {
         if self.life == Life::Playing { session.min(self.next_input) } else { session }
     }
 
-    /// Takes what arrived.
+    /// Takes one datagram of what arrived.
     pub(crate) fn receive(&mut self, now: Now, buffer: &mut [u8], stats: &mut Stats) {
-        loop {
-            match self.socket.recv(buffer) {
-                Ok(len) => self.session.handle_datagram(now, &mut buffer[..len]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // an ICMP error of an earlier send: the session finds out by the silence
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                Err(_) => break,
-            }
+        // an error is one of an earlier send, by ICMP: the session finds out by the silence
+        if let Ok(len) = self.socket.recv(buffer) {
+            self.session.handle_datagram(now, &mut buffer[..len]);
         }
         self.events.extend(std::iter::from_fn(|| self.session.poll_event()));
         // who comes back from the dead does so elsewhere, and a match begins with everyone elsewhere

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use gameserver_client::Now;
 use gameserver_protocol::Key;
 use gameserver_sys::Clock;
-use mio::{Events, Interest, Poll, Token};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 
 use crate::bot::{Bot, Life, Place, Play};
 use crate::random::secure_bytes;
@@ -39,10 +42,9 @@ pub(crate) enum Ticket {
 pub(crate) struct Swarm {
     clock: Clock,
     play: Play,
-    poll: Poll,
-    events: Events,
-    /// Bots whose sockets can be read in this turn.
-    arrived: Vec<usize>,
+    /// Level-triggered: one system call a datagram, and a socket that holds another is told of again.
+    poll: OwnedFd,
+    events: Vec<epoll::Event>,
     buffer: Vec<u8>,
     bots: Vec<Option<Bot>>,
     /// When each place of `bots` has something to do; scanned each turn, so it is kept apart and dense.
@@ -56,9 +58,8 @@ impl Swarm {
         Ok(Self {
             clock,
             play,
-            poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS_MAX),
-            arrived: Vec::with_capacity(EVENTS_MAX),
+            poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(EVENTS_MAX),
             buffer: vec![0; BUFFER_BYTES],
             bots: Vec::new(),
             due: Vec::new(),
@@ -78,9 +79,10 @@ impl Swarm {
             Ticket::Key(key) => Session::game(mint(server, &key, now.unix)?, self.play.tick_hz, now),
             Ticket::Toy => Session::toy(server),
         };
-        let mut bot = Bot::new(place, session, self.play, now, u64::from_le_bytes(secure_bytes()))?;
+        let bot = Bot::new(place, session, self.play, now, u64::from_le_bytes(secure_bytes()))?;
         let at = self.free.pop().unwrap_or(self.bots.len());
-        self.poll.registry().register(&mut bot.socket, Token(at), Interest::READABLE)?;
+        let token = epoll::EventData::new_u64(at as u64);
+        epoll::add(&self.poll, &bot.socket, token, epoll::EventFlags::IN)?;
         if at == self.bots.len() {
             self.bots.push(None);
             self.due.push(Duration::MAX);
@@ -112,9 +114,8 @@ impl Swarm {
     }
 
     fn remove(&mut self, at: usize) {
-        if let Some(mut bot) = self.bots[at].take() {
-            // closing the socket deregisters it too; an error here changes nothing
-            let _deregistered = self.poll.registry().deregister(&mut bot.socket);
+        if self.bots[at].take().is_some() {
+            // closing its socket has ended the watch as well
             self.due[at] = Duration::MAX;
             self.free.push(at);
         }
@@ -133,18 +134,18 @@ impl Swarm {
 
     /// One turn.
     pub(crate) fn turn(&mut self) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        self.events.clear();
+        match epoll::wait(&self.poll, spare_capacity(&mut self.events), Some(&Timespec::default())) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
-        self.arrived.clear();
-        self.arrived.extend(self.events.iter().map(|event| event.token().0));
-        for turn in 0..self.arrived.len() {
+        for turn in 0..self.events.len() {
             // a tick's states arrive at once and take milliseconds to read: inputs do not wait for the last of them
             if turn % RECEIVES_A_LOOK == 0 {
                 self.act();
             }
-            let (at, now) = (self.arrived[turn], self.now());
+            let at = usize::try_from(self.events[turn].data.u64()).unwrap_or(usize::MAX);
+            let now = self.now();
             if let Some(Some(bot)) = self.bots.get_mut(at) {
                 bot.receive(now, &mut self.buffer, &mut self.stats[bot.place.region]);
                 self.due[at] = bot.due();

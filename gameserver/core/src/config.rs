@@ -35,8 +35,9 @@ pub struct ServerConfig {
     /// Bytes of a datagram with a snapshot at most, those of the session included, 200 to 1200. A player who has just
     /// come in is told the world around it with up to 1200.
     pub snapshot_bytes: u16,
-    /// How often a second a player is told of others at most, 1 to 1000, but at least every 15th tick; of itself it is told
-    /// each tick. The turns of players are spread over ticks.
+    /// How often a second a player is told of others at least, 1 to 1000: as seldom as whole ticks allow, every 15th at
+    /// most, and each tick where there are not so many. Of itself it is told each tick. The turns of players are spread over
+    /// ticks.
     pub replication_hz: u32,
     /// How far behind the newest state clients draw others at most, which is how far a shot may reach back beyond half
     /// a round trip.
@@ -45,11 +46,11 @@ pub struct ServerConfig {
     pub registry: Option<Arc<Registry>>,
 }
 
-/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz, where others are told of in each second one and the
+/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz, where others are told of in each third one and the
 /// player alone, in 100 bytes, in those between; with the 28 bytes of UDP and IPv4 around each.
-pub const DEFAULT_SNAPSHOT_BYTES: u16 = 840;
-/// Several states of others within [`DEFAULT_INTERPOLATION`], also when one is lost.
-pub const DEFAULT_REPLICATION_HZ: u32 = 32;
+pub const DEFAULT_SNAPSHOT_BYTES: u16 = 1200;
+/// Two states of others within [`DEFAULT_INTERPOLATION`], so that one may be lost.
+pub const DEFAULT_REPLICATION_HZ: u32 = 20;
 /// Interpolation of a client that draws others by the last few snapshots over a way with jitter.
 pub const DEFAULT_INTERPOLATION: Duration = Duration::from_millis(100);
 

@@ -74,7 +74,7 @@ impl<G: Game> ZoneServer<G> {
             first_served: 0,
             output: Output::with_capacity(commands, G::notices_max(capacity, commands)),
             lost: Vec::with_capacity(players),
-            flush: FlushOrder::default(),
+            flush: FlushOrder::new(players),
             ticked: Duration::ZERO,
             snapshot_bytes: config.snapshot_bytes.into(),
             counters: Counters::default(),
@@ -137,7 +137,7 @@ impl<G: Game> ZoneServer<G> {
         self.tell_outcomes();
         self.replication.record(&self.game);
         self.counters.cells_unkept = self.replication.cells_unkept();
-        self.flush.restart(self.game.tick(), u32::try_from(self.players.len()).unwrap_or(u32::MAX));
+        self.flush.restart(self.game.tick());
     }
 
     /// Puts into the world who has connected since the last tick.
@@ -170,7 +170,11 @@ impl<G: Game> ZoneServer<G> {
         for step in 0..slots {
             let slot = (first + step) % slots;
             let player = &mut self.players[slot as usize];
-            if player.release(slot, tick, &self.limits, &mut self.commands, self.max_commands) {
+            let is_full = player.release(slot, tick, &self.limits, &mut self.commands, self.max_commands);
+            if let Some(arrived) = player.oldest_decided() {
+                self.flush.answer(slot, arrived);
+            }
+            if is_full {
                 self.counters.commands_deferred += 1;
                 self.first_served = slot;
                 break;

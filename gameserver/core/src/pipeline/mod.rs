@@ -241,6 +241,11 @@ impl<I: Fields + Copy> Player<I> {
         self.waiting.len()
     }
 
+    /// When the oldest input arrived that was decided since the last snapshot.
+    pub(crate) fn oldest_decided(&self) -> Option<Duration> {
+        self.decided.front().copied()
+    }
+
     /// The player's snapshot is on its way: records how long its inputs took.
     pub(crate) fn record_latency(&mut self, now: Now, input_latency_us: &mut Histogram) {
         while let Some(arrived) = self.decided.pop() {

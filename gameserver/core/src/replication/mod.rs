@@ -41,12 +41,13 @@ pub(crate) struct Replication {
 }
 
 impl Replication {
-    /// At most `replication_hz` times a second a viewer is told of others; the turns of viewers are spread over ticks.
+    /// At least `replication_hz` times a second, or each tick, a viewer is told of others; the turns of viewers are spread
+    /// over ticks.
     pub(crate) fn new<G: Game>(capacity: u32, tick_hz: u32, replication_hz: u32) -> Self {
         let entities = G::entity_capacity(capacity) as usize;
         Self {
             tick_hz,
-            turn_ticks: u64::from(tick_hz.div_ceil(replication_hz.max(1))).clamp(1, TURN_TICKS_MAX),
+            turn_ticks: u64::from(tick_hz / replication_hz.max(1)).clamp(1, TURN_TICKS_MAX),
             history: History::new(entities),
             cells: Cells::new(entities),
             grid: Grid::new(G::MAP_UNITS, entities),
