@@ -34,8 +34,8 @@ pub struct PlayArgs {
     /// Inputs a second of each bot.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     pub input_hz: u32,
-    /// Send one input a tick just in time for it, as a game's client does, instead of --input-hz at each bot's own phase.
-    #[arg(long, conflicts_with = "input_hz")]
+    /// Send each input just in time for a tick, as a game's client does, instead of at a phase of each bot's own.
+    #[arg(long)]
     pub in_phase: bool,
     /// Ticks a second of the servers, by which the speed of a bot is checked.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -147,8 +147,15 @@ impl Bot {
 
     /// When the input after that of `due` is due.
     fn after(&self, due: Duration, now: Now) -> Duration {
-        let in_phase = self.session.next_input_at(now).filter(|_| self.play.is_in_phase);
-        in_phase.map_or(due + self.play.input_period, |next| next.max(due))
+        let (next, tick) = (due + self.play.input_period, Duration::from_secs(1) / self.play.tick_hz);
+        match self.session.next_input_at(now) {
+            // the last moment of those that are just in time for a tick which is not after the schedule
+            Some(in_time) if self.play.is_in_phase => {
+                let ticks = next.saturating_sub(in_time).as_nanos() / tick.as_nanos();
+                (in_time + tick * u32::try_from(ticks).unwrap_or(0)).max(due)
+            }
+            _ => next,
+        }
     }
 
     /// Says goodbye.

@@ -25,8 +25,7 @@ const REGION: &str = "local";
 impl From<PlayArgs> for Play {
     fn from(args: PlayArgs) -> Self {
         let PlayArgs { input_hz, in_phase, tick_hz } = args;
-        let rate = if in_phase { tick_hz } else { input_hz };
-        Self { input_period: Duration::from_secs(1) / rate, tick_hz, is_in_phase: in_phase }
+        Self { input_period: Duration::from_secs(1) / input_hz, tick_hz, is_in_phase: in_phase }
     }
 }
 

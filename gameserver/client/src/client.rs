@@ -174,8 +174,8 @@ impl<G: Game> Client<G> {
         let tick = ticks::moment(head.tick) + ticks::micros(head.age_us) * self.hz;
         let jitter = self.round_trip.jitter();
         self.clock.observe(Sample { tick, arrived: now, echo }, jitter);
-        self.lead.follow(now, &self.clock, jitter, head.hurry_ticks, echo.map(|echo| echo.sent));
-        self.stats.hurry = head.hurry_ticks;
+        self.lead.follow(now, &self.clock, jitter, head.hurry, echo.map(|echo| echo.sent));
+        self.stats.hurry = head.hurry;
     }
 
     /// What the snapshot in `scratch` says of inputs, the player and what happened.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use gameserver_protocol::message::TICK_PARTS;
+
 use crate::clock::ServerClock;
 use crate::slew::{Line, SlewLimits, Slewed};
 use crate::ticks::{duration, moment, tick_before};
@@ -13,8 +15,10 @@ const JUMP_TICKS: f64 = 8.0;
 /// The server asks by the worst of the inputs of so many ticks, so what it asks sooner after a correction is still on
 /// account of those before it.
 const SERVER_REMEMBERS_TICKS: f64 = 64.0;
-/// Inputs arrive at least this many ticks early: as late as an input may be sent after its time.
-const MARGIN_MIN: f64 = 0.5;
+/// Inputs arrive at least this many ticks early, whatever the server asks for.
+const MARGIN_MIN: f64 = 0.125;
+/// As many ticks after its time may an input be sent and still be aimed at the same tick.
+const AIM_LATE: f64 = 0.5;
 /// Seconds by which inputs arrive early at most, whatever the server asks for.
 const MARGIN_MAX_SECONDS: f64 = 0.5;
 
@@ -47,7 +51,7 @@ impl InputLead {
         }
     }
 
-    /// Takes what a snapshot asks for: inputs so many ticks earlier, as far as the server has seen messages that
+    /// Takes what a snapshot asks for: inputs so many parts of a tick earlier, as far as the server has seen messages that
     /// were sent until `heard`. A margin is corrected again only when the server has seen what came of the last
     /// time and forgotten what was before, and so at most once in a round trip.
     pub(crate) fn follow(
@@ -65,7 +69,7 @@ impl InputLead {
         let corrects =
             hurry != 0 && self.time.is_some() && heard.is_some_and(|sent| sent >= self.margin_since);
         if corrects {
-            let margin = self.clamp(self.margin + f64::from(hurry));
+            let margin = self.clamp(self.margin + f64::from(hurry) / f64::from(TICK_PARTS));
             self.corrections += u64::from((margin - self.margin).abs() > 0.0);
             self.margin = margin;
         }
@@ -90,15 +94,15 @@ impl InputLead {
 
     /// The tick for an input that is sent now. Never one before that of an earlier input.
     pub(crate) fn aim(&mut self, now: f64) -> Option<u64> {
-        // what is late by half a tick still arrives in time, by the least margin
-        let nearest = tick_before(self.tick_at(now)? + MARGIN_MIN);
+        // the server asks for as much of a margin as those need that are late
+        let nearest = tick_before(self.tick_at(now)? + AIM_LATE);
         self.newest_aim = self.newest_aim.max(nearest);
         Some(self.newest_aim)
     }
 
     /// When the input after the newest is to be sent, one a tick; a past time is at once.
     pub(crate) fn next_input_at(&self, now: f64) -> Option<Duration> {
-        let next = tick_before(self.tick_at(now)? + MARGIN_MIN).max(self.newest_aim.saturating_add(1));
+        let next = tick_before(self.tick_at(now)? + AIM_LATE).max(self.newest_aim.saturating_add(1));
         Some(duration(self.time?.time_of(moment(next))))
     }
 
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_the_server_asks_for_is_done_once_and_evenly() {
-        for (hurry, seconds) in [(3, 3.0 / (SLEW * HZ)), (-1, 0.5 / (SLEW * HZ))] {
+        for (hurry, seconds) in [(48, 3.0 / (SLEW * HZ)), (-16, 0.875 / (SLEW * HZ))] {
             let (clock, mut lead) = synchronised();
             let before = lead.tick_at(1.0).expect("known");
             // the same is asked for until the server has seen messages of after it
@@ -180,7 +184,10 @@ mod tests {
                 assert!((tick - even).abs() <= SLEW * HZ * (now - 1.0) + 1e-6, "{hurry}: {tick} at {now}");
             }
             let moved = lead.tick_at(2.0).expect("known") - before - HZ;
-            assert!(near(moved, f64::from(hurry).max(-0.5)), "{hurry}: {moved}, not below the least margin");
+            assert!(
+                near(moved, (f64::from(hurry) / 16.0).max(-0.875)),
+                "{hurry}: {moved}, not below the least margin"
+            );
             assert!(near(lead.margin_since, 1.0 + seconds + 1.0), "{hurry}: {}", lead.margin_since);
             assert_eq!((lead.corrections(), lead.jumps()), (1, 0));
             lead.follow(2.0, &clock, 0.0, 1, Some(2.0 + seconds - 1e-3));
@@ -191,16 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn more_than_eight_ticks_are_a_jump_and_more_than_half_a_second_is_refused() {
+    fn whatever_is_asked_for_inputs_are_not_more_than_half_a_second_early_nor_late_by_intent() {
         let (clock, mut lead) = synchronised();
-        let before = lead.tick_at(1.0).expect("known");
-        lead.follow(1.0, &clock, 0.0, 9, Some(1.0));
-        assert!(near(lead.tick_at(1.0).expect("known"), before + 9.0));
-        assert_eq!(lead.jumps(), 1);
-        lead.follow(1.0, &clock, 0.0, i8::MAX, Some(2.0));
-        assert!(near(lead.margin, MARGIN_MAX_SECONDS * HZ));
-        lead.follow(1.0, &clock, 0.0, i8::MIN, Some(2.0));
-        assert!(near(lead.margin, MARGIN_MIN));
+        for (hurry, expected) in [(i8::MAX, MARGIN_MAX_SECONDS * HZ), (i8::MIN, MARGIN_MIN)] {
+            for second in 1..=32 {
+                let now = f64::from(second) * 10.0;
+                lead.follow(now, &clock, 0.0, hurry, Some(now));
+            }
+            assert!(near(lead.margin, expected), "{hurry}: {}", lead.margin);
+            lead.margin_since = 0.0;
+        }
     }
 
     #[test]

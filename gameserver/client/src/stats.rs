@@ -20,7 +20,7 @@ pub struct ClientStats {
     pub frames: u64,
     /// Snapshots that showed that the player was drawn more than half a unit from where it was.
     pub corrections: u64,
-    /// By how many ticks the newest snapshot asked for inputs to be earlier.
+    /// By how many sixteenths of a tick the newest snapshot asked for inputs to be earlier.
     pub hurry: i8,
     /// How often the client did as it was asked.
     pub hurry_corrections: u64,

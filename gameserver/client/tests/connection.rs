@@ -281,13 +281,13 @@ proptest! {
         if end {
             *ticks.last_mut().expect("one at least") = u64::MAX;
         }
-        for (&tick, (_, age_us, echo_stamp, echo_hold_us, hurry_ticks, later, shift)) in ticks.iter().zip(heads) {
+        for (&tick, (_, age_us, echo_stamp, echo_hold_us, hurry, later, shift)) in ticks.iter().zip(heads) {
             milli += later;
             pair.client.send(milliseconds(milli), WALK);
             pair.client.send_soon(milliseconds(milli), WALK);
             pair.sent(milli);
             let (tick, last_input_sequence) = (tick.max(tick >> shift), shift);
-            let head = SnapshotHead { tick, age_us, echo_stamp, echo_hold_us, last_input_sequence, hurry_ticks };
+            let head = SnapshotHead { tick, age_us, echo_stamp, echo_hold_us, last_input_sequence, hurry };
             pair.serve_snapshot(milli, head, &News::default());
             let now = milliseconds(milli);
             if let Some(frame) = pair.client.frame(now) {

@@ -10,7 +10,7 @@ use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 use crate::config::{ConfigError, ServerConfig};
 use crate::counters::{Counters, Histograms};
 use crate::output::FlushOrder;
-use crate::pipeline::{Limits, Player};
+use crate::pipeline::{Limits, PARTS, Player};
 use crate::replication::{Replication, Told, Viewer, Viewpoint};
 use crate::session::{Received, Refusal, Sessions};
 use crate::spectator::Camera;
@@ -115,12 +115,20 @@ impl<G: Game> ZoneServer<G> {
                 self.viewers[player as usize].clear();
             }
             Received::Message(player, message) => {
-                let tick = self.game.tick();
+                let (tick, since) = (self.game.tick(), self.since_tick(now));
                 let state = &mut self.players[player as usize];
-                state.receive(now, tick, message, &self.limits, &mut self.counters)?;
+                state.receive(now, tick, since, message, &self.limits, &mut self.counters)?;
             }
         }
         Ok(())
+    }
+
+    /// How long the newest tick has been the newest, in parts of a tick.
+    fn since_tick(&self, now: Now) -> i64 {
+        let parts = micros(now.monotonic.saturating_sub(self.ticked))
+            * u64::from(self.tick_hz)
+            * PARTS.unsigned_abs();
+        i64::try_from(parts / 1_000_000).unwrap_or(i64::MAX)
     }
 
     /// Moves the world on by one tick; everyone's snapshot is due then.
@@ -332,7 +340,7 @@ impl Flush {
             echo_stamp,
             echo_hold_us,
             last_input_sequence: player.newest_decided(),
-            hurry_ticks: player.hurry(self.tick, self.tick_hz),
+            hurry: player.hurry(self.tick, self.tick_hz),
         };
         let end = buffer.len().min(MAX_MESSAGE_BYTES);
         let mut writer =

@@ -278,6 +278,40 @@ fn an_input_for_a_later_tick_waits_for_it() {
 }
 
 #[test]
+fn a_player_is_told_of_itself_each_tick_and_of_others_in_turns_that_are_spread() {
+    for (tick_hz, replication_hz, turn_ticks) in
+        [(64, 20, 3), (64, 32, 2), (20, 20, 1), (20, 30, 1), (64, 1, 15)]
+    {
+        let mut bench =
+            Bench::with_config(ServerConfig { capacity: 16, tick_hz, replication_hz, ..config() });
+        let mut peers: Vec<_> =
+            (0..turn_ticks).map(|id| bench.peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
+        for peer in &mut peers {
+            peer.connect(&mut bench);
+            let packet = peer.moves(0, &[]);
+            bench.exchange(peer.address, &packet);
+        }
+        let (mut buffer, mut snapshot) = ([0; 1200], gameserver_client::Snapshot::default());
+        for tick in 1..=60 {
+            bench.elapsed += Duration::from_secs(1) / tick_hz;
+            bench.server.step(bench.now());
+            let (mut told, mut told_of_others) = (0, 0);
+            while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
+                let peer = &peers[usize::from(transmit.to.port() - 1000)];
+                if snapshot.decode_into(&peer.open(&buffer[..transmit.len]).1).is_ok() {
+                    told += 1;
+                    told_of_others += u64::from(snapshot.tells_of_others);
+                }
+            }
+            assert_eq!(told, turn_ticks, "each tick, at {tick_hz} Hz");
+            // who has just come in is told each tick
+            let expected = if tick <= 16 { turn_ticks } else { 1 };
+            assert_eq!(told_of_others, expected, "tick {tick} at {tick_hz} and {replication_hz} Hz");
+        }
+    }
+}
+
+#[test]
 fn latency_is_measured_from_arrival_to_the_snapshot_that_acknowledges() {
     let mut bench = Bench::new();
     let mut peer = bench.peer(1, 1000);
@@ -294,7 +328,9 @@ fn latency_is_measured_from_arrival_to_the_snapshot_that_acknowledges() {
 
 #[test]
 fn players_see_each_other_when_they_are_near_and_not_when_far() {
-    let mut world = World::with_config(7, Network::default(), ServerConfig { capacity: 400, ..config() });
+    // told of others each tick, so that what is seen now is what is there now
+    let config = ServerConfig { capacity: 400, replication_hz: 1000, ..config() };
+    let mut world = World::with_config(7, Network::default(), config);
     for _ in 0..200 {
         world.add_player();
     }

@@ -120,7 +120,7 @@ impl Server {
     fn hurry(&self) -> i8 {
         let Some(&least) = self.early.iter().min() else { return 0 };
         let hurry = if least < 1 { 1 - least } else { (2 - least).min(0) };
-        i8::try_from(hurry.clamp(-20, 20)).expect("small")
+        i8::try_from((hurry * 16).clamp(-127, 127)).expect("small")
     }
 
     /// Runs the tick that is due.
@@ -195,7 +195,7 @@ impl Server {
             echo_stamp: self.stamp.0,
             echo_hold_us: u32::try_from(micros(hold)).expect("short"),
             last_input_sequence: self.decided,
-            hurry_ticks: self.hurry(),
+            hurry: self.hurry(),
         };
         let (mut body, mut cell) = (vec![0; MAX_MESSAGE_BYTES], [0; CELL_BYTES_MAX]);
         let rejected = self.rejected.iter().take(32).map(|(_, rejected)| *rejected);

@@ -16,6 +16,7 @@ use crate::ring::Ring;
 use crate::session::{Refusal, nanos};
 use crate::spectator::{Camera, Watch};
 pub(crate) use link::Link;
+pub(crate) use timing::PARTS;
 use timing::Timing;
 
 /// Inputs of one player that one tick carries out at most; a backlog is worked off at this pace.
@@ -106,11 +107,12 @@ impl<I: Copy> Default for Player<I> {
 }
 
 impl<I: Fields + Copy> Player<I> {
-    /// Takes an inputs message that arrived while `tick` was the newest.
+    /// Takes an inputs message that arrived when `tick` had been the newest for `since`, in parts of a tick.
     pub(crate) fn receive(
         &mut self,
         now: Now,
         tick: u64,
+        since: i64,
         message: &[u8],
         limits: &Limits,
         counters: &mut Counters,
@@ -144,7 +146,7 @@ impl<I: Fields + Copy> Player<I> {
                 }
             } else if let Some(intent) = I::from_fields(input.intent.as_slice()) {
                 if input.tick > 0 {
-                    counters.inputs_late += u64::from(self.timing.record(tick, input.tick));
+                    counters.inputs_late += u64::from(self.timing.record(tick, since, input.tick));
                 }
                 self.waiting.push(Waiting {
                     sequence: input.sequence,

@@ -32,7 +32,7 @@
 //! | 3 | number of the newest message that the server has of the client, 0 for none | uint16 |
 //! | 4 | microseconds since that message arrived | uint32 |
 //! | 5 | newest input sequence whose outcome is decided, 0 for none | uint32 |
-//! | 6 | by how many ticks the client should aim its inputs earlier; later if negative | int8 |
+//! | 6 | by how many sixteenths of a tick the client should aim its inputs earlier; later if negative | int8 |
 //! | 7 | what the player is told about itself, at most 16 integers of the game | array of int64 |
 //! | 8 | news, at most 32 + 16 | array of *rejected* and *notice* |
 //! | 9 | what has changed around the player: *cells* one after the other, at most 1200 elements; `nil`: this one tells nothing of others | array or nil |
@@ -79,6 +79,7 @@ pub use inputs::{Input, InputIter, Inputs, InputsHead, MAX_INPUTS, encode_inputs
 pub use resume::{RESUME_MESSAGE_BYTES, ResumeToken};
 pub use snapshot::{
     MAX_CELL_ELEMENTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Snapshot, SnapshotHead, SnapshotWriter,
+    TICK_PARTS,
 };
 
 /// Most bytes of a message.

@@ -14,6 +14,8 @@ use crate::RejectReason;
 const SNAPSHOT: u8 = 1;
 const FIELDS: usize = 10;
 
+/// Parts of a tick in which a client is told to hurry.
+pub const TICK_PARTS: u8 = 16;
 /// Most elements of the list of cells, which bounds what a reader has to hold.
 pub const MAX_CELL_ELEMENTS: usize = 1200;
 /// Most rejected inputs in one snapshot.
@@ -55,8 +57,8 @@ pub struct SnapshotHead {
     pub echo_hold_us: u32,
     /// Newest input whose outcome is decided; 0 for none.
     pub last_input_sequence: u32,
-    /// By how many ticks the client should aim its inputs earlier, or later if negative.
-    pub hurry_ticks: i8,
+    /// By how much earlier the client should aim its inputs, or later if negative: in parts of a tick, see [`TICK_PARTS`].
+    pub hurry: i8,
 }
 
 /// Writes a snapshot piece by piece, so that whoever writes it can see how much room is left.
@@ -84,7 +86,7 @@ impl<'a> SnapshotWriter<'a> {
         write_uint(&mut writer, head.echo_stamp.into())?;
         write_uint(&mut writer, head.echo_hold_us.into())?;
         write_uint(&mut writer, head.last_input_sequence.into())?;
-        write_int(&mut writer, head.hurry_ticks.into())?;
+        write_int(&mut writer, head.hurry.into())?;
         own.write(&mut writer)?;
         write_array(&mut writer, rejected.len() + notices.len())?;
         for rejected in rejected {
@@ -210,7 +212,7 @@ impl Snapshot {
             echo_stamp: read_int(&mut bytes)?,
             echo_hold_us: read_int(&mut bytes)?,
             last_input_sequence: read_int(&mut bytes)?,
-            hurry_ticks: read_int(&mut bytes)?,
+            hurry: read_int(&mut bytes)?,
         };
         self.own = FieldList::read(&mut bytes, MAX_OWN_FIELDS)?;
         for _ in 0..read_array(&mut bytes, MAX_REJECTED + MAX_NOTICES)? {
