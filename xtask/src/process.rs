@@ -23,6 +23,16 @@ pub(crate) fn bound(command: &Command, instance: &str) -> Command {
     bound
 }
 
+/// The same command in a network namespace of its own, with loopback alone, so that the machine's packet filter and what else
+/// uses its network have no part in what is measured. `None` where that is not allowed, which takes root.
+pub(crate) fn in_own_network(command: &Command) -> Option<Command> {
+    let with_loopback = "ip link set lo up && exec \"$0\" \"$@\"";
+    let arguments = ["--net", "--", "sh", "-c", with_loopback];
+    let mut trial = wrapped("unshare", &arguments, &Command::new("true"));
+    let trial = trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    trial.is_ok_and(|status| status.success()).then(|| wrapped("unshare", &arguments, command))
+}
+
 /// The same command, run by another program.
 fn wrapped(program: &str, arguments: &[&str], command: &Command) -> Command {
     let mut wrapped = Command::new(program);

@@ -26,7 +26,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     let programs = progress.step("compile game server, bots and toy", |_| images::compile(checkout))?;
     // beside the logs, which stay when the instance goes
     let out = checkout.log("input").with_extension("json");
-    progress.step("1000 bots on each in turn", |_| {
+    let own_network = progress.step("1000 bots on each in turn", |_| {
         let mut bench = Command::new(programs.join("bots"));
         bench.args([
             "bench",
@@ -37,7 +37,10 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
             "--gameserver",
         ]);
         bench.arg(programs.join("gameserver")).arg("--toy").arg(programs.join("toy")).arg("--out").arg(&out);
-        process::run(&mut bench, &checkout.log("input"))
+        let own_network = process::in_own_network(&bench);
+        let is_own = own_network.is_some();
+        process::run(&mut own_network.unwrap_or(bench), &checkout.log("input"))?;
+        Ok(is_own)
     })?;
     let text = fs::read_to_string(&out).with_context(|| format!("failed to read {}", out.display()))?;
     let results: Value = serde_json::from_str(&text).context("the bots' results are not understood")?;
@@ -52,17 +55,22 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         name: "input",
         title: "Input to state with 1000 players on one server",
         arguments: format!("input --runs {runs}"),
-        body: body(&results),
+        body: body(&results, own_network),
     })
 }
 
-fn body(results: &Value) -> String {
+fn body(results: &Value, own_network: bool) -> String {
+    let network = if own_network {
+        "Both are in a network namespace of their own, without the packet filter of the machine."
+    } else {
+        "Both are in the network of the machine, whose packet filter sees each datagram (a namespace of their own takes root)."
+    };
     let mut text = format!(
         "{} bots at {} inputs a second each on one server at {} Hz, open loop: from the time at which an input was due to the first state that \
          acknowledges it, over loopback, {} s measured a run. The server has a core, the bots the other, where they run before everything else \
          (SCHED_FIFO). The toy is `gameserver/bots/bench/peers/toy`: recvmmsg and sendmmsg, no session, no encryption, no rules; it shows \
          what the machine gives at best. Its runs and ours take turns, so that they share the same minutes. A run in which the bots \
-         themselves were late does not count.\n",
+         themselves were late does not count. {network}\n",
         results["players"], results["input_hz"], results["tick_hz"], results["duration_seconds"]
     );
     let summaries: Vec<&Value> = results["summary"].as_array().into_iter().flatten().collect();
@@ -100,7 +108,7 @@ mod tests {
         let spread = |median: f64| serde_json::json!({"min": 1.0, "median": median, "max": 9.0});
         let summary = |server: &str, median: f64| serde_json::json!({"server": server, "valid_runs": 5, "server_cpu_percent": spread(median)});
         let results = serde_json::json!({"players": 10, "summary": [summary("gameserver-uring", 30.0), summary("toy", 20.0)]});
-        let body = body(&results);
+        let body = body(&results, true);
         assert!(body.contains("| gameserver-uring | 5 | 1.00 | 30.00 | 9.00 | 1.50 |"), "{body}");
         assert!(body.contains("| toy | 5 | 1.00 | 20.00 | 9.00 | 1.00 |"), "{body}");
     }
