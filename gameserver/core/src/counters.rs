@@ -48,6 +48,12 @@ pub struct Counters {
     pub notices_dropped: u64,
     /// Snapshots handed out.
     pub snapshots: u64,
+    /// Snapshots that no acknowledgement named while 64 more were handed out to the player: lost on the way, or with all
+    /// that their player says.
+    pub snapshots_lost: u64,
+    /// Datagrams of players that never came, by the gaps in their sequences; those that the kernel dropped here are among
+    /// them.
+    pub packets_lost: u64,
     /// Times that news of an entity was made again because there was no room to keep it for the next player.
     pub cells_unkept: u64,
     /// Answers to handshakes given up because too many were waiting to be sent.
@@ -101,6 +107,9 @@ pub struct Histograms {
     pub input_latency_us: Histogram,
     /// Inputs waiting at the start of a tick.
     pub queue_depth: Histogram,
+    /// Microseconds from handing out a snapshot to the message that acknowledges it, without what the client says that it
+    /// held that back.
+    pub round_trip_us: Histogram,
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 
 mod config;
 mod counters;
+mod gaps;
 mod output;
 mod pipeline;
 mod rate;

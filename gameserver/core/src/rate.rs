@@ -18,6 +18,11 @@ impl Rate {
         Self::spaced(1_000_000_000 * seconds as u64, burst)
     }
 
+    /// How many there are in so much time, without bursts.
+    pub(crate) const fn in_time(self, ns: u64) -> u64 {
+        ns / self.interval_ns
+    }
+
     const fn spaced(interval_ns: u64, burst: u32) -> Self {
         Self { interval_ns, tolerance_ns: interval_ns * (burst as u64 - 1) }
     }

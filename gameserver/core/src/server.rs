@@ -10,7 +10,7 @@ use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 use crate::config::{ConfigError, ServerConfig};
 use crate::counters::{Counters, Histograms};
 use crate::output::FlushOrder;
-use crate::pipeline::{Limits, PARTS, Player};
+use crate::pipeline::{Arrival, Limits, PARTS, Player};
 use crate::replication::{Replication, Told, Viewer, Viewpoint};
 use crate::session::{Received, Refusal, Sessions};
 use crate::spectator::Camera;
@@ -115,9 +115,9 @@ impl<G: Game> ZoneServer<G> {
                 self.viewers[player as usize].clear();
             }
             Received::Message(player, message) => {
-                let (tick, since) = (self.game.tick(), self.since_tick(now));
-                let state = &mut self.players[player as usize];
-                state.receive(now, tick, since, message, &self.limits, &mut self.counters)?;
+                let arrival = Arrival { now, tick: self.game.tick(), since: self.since_tick(now) };
+                let Self { players, limits, counters, histograms, .. } = self;
+                players[player as usize].receive(arrival, message, limits, counters, histograms)?;
             }
         }
         Ok(())
@@ -243,9 +243,7 @@ impl<G: Game> ZoneServer<G> {
             let transmit = sessions.seal_message(now, slot, buffer, |body| {
                 flushed.write_snapshot(slot, player, viewer, game, replication, body)
             })?;
-            player.link.record_sent(now, flushed.tick);
-            player.record_latency(now, &mut histograms.input_latency_us);
-            counters.snapshots += 1;
+            player.record_sent(now, flushed.tick, counters, histograms);
             Some(transmit)
         })
     }

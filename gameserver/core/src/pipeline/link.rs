@@ -5,6 +5,8 @@ use std::time::Duration;
 use gameserver_protocol::message::InputsHead;
 use gameserver_protocol::{Now, micros};
 
+use crate::gaps::Gaps;
+
 /// Snapshots whose sending is remembered: as many as an acknowledgement can name.
 const REMEMBERED: usize = 64;
 
@@ -21,6 +23,17 @@ pub(crate) struct Link {
     round_trip_us: u64,
     /// By tick: when its snapshot was sent, microseconds.
     sent: [(u64, u64); REMEMBERED],
+    /// Snapshots of which nothing has been heard.
+    unheard: Gaps,
+}
+
+/// What a message says of the snapshots before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Whether it acknowledges any that were not before.
+    pub(crate) is_new: bool,
+    /// Round trip of one, microseconds.
+    pub(crate) round_trip_us: Option<u64>,
 }
 
 impl Default for Link {
@@ -33,13 +46,14 @@ impl Default for Link {
             view_lag_ticks: 0,
             round_trip_us: 0,
             sent: [(0, 0); REMEMBERED],
+            unheard: Gaps::default(),
         }
     }
 }
 
 impl Link {
-    /// Takes what came with a message while `tick` was the newest. Returns whether an acknowledgement is new.
-    pub(crate) fn receive(&mut self, now: Now, tick: u64, head: &InputsHead) -> bool {
+    /// Takes what came with a message while `tick` was the newest.
+    pub(crate) fn receive(&mut self, now: Now, tick: u64, head: &InputsHead) -> Heard {
         // newer in a circle of 2^16 numbers
         if self.stamp == 0 || (1..1 << 15).contains(&head.stamp.wrapping_sub(self.stamp)) {
             self.stamp = head.stamp;
@@ -48,27 +62,30 @@ impl Link {
         }
         // a client can only have seen what was sent
         if head.ack_tick <= self.ack_tick || head.ack_tick > tick {
-            return false;
+            return Heard::default();
         }
         (self.ack_tick, self.ack_bits) = (head.ack_tick, head.ack_bits);
+        self.unheard.heard(self.arrived(self.unheard.newest()));
         let (sent_tick, sent_us) = self.sent[slot_of(head.ack_tick)];
-        if sent_tick == head.ack_tick {
-            let answered_us = sent_us + u64::from(head.ack_hold_us);
-            self.measure(micros(now.monotonic).saturating_sub(answered_us));
+        let round_trip_us = (sent_tick == head.ack_tick)
+            .then(|| micros(now.monotonic).saturating_sub(sent_us + u64::from(head.ack_hold_us)));
+        if let Some(round_trip_us) = round_trip_us {
+            self.smooth(round_trip_us);
         }
-        true
+        Heard { is_new: true, round_trip_us }
     }
 
-    fn measure(&mut self, round_trip_us: u64) {
+    fn smooth(&mut self, round_trip_us: u64) {
         self.round_trip_us = match self.round_trip_us {
             0 => round_trip_us.max(1),
             smoothed => (7 * smoothed + round_trip_us) / 8,
         };
     }
 
-    /// The snapshot of `tick` is on its way.
-    pub(crate) fn record_sent(&mut self, now: Now, tick: u64) {
+    /// The snapshot of `tick` is on its way. Returns how many of those before are given up as lost by that.
+    pub(crate) fn record_sent(&mut self, now: Now, tick: u64) -> u64 {
         self.sent[slot_of(tick)] = (tick, micros(now.monotonic));
+        self.unheard.send(tick)
     }
 
     /// The newest snapshot that has arrived; 0 for none.
@@ -127,12 +144,17 @@ mod tests {
     fn what_has_arrived_is_told_from_any_later_tick() {
         let mut link = Link::default();
         assert_eq!(link.arrived(10), 0);
-        assert!(link.receive(at(0), 10, &head(1, 10, 0b101)));
+        assert!(link.receive(at(0), 10, &head(1, 10, 0b101)).is_new);
         assert_eq!(link.arrived(10), 0b1011);
         assert_eq!(link.arrived(12), 0b10_1100);
         assert_eq!(link.arrived(10 + 64), 0);
-        assert!(!link.receive(at(0), 12, &head(2, 9, u64::MAX)), "older news");
-        assert!(!link.receive(at(0), 12, &head(3, 13, u64::MAX)), "a snapshot that was never sent");
+        let nothing = Heard::default();
+        assert_eq!(link.receive(at(0), 12, &head(2, 9, u64::MAX)), nothing, "older news");
+        assert_eq!(
+            link.receive(at(0), 12, &head(3, 13, u64::MAX)),
+            nothing,
+            "a snapshot that was never sent"
+        );
         assert_eq!(link.arrived(10), 0b1011);
     }
 
@@ -140,8 +162,8 @@ mod tests {
     fn a_round_trip_leaves_out_what_the_client_waited() {
         let mut link = Link::default();
         link.record_sent(at(1000), 7);
-        link.receive(at(31_000), 8, &InputsHead { ack_hold_us: 10_000, ..head(1, 7, 0) });
-        assert_eq!(link.round_trip_us(), 20_000);
+        let heard = link.receive(at(31_000), 8, &InputsHead { ack_hold_us: 10_000, ..head(1, 7, 0) });
+        assert_eq!((heard.round_trip_us, link.round_trip_us()), (Some(20_000), 20_000));
         link.record_sent(at(40_000), 71);
         link.receive(at(50_000), 71, &InputsHead { ack_hold_us: 99_999, ..head(2, 71, 0) });
         assert_eq!(
@@ -149,6 +171,28 @@ mod tests {
             17_500,
             "who claims to have waited longer than it took waited not at all"
         );
+    }
+
+    #[test]
+    fn a_snapshot_that_no_acknowledgement_names_is_lost_when_64_more_were_sent() {
+        for (name, bits, expected) in [
+            ("all arrive", u64::MAX, 0),
+            ("the third before each acknowledged one is named by those before and after", !0b100, 0),
+            ("only what is acknowledged itself has arrived", 0, 75),
+        ] {
+            let mut link = Link::default();
+            let mut lost = 0;
+            for tick in 1..=164 {
+                lost += link.record_sent(at(tick), tick);
+                if bits != 0 || tick % 4 == 0 {
+                    link.receive(at(tick), tick, &head(u16::try_from(tick).unwrap(), tick, bits));
+                }
+            }
+            assert_eq!(lost, expected, "{name}");
+        }
+        let mut silent = Link::default();
+        let lost: u64 = (1..=164).map(|tick| silent.record_sent(at(tick), tick)).sum();
+        assert_eq!(lost, 100, "who says nothing has heard nothing");
     }
 
     #[test]

@@ -5,12 +5,11 @@ mod timing;
 
 use std::time::Duration;
 
-use gameserver_contract::Histogram;
 use gameserver_game::Command;
 use gameserver_protocol::message::{Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected};
 use gameserver_protocol::{Now, RejectReason, micros};
 
-use crate::counters::Counters;
+use crate::counters::{Counters, Histograms};
 use crate::rate::{Bucket, Rate};
 use crate::ring::Ring;
 use crate::session::{Refusal, nanos};
@@ -49,6 +48,16 @@ impl Limits {
         let explained = ticks((round_trip_us / 2).saturating_add(self.interpolation_us));
         u32::try_from(claimed.min(explained).min(ticks(REWIND_MAX_MS * 1000))).unwrap_or(0)
     }
+}
+
+/// When a message arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) now: Now,
+    /// The newest tick then.
+    pub(crate) tick: u64,
+    /// For how long it had been the newest, in parts of a tick.
+    pub(crate) since: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,19 +116,22 @@ impl<I: Copy> Default for Player<I> {
 }
 
 impl<I: Fields + Copy> Player<I> {
-    /// Takes an inputs message that arrived when `tick` had been the newest for `since`, in parts of a tick.
+    /// Takes an inputs message.
     pub(crate) fn receive(
         &mut self,
-        now: Now,
-        tick: u64,
-        since: i64,
+        Arrival { now, tick, since }: Arrival,
         message: &[u8],
         limits: &Limits,
         counters: &mut Counters,
+        histograms: &mut Histograms,
     ) -> Result<(), Refusal> {
         let inputs = Inputs::decode(message).map_err(|_malformed| Refusal::BadMessage)?;
-        if self.link.receive(now, tick, &inputs.head) {
+        let heard = self.link.receive(now, tick, &inputs.head);
+        if heard.is_new {
             self.forget_acknowledged();
+        }
+        if let Some(round_trip_us) = heard.round_trip_us {
+            histograms.round_trip_us.record(round_trip_us);
         }
         for input in &inputs {
             let input = input.map_err(|_malformed| Refusal::BadMessage)?;
@@ -248,10 +260,18 @@ impl<I: Fields + Copy> Player<I> {
         self.decided.front().copied()
     }
 
-    /// The player's snapshot is on its way: records how long its inputs took.
-    pub(crate) fn record_latency(&mut self, now: Now, input_latency_us: &mut Histogram) {
+    /// The player's snapshot of `tick` is on its way: records how long its inputs took.
+    pub(crate) fn record_sent(
+        &mut self,
+        now: Now,
+        tick: u64,
+        counters: &mut Counters,
+        histograms: &mut Histograms,
+    ) {
+        counters.snapshots += 1;
+        counters.snapshots_lost += self.link.record_sent(now, tick);
         while let Some(arrived) = self.decided.pop() {
-            input_latency_us.record(micros(now.monotonic.saturating_sub(arrived)));
+            histograms.input_latency_us.record(micros(now.monotonic.saturating_sub(arrived)));
         }
     }
 }

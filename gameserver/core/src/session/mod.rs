@@ -197,7 +197,9 @@ impl Sessions {
         }
         if header.kind == PacketKind::Response {
             // it crossed our keep-alive on the way; the next keep-alive is due soon anyway
-            return session.open(now, tries, header, datagram, counters).map(|_repeated| Received::Nothing);
+            session.open(now, tries, header, datagram, counters)?;
+            counters.packets_lost += session.missed(now, header.sequence, self.packet_rate);
+            return Ok(Received::Nothing);
         }
         if !header.kind.is_replay_protected() {
             return Err(Refusal::Unexpected);
@@ -207,6 +209,7 @@ impl Sessions {
         }
         let body = session.open(now, tries, header, datagram, counters)?;
         session.replay.advance(header.sequence);
+        counters.packets_lost += session.missed(now, header.sequence, self.packet_rate);
         if header.kind == PacketKind::Disconnect {
             self.remove(now, slot, Parting::Goodbye);
             return Ok(Received::Left(slot));

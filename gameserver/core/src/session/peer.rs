@@ -13,6 +13,7 @@ use super::openings::Openings;
 use super::registry::Visitor;
 use super::{Refusal, nanos};
 use crate::counters::Counters;
+use crate::gaps::Gaps;
 use crate::rate::{Bucket, Rate};
 
 /// Redundant goodbyes of a server that ends a session.
@@ -129,6 +130,7 @@ impl Pending {
             farewells_left: None,
             packets: Bucket::default(),
             replay: ReplayWindow::default(),
+            gaps: Gaps::default(),
             sequence: first_sequence(now.unix),
             inbound: self.inbound,
             seal_key: self.seal_key,
@@ -169,6 +171,7 @@ pub(crate) struct Session {
     pub(crate) farewells_left: Option<u8>,
     pub(crate) packets: Bucket,
     pub(crate) replay: ReplayWindow,
+    gaps: Gaps,
     sequence: u64,
     inbound: Inbound,
     seal_key: PacketKey,
@@ -185,6 +188,13 @@ impl Session {
         counters: &mut Counters,
     ) -> Result<&'a mut [u8], Refusal> {
         self.inbound.open(now, tries, header, datagram, counters)
+    }
+
+    /// A packet with this sequence has come. Returns how many before it are given up as lost by that: never more than
+    /// its player may have sent in the time since the last.
+    pub(crate) fn missed(&mut self, now: Now, sequence: u64, rate: Rate) -> u64 {
+        let silent = nanos(now.monotonic.saturating_sub(self.last_received));
+        self.gaps.receive(sequence, 1 + rate.in_time(silent))
     }
 
     pub(crate) fn is_timed_out(&self, now: Now) -> bool {
