@@ -40,6 +40,7 @@ pub(crate) struct ControlConfig {
     pub(crate) admin: std::net::TcpListener,
     pub(crate) report: Option<(std::net::SocketAddr, Identity)>,
     pub(crate) backend: Backend,
+    pub(crate) capacity: u32,
     pub(crate) drain_deadline: Duration,
     pub(crate) clock: Clock,
 }
@@ -60,7 +61,9 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     let streams = report.as_ref().map_or(no_streams, |report| report.open_streams.clone());
     let registry = Registry::new();
     let board = Arc::clone(&zone.board);
-    let shown = metrics::Shown { backend: config.backend, seat: zone.seat };
+    let started = config.clock.unix().saturating_sub(config.clock.monotonic());
+    let shown =
+        metrics::Shown { backend: config.backend, seat: zone.seat, capacity: config.capacity, started };
     let collector = metrics::BoardCollector::new(Arc::clone(&board), shown, phase_seen.clone(), streams)?;
     registry.register(Box::new(collector))?;
     config.admin.set_nonblocking(true)?;

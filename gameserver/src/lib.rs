@@ -81,7 +81,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if report.is_none() {
         start_standalone(args, local, &mut zone)?;
     }
-    let config = ControlConfig { admin, report, backend, drain_deadline: args.drain_deadline, clock };
+    let (drain_deadline, capacity) = (args.drain_deadline, args.game.capacity);
+    let config = ControlConfig { admin, report, backend, capacity, drain_deadline, clock };
     control::block_on(control::run(config, zone)).context("failed to start the control thread's runtime")?
 }
 

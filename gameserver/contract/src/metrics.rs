@@ -16,18 +16,60 @@ pub const SOCKET_OVERFLOWS: &str = "gameserver_socket_overflows_total";
 pub const TRUNCATED: &str = "gameserver_truncated_total";
 /// Counter: times the kernel ran out of posted receive buffers; those of io_uring only.
 pub const REARMS: &str = "gameserver_receive_rearms_total";
+/// Counter: datagrams of players that never came, by the gaps in their sequences; those of
+/// [`SOCKET_OVERFLOWS`] are among them.
+pub const PACKETS_LOST: &str = "gameserver_packets_lost_total";
 /// Counter: datagrams that could not be sent.
 pub const SEND_ERRORS: &str = "gameserver_send_errors_total";
+/// Counter: answers to handshakes given up because too many were waiting to be sent.
+pub const ANSWERS_DROPPED: &str = "gameserver_answers_dropped_total";
+/// Counter: connect tokens that were decrypted, or tried to be, each under one key: the work that strangers can cause.
+pub const TOKENS_TRIED: &str = "gameserver_tokens_tried_total";
+/// Counter: packets that were decrypted, or tried to be.
+pub const PACKETS_TRIED: &str = "gameserver_packets_tried_total";
 /// Gauge: connected players.
 pub const PLAYERS: &str = "gameserver_players";
+/// Gauge: players that fit.
+pub const CAPACITY: &str = "gameserver_capacity";
 /// Counter: players that joined.
 pub const JOINS: &str = "gameserver_joins_total";
+/// Counter: players that said goodbye.
+pub const LEAVES: &str = "gameserver_leaves_total";
+/// Counter: handshakes answered with a refusal because the server was full or draining.
+pub const DENIALS: &str = "gameserver_denials_total";
+/// Counter: players whose session went on at another zone of the process.
+pub const MOVES: &str = "gameserver_moves_total";
 /// Counter: sessions opened with a resume token.
 pub const RESUMES: &str = "gameserver_resumes_total";
 /// Counter: resume tokens handed out.
 pub const RESUME_TOKENS: &str = "gameserver_resume_tokens_total";
 /// Counter: players lost to a time-out.
 pub const TIMEOUTS: &str = "gameserver_timeouts_total";
+/// Counter: snapshots sent.
+pub const SNAPSHOTS: &str = "gameserver_snapshots_total";
+/// Counter: snapshots that no acknowledgement named while 64 more were sent to the player.
+pub const SNAPSHOTS_LOST: &str = "gameserver_snapshots_lost_total";
+/// Histogram, seconds: a snapshot to the message that acknowledges it, without what the client held that back.
+pub const ROUND_TRIP: &str = "gameserver_round_trip_seconds";
+/// Counter: inputs carried out.
+pub const INPUTS: &str = "gameserver_inputs_total";
+/// Counter: inputs that arrived after the tick that they were aimed at.
+pub const INPUTS_LATE: &str = "gameserver_inputs_late_total";
+/// Counter: inputs that arrived again.
+pub const INPUTS_REPEATED: &str = "gameserver_inputs_repeated_total";
+/// Counter: inputs put off because their player's buffer was full; the client repeats them.
+pub const INPUTS_DEFERRED: &str = "gameserver_inputs_deferred_total";
+/// Counter: ticks that left inputs for the next because they had carried out their most.
+pub const COMMANDS_DEFERRED: &str = "gameserver_commands_deferred_total";
+/// Counter: news for players given up because too much of it was waiting to be heard.
+pub const NOTICES_DROPPED: &str = "gameserver_notices_dropped_total";
+/// Counter: times that news of an entity was made again because there was no room to keep it for the next player.
+pub const CELLS_UNKEPT: &str = "gameserver_cells_unkept_total";
+/// Histogram, seconds: how long a zone thread waited for datagrams before a tick. With [`TICK_RECEIVE`], [`TICK_WORK`] and
+/// [`TICK_FLUSH`] it makes up all of the thread's time.
+pub const TICK_WAIT: &str = "gameserver_tick_wait_seconds";
+/// Histogram, seconds: taking in datagrams since the tick before, with whatever else is neither wait, work nor flush.
+pub const TICK_RECEIVE: &str = "gameserver_tick_receive_seconds";
 /// Histogram, seconds: work of a tick, flush excluded.
 pub const TICK_WORK: &str = "gameserver_tick_work_seconds";
 /// Histogram, seconds: how long the flush of a tick took.
@@ -38,8 +80,25 @@ pub const TICK_LATENESS: &str = "gameserver_tick_lateness_seconds";
 pub const LATE_TICKS: &str = "gameserver_late_ticks_total";
 /// Histogram, seconds: arrival of an input to the flush of the state that acknowledges it.
 pub const INPUT_LATENCY: &str = "gameserver_input_latency_seconds";
-/// Histogram: depth of the command queue, commands a tick.
+/// Histogram: inputs that wait in all players' buffers at the start of a tick.
 pub const QUEUE_DEPTH: &str = "gameserver_queue_depth";
+/// Gauge: orders of the control thread that a zone has not carried out yet.
+pub const ORDERS_WAITING: &str = "gameserver_orders_waiting";
+/// Counter: times that a zone had no room for an order; it is offered again.
+pub const ORDERS_REFUSED: &str = "gameserver_orders_refused_total";
+/// Counter, seconds: CPU time of the zone thread.
+pub const ZONE_CPU: &str = "gameserver_zone_cpu_seconds_total";
+/// Counter, seconds: CPU time of the process, all threads together.
+pub const CPU: &str = "gameserver_cpu_seconds_total";
+/// Gauge: memory of the process that is in RAM, bytes.
+pub const RESIDENT: &str = "gameserver_resident_memory_bytes";
+/// Gauge by `of` (`cgroup`, `host`): memory in use, bytes: of the control group, without file pages that can be dropped
+/// at once, or of the host where the group has no limit.
+pub const MEMORY: &str = "gameserver_memory_used_bytes";
+/// Gauge by `of`: how much of that there is, bytes.
+pub const MEMORY_LIMIT: &str = "gameserver_memory_limit_bytes";
+/// Gauge: start of the process, seconds since the Unix epoch.
+pub const START_TIME: &str = "gameserver_start_time_seconds";
 /// Gauge, 1 for the backend in use, by `backend`.
 pub const BACKEND: &str = "gameserver_backend_info";
 /// Gauge, always 1, by `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
@@ -62,18 +121,46 @@ pub const ALL: &[&str] = &[
     SOCKET_OVERFLOWS,
     TRUNCATED,
     REARMS,
+    PACKETS_LOST,
     SEND_ERRORS,
+    ANSWERS_DROPPED,
+    TOKENS_TRIED,
+    PACKETS_TRIED,
     PLAYERS,
+    CAPACITY,
     JOINS,
+    LEAVES,
+    DENIALS,
+    MOVES,
     RESUMES,
     RESUME_TOKENS,
     TIMEOUTS,
+    SNAPSHOTS,
+    SNAPSHOTS_LOST,
+    ROUND_TRIP,
+    INPUTS,
+    INPUTS_LATE,
+    INPUTS_REPEATED,
+    INPUTS_DEFERRED,
+    COMMANDS_DEFERRED,
+    NOTICES_DROPPED,
+    CELLS_UNKEPT,
+    TICK_WAIT,
+    TICK_RECEIVE,
     TICK_WORK,
     TICK_FLUSH,
     TICK_LATENESS,
     LATE_TICKS,
     INPUT_LATENCY,
     QUEUE_DEPTH,
+    ORDERS_WAITING,
+    ORDERS_REFUSED,
+    ZONE_CPU,
+    CPU,
+    RESIDENT,
+    MEMORY,
+    MEMORY_LIMIT,
+    START_TIME,
     BACKEND,
     NUMA,
     PHASE,

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gameserver_contract::histogram::BOUNDS;
 use gameserver_contract::{Backend, Phase, metrics};
+use gameserver_sys::{observe_memory, observe_resident, process_cpu_time};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tokio::sync::watch;
 
 use crate::zone::{Board, Distribution, Figure, Seat, Total};
 
-const COUNTERS: [(&str, &str, Figure); 13] = [
+const COUNTERS: [(&str, &str, Figure); 30] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
     (metrics::PACKETS_OUT, "Datagrams sent.", Figure::PacketsOut),
     (metrics::BYTES_IN, "Bytes received, UDP payload only.", Figure::BytesIn),
@@ -23,27 +25,98 @@ const COUNTERS: [(&str, &str, Figure); 13] = [
     ),
     (metrics::TRUNCATED, "Datagrams dropped, too long or from no IP address.", Figure::Truncated),
     (metrics::REARMS, "Times the kernel ran out of posted receive buffers.", Figure::Rearms),
+    (
+        metrics::PACKETS_LOST,
+        "Datagrams of players that never came, by the gaps in their sequences.",
+        Figure::PacketsLost,
+    ),
     (metrics::SEND_ERRORS, "Datagrams that could not be sent.", Figure::SendErrors),
+    (
+        metrics::ANSWERS_DROPPED,
+        "Answers to handshakes given up, too many waiting to be sent.",
+        Figure::AnswersDropped,
+    ),
+    (
+        metrics::TOKENS_TRIED,
+        "Connect tokens that were decrypted, or tried to be, each under one key.",
+        Figure::TokensTried,
+    ),
+    (metrics::PACKETS_TRIED, "Packets that were decrypted, or tried to be.", Figure::PacketsTried),
     (metrics::JOINS, "Players that joined.", Figure::Joins),
+    (metrics::LEAVES, "Players that said goodbye.", Figure::Leaves),
+    (metrics::DENIALS, "Handshakes answered with a refusal, server full or draining.", Figure::Denials),
+    (metrics::MOVES, "Players whose session went on at another zone of the process.", Figure::Moves),
     (metrics::RESUMES, "Sessions opened with a resume token.", Figure::Resumes),
     (metrics::RESUME_TOKENS, "Resume tokens handed out.", Figure::ResumeTokens),
     (metrics::TIMEOUTS, "Players lost to a time-out.", Figure::Timeouts),
+    (metrics::SNAPSHOTS, "Snapshots sent.", Figure::Snapshots),
+    (
+        metrics::SNAPSHOTS_LOST,
+        "Snapshots that no acknowledgement named while 64 more were sent to the player.",
+        Figure::SnapshotsLost,
+    ),
+    (metrics::INPUTS, "Inputs carried out.", Figure::Inputs),
+    (metrics::INPUTS_LATE, "Inputs that arrived after the tick that they were aimed at.", Figure::InputsLate),
+    (metrics::INPUTS_REPEATED, "Inputs that arrived again.", Figure::InputsRepeated),
+    (
+        metrics::INPUTS_DEFERRED,
+        "Inputs put off because their player's buffer was full.",
+        Figure::InputsDeferred,
+    ),
+    (
+        metrics::COMMANDS_DEFERRED,
+        "Ticks that left inputs for the next, having carried out their most.",
+        Figure::CommandsDeferred,
+    ),
+    (
+        metrics::NOTICES_DROPPED,
+        "News for players given up, too much of it waiting to be heard.",
+        Figure::NoticesDropped,
+    ),
+    (
+        metrics::CELLS_UNKEPT,
+        "Times that news of an entity was made again for want of room to keep it.",
+        Figure::CellsUnkept,
+    ),
     (metrics::LATE_TICKS, "Ticks that started a whole tick late or more.", Figure::LateTicks),
+    (
+        metrics::ORDERS_REFUSED,
+        "Times that the zone had no room for an order of the control thread.",
+        Figure::OrdersRefused,
+    ),
 ];
 
 const SECONDS: f64 = 1e-6;
 
-const HISTOGRAMS: [(&str, &str, Distribution, f64); 5] = [
-    (metrics::TICK_WORK, "Work of a tick, flush excluded.", Distribution::TickWork, SECONDS),
-    (metrics::TICK_FLUSH, "How long the flush of a tick took.", Distribution::TickFlush, SECONDS),
-    (metrics::TICK_LATENESS, "How late a tick started.", Distribution::TickLateness, SECONDS),
+const HISTOGRAMS: [(&str, &str, Distribution, f64); 8] = [
+    (metrics::TICK_WAIT, "Waiting for datagrams before a tick, seconds.", Distribution::TickWait, SECONDS),
+    (
+        metrics::TICK_RECEIVE,
+        "Taking in datagrams since the tick before, and the rest of the zone thread's time, seconds.",
+        Distribution::TickReceive,
+        SECONDS,
+    ),
+    (metrics::TICK_WORK, "Work of a tick, flush excluded, seconds.", Distribution::TickWork, SECONDS),
+    (metrics::TICK_FLUSH, "How long the flush of a tick took, seconds.", Distribution::TickFlush, SECONDS),
+    (metrics::TICK_LATENESS, "How late a tick started, seconds.", Distribution::TickLateness, SECONDS),
     (
         metrics::INPUT_LATENCY,
-        "Arrival of an input to the flush of the state that acknowledges it.",
+        "Arrival of an input to the flush of the state that acknowledges it, seconds.",
         Distribution::InputLatency,
         SECONDS,
     ),
-    (metrics::QUEUE_DEPTH, "Commands waiting at the start of a tick.", Distribution::QueueDepth, 1.0),
+    (
+        metrics::ROUND_TRIP,
+        "Snapshot sent to the message that acknowledges it, without what the client held it back, seconds.",
+        Distribution::RoundTrip,
+        SECONDS,
+    ),
+    (
+        metrics::QUEUE_DEPTH,
+        "Inputs in the buffers of all players at the start of a tick.",
+        Distribution::QueueDepth,
+        1.0,
+    ),
 ];
 
 /// What was chosen at the start and stays.
@@ -51,6 +124,10 @@ const HISTOGRAMS: [(&str, &str, Distribution, f64); 5] = [
 pub(crate) struct Shown {
     pub(crate) backend: Backend,
     pub(crate) seat: Seat,
+    /// Players that fit.
+    pub(crate) capacity: u32,
+    /// Start of the process since the Unix epoch.
+    pub(crate) started: Duration,
 }
 
 /// Reads the board at each scrape.
@@ -82,7 +159,6 @@ impl Collector for BoardCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let board = &self.board;
-        let phase = *self.phase.borrow();
         let mut families: Vec<_> = COUNTERS
             .iter()
             .map(|&(name, help, figure)| {
@@ -99,27 +175,66 @@ impl Collector for BoardCollector {
             MetricType::COUNTER,
             rejects,
         ));
-        let Shown { backend, seat } = self.shown;
-        let gauges = [
-            (metrics::PLAYERS, "Connected players.", gauge(board.get(Figure::Players), &[])),
-            (metrics::REPORT_STREAMS, "Open report streams.", gauge(*self.streams.borrow() as u64, &[])),
-            (metrics::BACKEND, "Datagram backend in use.", gauge(1, &[("backend", backend.as_str())])),
-            (metrics::NUMA, "Where the zone thread and its memory are.", numa(seat)),
-            (metrics::PHASE, "Current phase.", gauge(1, &[("phase", phase_label(phase))])),
-            (metrics::BUILD, "Version.", gauge(1, &[("version", env!("CARGO_PKG_VERSION"))])),
-        ];
-        families.extend(
-            gauges
-                .into_iter()
-                .map(|(name, help, metric)| family(name, help, MetricType::GAUGE, vec![metric])),
-        );
+        families.extend(self.gauges());
+        families.extend(of_process(board));
         families
     }
 }
 
+impl BoardCollector {
+    fn gauges(&self) -> Vec<MetricFamily> {
+        let (board, phase) = (&self.board, *self.phase.borrow());
+        let Shown { backend, seat, capacity, started } = self.shown;
+        let waiting = board.get(Figure::OrdersGiven).saturating_sub(board.get(Figure::OrdersApplied));
+        let gauges = [
+            (metrics::PLAYERS, "Connected players.", whole(board.get(Figure::Players))),
+            (metrics::CAPACITY, "Players that fit.", whole(capacity.into())),
+            (metrics::ORDERS_WAITING, "Orders that the zone has not carried out yet.", whole(waiting)),
+            (metrics::REPORT_STREAMS, "Open report streams.", whole(*self.streams.borrow() as u64)),
+            (
+                metrics::START_TIME,
+                "Start of the process, seconds since the Unix epoch.",
+                gauge(started.as_secs_f64(), &[]),
+            ),
+            (metrics::BACKEND, "Datagram backend in use.", gauge(1.0, &[("backend", backend.as_str())])),
+            (metrics::NUMA, "Where the zone thread and its memory are.", numa(seat)),
+            (metrics::PHASE, "Current phase.", gauge(1.0, &[("phase", phase_label(phase))])),
+            (metrics::BUILD, "Version.", gauge(1.0, &[("version", env!("CARGO_PKG_VERSION"))])),
+        ];
+        let families = gauges
+            .into_iter()
+            .map(|(name, help, metric)| family(name, help, MetricType::GAUGE, vec![metric]));
+        families.collect()
+    }
+}
+
+/// CPU time and memory, read now. What the kernel does not tell is left out.
+fn of_process(board: &Board) -> Vec<MetricFamily> {
+    let zone = as_f64(board.get(Figure::CpuUs)) * SECONDS;
+    let counters = [
+        (metrics::ZONE_CPU, "CPU time of the zone thread, seconds.", zone),
+        (metrics::CPU, "CPU time of the process, seconds.", process_cpu_time().as_secs_f64()),
+    ];
+    let counters = counters
+        .map(|(name, help, value)| family(name, help, MetricType::COUNTER, vec![float_counter(value, &[])]));
+    let mut families = counters.to_vec();
+    let mut show = |name, help, metric| families.push(family(name, help, MetricType::GAUGE, vec![metric]));
+    if let Ok(bytes) = observe_resident() {
+        show(metrics::RESIDENT, "Memory of the process that is in RAM, bytes.", whole(bytes));
+    }
+    if let Ok(memory) = observe_memory() {
+        let of = [("of", memory.of.as_str())];
+        let (used, limit) = (as_f64(memory.used_bytes), as_f64(memory.limit_bytes));
+        let help = "Memory in use without idle file pages, bytes: of the control group, or of the host.";
+        show(metrics::MEMORY, help, gauge(used, &of));
+        show(metrics::MEMORY_LIMIT, "How much memory there is, bytes.", gauge(limit, &of));
+    }
+    families
+}
+
 fn numa(seat: Seat) -> Metric {
     let node = seat.node.map_or_else(String::new, |node| node.to_string());
-    gauge(1, &[("placement", seat.placement), ("node", &node), ("memory", seat.memory)])
+    gauge(1.0, &[("placement", seat.placement), ("node", &node), ("memory", seat.memory)])
 }
 
 fn phase_label(phase: Phase) -> &'static str {
@@ -153,15 +268,23 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
 }
 
 fn counter(value: u64, labels: &[(&str, &str)]) -> Metric {
+    float_counter(as_f64(value), labels)
+}
+
+fn float_counter(value: f64, labels: &[(&str, &str)]) -> Metric {
     let (mut metric, mut counter) = (labelled(labels), Counter::default());
-    counter.set_value(as_f64(value));
+    counter.set_value(value);
     metric.set_counter(counter);
     metric
 }
 
-fn gauge(value: u64, labels: &[(&str, &str)]) -> Metric {
+fn whole(value: u64) -> Metric {
+    gauge(as_f64(value), &[])
+}
+
+fn gauge(value: f64, labels: &[(&str, &str)]) -> Metric {
     let (mut metric, mut gauge) = (labelled(labels), Gauge::default());
-    gauge.set_value(as_f64(value));
+    gauge.set_value(value);
     metric.set_gauge(gauge);
     metric
 }
@@ -191,52 +314,4 @@ fn as_f64(value: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use prometheus::{Encoder, Registry, TextEncoder};
-    use std::collections::BTreeSet;
-
-    fn scrape(board: &Arc<Board>) -> String {
-        let (_phase, phase) = watch::channel(Phase::Ready);
-        let (_streams, streams) = watch::channel(2);
-        let seat = Seat { placement: "on-node", node: Some(1), memory: "denied" };
-        let shown = Shown { backend: Backend::Mmsg, seat };
-        let collector = BoardCollector::new(Arc::clone(board), shown, phase, streams).unwrap();
-        let registry = Registry::new();
-        registry.register(Box::new(collector)).unwrap();
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
-        String::from_utf8(text).unwrap()
-    }
-
-    #[test]
-    fn every_name_of_the_contract_is_exported_and_no_other() {
-        let board = Arc::new(Board::new(["replayed"].into_iter()));
-        let text = scrape(&board);
-        let exported: BTreeSet<_> =
-            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(exported, metrics::ALL.iter().copied().collect());
-    }
-
-    #[test]
-    fn values_are_those_of_the_board() {
-        let board = Arc::new(Board::new(["replayed"].into_iter()));
-        board.set(Figure::PacketsIn, 7);
-        board.set_rejects([3].into_iter());
-        board.record(Distribution::TickWork, 1500);
-        let text = scrape(&board);
-        for line in [
-            "gameserver_packets_in_total 7",
-            "gameserver_rejects_total{reason=\"replayed\"} 3",
-            "gameserver_backend_info{backend=\"mmsg\"} 1",
-            "gameserver_numa_info{placement=\"on-node\",node=\"1\",memory=\"denied\"} 1",
-            "gameserver_phase_info{phase=\"ready\"} 1",
-            "gameserver_report_streams 2",
-            "gameserver_tick_work_seconds_count 1",
-            "gameserver_tick_work_seconds_sum 0.0015",
-            "gameserver_tick_work_seconds_bucket{le=\"+Inf\"} 1",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-    }
-}
+mod tests;

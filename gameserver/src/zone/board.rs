@@ -20,14 +20,34 @@ pub(crate) enum Figure {
     Truncated,
     Rearms,
     SendErrors,
+    PacketsLost,
+    AnswersDropped,
+    TokensTried,
+    PacketsTried,
     Players,
     Joins,
+    Leaves,
+    Denials,
+    Moves,
     Resumes,
     ResumeTokens,
     Timeouts,
+    Snapshots,
+    SnapshotsLost,
+    Inputs,
+    InputsLate,
+    InputsRepeated,
+    InputsDeferred,
+    CommandsDeferred,
+    NoticesDropped,
+    CellsUnkept,
     RefusedHandshakes,
     RejectedInputs,
     LateTicks,
+    /// CPU time of the thread, microseconds.
+    CpuUs,
+    /// When the newest tick began, microseconds on the clock of the process.
+    TickedAtUs,
     /// Ticks since the start: a sign of life.
     Ticks,
     /// 1 when players can connect at all.
@@ -36,18 +56,25 @@ pub(crate) enum Figure {
     Drained,
     /// Orders carried out: tells whether `Drained` speaks of the newest.
     OrdersApplied,
+    /// Orders given; the control thread writes it.
+    OrdersGiven,
+    /// Orders for which there was no room; the control thread writes it.
+    OrdersRefused,
 }
 
-const FIGURES: usize = Figure::OrdersApplied as usize + 1;
+const FIGURES: usize = Figure::OrdersRefused as usize + 1;
 
-/// A distribution of microseconds, or of commands for `QueueDepth`.
+/// A distribution of microseconds, or of inputs for `QueueDepth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Distribution {
+    TickWait,
+    TickReceive,
     TickWork,
     TickFlush,
     TickLateness,
     InputLatency,
+    RoundTrip,
     QueueDepth,
 }
 
@@ -72,7 +99,7 @@ impl Board {
         }
     }
 
-    /// Shows a figure. Only the zone thread calls this.
+    /// Shows a figure. Only the zone thread calls this, or the control thread for a figure of its own.
     pub(crate) fn set(&self, figure: Figure, value: u64) {
         self.figures[figure as usize].set(value);
     }

@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
-use gameserver_core::{ConfigError, Counters, ServerConfig};
+use gameserver_core::{ConfigError, Counters, Now, ServerConfig};
 use gameserver_game::arena::Arena;
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
 use gameserver_queue::{Consumer, LockFreeQueue, Producer};
-use gameserver_sys::{Clock, NumaRequest, PinRequest};
+use gameserver_sys::{Clock, NumaRequest, PinRequest, thread_cpu_time};
 
 use super::board::{Board, Distribution, Figure};
 use super::pace::Pace;
@@ -123,6 +123,8 @@ impl Zone {
     pub(crate) fn order(&mut self, order: Order) -> bool {
         let taken = !self.orders.is_abandoned() && self.orders.push(order).is_ok();
         self.sent += u64::from(taken);
+        self.board.set(Figure::OrdersGiven, self.sent);
+        self.board.set(Figure::OrdersRefused, self.orders.refused());
         taken
     }
 
@@ -149,6 +151,10 @@ struct ZoneThread {
     orders: Consumer<Order>,
     applied: u64,
     late_ticks: u64,
+    /// For datagrams since the last tick.
+    waited: Duration,
+    /// When the last tick ended.
+    ended: Duration,
     pace: Pace,
     clock: Clock,
 }
@@ -159,7 +165,8 @@ impl ZoneThread {
     fn open(config: ZoneConfig, orders: Consumer<Order>) -> Result<(Self, Seat), ZoneError> {
         let seat = take_seat(config.pin, config.numa)?;
         let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
-        let pace = Pace::new(config.server.tick_hz, config.clock.monotonic());
+        let start = config.clock.monotonic();
+        let pace = Pace::new(config.server.tick_hz, start);
         let server = ZoneServer::new(config.server)?;
         let opened =
             gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
@@ -175,7 +182,8 @@ impl ZoneThread {
             None => {}
         }
         let (datagrams, clock) = (opened.datagrams, config.clock);
-        let zone = Self { server, datagrams, board, orders, applied: 0, late_ticks: 0, pace, clock };
+        let (applied, late_ticks, waited, ended) = (0, 0, Duration::ZERO, start);
+        let zone = Self { server, datagrams, board, orders, applied, late_ticks, waited, ended, pace, clock };
         Ok((zone, seat))
     }
 
@@ -192,26 +200,32 @@ impl ZoneThread {
 
     /// Takes datagrams until the next tick is due and answers handshakes on the way.
     fn receive_until_due(&mut self) -> Result<(), ZoneError> {
+        let mut now = self.clock.monotonic();
         loop {
-            let wait = self.pace.until_due(self.clock.monotonic());
+            let wait = self.pace.until_due(now);
             if wait.is_zero() {
                 return Ok(());
             }
-            if self.receive(wait)? > 0 {
+            let (count, first) = self.receive(wait)?;
+            if count > 0 {
                 self.transmit()?;
             }
+            let before = std::mem::replace(&mut now, self.clock.monotonic());
+            self.waited += first.unwrap_or(now).saturating_sub(before);
         }
     }
 
-    fn receive(&mut self, wait: Duration) -> Result<usize, ZoneError> {
+    /// How many datagrams came, and when the first of them was there.
+    fn receive(&mut self, wait: Duration) -> Result<(usize, Option<Duration>), ZoneError> {
         let (server, clock) = (&mut self.server, self.clock);
         // read once a batch: a batch spans at most the coalescing time
-        let mut arrived = None;
+        let mut arrived: Option<Now> = None;
         let mut deliver = |from: SocketAddr, datagram: &mut [u8]| {
             let now = *arrived.get_or_insert_with(|| now(&clock));
             server.handle_datagram(now, from, datagram);
         };
-        self.datagrams.receive(wait, &mut deliver).map_err(ZoneError::Receive)
+        let count = self.datagrams.receive(wait, &mut deliver).map_err(ZoneError::Receive)?;
+        Ok((count, arrived.map(|now| now.monotonic)))
     }
 
     fn transmit(&mut self) -> Result<usize, ZoneError> {
@@ -258,18 +272,29 @@ impl ZoneThread {
         let flushing = self.clock.monotonic();
         self.transmit()?;
         let flushed = self.clock.monotonic();
-        self.board.record(Distribution::TickLateness, micros(tick.lateness));
-        self.board.record(Distribution::TickWork, micros(worked.saturating_sub(start)));
-        self.board.record(Distribution::TickFlush, micros(flushed.saturating_sub(flushing)));
-        self.publish();
+        let waited = std::mem::take(&mut self.waited);
+        let before = std::mem::replace(&mut self.ended, flushed);
+        let received =
+            (start.saturating_sub(before) + flushing.saturating_sub(worked)).saturating_sub(waited);
+        for (distribution, time) in [
+            (Distribution::TickLateness, tick.lateness),
+            (Distribution::TickWait, waited),
+            (Distribution::TickReceive, received),
+            (Distribution::TickWork, worked.saturating_sub(start)),
+            (Distribution::TickFlush, flushed.saturating_sub(flushing)),
+        ] {
+            self.board.record(distribution, micros(time));
+        }
+        self.publish(start);
         Ok(())
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, ticked_at: Duration) {
         let status = self.server.status(now(&self.clock));
         let histograms = self.server.take_histograms();
         let (counters, network, board) = (self.server.counters(), self.datagrams.counters(), &self.board);
         board.add(Distribution::InputLatency, &histograms.input_latency_us);
+        board.add(Distribution::RoundTrip, &histograms.round_trip_us);
         board.add(Distribution::QueueDepth, &histograms.queue_depth);
         board.set_rejects(counters.rejects().map(|(_, count)| count));
         for (figure, value) in [
@@ -281,14 +306,32 @@ impl ZoneThread {
             (Figure::Truncated, network.truncated),
             (Figure::Rearms, network.rearms),
             (Figure::SendErrors, network.send_errors),
+            (Figure::PacketsLost, counters.packets_lost),
+            (Figure::AnswersDropped, counters.answers_dropped),
+            (Figure::TokensTried, counters.tokens_tried),
+            (Figure::PacketsTried, counters.packets_tried),
             (Figure::Players, status.players as u64),
             (Figure::Joins, counters.joins),
+            (Figure::Leaves, counters.leaves),
+            (Figure::Denials, counters.denials),
+            (Figure::Moves, counters.moves),
             (Figure::Resumes, counters.resumes),
             (Figure::ResumeTokens, counters.resume_tokens),
             (Figure::Timeouts, counters.timeouts),
+            (Figure::Snapshots, counters.snapshots),
+            (Figure::SnapshotsLost, counters.snapshots_lost),
+            (Figure::Inputs, counters.inputs_applied),
+            (Figure::InputsLate, counters.inputs_late),
+            (Figure::InputsRepeated, counters.inputs_repeated),
+            (Figure::InputsDeferred, counters.inputs_deferred),
+            (Figure::CommandsDeferred, counters.commands_deferred),
+            (Figure::NoticesDropped, counters.notices_dropped),
+            (Figure::CellsUnkept, counters.cells_unkept),
             (Figure::RefusedHandshakes, counters.refused_handshakes()),
             (Figure::RejectedInputs, counters.rejected_inputs()),
             (Figure::LateTicks, self.late_ticks),
+            (Figure::CpuUs, micros(thread_cpu_time())),
+            (Figure::TickedAtUs, micros(ticked_at)),
             (Figure::Ticks, self.server.tick()),
             (Figure::HasKey, self.server.has_key().into()),
             (Figure::Drained, status.drained.into()),

@@ -7,6 +7,7 @@
 mod clock;
 mod cpus;
 mod list;
+mod memory;
 mod numa;
 mod placement;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use clock::Clock;
 pub use cpus::observe_cpus;
+pub use memory::{MemoryFacts, MemoryOf, observe_memory, observe_resident};
 pub use numa::{
     BindDenial, MemoryPolicy, NODES_MAX, Node, NodeBinding, NumaError, NumaFacts, NumaPlacement, NumaReason,
     NumaRegion, NumaRequest, PolicyDenial, PolicyOutcome, Topology, TopologyError, bind_thread_to_node,
@@ -66,12 +68,21 @@ pub fn run_current_thread_first() -> io::Result<()> {
 }
 
 /// CPU time that this process has used since it started, all threads together.
-#[expect(unsafe_code, reason = "std has no process CPU clock")]
 pub fn process_cpu_time() -> Duration {
+    cpu_time(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time that the calling thread has used since it started.
+pub fn thread_cpu_time() -> Duration {
+    cpu_time(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+#[expect(unsafe_code, reason = "std has no CPU clocks")]
+fn cpu_time(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is this function's own and outlives the call that writes it.
-    let outcome = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(outcome, 0, "the process CPU clock exists on every Linux");
+    let outcome = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(outcome, 0, "the CPU clocks exist on every Linux");
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
@@ -119,6 +130,21 @@ mod tests {
     fn the_file_limit_is_never_lowered() {
         let before = raise_file_limit(0).unwrap();
         assert!(raise_file_limit(before).unwrap() >= before);
+    }
+
+    #[test]
+    fn a_threads_cpu_time_is_its_own() {
+        let spun = std::thread::spawn(|| {
+            let mut sum = 0_u64;
+            while thread_cpu_time() < Duration::from_millis(20) {
+                sum = std::hint::black_box(sum + 1);
+            }
+            thread_cpu_time()
+        });
+        let spun = spun.join().unwrap();
+        assert!(spun >= Duration::from_millis(20) && process_cpu_time() >= spun);
+        let fresh = std::thread::spawn(thread_cpu_time).join().unwrap();
+        assert!(fresh < Duration::from_millis(20), "{fresh:?}");
     }
 
     #[test]
