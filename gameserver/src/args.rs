@@ -26,7 +26,7 @@ pub struct Args {
     /// Whom the server reports to.
     #[command(flatten)]
     pub report: ReportArgs,
-    /// Address of /metrics, /livez and /readyz.
+    /// Address of /metrics, /health, /livez and /readyz.
     #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], ADMIN_PORT)), help_heading = "Operation")]
     pub admin_address: SocketAddr,
     /// How logs are written.

@@ -3,16 +3,18 @@
 mod admin;
 mod drain_orders;
 mod figures;
+mod health;
 mod metrics;
 mod runtime;
 mod untold;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_contract::{Backend, OperatorMessage, Phase};
+use gameserver_contract::{OperatorMessage, Phase};
 use gameserver_sys::process_cpu_time;
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -26,11 +28,16 @@ use admin::AdminState;
 use drain_orders::DrainOrders;
 use figures::{Reporter, phase};
 use gameserver_sys::Clock;
+pub(crate) use health::Service;
+use health::{Health, Sources};
 pub(crate) use runtime::block_on;
 use untold::Untold;
 
 /// How often the board is looked at: a phase change is reported at most this late.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
+
+/// How often figures are kept for what health says of the last minute.
+const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Milliseconds between reports that a replica may ask for.
 const REPORT_PERIOD_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
@@ -39,8 +46,7 @@ const REPORT_PERIOD_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
 pub(crate) struct ControlConfig {
     pub(crate) admin: std::net::TcpListener,
     pub(crate) report: Option<(std::net::SocketAddr, Identity)>,
-    pub(crate) backend: Backend,
-    pub(crate) capacity: u32,
+    pub(crate) service: Service,
     pub(crate) drain_deadline: Duration,
     pub(crate) clock: Clock,
 }
@@ -51,6 +57,7 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     let (stop_admin, admin_stops) = watch::channel(false);
     let (phase_shown, phase_seen) = watch::channel(Phase::Starting);
     let (_, no_streams) = watch::channel(0);
+    let files = config.report.as_ref().map_or_else(Vec::new, |(_, identity)| files_of(identity));
     let (client, report) = match config.report {
         Some((endpoint, identity)) => {
             let (client, handle) = ReportClient::new(endpoint, identity, config.clock);
@@ -58,17 +65,27 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
         }
         None => (None, None),
     };
-    let streams = report.as_ref().map_or(no_streams, |report| report.open_streams.clone());
+    let open_streams = report.as_ref().map(|report| report.open_streams.clone());
     let registry = Registry::new();
     let board = Arc::clone(&zone.board);
     let started = config.clock.unix().saturating_sub(config.clock.monotonic());
-    let shown =
-        metrics::Shown { backend: config.backend, seat: zone.seat, capacity: config.capacity, started };
+    let Service { backend, capacity, .. } = config.service;
+    let shown = metrics::Shown { backend, seat: zone.seat, capacity, started };
+    let streams = open_streams.clone().unwrap_or(no_streams);
     let collector = metrics::BoardCollector::new(Arc::clone(&board), shown, phase_seen.clone(), streams)?;
     registry.register(Box::new(collector))?;
     config.admin.set_nonblocking(true)?;
     let listener = TcpListener::from_std(config.admin).context("failed to serve the admin address")?;
-    let state = AdminState::new(registry, board, phase_seen, config.clock);
+    let health = Arc::new(Health::new(Sources {
+        service: config.service,
+        board: Arc::clone(&board),
+        seat: zone.seat,
+        phase: phase_seen.clone(),
+        streams: open_streams,
+        files,
+        clock: config.clock,
+    }));
+    let state = AdminState::new(registry, Arc::clone(&health), board, phase_seen, config.clock);
     let admin = tokio::task::spawn_local(admin::serve(listener, state, admin_stops));
 
     let mut control = Control {
@@ -79,6 +96,7 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
         orders: DrainOrders::default(),
         untold: Untold::default(),
         phase: phase_shown,
+        health,
         clock: config.clock,
         drain_deadline: config.drain_deadline,
         ends_at: None,
@@ -94,6 +112,11 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     admin.await.context("the admin endpoint panicked")??;
     zone.join().context("the zone failed")?;
     outcome
+}
+
+/// What is read at each connect to an operator.
+fn files_of(identity: &Identity) -> Vec<PathBuf> {
+    vec![identity.ca_file.clone(), identity.token_file.clone()]
 }
 
 struct Signals {
@@ -122,6 +145,7 @@ struct Control {
     orders: DrainOrders,
     untold: Untold,
     phase: watch::Sender<Phase>,
+    health: Arc<Health>,
     clock: Clock,
     drain_deadline: Duration,
     /// When whoever is still here is disconnected; set by the first signal.
@@ -130,13 +154,14 @@ struct Control {
 
 impl Control {
     async fn until_ended(&mut self, mut signals: Signals) -> anyhow::Result<()> {
-        let mut look = every(LOOK_PERIOD);
+        let (mut look, mut sample) = (every(LOOK_PERIOD), every(SAMPLE_PERIOD));
         loop {
             tokio::select! {
                 () = signals.next() => self.signalled(),
                 Some(message) = hear(self.report.as_mut()) => self.heard(message),
                 _ = self.report_timer.tick() => self.send_report(),
                 _ = look.tick() => self.look(),
+                _ = sample.tick() => self.health.sample(),
             }
             if self.zone.is_finished() {
                 return Ok(()); // on its own: why is what `join` says

@@ -31,7 +31,7 @@ pub use args::{Args, GameArgs, LogFormat, NetArg, NetworkArgs, PinArg, ReportArg
 pub use key::{KeyError, format_key, parse_key, random_bytes};
 pub use report::{FrameError, encode_frame, read_frame};
 
-use control::ControlConfig;
+use control::{ControlConfig, Service};
 use report::Identity;
 use zone::{Order, Zone, ZoneConfig};
 
@@ -81,8 +81,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if report.is_none() {
         start_standalone(args, local, &mut zone)?;
     }
-    let (drain_deadline, capacity) = (args.drain_deadline, args.game.capacity);
-    let config = ControlConfig { admin, report, backend, capacity, drain_deadline, clock };
+    let (service, drain_deadline) = (service(args, backend), args.drain_deadline);
+    let config = ControlConfig { admin, report, service, drain_deadline, clock };
     control::block_on(control::run(config, zone)).context("failed to start the control thread's runtime")?
 }
 
@@ -121,6 +121,21 @@ fn report_identity(args: &Args, backend: Backend, boot_unix_ms: u64) -> Option<(
     };
     let (ca_file, token_file) = (report.report_ca_file.clone()?, report.report_token_file.clone()?);
     Some((report.report_endpoint?, Identity { hello, ca_file, token_file }))
+}
+
+/// What `/health` says of this process.
+fn service(args: &Args, backend: Backend) -> Service {
+    let report = &args.report;
+    Service {
+        version: env!("CARGO_PKG_VERSION"),
+        contract_version: CONTRACT_VERSION,
+        namespace: report.game_server.as_ref().map(|_| report.namespace.clone()),
+        game_server: report.game_server.clone(),
+        fleet: report.fleet.clone(),
+        backend,
+        tick_hz: args.game.tick_hz,
+        capacity: args.game.capacity,
+    }
 }
 
 fn start_standalone(args: &Args, local: SocketAddr, zone: &mut Zone) -> anyhow::Result<()> {

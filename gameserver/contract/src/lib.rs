@@ -32,7 +32,7 @@ pub const REPORT_AUDIENCE: &str = "cranewing-report";
 /// that streams work without cluster DNS.
 pub const REPORT_TLS_NAME: &str = "report.cranewing.internal";
 
-/// Port of a game server's `/livez`, `/readyz` and `/metrics` unless it is told another.
+/// Port of a game server's `/livez`, `/readyz`, `/health` and `/metrics` unless it is told another.
 pub const ADMIN_PORT: u16 = 9464;
 
 /// Seconds for which a connect token is valid. A draining server acknowledges only after this long, so that

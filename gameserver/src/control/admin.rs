@@ -1,19 +1,20 @@
-//! The admin endpoint: `/metrics`, `/livez` and `/readyz`.
+//! The admin endpoint: `/metrics`, `/health`, `/livez` and `/readyz`.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Json, Router};
 use gameserver_contract::Phase;
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::health::Health;
 use crate::zone::{Board, Figure};
 use gameserver_sys::Clock;
 
@@ -24,6 +25,7 @@ const STUCK_AFTER_MS: u64 = 5000;
 #[derive(Clone)]
 pub(crate) struct AdminState {
     registry: Registry,
+    health: Arc<Health>,
     board: Arc<Board>,
     phase: watch::Receiver<Phase>,
     clock: Clock,
@@ -35,12 +37,13 @@ pub(crate) struct AdminState {
 impl AdminState {
     pub(crate) fn new(
         registry: Registry,
+        health: Arc<Health>,
         board: Arc<Board>,
         phase: watch::Receiver<Phase>,
         clock: Clock,
     ) -> Self {
         let (seen_tick, seen_at_ms) = Default::default();
-        Self { registry, board, phase, clock, seen_tick, seen_at_ms }
+        Self { registry, health, board, phase, clock, seen_tick, seen_at_ms }
     }
 
     fn is_alive(&self) -> bool {
@@ -61,6 +64,7 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
+        .route("/health", get(health))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(state);
@@ -76,6 +80,11 @@ async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
         Ok(()) => Ok(([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
+}
+
+async fn health(State(state): State<AdminState>) -> impl IntoResponse {
+    let (code, report) = state.health.report().await;
+    (code, [(header::CACHE_CONTROL, "no-store")], Json(report))
 }
 
 async fn livez(State(state): State<AdminState>) -> (StatusCode, &'static str) {

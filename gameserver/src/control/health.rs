@@ -1,0 +1,191 @@
+//! `/health`: what somebody who looks at a server first wants to know, check by check.
+//!
+//! Invariants:
+//! - Checks run side by side, each with a deadline: one that hangs is itself `degraded` and delays nobody beyond that.
+//! - What may hang (files) is read on threads of its own, a few at most, whatever is asked how often.
+//! - Nothing is decided by it: the kubelet goes by `/livez` and `/readyz`, the operator by reports.
+
+mod levels;
+mod recent;
+mod run;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use gameserver_contract::{Backend, Phase};
+use gameserver_sys::{Clock, observe_memory};
+use serde::Serialize;
+use tokio::sync::{Semaphore, watch};
+
+use crate::zone::{Board, Distribution, Figure, Seat};
+use levels::Status;
+use recent::{Recent, Sample};
+use run::{Check, Checked, apart, run};
+
+/// What a check may take before it counts as slow.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// Threads that read files for one check at most; who asks beyond that waits for one of them.
+const READERS: usize = 2;
+
+/// What stays the same as long as the process runs.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Service {
+    pub(crate) version: &'static str,
+    pub(crate) contract_version: u16,
+    pub(crate) namespace: Option<String>,
+    pub(crate) game_server: Option<String>,
+    pub(crate) fleet: Option<String>,
+    #[serde(serialize_with = "as_label")]
+    pub(crate) backend: Backend,
+    pub(crate) tick_hz: u32,
+    pub(crate) capacity: u32,
+}
+
+fn as_label<S: serde::Serializer>(backend: &Backend, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(backend.as_str())
+}
+
+/// The body of the answer; `docs/health.md` is its schema.
+#[derive(Debug, Serialize)]
+pub(crate) struct HealthReport {
+    status: Status,
+    service: Service,
+    phase: Phase,
+    uptime_seconds: f64,
+    players: u64,
+    zones: [ZoneShown; 1],
+    duration_ms: f64,
+    checks: Vec<Checked>,
+}
+
+#[derive(Debug, Serialize)]
+struct ZoneShown {
+    zone: usize,
+    players: u64,
+    numa: NumaShown,
+}
+
+#[derive(Debug, Serialize)]
+struct NumaShown {
+    placement: &'static str,
+    node: Option<usize>,
+    memory: &'static str,
+}
+
+/// What the checks look at.
+pub(crate) struct Sources {
+    pub(crate) service: Service,
+    pub(crate) board: Arc<Board>,
+    pub(crate) seat: Seat,
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Open report streams; `None` for a standalone server.
+    pub(crate) streams: Option<watch::Receiver<usize>>,
+    /// Files that are read at each connect to an operator.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) clock: Clock,
+}
+
+/// The health of this process.
+pub(crate) struct Health {
+    sources: Sources,
+    recent: Mutex<Recent>,
+    memory_readers: Arc<Semaphore>,
+    file_readers: Arc<Semaphore>,
+}
+
+impl Health {
+    pub(crate) fn new(sources: Sources) -> Self {
+        let readers = || Arc::new(Semaphore::new(READERS));
+        let recent = Mutex::new(Recent::new(sources.clock.monotonic()));
+        Self { sources, recent, memory_readers: readers(), file_readers: readers() }
+    }
+
+    /// Notes how things stand now; to be called about once a second.
+    pub(crate) fn sample(&self) {
+        let (sample, is_connected) = (self.now(), self.streams().is_some_and(|open| open > 0));
+        self.recent().push(sample, is_connected);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams(&self) -> Option<usize> {
+        self.sources.streams.as_ref().map(|streams| *streams.borrow())
+    }
+
+    fn now(&self) -> Sample {
+        let board = &self.sources.board;
+        Sample {
+            at: self.sources.clock.monotonic(),
+            overflows: board.get(Figure::SocketOverflows),
+            packets: board.get(Figure::PacketsIn),
+            cpu: Duration::from_micros(board.get(Figure::CpuUs)),
+            lateness: board.total(Distribution::TickLateness),
+        }
+    }
+
+    /// Makes all checks.
+    pub(crate) async fn report(&self) -> (StatusCode, HealthReport) {
+        let Sources { service, board, seat, phase, clock, .. } = &self.sources;
+        let begun = clock.monotonic();
+        let checks = run(self.checks(), DEADLINE, *clock).await;
+        let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Healthy);
+        let now = clock.monotonic();
+        let players = board.get(Figure::Players);
+        let numa = NumaShown { placement: seat.placement, node: seat.node, memory: seat.memory };
+        let report = HealthReport {
+            status,
+            service: service.clone(),
+            phase: *phase.borrow(),
+            uptime_seconds: now.as_secs_f64(),
+            players,
+            zones: [ZoneShown { zone: 0, players, numa }],
+            duration_ms: now.saturating_sub(begun).as_secs_f64() * 1e3,
+            checks,
+        };
+        (code(status), report)
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let Sources { board, clock, files, .. } = &self.sources;
+        let now = self.now();
+        let (minute, connected_at) = {
+            let recent = self.recent();
+            (recent.until(&now), recent.connected_at())
+        };
+        let ticked_at = Duration::from_micros(board.get(Figure::TickedAtUs));
+        let age = (board.get(Figure::Ticks) > 0).then(|| clock.monotonic().saturating_sub(ticked_at));
+        let reports = levels::reports(self.streams().map(|open| (open, now.at.saturating_sub(connected_at))));
+        let at_once = [
+            ("zone", Some(0), levels::zone(age, self.sources.service.tick_hz)),
+            ("lateness", Some(0), levels::lateness(&minute)),
+            ("socket", Some(0), levels::socket(&minute)),
+            ("cpu", Some(0), levels::cpu(&minute)),
+            ("reports", None, reports),
+        ];
+        let mut checks: Vec<_> =
+            at_once.into_iter().map(|(name, zone, verdict)| Check::known(name, zone, verdict)).collect();
+        let memory = apart(Arc::clone(&self.memory_readers), || levels::memory(observe_memory()));
+        checks.push(Check::new("memory", memory));
+        if !files.is_empty() {
+            let files = files.clone();
+            let read = move || levels::files(files.iter().map(|file| (file.as_path(), std::fs::read(file))));
+            checks.push(Check::new("files", apart(Arc::clone(&self.file_readers), read)));
+        }
+        checks
+    }
+}
+
+/// 200 as long as the server is of use, 503 when somebody should look.
+fn code(status: Status) -> StatusCode {
+    match status {
+        Status::Healthy | Status::Degraded => StatusCode::OK,
+        Status::Unhealthy | Status::Critical => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
