@@ -143,6 +143,40 @@ fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
     (server, files)
 }
 
+/// Message of a check of `/health`.
+fn health(server: &Server, check: &str) -> (String, String) {
+    let (_, body) = server.get("/health");
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(health["service"]["game_server"], "arena-1", "{health:#}");
+    let checks = health["checks"].as_array().unwrap();
+    let found = checks.iter().find(|found| found["name"] == check).unwrap();
+    (found["status"].as_str().unwrap().to_owned(), found["message"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn health_says_whether_an_operator_hears_the_server_and_can_do_so_again() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, files) = start(replica.address(), &authority.bundle);
+    let said = |check: &str, status: &str, message: &str| {
+        await_some(message, || {
+            let (found, text) = health(&server, check);
+            (text.starts_with(message) && found == status).then_some(())
+        });
+    };
+    said("reports", "degraded", "no report stream for ");
+    let (mut stream, _) = replica.accept();
+    stream.welcome(&[&replica], random_bytes().unwrap());
+    said("reports", "healthy", "open report streams: 1");
+    said("files", "healthy", "2 files can be read");
+    drop((stream, replica));
+    said("reports", "degraded", "no report stream for ");
+    std::fs::write(&files.token.0, "").unwrap();
+    said("files", "unhealthy", "failed to read ");
+    assert_eq!(server.get("/health").0, 503);
+    assert_eq!(server.get("/livez").0, 200, "a restart would not help");
+}
+
 #[test]
 fn a_server_says_who_it_is_gets_its_key_and_reports_what_players_do() {
     let authority = Authority::new();

@@ -116,7 +116,7 @@ mod tests {
         let mut lost = 0;
         for number in 1000..1064 {
             lost += gaps.send(number);
-            gaps.heard(if number % 2 == 0 { 1 } else { 0 });
+            gaps.heard(u64::from(number % 2 == 0));
         }
         assert_eq!((lost, gaps.newest()), (0, 1063), "as long as it may still be heard");
         for number in 1064..1264 {

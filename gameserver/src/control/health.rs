@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::zone::{Board, Distribution, Figure, Seat};
 use levels::Status;
 use recent::{Recent, Sample};
-use run::{Check, Checked, apart, run};
+use run::{Check, Checked, apart, millis, run};
 
 /// What a check may take before it counts as slow.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -43,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) capacity: u32,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
 fn as_label<S: serde::Serializer>(backend: &Backend, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(backend.as_str())
 }
@@ -105,7 +106,7 @@ impl Health {
     /// Notes how things stand now; to be called about once a second.
     pub(crate) fn sample(&self) {
         let (sample, is_connected) = (self.now(), self.streams().is_some_and(|open| open > 0));
-        self.recent().push(sample, is_connected);
+        self.recent().push(&sample, is_connected);
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -140,10 +141,10 @@ impl Health {
             status,
             service: service.clone(),
             phase: *phase.borrow(),
-            uptime_seconds: now.as_secs_f64(),
+            uptime_seconds: millis(now) / 1e3,
             players,
             zones: [ZoneShown { zone: 0, players, numa }],
-            duration_ms: now.saturating_sub(begun).as_secs_f64() * 1e3,
+            duration_ms: millis(now.saturating_sub(begun)),
             checks,
         };
         (code(status), report)

@@ -126,7 +126,7 @@ pub(super) fn cpu(minute: &Window) -> Verdict {
 pub(super) fn reports(streams: Option<(usize, Duration)>) -> Verdict {
     match streams {
         None => Verdict::new(Status::Healthy, "standalone: nobody to report to"),
-        Some((open @ 1.., _)) => Verdict::new(Status::Healthy, format_args!("{open} open report streams")),
+        Some((open @ 1.., _)) => Verdict::new(Status::Healthy, format_args!("open report streams: {open}")),
         Some((0, since)) => {
             let status = if since < SILENCE { Status::Degraded } else { Status::Unhealthy };
             Verdict::new(status, format_args!("no report stream for {} s", since.as_secs()))

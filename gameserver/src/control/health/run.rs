@@ -54,13 +54,18 @@ pub(super) async fn run(checks: Vec<Check>, deadline: Duration, clock: Clock) ->
             let Verdict { status, message } = found.unwrap_or_else(|_elapsed| {
                 Verdict::new(Status::Degraded, format_args!("no answer within {} ms", deadline.as_millis()))
             });
-            let duration_ms = clock.monotonic().saturating_sub(begun).as_secs_f64() * 1e3;
+            let duration_ms = millis(clock.monotonic().saturating_sub(begun));
             (index, Checked { name, zone, status, message, duration_ms })
         });
     }
     let mut done = running.join_all().await;
     done.sort_by_key(|&(index, _)| index);
     done.into_iter().map(|(_, checked)| checked).collect()
+}
+
+/// Milliseconds to the thousandth.
+pub(super) fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Runs `read`, which may hang, on a thread of its own, as many at a time as `readers` has. A thread and not the

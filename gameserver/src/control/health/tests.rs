@@ -112,7 +112,7 @@ fn a_lost_stream_is_counted_from_when_it_was_last_seen() {
     let (opened, streams) = watch::channel(1);
     let (health, _board) = health(Some(streams), Vec::new());
     health.sample();
-    assert_eq!(check(&answer(&health).1, "reports")["message"], "1 open report streams");
+    assert_eq!(check(&answer(&health).1, "reports")["message"], "open report streams: 1");
     opened.send_replace(0);
     health.sample();
     assert_eq!(check(&answer(&health).1, "reports")["message"], "no report stream for 0 s");
