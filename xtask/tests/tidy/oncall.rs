@@ -12,6 +12,8 @@ const DASHBOARD: &str = "charts/operator/files/dashboards/regions.json";
 const RUNBOOKS: &str = "docs/runbooks";
 /// Where the names of metrics are.
 const METRICS: [&str; 2] = ["operator/src/runtime/metrics.rs", "gameserver/contract/src/metrics.rs"];
+/// The page with all that a game server measures.
+const METRICS_PAGE: &str = "docs/metrics.md";
 const CONDITIONS: &str = "operator/api/src/conditions.rs";
 /// Conditions whose message ends with their page, and the reasons that they may have then.
 const LINKED: [(&str, &[&str]); 8] = [
@@ -96,6 +98,25 @@ fn every_metric_is_in_an_alert_or_on_the_dashboard_and_none_is_named_that_is_not
     assert!(in_code.len() > 50, "the names of metrics are not understood");
     assert_eq!(named.difference(&in_code).collect::<Vec<_>>(), Vec::<&String>::new(), "not there");
     assert_eq!(in_code.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "left out");
+}
+
+/// Metrics in the first column of the tables of a page.
+fn listed(page: &str) -> BTreeSet<String> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_metric_of_a_game_server_is_on_its_page_and_levels_are_measured_by_metrics_that_are_there() {
+    let page = read(METRICS_PAGE);
+    let in_code = constants(&read(METRICS[1]));
+    assert_eq!(listed(&page), in_code);
+    let all: BTreeSet<String> = METRICS.iter().flat_map(|path| constants(&read(path))).collect();
+    let (_, levels) = page.split_once("## Service levels").unwrap();
+    let named = metrics_of(levels);
+    assert!(named.len() > 5, "the levels are not understood: {named:?}");
+    let unknown = named.iter().filter(|name| !all.contains(*name) && *name != "gameserver_contract");
+    assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]

@@ -82,7 +82,13 @@ fn every_check_says_its_status_message_and_duration_and_zones_are_numbered() {
             !check["message"].as_str().unwrap().is_empty() && check["duration_ms"].as_f64().unwrap() >= 0.0
         );
     }
-    assert_eq!(answer["checks"].as_array().unwrap().len(), 7);
+    let page = include_str!("../../../../docs/health.md");
+    let checks = answer["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 7);
+    for check in checks {
+        let row = format!("\n| `{}` | ", check["name"].as_str().unwrap());
+        assert!(page.contains(&row), "docs/health.md does not explain {check:#}");
+    }
 }
 
 #[test]
