@@ -4,6 +4,7 @@
 //! Invariant: nothing between receiving and sending awaits, locks, allocates or logs per datagram.
 
 mod board;
+mod counted;
 mod pace;
 mod seat;
 mod thread;

@@ -9,7 +9,9 @@ mod levels;
 mod recent;
 mod run;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -173,11 +175,17 @@ impl Health {
         checks.push(Check::new("memory", memory));
         if !files.is_empty() {
             let files = files.clone();
-            let read = move || levels::files(files.iter().map(|file| (file.as_path(), std::fs::read(file))));
+            let read = move || levels::files(files.iter().map(|file| (file.as_path(), is_there(file))));
             checks.push(Check::new("files", apart(Arc::clone(&self.file_readers), read)));
         }
         checks
     }
+}
+
+/// Whether a file can be read and is not empty.
+fn is_there(file: &Path) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(File::open(file)?.read(&mut first)? > 0)
 }
 
 /// 200 as long as the server is of use, 503 when somebody should look.

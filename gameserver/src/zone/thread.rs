@@ -15,6 +15,7 @@ use gameserver_queue::{Consumer, LockFreeQueue, Producer};
 use gameserver_sys::{Clock, NumaRequest, PinRequest, thread_cpu_time};
 
 use super::board::{Board, Distribution, Figure};
+use super::counted::counted;
 use super::pace::Pace;
 use super::seat::{Seat, take_seat};
 use crate::clock::now;
@@ -297,38 +298,9 @@ impl ZoneThread {
         board.add(Distribution::RoundTrip, &histograms.round_trip_us);
         board.add(Distribution::QueueDepth, &histograms.queue_depth);
         board.set_rejects(counters.rejects().map(|(_, count)| count));
-        for (figure, value) in [
-            (Figure::PacketsIn, network.packets_in),
-            (Figure::PacketsOut, network.packets_out),
-            (Figure::BytesIn, network.bytes_in),
-            (Figure::BytesOut, network.bytes_out),
-            (Figure::SocketOverflows, network.overflows),
-            (Figure::Truncated, network.truncated),
-            (Figure::Rearms, network.rearms),
-            (Figure::SendErrors, network.send_errors),
-            (Figure::PacketsLost, counters.packets_lost),
-            (Figure::AnswersDropped, counters.answers_dropped),
-            (Figure::TokensTried, counters.tokens_tried),
-            (Figure::PacketsTried, counters.packets_tried),
+        let counted = counted(counters, &network);
+        for (figure, value) in counted.into_iter().chain([
             (Figure::Players, status.players as u64),
-            (Figure::Joins, counters.joins),
-            (Figure::Leaves, counters.leaves),
-            (Figure::Denials, counters.denials),
-            (Figure::Moves, counters.moves),
-            (Figure::Resumes, counters.resumes),
-            (Figure::ResumeTokens, counters.resume_tokens),
-            (Figure::Timeouts, counters.timeouts),
-            (Figure::Snapshots, counters.snapshots),
-            (Figure::SnapshotsLost, counters.snapshots_lost),
-            (Figure::Inputs, counters.inputs_applied),
-            (Figure::InputsLate, counters.inputs_late),
-            (Figure::InputsRepeated, counters.inputs_repeated),
-            (Figure::InputsDeferred, counters.inputs_deferred),
-            (Figure::CommandsDeferred, counters.commands_deferred),
-            (Figure::NoticesDropped, counters.notices_dropped),
-            (Figure::CellsUnkept, counters.cells_unkept),
-            (Figure::RefusedHandshakes, counters.refused_handshakes()),
-            (Figure::RejectedInputs, counters.rejected_inputs()),
             (Figure::LateTicks, self.late_ticks),
             (Figure::CpuUs, micros(thread_cpu_time())),
             (Figure::TickedAtUs, micros(ticked_at)),
@@ -337,7 +309,7 @@ impl ZoneThread {
             (Figure::Drained, status.drained.into()),
             // last: who reads this value sees all of the above at least as new
             (Figure::OrdersApplied, self.applied),
-        ] {
+        ]) {
             board.set(figure, value);
         }
     }

@@ -158,16 +158,16 @@ pub(super) fn memory(facts: io::Result<MemoryFacts>) -> Verdict {
     )
 }
 
-/// Files that have to be there for the next connect to an operator.
-pub(super) fn files<'a>(read: impl Iterator<Item = (&'a Path, io::Result<Vec<u8>>)>) -> Verdict {
+/// Files that have to be there, and have content, for the next connect to an operator.
+pub(super) fn files<'a>(read: impl Iterator<Item = (&'a Path, io::Result<bool>)>) -> Verdict {
     let mut count = 0;
-    for (file, content) in read {
-        let error = match content {
-            Ok(content) if content.is_empty() => "it is empty".to_owned(),
-            Ok(_) => {
+    for (file, is_there) in read {
+        let error = match is_there {
+            Ok(true) => {
                 count += 1;
                 continue;
             }
+            Ok(false) => "it is empty".to_owned(),
             Err(error) => error.to_string(),
         };
         // a stream that is open lasts; the next one cannot be opened
@@ -307,10 +307,10 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_or_is_empty_is_named() {
         let (ca, token) = (Path::new("/ca.pem"), Path::new("/token"));
-        let there = || Ok(vec![1]);
+        let there = || Ok(true);
         let cases = [
             (vec![(ca, there()), (token, there())], Healthy, "2 files can be read"),
-            (vec![(ca, there()), (token, Ok(vec![]))], Unhealthy, "failed to read /token: it is empty"),
+            (vec![(ca, there()), (token, Ok(false))], Unhealthy, "failed to read /token: it is empty"),
             (
                 vec![(ca, Err(io::ErrorKind::NotFound.into())), (token, there())],
                 Unhealthy,
