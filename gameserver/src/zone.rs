@@ -5,10 +5,12 @@
 
 mod board;
 mod counted;
+mod orders;
 mod pace;
 mod seat;
 mod thread;
 
 pub(crate) use board::{Board, Distribution, Figure, Total};
+pub(crate) use orders::Order;
 pub(crate) use seat::Seat;
-pub(crate) use thread::{Order, Zone, ZoneConfig};
+pub(crate) use thread::{Zone, ZoneConfig};

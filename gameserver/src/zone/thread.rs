@@ -1,21 +1,22 @@
 //! The thread of a zone: receives, ticks, sends, and takes orders from the control thread.
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use std::{fmt, io};
 
 use gameserver_core::{ConfigError, Counters, Now, ServerConfig};
 use gameserver_game::arena::Arena;
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
-use gameserver_queue::{Consumer, LockFreeQueue, Producer};
+use gameserver_queue::{Consumer, LockFreeQueue};
 use gameserver_sys::{Clock, NumaRequest, PinRequest, thread_cpu_time};
 
 use super::board::{Board, Distribution, Figure};
 use super::counted::counted;
+use super::orders::{Order, Orders};
 use super::pace::Pace;
 use super::seat::{Seat, take_seat};
 use crate::clock::now;
@@ -28,30 +29,6 @@ const ORDERS_MAX: usize = 64;
 
 /// Datagrams that are written between two looks at the clock.
 const TRANSMITS_A_LOOK: u32 = 16;
-
-/// What the control thread tells a zone.
-#[derive(Clone, Copy)]
-pub(crate) enum Order {
-    /// The key that opens connect tokens.
-    InstallKey([u8; 32]),
-    /// Only players with an older token from now on.
-    Drain,
-    /// Players again.
-    Undrain,
-    /// Say goodbye to everyone, then stop.
-    Stop,
-}
-
-impl fmt::Debug for Order {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::InstallKey(_) => "InstallKey", // and never the key itself
-            Self::Drain => "Drain",
-            Self::Undrain => "Undrain",
-            Self::Stop => "Stop",
-        })
-    }
-}
 
 /// What a zone needs.
 pub(crate) struct ZoneConfig {
@@ -92,8 +69,7 @@ pub(crate) struct Zone {
     pub(crate) board: Arc<Board>,
     pub(crate) backend: Backend,
     pub(crate) seat: Seat,
-    orders: Producer<Order>,
-    sent: u64,
+    orders: Orders,
     thread: JoinHandle<Result<(), ZoneError>>,
 }
 
@@ -113,7 +89,10 @@ impl Zone {
         let thread =
             std::thread::Builder::new().name("zone-0".into()).spawn(run).map_err(ZoneError::Spawn)?;
         match shown.recv() {
-            Ok((board, backend, seat)) => Ok(Self { board, backend, seat, orders, sent: 0, thread }),
+            Ok((board, backend, seat)) => {
+                let orders = Orders::new(orders, Arc::clone(&board));
+                Ok(Self { board, backend, seat, orders, thread })
+            }
             Err(_closed) => Err(thread
                 .join()
                 .map_or(ZoneError::Panicked, |outcome| outcome.err().unwrap_or(ZoneError::Panicked))),
@@ -122,16 +101,12 @@ impl Zone {
 
     /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
     pub(crate) fn order(&mut self, order: Order) -> bool {
-        let taken = !self.orders.is_abandoned() && self.orders.push(order).is_ok();
-        self.sent += u64::from(taken);
-        self.board.set(Figure::OrdersGiven, self.sent);
-        self.board.set(Figure::OrdersRefused, self.orders.refused());
-        taken
+        self.orders.give(order)
     }
 
     /// Whether the drain is complete and the figure that says so is newer than every order.
     pub(crate) fn is_drained(&self) -> bool {
-        self.board.get(Figure::OrdersApplied) == self.sent && self.board.get(Figure::Drained) == 1
+        self.orders.are_carried_out() && self.board.get(Figure::Drained) == 1
     }
 
     /// Whether the thread has ended.

@@ -1,0 +1,81 @@
+//! What the control thread tells a zone, and whether the zone has done it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gameserver_queue::Producer;
+
+use super::board::{Board, Figure};
+
+/// What the control thread tells a zone.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// The key that opens connect tokens.
+    InstallKey([u8; 32]),
+    /// Only players with an older token from now on.
+    Drain,
+    /// Players again.
+    Undrain,
+    /// Say goodbye to everyone, then stop.
+    Stop,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::InstallKey(_) => "InstallKey", // and never the key itself
+            Self::Drain => "Drain",
+            Self::Undrain => "Undrain",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// The control thread's end of the queue of a zone; it shows on the zone's board how many it gave.
+pub(super) struct Orders {
+    queue: Producer<Order>,
+    given: u64,
+    board: Arc<Board>,
+}
+
+impl Orders {
+    pub(super) fn new(queue: Producer<Order>, board: Arc<Board>) -> Self {
+        Self { queue, given: 0, board }
+    }
+
+    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
+    pub(super) fn give(&mut self, order: Order) -> bool {
+        let taken = !self.queue.is_abandoned() && self.queue.push(order).is_ok();
+        self.given += u64::from(taken);
+        self.board.set(Figure::OrdersGiven, self.given);
+        self.board.set(Figure::OrdersRefused, self.queue.refused());
+        taken
+    }
+
+    /// Whether the zone has carried out all of them: what its board shows is newer than that.
+    pub(super) fn are_carried_out(&self) -> bool {
+        self.board.get(Figure::OrdersApplied) == self.given
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gameserver_queue::LockFreeQueue;
+
+    #[test]
+    fn orders_that_were_given_and_that_had_no_room_are_shown() {
+        let board = Arc::new(Board::new(std::iter::empty()));
+        let (queue, mut zone) = LockFreeQueue::spsc(2);
+        let mut orders = Orders::new(queue, Arc::clone(&board));
+        let taken = [Order::Drain, Order::Undrain, Order::Drain].map(|order| orders.give(order));
+        let shown = || [Figure::OrdersGiven, Figure::OrdersRefused].map(|figure| board.get(figure));
+        assert_eq!((taken, shown(), orders.are_carried_out()), ([true, true, false], [2, 1], false));
+        board.set(Figure::OrdersApplied, 2);
+        assert!(orders.are_carried_out());
+        assert!(matches!(zone.pop(), Some(Order::Drain)));
+        assert_eq!((orders.give(Order::Drain), shown(), orders.are_carried_out()), (true, [3, 1], false));
+        drop(zone);
+        assert_eq!((orders.give(Order::Stop), shown()), (false, [3, 1]), "nobody is there to take it");
+    }
+}
