@@ -143,11 +143,16 @@ fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
     (server, files)
 }
 
-/// Message of a check of `/health`.
-fn health(server: &Server, check: &str) -> (String, String) {
+fn health_of(server: &Server) -> serde_json::Value {
     let (_, body) = server.get("/health");
     let health: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(health["service"]["game_server"], "arena-1", "{health:#}");
+    health
+}
+
+/// Status and message of a check of `/health`.
+fn health(server: &Server, check: &str) -> (String, String) {
+    let health = health_of(server);
     let checks = health["checks"].as_array().unwrap();
     let found = checks.iter().find(|found| found["name"] == check).unwrap();
     (found["status"].as_str().unwrap().to_owned(), found["message"].as_str().unwrap().to_owned())
@@ -169,8 +174,13 @@ fn health_says_whether_an_operator_hears_the_server_and_can_do_so_again() {
     stream.welcome(&[&replica], random_bytes().unwrap());
     said("reports", "healthy", "open report streams: 1");
     said("files", "healthy", "2 files can be read");
+    let uptime = |server: &Server| health_of(server)["uptime_seconds"].as_f64().unwrap();
+    await_some("three seconds with a stream", || (uptime(&server) > 3.0).then_some(()));
     drop((stream, replica));
     said("reports", "degraded", "no report stream for ");
+    let (_, message) = health(&server, "reports");
+    let since: f64 = message.split(' ').nth(4).unwrap().parse().unwrap();
+    assert!(since + 1.5 < uptime(&server), "counted from when it was last there: {message}");
     std::fs::write(&files.token.0, "").unwrap();
     said("files", "unhealthy", "failed to read ");
     assert_eq!(server.get("/health").0, 503);

@@ -104,6 +104,8 @@ fn is_answered_in_full(server: &Server, net: &str) {
     assert_eq!(code, if is_well { 200 } else { 503 }, "{health:#}");
     let names: Vec<_> = health["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
     assert_eq!(names, ["zone", "lateness", "socket", "cpu", "reports", "memory"]);
+    let zone = &health["checks"][0];
+    assert!(matches!(zone["status"].as_str(), Some("healthy" | "degraded")), "it ticks: {zone:#}");
     assert_eq!(health["checks"][4]["message"], "standalone: nobody to report to");
     let service = &health["service"];
     assert_eq!((service["backend"].as_str(), &service["game_server"]), (Some(net), &serde_json::Value::Null));
