@@ -11,7 +11,8 @@ use std::time::Duration;
 use gameserver_client::{ClientState, Event};
 use gameserver_game::arena::Arena;
 use gameserver_game::arena::intents::Intent;
-use gameserver_protocol::{ConnectTokenClaims, Now, PROTOCOL_ID};
+use gameserver_protocol::message::Entity;
+use gameserver_protocol::{ConnectToken, ConnectTokenClaims, Now, PROTOCOL_ID};
 use gameserver_sys::Clock;
 use serde_json::Value;
 
@@ -132,7 +133,7 @@ pub fn await_some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// Players that share a thread, each on a socket of its own.
 pub struct Players {
-    clock: Clock,
+    pub clock: Clock,
     pub players: Vec<Player>,
 }
 
@@ -144,6 +145,8 @@ pub struct Player {
     sent_at: Option<(u32, Duration)>,
     pub latencies: Vec<Duration>,
     pub rejected: Vec<Event>,
+    /// Everything that it was told of others, by tick and index, from when this is set on.
+    pub told: Option<Vec<((u64, u32), Entity)>>,
 }
 
 impl Players {
@@ -180,30 +183,33 @@ pub fn now(clock: &Clock) -> Now {
 
 impl Player {
     fn new(client_id: u64, server: SocketAddr, key: &[u8; 32], now: Now) -> Self {
-        let claims = ConnectTokenClaims {
-            protocol_id: PROTOCOL_ID,
-            server_addresses: &[server],
-            client_id,
-            user_data: &[0; 256],
-            now_unix: now.unix,
-            lifetime_seconds: 30,
-            timeout_seconds: 10,
-        };
-        let token = claims.mint(key, &gameserver_random()).unwrap();
+        let token = mint(client_id, server, key, now);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let client = Client::new(token, 64, now, [7; 32]);
-        Self { client, socket, sent_at: None, latencies: Vec::new(), rejected: Vec::new() }
+        Self { client, socket, sent_at: None, latencies: Vec::new(), rejected: Vec::new(), told: None }
     }
 
     pub fn is_playing(&self) -> bool {
         self.client.state() == ClientState::Connected
     }
 
+    fn note(&mut self) {
+        let (Some(told), Some(snapshot)) = (&mut self.told, self.client.snapshot()) else { return };
+        let tick = snapshot.head.tick;
+        for cell in &snapshot.cells {
+            told.extend(self.client.view().get(cell.index).map(|entity| ((tick, cell.index), *entity)));
+        }
+    }
+
     fn turn(&mut self, clock: Clock) {
         let mut buffer = [0; 2048];
         while let Ok(len) = self.socket.recv(&mut buffer) {
+            let before = self.client.view().newest_tick();
             self.client.handle_datagram(now(&clock), &mut buffer[..len]);
+            if self.client.view().newest_tick() != before {
+                self.note();
+            }
         }
         let time = now(&clock);
         self.client.update(time);
@@ -232,6 +238,20 @@ impl Player {
     }
 }
 
+/// A connect token for this player and server.
+pub fn mint(client_id: u64, server: SocketAddr, key: &[u8; 32], now: Now) -> ConnectToken {
+    let claims = ConnectTokenClaims {
+        protocol_id: PROTOCOL_ID,
+        server_addresses: &[server],
+        client_id,
+        user_data: &[0; 256],
+        now_unix: now.unix,
+        lifetime_seconds: 30,
+        timeout_seconds: 10,
+    };
+    claims.mint(key, &gameserver_random()).unwrap()
+}
+
 fn gameserver_random() -> [u8; 88] {
     let mut bytes = [0; 88];
     for part in bytes.chunks_mut(32) {
@@ -244,7 +264,7 @@ fn gameserver_random() -> [u8; 88] {
 pub struct TempFile(pub std::path::PathBuf);
 
 impl TempFile {
-    pub fn new(name: &str, content: &str) -> Self {
+    pub fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
         let unique = format!("gameserver-{}-{:?}-{name}", std::process::id(), std::thread::current().id());
         let path = std::env::temp_dir().join(unique.replace(['(', ')'], "-"));
         std::fs::write(&path, content).unwrap();

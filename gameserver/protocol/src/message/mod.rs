@@ -60,6 +60,8 @@
 //!
 //! Places are hundredths of a unit. A message is at most [`MAX_MESSAGE_BYTES`], so that with the
 //! session's 25 bytes around it a datagram stays within 1200.
+//!
+//! Golden vectors for other implementations are in `gameserver/protocol/vectors`; one in Go is in `tests/second`.
 
 mod cell;
 mod fields;
