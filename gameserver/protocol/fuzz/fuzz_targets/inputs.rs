@@ -1,0 +1,7 @@
+#![no_main]
+//! The target `inputs` of `bodies.rs`, for libFuzzer.
+
+#[path = "../bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::inputs(data));
