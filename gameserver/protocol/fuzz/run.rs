@@ -124,7 +124,8 @@ thread_local! {
 }
 
 /// `[TARGET…] --seconds N --seed N`: runs these targets, or all, one after the other, and prints what came of it. What a
-/// target panics at goes to a file in the temporary directory.
+/// target panics at goes to a file in the temporary directory, and ends the program with a failure, as a target does
+/// that there is not.
 #[expect(clippy::print_stdout, reason = "a program of which this is the output")]
 pub fn fuzz(targets: &[Target], directory: &Path) {
     let (mut seconds, mut seed, mut names) = (60, 1, Vec::new());
@@ -136,6 +137,11 @@ pub fn fuzz(targets: &[Target], directory: &Path) {
             "--seed" => seed = number(),
             _ => names.push(arg),
         }
+    }
+    if let Some(unknown) = names.iter().find(|name| !targets.iter().any(|(target, _)| target == name)) {
+        let known: Vec<_> = targets.iter().map(|(name, _)| *name).collect();
+        println!("there is no target {unknown}, but {}", known.join(", "));
+        std::process::exit(2);
     }
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -155,5 +161,8 @@ pub fn fuzz(targets: &[Target], directory: &Path) {
         let rate = u128::from(outcome.executions) * 1000 / outcome.took.as_millis().max(1);
         let found = if outcome.finding.is_some() { "a finding" } else { "nothing found" };
         println!("{name}: {} executions, {rate} a second, {found}", outcome.executions);
+        if outcome.finding.is_some() {
+            std::process::exit(1);
+        }
     }
 }

@@ -6,7 +6,7 @@
 //!   [`ConnectToken`] with the key that it shares with one server; request, challenge and response prove the
 //!   client's address; from then on every datagram is sealed with ChaCha20-Poly1305 under keys of that token
 //!   ([`PacketKey`]) and guarded by a [`ReplayWindow`].
-//! - **Game**: MessagePack arrays in payload packets, see [`message`].
+//! - **Game**: MessagePack arrays in payload packets, see [`message`]. `docs/wire.md` is for clients in other languages.
 //!
 //! Invariants:
 //! - Nothing here allocates per packet; decoding never panics and caps every length.

@@ -61,7 +61,8 @@
 //! Places are hundredths of a unit. A message is at most [`MAX_MESSAGE_BYTES`], so that with the
 //! session's 25 bytes around it a datagram stays within 1200.
 //!
-//! Golden vectors for other implementations are in `gameserver/protocol/vectors`; one in Go is in `tests/second`.
+//! Whoever writes a client in another language begins with `docs/wire.md`. Golden vectors are in
+//! `gameserver/protocol/vectors`, an implementation in Go in `gameserver/protocol/tests/second`.
 
 mod cell;
 mod fields;
