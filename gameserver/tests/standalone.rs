@@ -17,7 +17,7 @@ const PLAYERS: u64 = 20;
 
 fn key() -> ([u8; 32], TempFile) {
     let key = random_bytes().unwrap();
-    (key, TempFile::new("key", &format_key(&key)))
+    (key, TempFile::new("key", format_key(&key)))
 }
 
 /// Players join over `server`, move ten times each, and every move is confirmed.

@@ -8,7 +8,8 @@ mod bodies;
 mod run;
 
 use std::path::Path;
+use std::process::ExitCode;
 
-fn main() {
-    run::fuzz(bodies::TARGETS, Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus")));
+fn main() -> ExitCode {
+    run::fuzz(bodies::TARGETS, Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus")))
 }

@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Most bytes of what is made.
@@ -124,10 +125,11 @@ thread_local! {
 }
 
 /// `[TARGET…] --seconds N --seed N`: runs these targets, or all, one after the other, and prints what came of it. What a
-/// target panics at goes to a file in the temporary directory, and ends the program with a failure, as a target does
-/// that there is not.
+/// target panics at goes to a file in the temporary directory, and makes the program fail, as does a target that there is
+/// not.
 #[expect(clippy::print_stdout, reason = "a program of which this is the output")]
-pub fn fuzz(targets: &[Target], directory: &Path) {
+#[must_use]
+pub fn fuzz(targets: &[Target], directory: &Path) -> ExitCode {
     let (mut seconds, mut seed, mut names) = (60, 1, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -141,7 +143,7 @@ pub fn fuzz(targets: &[Target], directory: &Path) {
     if let Some(unknown) = names.iter().find(|name| !targets.iter().any(|(target, _)| target == name)) {
         let known: Vec<_> = targets.iter().map(|(name, _)| *name).collect();
         println!("there is no target {unknown}, but {}", known.join(", "));
-        std::process::exit(2);
+        return ExitCode::FAILURE;
     }
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -162,7 +164,8 @@ pub fn fuzz(targets: &[Target], directory: &Path) {
         let found = if outcome.finding.is_some() { "a finding" } else { "nothing found" };
         println!("{name}: {} executions, {rate} a second, {found}", outcome.executions);
         if outcome.finding.is_some() {
-            std::process::exit(1);
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
