@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig,
+};
 use gameserver_game::Game;
 use gameserver_game::arena::Arena;
 use gameserver_protocol::{
@@ -104,6 +106,7 @@ impl World {
             random: [4; 32],
             max_commands_per_tick: 100,
             snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,
         };

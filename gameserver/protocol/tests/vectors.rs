@@ -116,7 +116,7 @@ fn check_snapshot(fields: &Value, bytes: &[u8], is_written: bool) {
             echo_stamp: int(&fields["echo_stamp"]),
             echo_hold_us: int(&fields["echo_hold_us"]),
             last_input_sequence: int(&fields["last_input_sequence"]),
-            hurry_ticks: int(&fields["hurry_ticks"]),
+            hurry: int(&fields["hurry"]),
         },
         own: field_list(&fields["own"]),
         rejected: list(&fields["rejected"], |one| Rejected {
@@ -128,7 +128,8 @@ fn check_snapshot(fields: &Value, bytes: &[u8], is_written: bool) {
             code: int(&one["code"]),
             figures: array(&one["figures"]),
         }),
-        cells: list(&fields["cells"], cell),
+        cells: if fields["cells"].is_null() { Vec::new() } else { list(&fields["cells"], cell) },
+        tells_of_others: !fields["cells"].is_null(),
     };
     let mut read = Snapshot::default();
     read.decode_into(bytes).expect("a message");
@@ -147,7 +148,7 @@ fn write_snapshot(said: &Snapshot) -> Vec<u8> {
         let (len, elements) = encode_cell(&mut bytes, cell).expect("room");
         writer.push(&bytes, len, elements).expect("room");
     }
-    let len = writer.finish();
+    let len = if said.tells_of_others { writer.finish() } else { writer.finish_without_cells() };
     buffer[..len].to_vec()
 }
 

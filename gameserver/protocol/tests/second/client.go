@@ -290,10 +290,10 @@ func (c *client) settle(m snapshot) {
 		}
 	}
 	c.open = open
-	// "by how many ticks the client should aim its inputs earlier": its own ticks are further ahead then
-	// and what comes of it is seen some ticks later
-	if m.HurryTicks != 0 && m.Tick >= c.aimed+hz/4 {
-		c.lead, c.aimed = min(max(c.lead+int64(m.HurryTicks), 1), 20), m.Tick
+	// "by how many sixteenths of a tick the client should aim its inputs earlier": this one aims by whole ticks,
+	// early rather than late, and what comes of it is seen some ticks later
+	if hurry := (int64(m.Hurry) + 15) >> 4; hurry != 0 && m.Tick >= c.aimed+hz/4 {
+		c.lead, c.aimed = min(max(c.lead+hurry, 1), 20), m.Tick
 	}
 }
 

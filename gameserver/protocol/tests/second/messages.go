@@ -77,11 +77,12 @@ type snapshot struct {
 	EchoStamp         uint16     `json:"echo_stamp"`
 	EchoHoldUs        uint32     `json:"echo_hold_us"`
 	LastInputSequence uint32     `json:"last_input_sequence"`
-	HurryTicks        int8       `json:"hurry_ticks"`
+	Hurry             int8       `json:"hurry"`
 	Own               []int64    `json:"own,omitempty"`
 	Rejected          []rejected `json:"rejected,omitempty"`
 	Notices           []notice   `json:"notices,omitempty"`
-	Cells             []cell     `json:"cells,omitempty"`
+	// Cells is nil when the snapshot tells nothing of others.
+	Cells []cell `json:"cells"`
 }
 
 type resume struct {
@@ -157,7 +158,7 @@ func decodeSnapshot(message []byte) (snapshot, error) {
 	r := open(message, 1, 10)
 	m := snapshot{
 		Tick: r.u64(), AgeUs: r.u32(), EchoStamp: r.u16(), EchoHoldUs: r.u32(), LastInputSequence: r.u32(),
-		HurryTicks: r.i8(), Own: r.integers(mostOwn),
+		Hurry: r.i8(), Own: r.integers(mostOwn),
 	}
 	for range r.array(mostNews) {
 		switch r.array(5) {
@@ -177,6 +178,10 @@ func decodeSnapshot(message []byte) (snapshot, error) {
 			r.fail(errLength)
 		}
 	}
+	if r.nothing() {
+		return m, r.end()
+	}
+	m.Cells = []cell{}
 	for left := r.array(mostElements); left > 0 && r.err == nil; {
 		one, elements := decodeCell(r)
 		if left -= elements; left < 0 {
@@ -244,7 +249,7 @@ func encodeSnapshot(m snapshot) []byte {
 	} {
 		to = putUnsigned(to, field)
 	}
-	to = encodeIntegers(putSigned(to, int64(m.HurryTicks)), m.Own)
+	to = encodeIntegers(putSigned(to, int64(m.Hurry)), m.Own)
 	to = putArray(to, len(m.Rejected)+len(m.Notices))
 	for _, one := range m.Rejected {
 		to = putUnsigned(putUnsigned(putArray(to, 2), uint64(one.Sequence)), uint64(one.Reason))
@@ -254,6 +259,9 @@ func encodeSnapshot(m snapshot) []byte {
 		for _, figure := range one.Figures {
 			to = putSigned(to, figure)
 		}
+	}
+	if m.Cells == nil {
+		return append(to, 0xc0)
 	}
 	cells, elements := []byte(nil), 0
 	for _, one := range m.Cells {
