@@ -204,9 +204,13 @@ impl Game for Parade {
 
 /// Sixty players who see each other and have each heard of another tick last.
 fn crowded() -> Counters {
-    let mut server: ZoneServer<Parade> =
-        ZoneServer::new(ServerConfig { capacity: 60, snapshot_bytes: 1200, ..config() })
-            .expect("a valid configuration");
+    let mut server: ZoneServer<Parade> = ZoneServer::new(ServerConfig {
+        capacity: 60,
+        snapshot_bytes: 1200,
+        replication_hz: 1000,
+        ..config()
+    })
+    .expect("a valid configuration");
     server.install_key(SERVER_KEY);
     let mut peers: Vec<Peer> =
         (0..60).map(|id| Bench::new().peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
