@@ -5,6 +5,7 @@ mod fleet;
 mod input;
 mod links;
 mod page;
+mod peers;
 mod ramp;
 mod regions;
 mod restore;
@@ -36,6 +37,8 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
+    /// Players a core beside other servers: five runs want two hours
+    Peers,
     /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
     Regions,
 }
@@ -52,6 +55,8 @@ pub(crate) struct Args {
     /// Of failover this fault alone, as its page calls it; what the page says of the others stays
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(failover::names()))]
     fault: Option<String>,
+    #[command(flatten, next_help_heading = "Peers")]
+    peers: peers::Options,
 }
 
 /// Measures on an instance of its own, which is removed afterwards.
@@ -72,6 +77,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Failover => failover::measure(&checkout, args.runs, args.fault.as_deref()),
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),
+            Subject::Peers => {
+                if let Some(page) = peers::measure(&checkout, args.runs, &args.peers)? {
+                    page::write(&checkout, &page)?;
+                }
+                continue;
+            }
             Subject::Regions => {
                 page::write(&checkout, &regions::measure(&checkout, args.runs)?)?;
                 continue;

@@ -273,7 +273,8 @@ impl Module {
     }
 }
 
-fn go(directory: &Path) -> Command {
+/// Go in this directory, whatever the caller has set.
+pub(crate) fn go(directory: &Path) -> Command {
     let mut go = Command::new("go");
     // neither a workspace nor flags of the person who calls may change what is built
     go.current_dir(directory).env("CGO_ENABLED", "0").env("GOWORK", "off").env("GOFLAGS", "-buildvcs=false");

@@ -128,9 +128,9 @@ pub struct BenchArgs {
     /// The game server program.
     #[arg(long)]
     pub gameserver: PathBuf,
-    /// The toy server program (`cargo build --release -p gameserver-bots --bin toy`).
+    /// The toy server program (`cargo build --release -p gameserver-bots --bin toy`); the game server alone without it.
     #[arg(long)]
-    pub toy: PathBuf,
+    pub toy: Option<PathBuf>,
     /// Datagram backends of the game server to measure, as its `--net` names them.
     #[arg(long, value_delimiter = ',', default_value = "uring")]
     pub backends: Vec<String>,

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let cpus = observe_cpus()?;
     ensure!(cpus.allowed.len() >= 2, "a bench needs a CPU for the server and one for the bots");
     let mut contenders: Vec<_> = args.backends.iter().cloned().map(Contender::Gameserver).collect();
-    contenders.push(Contender::Toy);
+    contenders.extend(args.toy.as_ref().map(|_| Contender::Toy));
     let mut runs = Vec::new();
     for run in 0..args.runs {
         for contender in &contenders {
@@ -176,7 +176,8 @@ impl Server {
                 command
             }
             Contender::Toy => {
-                let mut command = Command::new(&args.toy);
+                let toy = args.toy.as_ref().context("--toy is needed to run it")?;
+                let mut command = Command::new(toy);
                 command.args(["--address", &address.to_string(), "--tick-hz", &tick_hz]);
                 command
             }

@@ -1,10 +1,11 @@
 //! A bare server to measure against: recvmmsg and sendmmsg at a fixed tick, and nothing else. No encryption, no
 //! rules, no area of interest, no limits. What a game server does beyond this is what it costs.
 //!
-//! A datagram's first four bytes are the number of an input; each tick every address that ever sent one gets a state
-//! that begins with its newest number.
+//! A datagram's first four bytes are the number of an input, the next four that of a client; each tick every client that ever
+//! sent one from an address gets a state there that begins with its newest number and its own. Says `ready` when it is bound.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,12 +24,13 @@ struct Args {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
     tick_hz: u32,
     /// Bytes of a state.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(4..=1200))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(8..=1200))]
     state_bytes: u16,
 }
 
 struct Player {
     address: SocketAddr,
+    client: [u8; 4],
     newest: [u8; 4],
 }
 
@@ -41,8 +43,9 @@ fn main() -> anyhow::Result<()> {
     let state_bytes = usize::from(args.state_bytes).min(MAX_DATAGRAM_BYTES);
     let (clock, period) = (Clock::start(), Duration::from_secs(1) / args.tick_hz);
     let mut players: Vec<Player> = Vec::new();
-    let mut numbers: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut numbers: HashMap<(SocketAddr, [u8; 4]), usize> = HashMap::new();
     let mut due = period;
+    writeln!(std::io::stdout(), "ready").context("nobody hears the toy")?;
     loop {
         loop {
             let wait = due.saturating_sub(clock.monotonic());
@@ -50,9 +53,13 @@ fn main() -> anyhow::Result<()> {
                 break;
             }
             datagrams.receive(wait, &mut |address, input| {
-                let Some(&newest) = input.first_chunk() else { return };
-                let number = *numbers.entry(address).or_insert_with(|| {
-                    players.push(Player { address, newest });
+                let Some((&newest, &client)) =
+                    input.first_chunk().zip(input.get(4..).and_then(<[u8]>::first_chunk))
+                else {
+                    return;
+                };
+                let number = *numbers.entry((address, client)).or_insert_with(|| {
+                    players.push(Player { address, client, newest });
                     players.len() - 1
                 });
                 players[number].newest = players[number].newest.max(newest);
@@ -62,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         datagrams.transmit(&mut |slot| {
             let player = turn.next()?;
             slot[..4].copy_from_slice(&player.newest);
+            slot[4..8].copy_from_slice(&player.client);
             Some(Outgoing { to: player.address, len: state_bytes })
         })?;
         due = (due + period).max(clock.monotonic());

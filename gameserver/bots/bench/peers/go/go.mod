@@ -1,0 +1,3 @@
+module cranewing.dev/gameserver/bots/bench/peers/go
+
+go 1.26

@@ -1,0 +1,168 @@
+//! The contenders' programs: each with its own toolchain, locked versions and flags of a release, from its registry into the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::contenders::{Contender, Kind};
+use crate::checkout::{Checkout, digest, unfinished};
+use crate::images;
+use crate::lock::Lock;
+use crate::process;
+use crate::progress::Progress;
+use crate::target;
+use crate::tools;
+
+/// What is built.
+pub(super) struct Programs {
+    /// Programs of our own workspace, if somebody needs them.
+    ours: PathBuf,
+    /// Programs of the peers' workspace.
+    rust: PathBuf,
+    /// Each contender and where its program lies, or why it has none.
+    all: Vec<(&'static Contender, Result<PathBuf, String>)>,
+}
+
+impl Programs {
+    /// Builds what is wanted; a contender whose toolchain is not here is left out.
+    pub(super) fn build(
+        checkout: &Checkout,
+        progress: &Progress,
+        wanted: &[&'static Contender],
+    ) -> Result<Self> {
+        let is_ours = |contender: &&&Contender| matches!(contender.kind, Kind::Ours | Kind::Toy);
+        let ours = match wanted.iter().find(is_ours) {
+            Some(_) => progress.step("compile game server, bots and toy", |_| images::compile(checkout))?,
+            None => PathBuf::new(),
+        };
+        let rust = progress.step("compile the load and peers in Rust", |_| cargo(checkout))?;
+        let lock = checkout.cache.join("build.lock");
+        let _lock =
+            Lock::wait(&lock, "building peers", |owner| progress.say(&format!("waiting for {owner}")))?;
+        let mut all = Vec::new();
+        for &contender in wanted {
+            let built = match contender.kind {
+                Kind::Ours => Ok(ours.join("gameserver")),
+                Kind::Toy => Ok(ours.join("toy")),
+                Kind::Cargo => Ok(rust.join(format!("peer-{}", contender.name))),
+                Kind::Go => progress.step("build the peer in Go", |_| install(checkout, contender.name, go)),
+            };
+            all.push((contender, built.map_err(|error| format!("{error:#}"))));
+        }
+        Ok(Self { ours, rust, all })
+    }
+
+    /// Those that can be started.
+    pub(super) fn built(&self) -> impl Iterator<Item = &'static Contender> {
+        self.all.iter().filter(|(_, built)| built.is_ok()).map(|(contender, _)| *contender)
+    }
+
+    /// Those that cannot, and why.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.all
+            .iter()
+            .filter_map(|(contender, built)| Some((contender.name, built.as_ref().err()?.as_str())))
+    }
+
+    /// Starts a contender: on a port of this machine, that many ticks a second.
+    pub(super) fn server(&self, contender: &Contender, port: u16, tick_hz: u32) -> Result<Command> {
+        let built = self.all.iter().find(|(other, _)| other.name == contender.name);
+        let Some((_, Ok(program))) = built else { bail!("{} is not built", contender.name) };
+        let mut command = Command::new(program);
+        let (port, tick_hz) = (port.to_string(), tick_hz.to_string());
+        match contender.kind {
+            Kind::Toy => {
+                command.args([
+                    "--address",
+                    &format!("127.0.0.1:{port}"),
+                    "--state-bytes",
+                    "340",
+                    "--tick-hz",
+                ]);
+                command.arg(tick_hz);
+            }
+            Kind::Ours => bail!("bots start the game server"),
+            // one core, so one thread that runs
+            Kind::Go => _ = command.env("GOMAXPROCS", "1").args([port, tick_hz]),
+            Kind::Cargo => _ = command.args([port, tick_hz]),
+        }
+        Ok(command)
+    }
+
+    /// The load of a contender's protocol.
+    pub(super) fn load(&self, contender: &Contender) -> Command {
+        let mut load = Command::new(self.rust.join("load"));
+        load.args(["--protocol", contender.protocol]);
+        load
+    }
+
+    /// The bots and the game server.
+    pub(super) fn bots(&self) -> Command {
+        let mut bots = Command::new(self.ours.join("bots"));
+        bots.arg("bench").arg("--gameserver").arg(self.ours.join("gameserver"));
+        bots
+    }
+}
+
+fn source(checkout: &Checkout, name: &str) -> PathBuf {
+    checkout.root.join("gameserver/bots/bench/peers").join(name)
+}
+
+/// The peers' own workspace; what is built lies apart from what our own gives.
+fn cargo(checkout: &Checkout) -> Result<PathBuf> {
+    let directory = target::directory(checkout).join("peers");
+    let mut cargo = target::cargo(checkout)?;
+    cargo.args(["build", "--locked", "--release", "--manifest-path"]).arg(source(checkout, "Cargo.toml"));
+    cargo.env("CARGO_TARGET_DIR", &directory);
+    process::run(&mut process::bound(&cargo, &checkout.instance), &checkout.log("peers-rust"))?;
+    Ok(directory.join("release"))
+}
+
+/// Builds into a directory whose name changes with the sources, if that is not there; gives it.
+fn install(
+    checkout: &Checkout,
+    name: &str,
+    build: impl FnOnce(&Checkout, &Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let source = source(checkout, name);
+    let mut parts = Vec::new();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&source)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    for file in files.iter().filter(|file| file.is_file()) {
+        parts.push(file.file_name().unwrap_or_default().as_encoded_bytes().to_vec());
+        parts.push(fs::read(file).with_context(|| format!("failed to read {}", file.display()))?);
+    }
+    let key = &digest(parts.iter().map(Vec::as_slice))[..12];
+    let directory = checkout.cache.join("tools").join(format!("peer-{name}-{key}"));
+    if !directory.is_dir() {
+        let unfinished = unfinished(&directory);
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)
+                .with_context(|| format!("failed to remove {}", unfinished.display()))?;
+        }
+        fs::create_dir_all(&unfinished)
+            .with_context(|| format!("failed to create {}", unfinished.display()))?;
+        build(checkout, &source, &unfinished)?;
+        fs::rename(&unfinished, &directory)
+            .with_context(|| format!("failed to complete {}", directory.display()))?;
+    }
+    Ok(directory.join("peer"))
+}
+
+/// Runs one step of a build; a program that is not here is named with what brings it.
+fn step(checkout: &Checkout, name: &str, command: &Command, brings: &str) -> Result<()> {
+    let program = command.get_program().to_string_lossy();
+    if !process::succeeds(Command::new("which").arg(command.get_program())) {
+        bail!("{program} is missing: {brings}");
+    }
+    process::run(&mut process::bound(command, &checkout.instance), &checkout.log(&format!("peers-{name}")))
+}
+
+fn go(checkout: &Checkout, source: &Path, directory: &Path) -> Result<()> {
+    let mut go = tools::go(source);
+    go.args(["build", "-trimpath", "-o"]).arg(directory.join("peer"));
+    step(checkout, "go", &go, "see go.dev/doc/install")
+}

@@ -1,0 +1,96 @@
+//! Who is measured, and what each gives for its figures.
+
+use std::time::Duration;
+
+/// How a contender is built and started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The game server and its own bots.
+    Ours,
+    /// `bench/peers/toy`, which is built with the bots.
+    Toy,
+    /// A package of the workspace `bench/peers`.
+    Cargo,
+    Go,
+}
+
+/// A server to measure.
+#[derive(Debug)]
+pub(super) struct Contender {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What its program speaks, by its name for the load.
+    pub(super) protocol: &'static str,
+    /// Load before measuring: a just-in-time compiler needs more of it.
+    pub(super) warm_up: Duration,
+    /// The most players that it can have, or that its load can be.
+    pub(super) players_max: u32,
+    /// What it is, for the page.
+    pub(super) about: &'static str,
+    /// Session, encryption, world and rules, area of interest, delta, prediction, system calls in batches.
+    pub(super) gives: [&'static str; 7],
+}
+
+/// Heads of [`Contender::gives`].
+pub(super) const GIVES: [&str; 7] =
+    ["session", "encryption", "world and rules", "area of interest", "delta", "prediction", "batched calls"];
+
+const NATIVE: Duration = Duration::from_millis(1000);
+const BARE: [&str; 7] = ["-", "-", "-", "-", "-", "-", "-"];
+
+pub(super) const ALL: &[Contender] = &[
+    Contender {
+        name: "cranewing",
+        kind: Kind::Ours,
+        protocol: "",
+        warm_up: NATIVE,
+        players_max: 8000,
+        about: "our game server on io_uring with its arena, and our bots",
+        gives: ["netcode 1.02, resume", "ChaCha20-Poly1305", "yes", "64 nearest", "yes", "yes", "yes"],
+    },
+    Contender {
+        name: "toy",
+        kind: Kind::Toy,
+        protocol: "wire",
+        warm_up: NATIVE,
+        players_max: 8000,
+        about: "`bench/peers/toy`, recvmmsg and sendmmsg and nothing else: what the machine gives at best",
+        gives: ["-", "-", "-", "-", "-", "-", "yes"],
+    },
+    Contender {
+        name: "tokio",
+        kind: Kind::Cargo,
+        protocol: "wire",
+        warm_up: NATIVE,
+        players_max: 8000,
+        about: "tokio's `UdpSocket`, a runtime of one thread",
+        gives: BARE,
+    },
+    Contender {
+        name: "go",
+        kind: Kind::Go,
+        protocol: "wire",
+        warm_up: NATIVE,
+        players_max: 8000,
+        about: "Go's `net.UDPConn`, a goroutine that reads and one that writes",
+        gives: BARE,
+    },
+];
+
+/// What contenders are called.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|contender| contender.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut all: Vec<_> = names().collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), ALL.len());
+    }
+}

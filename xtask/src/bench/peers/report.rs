@@ -1,0 +1,175 @@
+//! The page of peers.
+
+use std::fmt::Write as _;
+
+use super::build::Programs;
+use super::contenders::{Contender, GIVES};
+use super::trial::{DURATION, INPUT_HZ, LOST_MAX, SNAPSHOTS_MIN, Verdict, p99_limit_ms};
+use super::{Capacity, Figures, LATENCY_HZ, Options, Results, Trial};
+use crate::bench::page::Spread;
+
+/// One figure of a trial.
+type Figure = fn(&Figures) -> f64;
+
+/// Ticks a second at which latencies are shown.
+pub(super) fn latency_hz(rates: &[u32]) -> u32 {
+    if rates.contains(&LATENCY_HZ) { LATENCY_HZ } else { rates.first().copied().unwrap_or(LATENCY_HZ) }
+}
+
+pub(super) fn body(
+    contenders: &[&'static Contender],
+    programs: &Programs,
+    options: &Options,
+    results: &Results,
+) -> String {
+    let mut text = method();
+    text.push_str(&gives(contenders));
+    for (name, missing) in programs.missing() {
+        let _infallible = writeln!(text, "\n{name} is not measured here: {missing}");
+    }
+    for &rate in &options.rates {
+        text.push_str(&capacity(contenders, rate, &results.capacity));
+    }
+    text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, &results.latency));
+    text
+}
+
+fn method() -> String {
+    format!(
+        "N players each send {INPUT_HZ} inputs of 64 bytes a second, open loop and each at its own phase. At every tick the server sends each of them one \
+         snapshot of about 340 bytes, as much as ours with 64 entities in sight, which names the newest input of that player that it has taken. \
+         Measured is the time from when an input was due to the first snapshot that acknowledges it, over loopback, {:.0} s a trial. \
+         The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
+         **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
+         snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
+         The search doubles or halves from 1000 until what holds and what fails are within 15 %. A trial in which the load itself was more than 1 ms late at p99 is void \
+         and done again; `≥` says that nothing failed: either the load was late above, or the server cannot have more.\n\n\
+         Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
+         from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
+         nor a world, so their figures are what is there before any of that.\n\n",
+        DURATION.as_secs_f64(),
+        [20, 30, 64, 128].map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
+        LOST_MAX * 100.0,
+        SNAPSHOTS_MIN * 100.0
+    )
+}
+
+/// What each is, and what it lacks.
+fn gives(contenders: &[&'static Contender]) -> String {
+    let mut text =
+        format!("| server | what it is | {} |\n|---|---|{}\n", GIVES.join(" | "), "---|".repeat(GIVES.len()));
+    for contender in contenders {
+        let _infallible =
+            writeln!(text, "| {} | {} | {} |", contender.name, contender.about, contender.gives.join(" | "));
+    }
+    text
+}
+
+fn capacity(contenders: &[&'static Contender], rate: u32, all: &[Capacity]) -> String {
+    let of = |name: &str| {
+        let found = all.iter().filter(|capacity| capacity.name == name && capacity.rate == rate);
+        let spread = Spread::of(found.clone().map(|capacity| f64::from(capacity.players)));
+        (spread, found.clone().any(|capacity| capacity.is_bound))
+    };
+    let ours = of("cranewing").0.map(|spread| spread.median);
+    let mut text = format!(
+        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | median against ours |\n|---|--:|--:|--:|--:|--:|\n"
+    );
+    for contender in contenders {
+        let runs = all.iter().filter(|capacity| capacity.name == contender.name && capacity.rate == rate);
+        let (Some(spread), is_bound) = of(contender.name) else {
+            let _infallible = writeln!(text, "| {} | 0 | - | - | - | - |", contender.name);
+            continue;
+        };
+        let least = if is_bound { "≥ " } else { "" };
+        let ratio = ours
+            .filter(|ours| *ours > 0.0)
+            .map_or_else(|| "-".to_owned(), |ours| format!("{:.2}", spread.median / ours));
+        let _infallible = writeln!(
+            text,
+            "| {} | {} | {:.0} | {least}{:.0} | {least}{:.0} | {ratio} |",
+            contender.name,
+            runs.count(),
+            spread.min,
+            spread.median,
+            spread.max
+        );
+    }
+    text
+}
+
+fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &[Trial]) -> String {
+    let mut text = format!(
+        "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. A dash: nobody got in, or the load was late in \
+         every run.\n"
+    );
+    let tables: [(&str, Figure); 4] = [
+        ("input to state, median, ms", |figures| figures.p50_ms),
+        ("input to state, p99, ms", |figures| figures.p99_ms),
+        ("CPU of the server, % of a core", |figures| figures.cpu_percent),
+        ("memory of the server, MB", |figures| figures.memory_mb.unwrap_or(f64::NAN)),
+    ];
+    for (head, figure) in tables {
+        let heads: Vec<String> = players.iter().map(|players| format!("{players} players")).collect();
+        let _infallible =
+            write!(text, "\n| {head} | {} |\n|---|{}\n", heads.join(" | "), "--:|".repeat(players.len()));
+        for contender in contenders {
+            let cells: Vec<String> =
+                players.iter().map(|&players| cell(contender.name, players, all, figure)).collect();
+            let _infallible = writeln!(text, "| {} | {} |", contender.name, cells.join(" | "));
+        }
+    }
+    text
+}
+
+fn cell(name: &str, players: u32, all: &[Trial], figure: Figure) -> String {
+    let trials = all.iter().filter(|trial| trial.name == name && trial.players == players);
+    let valid = trials.filter(|trial| trial.verdict != Verdict::Void);
+    let values =
+        valid.filter_map(|trial| trial.figures.as_ref().filter(|figures| figures.joined > 0).map(figure));
+    match Spread::of(values.filter(|value| !value.is_nan())) {
+        Some(Spread { min, median, max }) => format!("{median:.1} ({min:.1}–{max:.1})"),
+        None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::peers::contenders::ALL;
+
+    #[test]
+    fn each_rate_has_a_table_in_which_everyone_stands_beside_ours() {
+        let capacity_of = |name, players, is_bound| Capacity { name, rate: 64, players, is_bound };
+        let found = [
+            capacity_of("cranewing", 1000, false),
+            capacity_of("tokio", 500, false),
+            capacity_of("tokio", 700, false),
+            capacity_of("tokio", 400, false),
+            capacity_of("toy", 2000, true),
+        ];
+        let contenders: Vec<_> = ALL.iter().collect();
+        let text = capacity(&contenders, 64, &found);
+        assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 0.50 |"), "{text}");
+        assert!(text.contains("| toy | 1 | 2000 | ≥ 2000 | ≥ 2000 | 2.00 |"), "{text}");
+        assert!(text.contains("| go | 0 | - | - | - | - |"), "{text}");
+    }
+
+    #[test]
+    fn a_trial_whose_load_was_late_is_no_latency() {
+        let trial = |p99_ms: f64, verdict| {
+            let line =
+                format!("{{\"joined\": 10, \"clients\": 10, \"latency_us\": {{\"p99\": {}}}}}", p99_ms * 1e3);
+            let figures = Some(Figures::for_test(&line));
+            Trial { run: 1, name: "tokio", rate: 64, players: 10, figures, verdict }
+        };
+        let all = [
+            trial(20.0, Verdict::Holds),
+            trial(900.0, Verdict::Void),
+            trial(30.0, Verdict::Fails(String::new())),
+        ];
+        let p99 = |figures: &Figures| figures.p99_ms;
+        assert_eq!(cell("tokio", 10, &all, p99), "30.0 (20.0–30.0)");
+        assert_eq!(cell("go", 10, &all, p99), "-");
+    }
+}
