@@ -115,11 +115,10 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
 fn smoke(programs: &Programs, progress: &Progress) -> Result<()> {
     let mut silent = Vec::new();
     for contender in programs.built() {
-        let figures = progress.step(&format!("{SMOKE_CLIENTS} clients on {}", contender.name), |step| {
-            let figures = trial::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS)?;
-            step.note(&figures.to_string());
-            Ok(figures)
-        });
+        let figures = trial::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS);
+        if let Ok(figures) = &figures {
+            progress.say(&format!("{}: {figures}", contender.name));
+        }
         match figures {
             Ok(figures) if figures.joined == SMOKE_CLIENTS && figures.p50_ms > 0.0 => {}
             Ok(figures) => silent.push(format!("{}: {figures}", contender.name)),

@@ -48,6 +48,12 @@ impl Programs {
                 Kind::Toy => Ok(ours.join("toy")),
                 Kind::Cargo => Ok(rust.join(format!("peer-{}", contender.name))),
                 Kind::Go => progress.step("build the peer in Go", |_| install(checkout, contender.name, go)),
+                Kind::Enet => {
+                    progress.step("build the peer on ENet", |_| install(checkout, contender.name, enet))
+                }
+                Kind::Netty => {
+                    progress.step("build the peer on Netty", |_| install(checkout, contender.name, netty))
+                }
             };
             all.push((contender, built.map_err(|error| format!("{error:#}"))));
         }
@@ -86,7 +92,13 @@ impl Programs {
             Kind::Ours => bail!("bots start the game server"),
             // one core, so one thread that runs
             Kind::Go => _ = command.env("GOMAXPROCS", "1").args([port, tick_hz]),
-            Kind::Cargo => _ = command.args([port, tick_hz]),
+            Kind::Cargo | Kind::Enet => _ = command.args([port, tick_hz]),
+            Kind::Netty => {
+                let place = program.parent().context("a program lies in a directory")?;
+                command = Command::new("java");
+                let classes = format!("{0}:{0}/jars/*", place.display());
+                command.args(["-cp", &classes, "Server"]).args([port, tick_hz]);
+            }
         }
         Ok(command)
     }
@@ -165,4 +177,51 @@ fn go(checkout: &Checkout, source: &Path, directory: &Path) -> Result<()> {
     let mut go = tools::go(source);
     go.args(["build", "-trimpath", "-o"]).arg(directory.join("peer"));
     step(checkout, "go", &go, "see go.dev/doc/install")
+}
+
+/// ENet's library and headers out of their Debian packages, which are not installed.
+fn enet(checkout: &Checkout, source: &Path, directory: &Path) -> Result<()> {
+    let versions = fs::read_to_string(source.join("packages.lock"))?;
+    let mut download = Command::new("apt-get");
+    download.current_dir(directory).arg("download").args(versions.split_whitespace());
+    let brings = "ENet comes from Debian's packages";
+    if step(checkout, "enet", &download, brings).is_err() {
+        // a machine that never asked knows no packages
+        step(checkout, "enet", Command::new("apt-get").arg("update"), brings)?;
+        step(checkout, "enet", &download, brings)?;
+    }
+    for package in files(directory, "deb")? {
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("--extract").arg(package).arg(directory);
+        step(checkout, "enet", &unpack, brings)?;
+    }
+    let library = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let mut compile = Command::new("gcc");
+    compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(directory.join("peer"));
+    compile.arg("-I").arg(directory.join("usr/include")).arg(source.join("main.c"));
+    compile.arg("-L").arg(directory.join(&library)).arg("-lenet");
+    compile.arg(format!("-Wl,-rpath,$ORIGIN/{library}"));
+    step(checkout, "enet", &compile, "apt-get install gcc libc6-dev")
+}
+
+/// Netty's jars, which are compared with what was locked, and our class.
+fn netty(checkout: &Checkout, source: &Path, directory: &Path) -> Result<()> {
+    let jars = directory.join("jars");
+    let mut copy = Command::new("mvn");
+    copy.args(["--batch-mode", "--quiet", "--file"]).arg(source.join("pom.xml"));
+    copy.arg("dependency:copy-dependencies").arg(format!("-DoutputDirectory={}", jars.display()));
+    step(checkout, "netty", &copy, "apt-get install maven")?;
+    let mut check = Command::new("sha256sum");
+    check.current_dir(&jars).args(["--check", "--strict"]).arg(source.join("jars.sha256"));
+    step(checkout, "netty", &check, "it is part of coreutils")?;
+    let mut compile = Command::new("javac");
+    compile.args(["-Xlint:all", "-Werror", "-cp", &format!("{}/*", jars.display()), "-d"]).arg(directory);
+    step(checkout, "netty", compile.arg(source.join("Server.java")), "apt-get install default-jdk-headless")
+}
+
+/// Files of a directory that end so.
+fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>> {
+    let all = fs::read_dir(directory).with_context(|| format!("failed to read {}", directory.display()))?;
+    let all = all.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(all.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == end)).collect())
 }

@@ -12,6 +12,10 @@ pub(super) enum Kind {
     /// A package of the workspace `bench/peers`.
     Cargo,
     Go,
+    /// C, over ENet's Debian packages.
+    Enet,
+    /// Java, over Netty's jars.
+    Netty,
 }
 
 /// A server to measure.
@@ -36,6 +40,8 @@ pub(super) const GIVES: [&str; 7] =
     ["session", "encryption", "world and rules", "area of interest", "delta", "prediction", "batched calls"];
 
 const NATIVE: Duration = Duration::from_millis(1000);
+/// A compiler that works beside what it compiles, on the same core, wants this long.
+const JUST_IN_TIME: Duration = Duration::from_millis(5000);
 const BARE: [&str; 7] = ["-", "-", "-", "-", "-", "-", "-"];
 
 pub(super) const ALL: &[Contender] = &[
@@ -67,6 +73,15 @@ pub(super) const ALL: &[Contender] = &[
         gives: BARE,
     },
     Contender {
+        name: "tokio-uring",
+        kind: Kind::Cargo,
+        protocol: "wire",
+        warm_up: NATIVE,
+        players_max: 8000,
+        about: "tokio-uring's `UdpSocket`, 64 receives posted, 64 sends in flight",
+        gives: ["-", "-", "-", "-", "-", "-", "one ring, no batches of datagrams"],
+    },
+    Contender {
         name: "go",
         kind: Kind::Go,
         protocol: "wire",
@@ -74,6 +89,33 @@ pub(super) const ALL: &[Contender] = &[
         players_max: 8000,
         about: "Go's `net.UDPConn`, a goroutine that reads and one that writes",
         gives: BARE,
+    },
+    Contender {
+        name: "netty",
+        kind: Kind::Netty,
+        protocol: "wire",
+        warm_up: JUST_IN_TIME,
+        players_max: 8000,
+        about: "Netty's epoll transport, one event loop, on the Java that is installed",
+        gives: ["-", "-", "-", "-", "-", "-", "yes"],
+    },
+    Contender {
+        name: "enet",
+        kind: Kind::Enet,
+        protocol: "enet",
+        warm_up: NATIVE,
+        players_max: 4000,
+        about: "ENet, its host served between ticks, unreliable packets; at most 4095 peers",
+        gives: ["handshake, no authentication", "-", "-", "-", "-", "-", "-"],
+    },
+    Contender {
+        name: "renet",
+        kind: Kind::Cargo,
+        protocol: "renet",
+        warm_up: NATIVE,
+        players_max: 1024,
+        about: "renet over renetcode, its unreliable channel; at most 1024 clients",
+        gives: ["netcode 1.02", "ChaCha20-Poly1305", "-", "-", "-", "-", "-"],
     },
 ];
 

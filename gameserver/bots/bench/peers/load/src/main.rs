@@ -6,7 +6,9 @@
 //! Says `begin` and `end` when measuring does, and then one line of JSON.
 
 mod crowd;
+mod enet;
 mod measure;
+mod renet;
 mod wire;
 
 use std::io::{self, Write as _};
@@ -18,7 +20,9 @@ use clap::{Parser, ValueEnum};
 use gameserver_sys::{Clock, observe_cpus, pin_current_thread, run_current_thread_first};
 
 use crate::crowd::Crowd;
+use crate::enet::Enet;
 use crate::measure::{Measure, Schedule};
+use crate::renet::Renet;
 use crate::wire::Wire;
 
 /// Within which everyone must have joined.
@@ -33,6 +37,10 @@ const GRACE: Duration = Duration::from_millis(500);
 enum Protocol {
     /// Bare datagrams, for peers that are only a transport.
     Wire,
+    /// Sessions of renet over netcode.
+    Renet,
+    /// Sessions of ENet.
+    Enet,
 }
 
 /// Loads one server and prints what was measured.
@@ -66,10 +74,12 @@ fn main() -> anyhow::Result<()> {
     if let Err(error) = run_current_thread_first() {
         say(&format!("shares its CPU as everybody does: {error}"))?;
     }
+    let clock = Clock::start();
     let mut crowd: Box<dyn Crowd> = match args.protocol {
         Protocol::Wire => Box::new(Wire::open(args.server, args.clients)?),
+        Protocol::Renet => Box::new(Renet::open(args.server, args.clients, clock.unix())?),
+        Protocol::Enet => Box::new(Enet::open(args.server, args.clients)?),
     };
-    let clock = Clock::start();
     while !crowd.join(clock.monotonic())? {
         if clock.monotonic() > JOIN_LIMIT {
             return say(&format!("{{\"clients\": {}, \"joined\": {}}}", args.clients, crowd.joined()));

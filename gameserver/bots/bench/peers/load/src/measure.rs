@@ -145,7 +145,11 @@ mod tests {
         measure.snapshot(0, 3, 340, 210 * MS);
         measure.snapshot(0, 3, 340, 220 * MS);
         let json = measure.json();
-        assert_eq!((&json["inputs"], &json["snapshots"]), (&json!(20), &json!(2)), "the first ten are warm-up");
+        assert_eq!(
+            (&json["inputs"], &json["snapshots"]),
+            (&json!(20), &json!(2)),
+            "the first ten are warm-up"
+        );
         assert_eq!(json["lost"], json!(18), "inputs 2 and 3 of client 0 are known");
         assert!(json["latency_us"]["max"].as_u64().unwrap().abs_diff(60_000) < 100, "{json}");
     }

@@ -13,9 +13,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gameserver_net::{Config, Datagrams as _, Mmsg, Outgoing, bind};
 
-use crate::crowd::{Crowd, Input};
+use crate::crowd::{Crowd, INPUT_BYTES, Input, read_snapshot, write_input};
 
-const INPUT_BYTES: usize = 64;
 const SOCKETS: u32 = 8;
 /// What a socket holds while the load sleeps or takes from another.
 const BUFFER_BYTES: usize = 4 << 20;
@@ -66,10 +65,7 @@ impl Crowd for Wire {
             }
             let mut outgoing = outgoing.drain(..);
             socket.transmit(&mut |slot| {
-                let (client, sequence) = outgoing.next()?;
-                slot[..INPUT_BYTES].fill(0);
-                slot[..4].copy_from_slice(&sequence.to_be_bytes());
-                slot[4..8].copy_from_slice(&client.to_be_bytes());
+                write_input(outgoing.next()?, slot);
                 Some(Outgoing { to: self.server, len: INPUT_BYTES })
             })?;
         }
@@ -79,8 +75,9 @@ impl Crowd for Wire {
     fn receive(&mut self, _now: Duration, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool> {
         self.turn = (self.turn + 1) % self.sockets.len();
         let received = self.sockets[self.turn].receive(Duration::ZERO, &mut |_, snapshot| {
-            let (Some(newest), Some(client)) = (number(snapshot, 0), number(snapshot, 4)) else { return };
-            seen(client, newest, snapshot.len());
+            if let Some((client, newest)) = read_snapshot(snapshot) {
+                seen(client, newest, snapshot.len());
+            }
         })?;
         Ok(received > 0)
     }
@@ -88,8 +85,4 @@ impl Crowd for Wire {
     fn parts(&self) -> usize {
         self.sockets.len()
     }
-}
-
-fn number(snapshot: &[u8], at: usize) -> Option<u32> {
-    snapshot.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
