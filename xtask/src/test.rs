@@ -27,12 +27,15 @@ use crate::up;
 /// Version of the licence checker.
 const CARGO_DENY: &str = "0.20.2";
 
+/// The workspace of the servers that ours is measured beside.
+const PEERS: &str = "--manifest-path=gameserver/bots/bench/peers/Cargo.toml";
+
 /// How much is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Level {
     /// Every behaviour once
     Standard,
-    /// Every way to lose a region, and `up` and `down` in other shapes and cut off at every point too
+    /// Every way to lose a region, `up` and `down` in other shapes and cut off at every point, and whether the servers of `bench peers` answer too
     Full,
 }
 
@@ -77,7 +80,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let check = |arguments: &[&str]| check(cargo(&checkout)?.args(arguments));
     let mut outcomes = vec![
-        stage("format", false, || check(&["fmt", "--all", "--check"])),
+        stage("format", false, || {
+            check(&["fmt", "--all", "--check"])?;
+            check(&["fmt", "--all", "--check", PEERS])
+        }),
         stage("clippy", false, || {
             let lint = |targets: &[String]| {
                 let mut clippy = cargo(&checkout)?;
@@ -134,9 +140,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                     "--nocapture",
                 ]))
             }));
+            outcomes.push(stage("peers", true, || peers(&checkout)));
         }
     }
     Ok(summarize(&outcomes, args.fast))
+}
+
+/// The peers' own workspace, and whether those of them that this machine can build answer.
+fn peers(checkout: &Checkout) -> Result<Counts> {
+    let own = |command: &str| {
+        let mut own = cargo(checkout)?;
+        own.args([command, "--locked", PEERS])
+            .env("CARGO_TARGET_DIR", target::directory(checkout).join("peers"));
+        Ok::<_, anyhow::Error>(own)
+    };
+    check(own("clippy")?.args(["--all-targets", "--", "--deny=warnings"]))?;
+    let counts = tests(&mut own("test")?)?;
+    check(cargo(checkout)?.args(["xtask", "bench", "peers", "--smoke"]))?;
+    Ok(counts)
 }
 
 fn stage(name: &'static str, tests: bool, work: impl FnOnce() -> Result<Counts>) -> Outcome {

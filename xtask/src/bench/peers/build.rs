@@ -1,6 +1,7 @@
 //! The contenders' programs: each with its own toolchain, locked versions and flags of a release, from its registry into the cache.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,6 +22,8 @@ pub(super) struct Programs {
     ours: PathBuf,
     /// Programs of the peers' workspace.
     rust: PathBuf,
+    /// Where servers write what they have to say.
+    logs: PathBuf,
     /// Each contender and where its program lies, or why it has none.
     all: Vec<(&'static Contender, Result<PathBuf, String>)>,
 }
@@ -54,10 +57,13 @@ impl Programs {
                 Kind::Netty => {
                     progress.step("build the peer on Netty", |_| install(checkout, contender.name, netty))
                 }
+                Kind::Colyseus => {
+                    progress.step("install Colyseus", |_| install(checkout, contender.name, colyseus))
+                }
             };
             all.push((contender, built.map_err(|error| format!("{error:#}"))));
         }
-        Ok(Self { ours, rust, all })
+        Ok(Self { ours, rust, logs: checkout.log("peers").with_extension(""), all })
     }
 
     /// Those that can be started.
@@ -76,6 +82,7 @@ impl Programs {
     pub(super) fn server(&self, contender: &Contender, port: u16, tick_hz: u32) -> Result<Command> {
         let built = self.all.iter().find(|(other, _)| other.name == contender.name);
         let Some((_, Ok(program))) = built else { bail!("{} is not built", contender.name) };
+        let place = program.parent().context("a program lies in a directory")?;
         let mut command = Command::new(program);
         let (port, tick_hz) = (port.to_string(), tick_hz.to_string());
         match contender.kind {
@@ -93,8 +100,8 @@ impl Programs {
             // one core, so one thread that runs
             Kind::Go => _ = command.env("GOMAXPROCS", "1").args([port, tick_hz]),
             Kind::Cargo | Kind::Enet => _ = command.args([port, tick_hz]),
+            Kind::Colyseus => _ = command.arg(place.join("server.mjs")).args([port, tick_hz]),
             Kind::Netty => {
-                let place = program.parent().context("a program lies in a directory")?;
                 command = Command::new("java");
                 let classes = format!("{0}:{0}/jars/*", place.display());
                 command.args(["-cp", &classes, "Server"]).args([port, tick_hz]);
@@ -103,9 +110,23 @@ impl Programs {
         Ok(command)
     }
 
-    /// The load of a contender's protocol.
-    pub(super) fn load(&self, contender: &Contender) -> Command {
-        let mut load = Command::new(self.rust.join("load"));
+    /// What a contender's server says besides `ready`.
+    pub(super) fn log(&self, contender: &Contender) -> PathBuf {
+        self.logs.join(format!("{}.log", contender.name))
+    }
+
+    /// The load of a contender's protocol; it runs on the second CPU that this process may use.
+    pub(super) fn load(&self, contender: &Contender, cpu: usize) -> Command {
+        let own = self.all.iter().find(|(other, _)| other.name == contender.name);
+        let mut load = match (contender.kind, own) {
+            (Kind::Colyseus, Some((_, Ok(node)))) => {
+                let mut taskset = Command::new("taskset");
+                taskset.args(["--cpu-list", &cpu.to_string()]).arg(node).arg(node.with_file_name("load.mjs"));
+                taskset
+            }
+            // it pins itself
+            _ => Command::new(self.rust.join("load")),
+        };
         load.args(["--protocol", contender.protocol]);
         load
     }
@@ -224,4 +245,23 @@ fn files(directory: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let all = fs::read_dir(directory).with_context(|| format!("failed to read {}", directory.display()))?;
     let all = all.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     Ok(all.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == end)).collect())
+}
+
+/// Colyseus and Node as their locked packages, of which no script runs, and a name for Node.
+fn colyseus(checkout: &Checkout, source: &Path, directory: &Path) -> Result<()> {
+    for file in files(source, "json")?.into_iter().chain(files(source, "mjs")?) {
+        let name = file.file_name().context("a file has a name")?;
+        fs::copy(&file, directory.join(name))
+            .with_context(|| format!("failed to copy {}", file.display()))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(directory).args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    step(checkout, "colyseus", &npm, "apt-get install npm")?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let node = format!("node_modules/node-linux-{architecture}/bin/node");
+    if !directory.join(&node).is_file() {
+        bail!("npm gave no Node for this machine");
+    }
+    // a link that leads on when the directory gets its final name
+    symlink(node, directory.join("peer")).context("failed to link Node")
 }

@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Enet,
     /// Java, over Netty's jars.
     Netty,
+    /// Colyseus on a Node of its own, which loads it too.
+    Colyseus,
 }
 
 /// A server to measure.
@@ -52,7 +54,15 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         about: "our game server on io_uring with its arena, and our bots",
-        gives: ["netcode 1.02, resume", "ChaCha20-Poly1305", "yes", "64 nearest", "yes", "yes", "yes"],
+        gives: [
+            "netcode 1.02, resume",
+            "ChaCha20-Poly1305",
+            "yes",
+            "up to 128 around, far ones less often",
+            "yes",
+            "yes",
+            "yes",
+        ],
     },
     Contender {
         name: "toy",
@@ -116,6 +126,15 @@ pub(super) const ALL: &[Contender] = &[
         players_max: 1024,
         about: "renet over renetcode, its unreliable channel; at most 1024 clients",
         gives: ["netcode 1.02", "ChaCha20-Poly1305", "-", "-", "-", "-", "-"],
+    },
+    Contender {
+        name: "colyseus",
+        kind: Kind::Colyseus,
+        protocol: "colyseus",
+        warm_up: JUST_IN_TIME,
+        players_max: 4000,
+        about: "Colyseus over WebSocket and its own SDK, rooms of 64 whose state is synchronised by itself at each step",
+        gives: ["matchmaking, rooms", "-", "one number a player", "its room", "yes", "-", "-"],
     },
 ];
 

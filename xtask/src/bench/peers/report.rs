@@ -37,7 +37,7 @@ pub(super) fn body(
 fn method() -> String {
     format!(
         "N players each send {INPUT_HZ} inputs of 64 bytes a second, open loop and each at its own phase. At every tick the server sends each of them one \
-         snapshot of about 340 bytes, as much as ours with 64 entities in sight, which names the newest input of that player that it has taken. \
+         snapshot of about 340 bytes, which names the newest input of that player that it has taken. \
          Measured is the time from when an input was due to the first snapshot that acknowledges it, over loopback, {:.0} s a trial. \
          The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
          **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
@@ -46,7 +46,7 @@ fn method() -> String {
          and done again; `≥` says that nothing failed: either the load was late above, or the server cannot have more.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
-         nor a world, so their figures are what is there before any of that.\n\n",
+         nor a world, so their figures are what is there before any of that. Our bots do not count snapshots: one that is missing shows in the latency.\n\n",
         DURATION.as_secs_f64(),
         [20, 30, 64, 128].map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
         LOST_MAX * 100.0,

@@ -4,11 +4,12 @@ use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -188,8 +189,8 @@ fn trial(
         return bots(programs, tick_hz, players, duration);
     }
     let port = free_port()?;
-    let server = Server::start(&programs.server(contender, port, tick_hz)?)?;
-    let mut load = limited(LOAD_LIMIT, &programs.load(contender));
+    let server = Server::start(&programs.server(contender, port, tick_hz)?, &programs.log(contender))?;
+    let mut load = limited(LOAD_LIMIT, &programs.load(contender, cpu(1)?));
     load.args(["--server", &format!("127.0.0.1:{port}"), "--clients", &players.to_string()]);
     load.args(["--input-hz", &INPUT_HZ.to_string(), "--warm-up-ms", &warm_up.as_millis().to_string()]);
     load.args(["--duration-ms", &duration.as_millis().to_string()]);
@@ -238,13 +239,21 @@ fn free_port() -> Result<u16> {
     Ok(probe.local_addr()?.port())
 }
 
-/// The first CPU that this process may use, which is the server's.
-fn first_cpu() -> Result<String> {
+/// One of the CPUs that this process may use: the first is the server's, the second the load's.
+fn cpu(at: usize) -> Result<usize> {
     let status =
         fs::read_to_string("/proc/self/status").context("failed to read the CPUs of this process")?;
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
-    let first = list.trim().split(['-', ',']).next().unwrap_or_default();
-    if first.is_empty() { Err(anyhow!("no CPU is allowed")) } else { Ok(first.to_owned()) }
+    cpus(list.trim()).nth(at).context("a CPU for the server and one for the load are needed")
+}
+
+/// The numbers in a list such as `0-3,8`.
+fn cpus(list: &str) -> impl Iterator<Item = usize> {
+    let ranges = list.split(',').filter_map(|part| {
+        let (begin, end) = part.split_once('-').unwrap_or((part, part));
+        Some(begin.parse().ok()?..=end.parse().ok()?)
+    });
+    ranges.flatten()
 }
 
 /// A server on a CPU of its own; killed and reaped when dropped.
@@ -253,11 +262,11 @@ struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it is bound.
-    fn start(command: &Command) -> Result<Self> {
+    /// Starts it and waits until it is bound; what goes wrong there is in the log.
+    fn start(command: &Command, log: &Path) -> Result<Self> {
         // both put themselves in the place of the next, so that the child is the server
         let mut pinned = Command::new("setpriv");
-        pinned.args(["--pdeathsig=KILL", "taskset", "--cpu-list", &first_cpu()?]);
+        pinned.args(["--pdeathsig=KILL", "taskset", "--cpu-list", &cpu(0)?.to_string()]);
         pinned.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             pinned.env(name, value.unwrap_or_default());
@@ -265,7 +274,8 @@ impl Server {
         if let Some(directory) = command.get_current_dir() {
             pinned.current_dir(directory);
         }
-        let child = pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child =
+            pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(process::open_log(log)?).spawn();
         let mut server = Self { child: child.context("failed to start setpriv or taskset")? };
         let said = server.child.stdout.take().context("the server is piped")?;
         let (tell, told) = mpsc::channel();
@@ -277,7 +287,9 @@ impl Server {
                 }
             }
         });
-        told.recv_timeout(READY_LIMIT).ok().context("the server ended or was not ready in time")?;
+        told.recv_timeout(READY_LIMIT).ok().with_context(|| {
+            format!("the server ended or was not ready in time; its log: {}", log.display())
+        })?;
         Ok(server)
     }
 
@@ -351,6 +363,13 @@ mod tests {
             "p999": 3000}, "server_cpu_percent": 50.0, "void": false}]}"#;
         let figures = Figures::of_bots(text, 100).unwrap();
         assert_eq!((figures.joined, figures.p99_ms, figures.lost), (97, 2.0, 0.01));
+    }
+
+    #[test]
+    fn cpus_are_read_as_linux_lists_them() {
+        let all = |list: &str| cpus(list).collect::<Vec<_>>();
+        assert_eq!((all("0-1"), all("2,5-7,9")), (vec![0, 1], vec![2, 5, 6, 7, 9]));
+        assert_eq!(all(""), Vec::<usize>::new());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Clients of ENet, by its translation into Rust: peers of a few hosts, because a server knows a client by its number.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) struct Enet {
     hosts: Vec<Host<UdpSocket>>,
     /// Client to its peer; its host is by its number.
     peers: Vec<PeerID>,
-    connected: HashMap<(usize, PeerID), ()>,
+    connected: HashSet<(usize, PeerID)>,
     /// The host that is served next.
     turn: usize,
 }
@@ -46,7 +46,7 @@ impl Enet {
             let host = hosts.last_mut().context("there is a host")?;
             peers.push(host.connect(server, 1, client).context("a host has too many peers")?.id());
         }
-        Ok(Self { hosts, peers, connected: HashMap::new(), turn: 0 })
+        Ok(Self { hosts, peers, connected: HashSet::new(), turn: 0 })
     }
 
     /// Takes what one host has; true if there may be more.
@@ -58,7 +58,7 @@ impl Enet {
                         seen(client, newest, packet.data().len());
                     }
                 }
-                Some(Event::Connect { peer, .. }) => _ = self.connected.insert((at, peer.id()), ()),
+                Some(Event::Connect { peer, .. }) => _ = self.connected.insert((at, peer.id())),
                 Some(Event::Disconnect { peer, .. }) => _ = self.connected.remove(&(at, peer.id())),
                 None => return Ok(false),
             }

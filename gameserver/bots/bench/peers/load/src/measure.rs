@@ -88,9 +88,10 @@ impl Measure {
         let Some(acknowledged) = self.acknowledged.get_mut(client as usize) else { return };
         for sequence in *acknowledged + 1..=newest {
             let due = self.schedule.due_of((client, sequence));
-            // a newer one than was sent is the server's fault and no latency
-            if (self.begin..self.end).contains(&due) && due <= now {
-                self.latency_us.saturating_record(micros(now - due));
+            // one that was never sent is the server's fault and no latency
+            let Some(latency) = now.checked_sub(due) else { break };
+            if (self.begin..self.end).contains(&due) {
+                self.latency_us.saturating_record(micros(latency));
             }
         }
         *acknowledged = newest.max(*acknowledged);

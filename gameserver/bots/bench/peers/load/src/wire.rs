@@ -1,8 +1,7 @@
 //! The bare protocol of peers that are only a transport, as the toy speaks it.
 //!
 //! An input is its number and its client's (u32, big endian both) and zeroes up to 64 bytes, as much as a sealed input of our game. A
-//! snapshot is the same two numbers, of which the first is that of the newest input, and zeroes up to 340 bytes, as much as our own snapshots have with
-//! 64 entities in sight. The first input joins; nothing is repeated, sealed or checked, and nobody leaves.
+//! snapshot is the same two numbers, of which the first is that of the newest input, and zeroes up to 340 bytes. The first input joins; nothing is repeated, sealed or checked, and nobody leaves.
 //!
 //! A few sockets carry all clients: system calls of the load are then batches, and a server finds a client by its number.
 

@@ -44,12 +44,13 @@ fn main() -> anyhow::Result<()> {
     let (mut last, mut due) = (clock.monotonic(), clock.monotonic() + period);
     let mut newest: HashMap<u64, (u32, u32)> = HashMap::new();
     loop {
-        std::thread::sleep(due.saturating_sub(clock.monotonic()));
+        pause(due.saturating_sub(clock.monotonic()));
         let now = clock.monotonic();
         due = (due + period).max(now);
-        server.update(now - last);
-        transport.update(now - last, &mut server)?;
+        let since = now.saturating_sub(last);
         last = now;
+        server.update(since);
+        transport.update(since, &mut server)?;
         while let Some(event) = server.get_event() {
             match event {
                 ServerEvent::ClientConnected { client_id } => _ = newest.insert(client_id, (0, 0)),
@@ -72,4 +73,9 @@ fn main() -> anyhow::Result<()> {
 
 fn number(input: &[u8], at: usize) -> Option<u32> {
     input.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+#[expect(clippy::disallowed_methods, reason = "until the next tick is due, as in renet's own examples")]
+fn pause(wait: Duration) {
+    std::thread::sleep(wait);
 }
