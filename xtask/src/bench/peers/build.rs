@@ -120,9 +120,13 @@ impl Programs {
         let own = self.all.iter().find(|(other, _)| other.name == contender.name);
         let mut load = match (contender.kind, own) {
             (Kind::Colyseus, Some((_, Ok(node)))) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["--cpu-list", &cpu.to_string()]).arg(node).arg(node.with_file_name("load.mjs"));
-                taskset
+                // before everybody else, as the other load puts itself, where that is allowed; with no threads to wait for
+                let is_first = process::succeeds(Command::new("chrt").args(["--fifo", "1", "true"]));
+                let mut load = Command::new(if is_first { "chrt" } else { "taskset" });
+                load.args(is_first.then_some(["--fifo", "1", "taskset"]).iter().flatten());
+                load.arg("--cpu-list").arg(cpu.to_string()).arg(node);
+                load.arg("--single-threaded").arg(node.with_file_name("load.mjs"));
+                load
             }
             // it pins itself
             _ => Command::new(self.rust.join("load")),

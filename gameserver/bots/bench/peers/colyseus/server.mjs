@@ -21,8 +21,6 @@ if (!(port > 0 && tickHz > 0)) {
 
 class Arena extends Room {
   maxClients = PLAYERS_A_ROOM;
-  // a patch goes out with each step, not by a timer of its own, whose whole milliseconds would be another rate
-  patchRate = null;
   state = new State();
 
   onCreate() {
@@ -38,6 +36,9 @@ class Arena extends Room {
       }
       this.broadcastPatch();
     }, tickHz);
+    // a patch goes out with each step, not by a timer of its own, whose whole milliseconds would be another rate; said after the steps
+    // have begun, because before it starts another timer, which takes time away from the steps
+    this.patchRate = null;
   }
 
   onJoin(client) {
