@@ -37,7 +37,7 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
-    /// Players a core beside other servers: five runs want two hours
+    /// Players a core beside other servers: three runs want two hours
     Peers,
     /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
     Regions,

@@ -187,7 +187,7 @@ impl Bench<'_> {
         let (figures, verdict) = match trial::run(self.programs, contender, rate, players) {
             Ok(figures) => (Some(figures), figures.verdict(rate, players)),
             // a server that ends under its load has failed, and the others go on
-            Err(error) => (None, Verdict::Fails(format!("{error:#}"))),
+            Err(error) => (None, Verdict::Fails { why: format!("{error:#}"), by_far: true }),
         };
         let trial = Trial { run: self.run, name: contender.name, rate, players, figures, verdict };
         let line = serde_json::to_string(&trial)? + "\n";

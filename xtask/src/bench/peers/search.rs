@@ -10,6 +10,8 @@ const CLOSE: f64 = 1.15;
 const LEAST: u32 = 10;
 /// In how many trials of one number the load may be late before that number counts as out of reach.
 const VOID_MAX: u32 = 2;
+/// In how many trials a number must fail that does not fail by far: a machine has hiccups, and two seconds are short.
+const FAILURES: u32 = 2;
 
 /// Doubles or halves until it holds on one side and fails on the other, and then goes to the middle.
 #[derive(Debug, Clone)]
@@ -18,13 +20,14 @@ pub(super) struct Search {
     holds: Option<u32>,
     fails: Option<u32>,
     voids: u32,
+    failures: u32,
     /// Whether the upper side is a number that the load could not carry or the server cannot have.
     is_bound: bool,
 }
 
 impl Search {
     pub(super) fn new(most: u32) -> Self {
-        Self { most, holds: None, fails: None, voids: 0, is_bound: false }
+        Self { most, holds: None, fails: None, voids: 0, failures: 0, is_bound: false }
     }
 
     /// How many to try next; none when it is known well enough.
@@ -44,9 +47,14 @@ impl Search {
         match verdict {
             Verdict::Holds => {
                 self.holds = self.holds.max(Some(players));
-                self.voids = 0;
+                (self.voids, self.failures) = (0, 0);
             }
-            Verdict::Fails(_) => self.fail(players, false),
+            Verdict::Fails { by_far, .. } => {
+                self.failures += 1;
+                if *by_far || self.failures >= FAILURES {
+                    self.fail(players, false);
+                }
+            }
             Verdict::Void => {
                 self.voids += 1;
                 if self.voids >= VOID_MAX {
@@ -59,7 +67,7 @@ impl Search {
     fn fail(&mut self, players: u32, is_bound: bool) {
         self.fails = Some(players);
         self.is_bound = is_bound;
-        self.voids = 0;
+        (self.voids, self.failures) = (0, 0);
     }
 
     /// The most players that held; 0 if none did.
@@ -77,8 +85,8 @@ impl Search {
 mod tests {
     use super::*;
 
-    fn fails() -> Verdict {
-        Verdict::Fails("p99".to_owned())
+    fn fails(by_far: bool) -> Verdict {
+        Verdict::Fails { why: "p99".to_owned(), by_far }
     }
 
     /// What is found of a server that holds with up to `capacity`, and in how many trials.
@@ -86,7 +94,7 @@ mod tests {
         let (mut search, mut trials) = (Search::new(most), 0);
         while let Some(players) = search.next() {
             assert!((LEAST..=most).contains(&players), "{players}");
-            search.learn(players, &if players <= capacity { Verdict::Holds } else { fails() });
+            search.learn(players, &if players <= capacity { Verdict::Holds } else { fails(true) });
             trials += 1;
         }
         (search, trials)
@@ -127,7 +135,20 @@ mod tests {
         search.learn(1500, &Verdict::Holds);
         search.learn(1750, &Verdict::Holds);
         assert_eq!((search.next(), search.found(), search.is_bound()), (None, 1750, true));
-        search.learn(1800, &fails());
+        search.learn(1800, &fails(true));
         assert!(!search.is_bound());
+    }
+
+    #[test]
+    fn what_fails_closely_is_tried_once_more_and_holds_if_it_holds_then() {
+        let mut search = Search::new(8000);
+        search.learn(1000, &fails(false));
+        assert_eq!(search.next(), Some(1000));
+        search.learn(1000, &Verdict::Holds);
+        for _ in 0..FAILURES {
+            assert_eq!(search.next(), Some(2000));
+            search.learn(2000, &fails(false));
+        }
+        assert_eq!(search.next(), Some(1500));
     }
 }

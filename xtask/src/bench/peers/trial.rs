@@ -70,8 +70,11 @@ impl fmt::Display for Figures {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) enum Verdict {
     Holds,
-    /// And why not.
-    Fails(String),
+    Fails {
+        why: String,
+        /// Whether it is too far off for a hiccup of the machine to be the reason.
+        by_far: bool,
+    },
     /// The load was late, so nothing is known.
     Void,
 }
@@ -86,22 +89,25 @@ impl Figures {
     /// By the rule of the page.
     pub(super) fn verdict(&self, tick_hz: u32, players: u32) -> Verdict {
         let limit = p99_limit_ms(tick_hz);
-        let fails = |why: String| Verdict::Fails(why);
+        let fails = |by_far: bool, why: String| Verdict::Fails { why, by_far };
         if self.void {
             return Verdict::Void;
         }
         if self.joined < players {
-            return fails(format!("{} of {players} joined", self.joined));
+            return fails(true, format!("{} of {players} joined", self.joined));
         }
         if self.p99_ms >= limit {
-            return fails(format!("p99 {:.1} ms, limit {limit:.1} ms", self.p99_ms));
+            return fails(
+                self.p99_ms >= 2.0 * limit,
+                format!("p99 {:.1} ms, limit {limit:.1} ms", self.p99_ms),
+            );
         }
         if self.lost >= LOST_MAX {
-            return fails(format!("{:.2} % of the inputs lost", self.lost * 100.0));
+            return fails(false, format!("{:.2} % of the inputs lost", self.lost * 100.0));
         }
         match self.snapshots_hz {
             Some(hz) if hz < SNAPSHOTS_MIN * f64::from(tick_hz) => {
-                fails(format!("{hz:.1} snapshots a second"))
+                fails(false, format!("{hz:.1} snapshots a second"))
             }
             _ => Verdict::Holds,
         }
@@ -347,12 +353,15 @@ mod tests {
 
     #[test]
     fn a_server_holds_by_latency_ticks_and_inputs_and_not_by_one_of_them() {
-        let fails = |figures: Figures| matches!(figures.verdict(64, 100), Verdict::Fails(_));
+        let fails = |figures: Figures| matches!(figures.verdict(64, 100), Verdict::Fails { .. });
         assert_eq!(figures().verdict(64, 100), Verdict::Holds);
         assert!(fails(Figures { p99_ms: 28.5, ..figures() }), "1.5 ticks and 5 ms are 28.4 ms");
         assert!(fails(Figures { lost: 0.002, ..figures() }));
         assert!(fails(Figures { snapshots_hz: Some(60.0), ..figures() }));
         assert!(fails(Figures { joined: 99, ..figures() }));
+        let by_far = |p99_ms| Figures { p99_ms, ..figures() }.verdict(64, 100);
+        assert!(matches!(by_far(57.0), Verdict::Fails { by_far: true, .. }));
+        assert!(matches!(by_far(56.0), Verdict::Fails { by_far: false, .. }));
         let late = Figures { p99_ms: 100.0, void: true, ..figures() };
         assert_eq!(late.verdict(64, 100), Verdict::Void, "nothing is known of a server whose load was late");
     }
