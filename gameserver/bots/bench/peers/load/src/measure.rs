@@ -107,7 +107,7 @@ impl Measure {
             "lost": self.inputs.saturating_sub(self.latency_us.len()),
             "snapshots": self.snapshots,
             "snapshot_bytes": self.bytes.checked_div(self.snapshots).unwrap_or(0),
-            "seconds": (self.end - self.begin).as_secs_f64(),
+            "seconds": self.end.saturating_sub(self.begin).as_secs_f64(),
             "latency_us": { "p50": latency(0.5), "p99": latency(0.99), "p999": latency(0.999), "max": self.latency_us.max() },
             "lateness_us_p99": lateness,
             "void": lateness >= LATENESS_LIMIT_US,
