@@ -9,7 +9,7 @@ import { Client } from "@colyseus/sdk";
 
 const DECODES_ONE_OF = 8;
 const JOINING_MAX = 16;
-const JOIN_LIMIT_MS = 20_000;
+const JOIN_LIMIT_MS = 30_000;
 const GRACE_MS = 500;
 /** Sleep of a turn, so that what arrives makes a batch and a real-time scheduler is left some time. */
 const SLEEP_MS = 0.25;
