@@ -26,6 +26,7 @@ mod packages;
 mod process;
 mod progress;
 mod region;
+mod simulate;
 mod sources;
 mod state;
 mod target;
@@ -60,6 +61,8 @@ enum Command {
     Test(test::Args),
     /// Measure what the pages under docs/benchmarks say, and write them.
     Bench(bench::Args),
+    /// Run game servers and players in virtual time from one seed after the other, until the time is over.
+    Simulate(simulate::Args),
     /// Print the CRDs into crds/, or check that they are up to date.
     Crds(crds::Args),
     /// Build every tool and the node image into the cache; `up` and `test` do so by themselves.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Region(args) => region::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Down(args) => down::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Tools => up::prepare().map(|()| ExitCode::SUCCESS),
         Command::Image(args) => archive::run(&args).map(|()| ExitCode::SUCCESS),

@@ -112,6 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         stage("unit", true, || {
             tests(cargo(&checkout)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
         }),
+        stage("simulator, release", true, || {
+            // the digests in its tests are those of every build
+            tests(cargo(&checkout)?.args(["test", "--locked", "--release", "--package=gameserver-simulator"]))
+        }),
         stage("interleavings", true, || tests(&mut interleavings(&checkout)?)),
     ];
     if args.fast {

@@ -89,6 +89,11 @@ const RULES: &[Rule] = &[
         never: &[],
     },
     Rule {
+        package: "gameserver-simulator",
+        uses: &["gameserver-client", "gameserver-core", "gameserver-game", "gameserver-protocol"],
+        never: OUTSIDE,
+    },
+    Rule {
         package: "e2e",
         uses: &[
             "gameserver-client",

@@ -1,0 +1,185 @@
+//! Short runs of fixed seeds, and that each rule is seen to break.
+
+use gameserver_simulator::{Faults, Mutation, Plan, Rule, Summary, TICK_HZ, run};
+
+fn plan(seed: u64, clients: usize, seconds: u64, faults: Faults) -> Plan {
+    Plan { seed, clients, zones: 1, ticks: seconds * u64::from(TICK_HZ), faults, mutation: None }
+}
+
+/// Runs it, and fails with how to run it again.
+#[track_caller]
+fn passes(plan: Plan) -> Summary {
+    run(plan).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// The digests were taken from a debug build, and hold in every build and on every machine: `cargo xtask test` runs this
+/// in both profiles.
+#[test]
+fn the_same_seed_gives_the_same_worlds_and_the_same_bytes_in_every_build() {
+    let lossy = Faults { bursts: true, vanishing: true, ..Faults::default() };
+    for (seed, seconds, faults, state_hash, sent_hash) in [
+        (1, 4, Faults::default(), 0x545f_d835_d28b_e01f, 0x5903_966d_33fd_aebb),
+        (2, 4, lossy, 0xd81c_81b0_0b80_c8b9, 0x22ce_a47f_08b9_f5d0),
+        // hostile players, and a crash after which they come in with what they stole
+        (3, 16, Faults::ALL, 0xf4ed_4b26_1931_6513, 0xb4b9_d678_cefb_2bc4),
+    ] {
+        let summary = passes(plan(seed, 20, seconds, faults));
+        let found = (summary.state_hash, summary.sent_hash);
+        assert_eq!(found, (state_hash, sent_hash), "seed {seed}: ({:#x}, {:#x})", found.0, found.1);
+    }
+}
+
+#[test]
+fn another_seed_gives_other_bytes() {
+    let hash = |seed| passes(plan(seed, 4, 2, Faults::default())).sent_hash;
+    assert_eq!(hash(3), hash(3));
+    assert_ne!(hash(3), hash(4));
+}
+
+/// More seeds are for `cargo xtask simulate`.
+#[test]
+fn fixed_seeds_pass_with_everything_that_goes_wrong() {
+    for (seed, clients, zones) in [(1, 30, 1), (5, 30, 2), (12, 40, 3)] {
+        passes(Plan { zones, ..plan(seed, clients, 15, Faults::ALL) });
+    }
+}
+
+#[test]
+fn everything_that_is_checked_happens_in_a_run_in_which_everything_goes_wrong() {
+    let summary = passes(Plan { zones: 2, ..plan(7, 30, 18, Faults::ALL) });
+    let Summary { crashes, drains, vanished, resumes, thefts, .. } = summary;
+    let Summary { refused, settled, entities_compared, .. } = summary;
+    for (what, count) in [
+        ("crashes", crashes),
+        ("drains", drains),
+        ("vanished", vanished),
+        ("resumes", resumes),
+        ("thefts", thefts),
+        ("refused", refused),
+        ("settled", settled / 1000),
+        ("entities compared", entities_compared / 5_000),
+    ] {
+        assert!(count > 0, "{what}: {summary:?}");
+    }
+}
+
+/// Negative controls: for each rule something that breaks it.
+const CONTROLS: [(Mutation, Rule); 19] = [
+    (Mutation::DoublePlayers, Rule::OnePlace),
+    (Mutation::ShiftPlayers, Rule::Speed),
+    (Mutation::MoveFreely, Rule::Moves),
+    (Mutation::CastFreely, Rule::Cooldowns),
+    (Mutation::ReachFar, Rule::Reach),
+    (Mutation::GiveItems, Rule::Items),
+    (Mutation::SpoilTheWorld, Rule::Conservation),
+    (Mutation::CorruptCells, Rule::Views),
+    (Mutation::RepeatCommands, Rule::SettlesOnce),
+    (Mutation::LieAboutOutcomes, Rule::SettlesOnce),
+    (Mutation::SendTooMuch, Rule::Budget),
+    (Mutation::QueueTooMuch, Rule::Queues),
+    (Mutation::TakeInTooMany, Rule::Capacity),
+    (Mutation::AnswerTooMuch, Rule::Amplification),
+    (Mutation::KeepTokensApart, Rule::StolenTokens),
+    (Mutation::HoldInputs, Rule::Latency),
+    (Mutation::TurnClockBack, Rule::Nonces),
+    (Mutation::ReuseTokens, Rule::Nonces),
+    (Mutation::JudgeByName, Rule::SettlesOnce),
+];
+
+/// Thieves, and a restart after which they come in with what they stole before it.
+fn thefts() -> Plan {
+    Plan { zones: 2, ..plan(7, 30, 15, Faults { crashes: true, hostile: true, ..Faults::default() }) }
+}
+
+/// What has to be there for a mutation to show.
+fn stage(mutation: Mutation) -> Plan {
+    let hostile = Faults { hostile: true, ..Faults::default() };
+    let crashes = Faults { crashes: true, ..Faults::default() };
+    let plan = match mutation {
+        Mutation::MoveFreely | Mutation::ReachFar => plan(1, 60, 12, hostile),
+        Mutation::KeepTokensApart => Plan { zones: 2, ..plan(1, 30, 12, hostile) },
+        Mutation::HoldInputs => plan(1, 8, 14, Faults::default()),
+        Mutation::TurnClockBack | Mutation::ReuseTokens => plan(1, 8, 24, crashes),
+        Mutation::JudgeByName => thefts(),
+        _ => plan(1, 20, 12, Faults::default()),
+    };
+    Plan { mutation: Some(mutation), ..plan }
+}
+
+#[test]
+fn each_rule_breaks_when_the_simulation_does_what_it_forbids() {
+    let mut missed = Vec::new();
+    for (mutation, rule) in CONTROLS {
+        match run(stage(mutation)) {
+            Err(failure) if failure.broken.rule == rule => {}
+            other => missed.push(format!("{mutation:?} should break {rule:?}: {other:?}")),
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// A restarted server has forgotten which tokens were used (docs/adr/0018-resume-tokens.md), so a thief plays in its
+/// victim's name for a while. Its inputs are not the victim's, and judged by the name they would look as if they settled
+/// twice.
+#[test]
+fn what_a_thief_does_after_a_restart_is_not_its_victims_doing() {
+    assert!(passes(thefts()).thefts > 0);
+    let failure =
+        run(Plan { mutation: Some(Mutation::JudgeByName), ..thefts() }).expect_err("judged by name");
+    assert_eq!(failure.broken.rule, Rule::SettlesOnce);
+}
+
+/// Of a thousand who come in together one has its response repeated by somebody who saw it pass, and the repetition is
+/// there first. It was made of a challenge that had come to the address, so it proves it all the same.
+#[test]
+fn a_response_proves_its_address_whoever_carries_it_there() {
+    let summary = passes(Plan { zones: 2, ticks: 40, ..plan(7, 1000, 1, Faults::ALL) });
+    assert!(summary.sessions > 100, "{summary:?}");
+}
+
+/// Keys of sessions that two boots have, because a thief shows a token to the second that opened a session at the first;
+/// keys of clients; and the servers' own, under which resume tokens are sealed.
+#[test]
+fn nonces_are_followed_by_key_from_boot_to_boot_and_each_way() {
+    let back = Some(Mutation::TurnClockBack);
+    for (plan, mutation, said) in [
+        (thefts(), back, "somebody at 10."),
+        (stage(Mutation::TurnClockBack), back, "resume token "),
+        (stage(Mutation::ReuseTokens), Some(Mutation::ReuseTokens), "player "),
+    ] {
+        let failure = run(Plan { mutation, ..plan }).expect_err(said);
+        assert_eq!(failure.broken.rule, Rule::Nonces, "{failure}");
+        assert!(failure.broken.what.starts_with(said), "{said}: {failure}");
+    }
+}
+
+#[test]
+fn each_rule_has_a_negative_control() {
+    for rule in Rule::ALL {
+        assert!(CONTROLS.iter().any(|(_, broken)| *broken == rule), "{rule:?}");
+    }
+}
+
+#[test]
+fn the_stages_of_the_negative_controls_pass_without_them() {
+    for mutation in [Mutation::KeepTokensApart, Mutation::HoldInputs, Mutation::CorruptCells] {
+        passes(Plan { mutation: None, ..stage(mutation) });
+    }
+}
+
+#[test]
+fn a_failure_says_what_broke_at_which_tick_of_which_seed_and_how_to_see_it_again() {
+    let plan = stage(Mutation::CorruptCells);
+    let failure = run(plan).expect_err("cells are corrupt");
+    let said = failure.to_string();
+    assert!(said.starts_with(&format!("seed 1, tick {}: Views: player ", failure.tick)), "{said}");
+    let again = format!(
+        "again: cargo run --release -p gameserver-simulator -- --seed 1 --ticks {} --clients 20 --zones 1 --faults none",
+        failure.tick
+    );
+    assert!(said.ends_with(&again), "{said}");
+    // up to the tick before all is well
+    assert!(run(Plan { ticks: failure.tick - 1, ..plan }).is_ok());
+    let again = run(Plan { ticks: failure.tick, ..plan }).expect_err("they are again");
+    assert_eq!((again.tick, again.broken), (failure.tick, failure.broken));
+}
