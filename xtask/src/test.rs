@@ -133,21 +133,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             ]))
         }));
         if args.level == Level::Full {
-            outcomes.push(stage("instances", true, || {
-                tests(cargo(&checkout)?.args([
-                    "test",
-                    "--locked",
-                    "--workspace",
-                    "--test=instances",
-                    "--test=bare_machine",
-                    "--",
-                    "--nocapture",
-                ]))
-            }));
+            outcomes.push(stage("instances", true, || instances(&checkout)));
             outcomes.push(stage("peers", true, || peers(&checkout)));
         }
     }
     Ok(summarize(&outcomes, args.fast))
+}
+
+/// `up` and `down` in other shapes and cut off at every point, and on a bare machine.
+fn instances(checkout: &Checkout) -> Result<Counts> {
+    let which = ["--test=instances", "--test=bare_machine"];
+    tests(cargo(checkout)?.args(["test", "--locked", "--workspace"]).args(which).args(["--", "--nocapture"]))
 }
 
 /// The peers' own workspace, and whether those of them that this machine can build answer.
