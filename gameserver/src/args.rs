@@ -13,7 +13,7 @@ use gameserver_sys::{NODES_MAX, NumaRequest, PinRequest};
 /// A server-authoritative game server over encrypted UDP.
 ///
 /// Without CRANEWING_REPORT_ENDPOINT it runs standalone: it makes a key (or reads --key-file), prints how to send
-/// bots, and reports to nobody.
+/// bots and how to play, and reports to nobody.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Args {

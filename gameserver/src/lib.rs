@@ -151,6 +151,7 @@ fn start_standalone(args: &Args, local: SocketAddr, zone: &mut Zone) -> anyhow::
     tracing::info!(
         "send it players: cargo run -p gameserver-bots -- server --address {reachable} {key} --players 10"
     );
+    tracing::info!("play on it: cargo run -p gameserver-terminal -- server --address {reachable} {key}");
     Ok(())
 }
 

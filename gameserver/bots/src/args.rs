@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-
-use crate::key::ServerKey;
+use gameserver_access::ServerKey;
 
 /// Bots that join game servers, move, check every confirmation and measure the latency from input to state.
 #[derive(Clone, Debug, Parser)]

@@ -9,13 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use gameserver_access::{ServerKey, secure_bytes};
 use gameserver_sys::{Clock, observe_cpus, pin_current_thread, run_current_thread_first};
 use serde_json::{Value, json};
 
 use crate::args::BenchArgs;
 use crate::bot::Place;
-use crate::key::ServerKey;
-use crate::random::secure_bytes;
 use crate::swarm::{Swarm, Ticket};
 
 /// Within which everyone must have joined.

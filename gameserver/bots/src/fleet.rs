@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_protocol::derive_server_key;
+use gameserver_access::{RegionView, ServerView, connect, follow};
 use gameserver_sys::Clock;
 use tokio::sync::watch;
 
@@ -15,7 +15,6 @@ use crate::args::FleetArgs;
 use crate::assignment::{Assignment, Occupancy, assign};
 use crate::bot::Place;
 use crate::course::Course;
-use crate::kubernetes::{RegionView, ServerView, connect, follow};
 use crate::ramp::{Ramp, share};
 use crate::stats::LineHead;
 use crate::stats_file::StatsFile;
@@ -92,7 +91,7 @@ fn direct(swarm: &mut Swarm, region: usize, target: u32, view: &RegionView) -> a
             Assignment::Join(name) => {
                 let Some(server) = view.servers.iter().find(|server| server.name == name) else { continue };
                 let Some(address) = server.address else { continue };
-                let key = derive_server_key(secret, &server.uid);
+                let key = server.key(secret);
                 let place = Place { region, server: Rc::from(name) };
                 swarm.join(place, address, Ticket::Key(key))?;
             }
@@ -134,8 +133,6 @@ struct Watchers {
 
 impl Watchers {
     fn start(args: FleetArgs) -> anyhow::Result<Self> {
-        // kube takes the process's default; an earlier one stays
-        let _installed = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut clients = Vec::new();
         for region in &args.regions {

@@ -16,8 +16,6 @@ mod bench;
 mod bot;
 mod course;
 mod fleet;
-mod key;
-mod kubernetes;
 mod ramp;
 mod random;
 mod session;
@@ -26,7 +24,6 @@ mod stats;
 mod stats_file;
 mod stop;
 mod swarm;
-mod token;
 
 pub use args::{Args, Command};
 

@@ -1,17 +1,6 @@
-//! Chance for bots: secure for keys and identities, seeded for walks.
+//! Chance for walks and starts; nothing that must be secret.
 
-use ring::rand::{SecureRandom, SystemRandom};
-
-/// Fresh bytes for keys and identities.
-///
-/// Panics when the system has no randomness: there is nothing to fall back to.
-pub(crate) fn secure_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}
-
-/// Where a bot walks and when it starts; nothing that must be secret (splitmix64).
+/// Where a bot walks and when it starts (splitmix64).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Random(u64);
 

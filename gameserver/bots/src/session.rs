@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use gameserver_access::secure_bytes;
 use gameserver_client::{ClientState, ConnectToken, Event, Now};
 use gameserver_game::arena::Arena;
 use gameserver_game::arena::intents::Intent;
 use gameserver_game::arena::rules::MAP_SIZE;
 
-use crate::random::{Random, secure_bytes};
+use crate::random::Random;
 
 /// How far a bot aims, in thousandths of a unit: well within what one may walk in a second.
 const STRIDE: i32 = 3_000;

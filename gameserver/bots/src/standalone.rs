@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use gameserver_access::ServerKey;
 use gameserver_sys::Clock;
 
 use crate::args::{PlayArgs, ServerArgs};
 use crate::bot::{Place, Play};
 use crate::course::Course;
-use crate::key::ServerKey;
 use crate::ramp::Ramp;
 use crate::stats::LineHead;
 use crate::stats_file::StatsFile;

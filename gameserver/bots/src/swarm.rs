@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use gameserver_access::{Role, Visit, secure_bytes};
 use gameserver_client::Now;
 use gameserver_protocol::Key;
 use gameserver_sys::Clock;
@@ -15,10 +16,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use crate::bot::{Bot, Life, Place, Play};
-use crate::random::secure_bytes;
 use crate::session::Session;
 use crate::stats::Stats;
-use crate::token::mint;
 
 /// Longest sleep of a turn.
 const SLEEP_MAX: Duration = Duration::from_micros(500);
@@ -76,7 +75,10 @@ impl Swarm {
     pub(crate) fn join(&mut self, place: Place, server: SocketAddr, ticket: Ticket) -> anyhow::Result<()> {
         let now = self.now();
         let session = match ticket {
-            Ticket::Key(key) => Session::game(mint(server, &key, now.unix)?, self.play.tick_hz, now),
+            Ticket::Key(key) => {
+                let token = Visit::of_somebody_new(server, Role::Player).mint(&key, now.unix)?;
+                Session::game(token, self.play.tick_hz, now)
+            }
             Ticket::Toy => Session::toy(server),
         };
         let bot = Bot::new(place, session, self.play, now, u64::from_le_bytes(secure_bytes()))?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gameserver_game::{Fields, Game};
-use gameserver_protocol::message::{InputsHead, Snapshot};
+use gameserver_protocol::message::{InputsHead, Snapshot, Watch, Watched};
 use gameserver_protocol::{ConnectToken, Now, Transmit, micros};
 
 use crate::clock::{Sample, ServerClock};
@@ -64,6 +64,9 @@ pub struct Client<G: Game> {
     view: View,
     /// Whether what is told of others is acknowledged and forgotten.
     is_blind: bool,
+    /// Where it looks, if it only looks on.
+    watched: Option<Watched>,
+    is_spectator: bool,
     view_delay: ViewDelay,
     prediction: Prediction<G>,
     /// The newest snapshot that was applied, and when it arrived.
@@ -104,6 +107,8 @@ impl<G: Game> Client<G> {
             lead: InputLead::new(tick_hz),
             view: View::new(tick_hz),
             is_blind: false,
+            watched: None,
+            is_spectator: false,
             view_delay: ViewDelay::new(tick_hz),
             prediction: Prediction::new(tick_hz),
             newest: None,
@@ -122,6 +127,12 @@ impl<G: Game> Client<G> {
     #[must_use]
     pub fn blind(self) -> Self {
         Self { is_blind: true, ..self }
+    }
+
+    /// The same with the token of a spectator, who asks for where to look ([`Client::watch`]) and for nothing else.
+    #[must_use]
+    pub fn spectator(self) -> Self {
+        Self { is_spectator: true, ..self }
     }
 
     /// Takes a datagram; it is decrypted in place. What is not from the server is ignored.
@@ -180,17 +191,22 @@ impl<G: Game> Client<G> {
 
     /// What the snapshot in `scratch` says of inputs, the player and what happened.
     fn learn(&mut self, now: f64) {
-        let Self { scratch, inputs, events, prediction, notices, stats, .. } = self;
+        let Self { scratch, inputs, events, prediction, notices, stats, watched, is_spectator, .. } = self;
         let head = &scratch.head;
         let was_rejected = inputs.settle(head.tick, head.last_input_sequence, &scratch.rejected, |event| {
             events.push(event);
         });
-        match G::Own::from_fields(scratch.own.as_slice()) {
-            Some(own) => {
-                let distance = prediction.confirm(now, head.tick, own, inputs, was_rejected);
-                stats.corrections += u64::from(distance > CORRECTION);
+        let own = scratch.own.as_slice();
+        if *is_spectator {
+            match Watched::from_fields(own) {
+                Some(where_to) => *watched = Some(where_to),
+                None => stats.own_unreadable += 1,
             }
-            None => stats.own_unreadable += 1,
+        } else if let Some(own) = G::Own::from_fields(own) {
+            let distance = prediction.confirm(now, head.tick, own, inputs, was_rejected);
+            stats.corrections += u64::from(distance > CORRECTION);
+        } else {
+            stats.own_unreadable += 1;
         }
         for notice in scratch.notices.iter().filter(|notice| notices.is_news(notice.number)) {
             events
@@ -276,6 +292,22 @@ impl<G: Game> Client<G> {
         self.has_news = true;
         let Self { inputs, events, .. } = self;
         inputs.push(tick, due, intent, |event| events.push(event))
+    }
+
+    /// Asks for another place to look at, or somebody to follow, as soon as possible. `None` if this is not the client of a
+    /// [spectator](Client::spectator): a player's server would take it for something else.
+    pub fn watch(&mut self, watch: Watch) -> Option<u32> {
+        if !self.is_spectator {
+            return None;
+        }
+        self.has_news = true;
+        let Self { inputs, events, .. } = self;
+        Some(inputs.push_foreign(watch.to_fields(), |event| events.push(event)))
+    }
+
+    /// Where a spectator looks, as the server said last.
+    pub fn watched(&self) -> Option<Watched> {
+        self.watched
     }
 
     /// When to [`Client::send`] next to have one input for each tick, each just in time; a past time is at once.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use gameserver_protocol::message::{
-    Fields, Input, InputsHead, MAX_INPUTS, MAX_MESSAGE_BYTES, Rejected, encode_inputs,
+    FieldList, Fields, Input, InputsHead, MAX_INPUTS, MAX_MESSAGE_BYTES, Rejected, encode_inputs,
 };
 
 use crate::events::Event;
@@ -21,7 +21,8 @@ const LONGEST_HEAD: InputsHead = InputsHead {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unsettled<I> {
     input: Input,
-    pub(crate) intent: I,
+    /// What the game can predict of it, if it is one of the game.
+    pub(crate) intent: Option<I>,
     /// The tick at which the server is likely to carry it out.
     pub(crate) due: u64,
 }
@@ -41,9 +42,25 @@ impl<I> Default for UnsettledInputs<I> {
 
 impl<I: Fields + Copy> UnsettledInputs<I> {
     /// Adds an input and returns its sequence. The oldest are given up when there are more than a message can hold.
-    pub(crate) fn push(&mut self, tick: u64, due: u64, intent: I, mut on_given_up: impl FnMut(Event)) -> u32 {
+    pub(crate) fn push(&mut self, tick: u64, due: u64, intent: I, on_given_up: impl FnMut(Event)) -> u32 {
+        self.push_fields(tick, due, intent.to_fields(), Some(intent), on_given_up)
+    }
+
+    /// The same with an input that is none of the game, to be carried out as soon as possible.
+    pub(crate) fn push_foreign(&mut self, fields: FieldList, on_given_up: impl FnMut(Event)) -> u32 {
+        self.push_fields(0, 0, fields, None, on_given_up)
+    }
+
+    fn push_fields(
+        &mut self,
+        tick: u64,
+        due: u64,
+        fields: FieldList,
+        intent: Option<I>,
+        mut on_given_up: impl FnMut(Event),
+    ) -> u32 {
         self.newest += 1;
-        let input = Input { sequence: self.newest, tick, intent: intent.to_fields() };
+        let input = Input { sequence: self.newest, tick, intent: fields };
         self.inputs.push_back(Unsettled { input, intent, due });
         while self.inputs.len() > 1 && !self.is_sendable() {
             if let Some(oldest) = self.inputs.pop_front() {
@@ -105,7 +122,7 @@ impl<I: Fields + Copy> UnsettledInputs<I> {
 mod tests {
     use super::*;
     use gameserver_protocol::RejectReason;
-    use gameserver_protocol::message::{FieldList, Inputs};
+    use gameserver_protocol::message::Inputs;
 
     const REASON: RejectReason = RejectReason::MoveTooFar;
 

@@ -111,7 +111,7 @@ pub use client::{Client, ClientState, Frame};
 pub use connection::DisconnectReason;
 pub use events::Event;
 pub use gameserver_game::{Game, Notice};
-pub use gameserver_protocol::message::{Entity, Snapshot, SnapshotHead};
+pub use gameserver_protocol::message::{Entity, Snapshot, SnapshotHead, Watch, Watched};
 pub use gameserver_protocol::{ConnectToken, Now, RejectReason, TokenError, Transmit};
 pub use stats::ClientStats;
 pub use view::{Drawn, MAX_ENTITIES, View};

@@ -151,7 +151,7 @@ impl<G: Game> Prediction<G> {
             self.intents.clear();
             // in their order: none overtakes another
             while let Some(unsettled) = open.next_if(|unsettled| unsettled.due <= tick) {
-                self.intents.push(unsettled.intent);
+                self.intents.extend(unsettled.intent);
             }
             G::predict(self.tick_hz, tick, &mut own, &self.intents);
             before = std::mem::replace(&mut place, self::place::<G>(&own));

@@ -14,7 +14,8 @@ pub struct ClientStats {
     pub refused: u64,
     /// Messages that are none.
     pub malformed: u64,
-    /// Snapshots with a state of the player that the game cannot read, such as that of a spectator.
+    /// Snapshots with a state of the player that the game cannot read, such as that of a spectator who was not said to be
+    /// one.
     pub own_unreadable: u64,
     /// Frames that were drawn.
     pub frames: u64,

@@ -5,7 +5,7 @@ mod common;
 use common::walk::{Walk, Walker};
 use common::{Pair, addresses, milliseconds, mint};
 use gameserver_client::{
-    Client, ClientState, DisconnectReason, Entity, Event, Notice, RejectReason, SnapshotHead,
+    Client, ClientState, DisconnectReason, Entity, Event, Notice, RejectReason, SnapshotHead, Watch, Watched,
 };
 use gameserver_game::Fields;
 use gameserver_protocol::PacketKind;
@@ -104,6 +104,36 @@ fn an_expired_token_ends_the_attempt() {
     pair.sent(30_000);
     let reason = DisconnectReason::TokenExpired;
     assert_eq!(pair.client.state(), ClientState::Disconnected { reason });
+}
+
+#[test]
+fn a_spectator_asks_for_where_to_look_until_it_is_heard_and_knows_what_it_is_told() {
+    let mut pair = Pair::connected();
+    assert_eq!(
+        pair.client.watch(Watch::Entity { id: 7 }),
+        None,
+        "a player's server would not know what it is"
+    );
+    pair.client = pair.client.spectator();
+    pair.serve_snapshot(1, head(1, 0), &News { own: Some(FieldList::new(&[50, 60, 0])), ..News::default() });
+    assert_eq!(pair.client.watched(), Some(Watched { x: 50, y: 60, follows: 0 }));
+    assert_eq!((pair.client.own(), pair.client.stats().own_unreadable), (None, 0));
+
+    assert_eq!(pair.client.watch(Watch::Entity { id: 7 }), Some(1));
+    for milli in [2, 40, 80] {
+        let sent = pair.sent(milli);
+        let [(_, datagram)] = &*sent else { panic!("one message, not {}", sent.len()) };
+        let (_, message) = pair.open(datagram);
+        let inputs = Inputs::decode(&message).expect("an inputs message");
+        let input = inputs.iter().next().expect("it is repeated").expect("lawful");
+        let asked = Watch::from_fields(input.intent.as_slice());
+        assert_eq!((asked, input.tick), (Some(Watch::Entity { id: 7 }), 0), "at {milli} ms");
+    }
+    pair.serve_snapshot(90, head(2, 1), &News { own: Some(FieldList::new(&[51, 60, 7])), ..News::default() });
+    assert_eq!(pair.client.watched(), Some(Watched { x: 51, y: 60, follows: 7 }));
+    assert_eq!(pair.client.poll_event(), Some(Event::Confirmed { input_seq: 1, tick: 2 }));
+    pair.serve_snapshot(95, head(3, 1), &News { own: Some(FieldList::new(&[1])), ..News::default() });
+    assert_eq!((pair.client.stats().own_unreadable, pair.client.watched().is_some()), (1, true));
 }
 
 #[test]

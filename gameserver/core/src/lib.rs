@@ -40,4 +40,3 @@ pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
 pub use server::{ServerStatus, ZoneServer};
 pub use session::{MAX_SERVERS, Refusal, Registry};
-pub use spectator::Watch;

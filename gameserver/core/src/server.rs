@@ -116,8 +116,13 @@ impl<G: Game> ZoneServer<G> {
             }
             Received::Message(player, message) => {
                 let arrival = Arrival { now, tick: self.game.tick(), since: self.since_tick(now) };
-                let Self { players, limits, counters, histograms, .. } = self;
-                players[player as usize].receive(arrival, message, limits, counters, histograms)?;
+                let Self { players, sessions, limits, counters, histograms, .. } = self;
+                let state = &mut players[player as usize];
+                // its first message may come before the tick that takes it in
+                if sessions.is_spectator(player) {
+                    state.camera.get_or_insert_with(|| Camera::new(G::MAP_UNITS));
+                }
+                state.receive(arrival, message, limits, counters, histograms)?;
             }
         }
         Ok(())

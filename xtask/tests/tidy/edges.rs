@@ -76,22 +76,37 @@ const RULES: &[Rule] = &[
         never: OUTSIDE,
     },
     Rule {
+        package: "gameserver-access",
+        uses: &["gameserver-contract", "gameserver-protocol", "operator-api"],
+        never: &["io-uring", "tokio-uring", "rand"],
+    },
+    Rule {
         package: "gameserver-bots",
         uses: &[
+            "gameserver-access",
             "gameserver-client",
-            "gameserver-contract",
             "gameserver-game",
             "gameserver-net",
             "gameserver-protocol",
             "gameserver-sys",
-            "operator-api",
         ],
-        never: &[],
+        never: &["kube", "k8s-openapi"],
     },
     Rule {
         package: "gameserver-simulator",
         uses: &["gameserver-client", "gameserver-core", "gameserver-game", "gameserver-protocol"],
         never: OUTSIDE,
+    },
+    Rule {
+        package: "gameserver-terminal",
+        uses: &[
+            "gameserver-access",
+            "gameserver-client",
+            "gameserver-game",
+            "gameserver-protocol",
+            "gameserver-sys",
+        ],
+        never: &["kube", "k8s-openapi", "io-uring", "tokio-uring", "tracing", "rand"],
     },
     Rule {
         package: "e2e",

@@ -6,14 +6,16 @@ mod timing;
 use std::time::Duration;
 
 use gameserver_game::Command;
-use gameserver_protocol::message::{Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected};
+use gameserver_protocol::message::{
+    Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Watch,
+};
 use gameserver_protocol::{Now, RejectReason, micros};
 
 use crate::counters::{Counters, Histograms};
 use crate::rate::{Bucket, Rate};
 use crate::ring::Ring;
 use crate::session::{Refusal, nanos};
-use crate::spectator::{Camera, Watch};
+use crate::spectator::Camera;
 pub(crate) use link::Link;
 pub(crate) use timing::PARTS;
 use timing::Timing;

@@ -153,6 +153,11 @@ impl Sessions {
         self.connected.iter().filter(|(_, session)| session.is_open())
     }
 
+    /// Whether this player only looks on.
+    pub(crate) fn is_spectator(&self, slot: u32) -> bool {
+        self.connected.get(slot).is_some_and(|session| session.is_spectator)
+    }
+
     pub(crate) fn receive<'a>(
         &mut self,
         now: Now,

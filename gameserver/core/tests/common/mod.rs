@@ -14,7 +14,9 @@ use gameserver_core::{
     DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig,
 };
 use gameserver_game::arena::Arena;
-use gameserver_protocol::{ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, TOKEN_RANDOM_BYTES};
+use gameserver_protocol::{
+    ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, SPECTATOR, TOKEN_RANDOM_BYTES,
+};
 
 pub type ZoneServer = gameserver_core::ZoneServer<Arena>;
 pub type Client = gameserver_client::Client<Arena>;
@@ -149,6 +151,19 @@ impl World {
         let client = Client::new(token, TICK_HZ, self.now(), self.random.bytes());
         self.players.push(Player { address, client, events: Vec::new(), is_on: true });
         self.players.len() - 1
+    }
+
+    /// Adds somebody who only looks on.
+    pub fn add_spectator(&mut self) -> usize {
+        let (id, random) = (self.next_client_id, self.random.bytes());
+        self.next_client_id += 1;
+        let mut user_data = [0; 256];
+        user_data[0] = SPECTATOR;
+        let claims = ConnectTokenClaims { user_data: &user_data, ..claims(id, self.now().unix) };
+        let index = self.add_player_with(claims.mint(&SERVER_KEY, &random).expect("valid claims"));
+        let player = self.players.pop().expect("just added");
+        self.players.push(Player { client: player.client.spectator(), ..player });
+        index
     }
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {

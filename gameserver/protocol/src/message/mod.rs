@@ -20,7 +20,8 @@
 //! An *input* is `[sequence uint32 from 1, tick uint64, intent]`: everything that the client has sent and not seen
 //! acknowledged is repeated, so a lost datagram costs nothing but its delay. The tick is the one at which the
 //! client wants it to happen; 0 or a past one is as soon as possible. An *intent* is an array of at most 8 integers
-//! whose first is a code of the game.
+//! whose first is a code of the game. A spectator's intents are those of no game ([`Watch`]), and so is what it is told
+//! about itself ([`Watched`]).
 //!
 //! Server to client, **snapshot** (type 1):
 //!
@@ -69,6 +70,7 @@ mod fields;
 mod inputs;
 mod resume;
 mod snapshot;
+mod watch;
 
 use std::io::{self, Write};
 
@@ -84,6 +86,7 @@ pub use snapshot::{
     MAX_CELL_ELEMENTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Snapshot, SnapshotHead, SnapshotWriter,
     TICK_PARTS,
 };
+pub use watch::{Watch, Watched};
 
 /// Most bytes of a message.
 pub const MAX_MESSAGE_BYTES: usize = 1200 - 25;

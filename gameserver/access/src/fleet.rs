@@ -1,4 +1,4 @@
-//! What the bots take from a region's API: the servers of a Fleet and the Fleet's secret.
+//! What a region's API says of a Fleet: its servers, and the secret from which their keys are derived.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
+use gameserver_protocol::{Key, derive_server_key};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Config};
@@ -19,26 +21,44 @@ const SECRET_PERIOD: Duration = Duration::from_secs(2);
 
 /// What is known of a region.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RegionView {
+pub struct RegionView {
     /// From which each server's key is derived.
-    pub(crate) fleet_secret: Option<Vec<u8>>,
-    pub(crate) servers: Vec<ServerView>,
+    pub fleet_secret: Option<Vec<u8>>,
+    /// Those of the Fleet, in whatever state.
+    pub servers: Vec<ServerView>,
 }
 
 /// A server of the Fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerView {
-    pub(crate) name: String,
-    pub(crate) uid: String,
-    pub(crate) is_ready: bool,
+pub struct ServerView {
+    /// Name of its GameServer.
+    pub name: String,
+    /// Uid of its GameServer.
+    pub uid: String,
+    /// Takes new players.
+    pub is_ready: bool,
     /// Unknown until the server has a node.
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) capacity: u32,
-    pub(crate) players: u32,
+    pub address: Option<SocketAddr>,
+    /// Players at most.
+    pub capacity: u32,
+    /// Players by its own account, which may be some seconds old.
+    pub players: u32,
 }
 
-/// Where a region's API is.
-pub(crate) async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> anyhow::Result<Client> {
+impl ServerView {
+    /// Its key, which follows from the secret of its Fleet.
+    pub fn key(&self, fleet_secret: &[u8]) -> Key {
+        derive_server_key(fleet_secret, &self.uid)
+    }
+}
+
+/// Where a region's API is: the kubeconfig and context that are named, else those that kubectl would take.
+///
+/// # Errors
+/// When there is no such kubeconfig or context, or it cannot be used.
+pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> anyhow::Result<Client> {
+    // kube takes the process's default; an earlier one stays
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let options =
         KubeConfigOptions { context: context.map(ToOwned::to_owned), ..KubeConfigOptions::default() };
     let config = match kubeconfig {
@@ -52,8 +72,21 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) ->
     Client::try_from(config.context("failed to use the kubeconfig")?).context("failed to make an API client")
 }
 
+/// The Fleet as it is now.
+///
+/// # Errors
+/// When the API does not answer or refuses; a Fleet without servers or secret is none.
+pub async fn look(client: Client, namespace: &str, fleet: &str) -> anyhow::Result<RegionView> {
+    let servers = Api::<GameServer>::namespaced(client.clone(), namespace);
+    let of_fleet = ListParams::default().labels(&format!("{FLEET}={fleet}"));
+    let servers = servers.list(&of_fleet).await.context("failed to list the Fleet's servers")?;
+    let secrets = Api::<Secret>::namespaced(client, namespace);
+    let fleet_secret = read_secret(&secrets, fleet).await.context("failed to read the Fleet's secret")?;
+    Ok(RegionView { fleet_secret, servers: servers.iter().map(server_view).collect() })
+}
+
 /// Keeps `view` up to date until nobody looks at it any more. Whatever fails is tried again.
-pub(crate) async fn follow(client: Client, namespace: &str, fleet: &str, view: watch::Sender<RegionView>) {
+pub async fn follow(client: Client, namespace: &str, fleet: &str, view: watch::Sender<RegionView>) {
     let servers = Api::<GameServer>::namespaced(client.clone(), namespace);
     let secrets = Api::<Secret>::namespaced(client, namespace);
     let config = watcher::Config::default().labels(&format!("{FLEET}={fleet}"));

@@ -12,15 +12,17 @@ use gameserver_protocol::{KEY_BYTES, Key};
 pub struct ServerKey(pub Key);
 
 impl ServerKey {
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+    /// The key that stands in a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
         text.trim().parse().with_context(|| format!("failed to understand the key in {}", path.display()))
     }
-}
 
-impl ServerKey {
     /// As it is read again.
-    pub(crate) fn digits(&self) -> String {
+    pub fn digits(&self) -> String {
         let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
     }

@@ -1,0 +1,12 @@
+//! Ways onto game servers for programs that are their own matchmaker: the key of a server, connect tokens that are
+//! minted with it, and the servers of a Fleet with the secret from which their keys are derived.
+
+#![forbid(unsafe_code)]
+
+mod fleet;
+mod key;
+mod token;
+
+pub use fleet::{RegionView, ServerView, connect, follow, look};
+pub use key::{KeyError, ServerKey};
+pub use token::{Role, Visit, secure_bytes};
