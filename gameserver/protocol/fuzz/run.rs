@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// What is made that is like each entry, in [`pass`].
+const LIKE_IT: usize = 50;
 /// Most bytes of what is made.
 const BYTES_MAX: usize = 4096;
 
@@ -45,6 +47,22 @@ pub fn corpus(directory: &Path, target: &str) -> Vec<(String, Vec<u8>)> {
         .collect();
     entries.sort();
     entries
+}
+
+/// Hands each target the entries of its corpus in `directory` and fifty that are like each; the same every time.
+pub fn pass(targets: &[Target], directory: &Path) {
+    let mut random = Random(1);
+    for (target, body) in targets {
+        let entries = corpus(directory, target);
+        assert!(!entries.is_empty(), "{target}");
+        for (_, entry) in &entries {
+            body(entry);
+            for _ in 0..LIKE_IT {
+                let other = &entries[random.below(entries.len())].1;
+                body(&mutate(&mut random, entry, other));
+            }
+        }
+    }
 }
 
 /// Bytes that mean something: edges of numbers, and the marks of MessagePack.
