@@ -63,8 +63,9 @@ pub struct GameArgs {
     /// Seconds of silence after which a player is given up.
     #[arg(long, default_value = "10", value_parser = parse_seconds)]
     pub timeout: Duration,
-    /// Inputs that one tick carries out at most; the rest waits for the next.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Inputs that one tick carries out at most. When players ask for more, they get the same share each, and what has waited
+    /// for an eighth of a second is refused as `overloaded`.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_commands_per_tick: u32,
     /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 1200 at 64 ticks a second, with
     /// others in each third one, are 256 kbit/s a player with all headers.

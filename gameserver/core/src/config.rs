@@ -30,7 +30,8 @@ pub struct ServerConfig {
     pub boot_unix_ms: u64,
     /// Fresh random bytes; the source of all randomness in here.
     pub random: [u8; 32],
-    /// Commands that a tick carries out at most; the rest waits for the next.
+    /// Commands that a tick carries out at most, shared out evenly among players; the rest waits for the next ticks, and what
+    /// has waited for an eighth of a second is refused.
     pub max_commands_per_tick: usize,
     /// Bytes of a datagram with a snapshot at most, those of the session included, 200 to 1200. A player who has just
     /// come in is told the world around it with up to 1200.

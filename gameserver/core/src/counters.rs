@@ -40,7 +40,7 @@ pub struct Counters {
     pub inputs_repeated: u64,
     /// Inputs put off because their player's buffer was full; the client repeats them.
     pub inputs_deferred: u64,
-    /// Times that an input had to wait for the next tick because this one had carried out its most.
+    /// Ticks that left inputs for the next because they had carried out their most.
     pub commands_deferred: u64,
     /// Inputs that arrived after the tick that they were aimed at.
     pub inputs_late: u64,

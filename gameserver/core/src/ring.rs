@@ -37,6 +37,12 @@ impl<T: Copy, const N: usize> Ring<T, N> {
         self.items[self.head].as_ref().filter(|_| self.len > 0)
     }
 
+    /// The one that was added last.
+    pub(crate) fn back(&self) -> Option<&T> {
+        let last = self.len.checked_sub(1)?;
+        self.items[(self.head + last) % N].as_ref()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<T> {
         let item = *self.front()?;
         self.head = (self.head + 1) % N;
@@ -61,7 +67,9 @@ mod tests {
         for round in 0..10 {
             assert!(ring.push(round) && ring.push(round + 1));
             assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [round, round + 1]);
+            assert_eq!(ring.back(), Some(&(round + 1)));
             assert_eq!((ring.pop(), ring.pop(), ring.pop()), (Some(round), Some(round + 1), None));
+            assert_eq!(ring.back(), None);
         }
     }
 

@@ -10,7 +10,7 @@ use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 use crate::config::{ConfigError, ServerConfig};
 use crate::counters::{Counters, Histograms};
 use crate::output::FlushOrder;
-use crate::pipeline::{Arrival, Limits, PARTS, Player};
+use crate::pipeline::{Arrival, Demand, Limits, PARTS, Patience, Player};
 use crate::replication::{Replication, Told, Viewer, Viewpoint};
 use crate::session::{Received, Refusal, Sessions};
 use crate::spectator::Camera;
@@ -42,8 +42,9 @@ pub struct ZoneServer<G: Game> {
     replication: Replication,
     commands: Vec<Command<G::Intent>>,
     max_commands: usize,
-    /// Player with whom the next tick's commands begin: the one at whom the last tick had to stop.
+    /// Player with whom the next tick's commands begin: the first one whom the last round of the last full tick did not reach.
     first_served: u32,
+    patience: Patience,
     output: Output,
     lost: Vec<u32>,
     flush: FlushOrder,
@@ -72,6 +73,7 @@ impl<G: Game> ZoneServer<G> {
             commands: Vec::with_capacity(commands),
             max_commands: commands,
             first_served: 0,
+            patience: Patience::new(tick_hz),
             output: Output::with_capacity(commands, G::notices_max(capacity, commands)),
             lost: Vec::with_capacity(players),
             flush: FlushOrder::new(players),
@@ -172,27 +174,35 @@ impl<G: Game> ZoneServer<G> {
         self.viewers[player as usize].clear();
     }
 
-    /// Collects what is due, at most `max_commands`, starting with whoever had to wait last time.
+    /// Collects what is due, at most `max_commands`. When that is not enough for everyone, they are shared out in rounds that
+    /// begin with whoever had to wait last time, and what has waited for too long is refused.
     fn release_commands(&mut self) {
         let tick = self.game.tick() + 1;
-        let depth: usize = self.players.iter().map(Player::waiting).sum();
+        let (mut demand, mut depth) = (Demand::default(), 0);
+        for player in &self.players {
+            demand.add(player.due(tick));
+            depth += player.waiting();
+        }
         self.histograms.queue_depth.record(depth as u64);
+        let mut shares = demand.share_out(self.max_commands);
+        self.patience.record(tick, shares.is_full);
+        self.counters.commands_deferred += u64::from(shares.is_full);
+        let waited_too_long = self.patience.ends(tick);
         self.commands.clear();
         let slots = u32::try_from(self.players.len()).unwrap_or(u32::MAX);
-        let first = self.first_served;
-        for step in 0..slots {
-            let slot = (first + step) % slots;
+        for slot in (self.first_served..slots).chain(0..self.first_served) {
             let player = &mut self.players[slot as usize];
-            let is_full = player.release(slot, tick, &self.limits, &mut self.commands, self.max_commands);
+            let due = player.due(tick);
+            let share = shares.take(slot, due);
+            player.release(slot, tick, share, &self.limits, &mut self.commands);
+            if let Some(last) = waited_too_long {
+                player.shed(last, tick, share, &mut self.counters);
+            }
             if let Some(arrived) = player.oldest_decided() {
                 self.flush.answer(slot, arrived);
             }
-            if is_full {
-                self.counters.commands_deferred += 1;
-                self.first_served = slot;
-                break;
-            }
         }
+        self.first_served = shares.first_passed_by.unwrap_or(self.first_served);
     }
 
     fn tell_outcomes(&mut self) {

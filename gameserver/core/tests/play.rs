@@ -231,39 +231,6 @@ fn a_tick_carries_out_its_most_and_takes_turns() {
     assert_eq!((depths.count(), depths.sum()), (9, 24 + 21 + 18 + 15 + 12 + 9 + 6 + 3));
 }
 
-/// At several times what a tick can carry out, everyone gets the same share.
-#[test]
-fn under_overload_nobody_is_served_more_than_another() {
-    let mut bench = Bench::with_config(ServerConfig { max_commands_per_tick: 3, ..config() });
-    let mut peers: Vec<_> =
-        (0..8).map(|id| bench.peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
-    for peer in &mut peers {
-        peer.connect(&mut bench);
-    }
-    let mut served = vec![BTreeSet::new(); peers.len()];
-    let (mut buffer, mut snapshot) = ([0; 1200], gameserver_client::Snapshot::default());
-    for tick in 1..=400 {
-        bench.elapsed += Duration::from_micros(15_625);
-        for peer in &mut peers {
-            let mut packet = peer.moves(bench.server.tick(), &[(tick, 0, -1, 0)]);
-            bench.server.handle_datagram(bench.now(), peer.address, &mut packet);
-        }
-        bench.server.step(bench.now());
-        while let Some(transmit) = bench.server.poll_transmit(bench.now(), &mut buffer) {
-            let index = usize::from(transmit.to.port() - 1000);
-            let (kind, body) = peers[index].open(&buffer[..transmit.len]);
-            // the other payload is a resume token
-            if kind == gameserver_protocol::PacketKind::Payload && snapshot.decode_into(&body).is_ok() {
-                served[index].extend(snapshot.rejected.iter().map(|rejected| rejected.sequence));
-            }
-        }
-    }
-    let counts: Vec<_> = served.iter().map(BTreeSet::len).collect();
-    assert_eq!(counts.iter().sum::<usize>(), 1200, "three in each of 400 ticks: {counts:?}");
-    let squares: usize = counts.iter().map(|count| count * count).sum();
-    assert!(1200 * 1200 * 100 >= 99 * counts.len() * squares, "Jain's index is below 0.99: {counts:?}");
-}
-
 #[test]
 fn an_input_for_a_later_tick_waits_for_it() {
     let mut bench = Bench::new();

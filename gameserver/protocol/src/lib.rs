@@ -43,7 +43,7 @@ pub use token::{
 };
 
 /// Version of the game messages. Raised with every change that an older peer could not read.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Protocol id of every connect token and packet: `CRNW` in ASCII and the [`PROTOCOL_VERSION`].
 pub const PROTOCOL_ID: u64 = 0x4352_4E57_0000_0000 | PROTOCOL_VERSION as u64;

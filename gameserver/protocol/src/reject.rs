@@ -36,11 +36,13 @@ pub enum RejectReason {
     InventoryFull = 13,
     /// Spectators watch, and players play.
     NotYours = 14,
+    /// The zone has more to do than a tick carries out, and the input has waited long enough.
+    Overloaded = 15,
 }
 
 impl RejectReason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OutOfBounds,
         Self::MoveTooFar,
         Self::CannotMove,
@@ -55,6 +57,7 @@ impl RejectReason {
         Self::NotEnoughMana,
         Self::InventoryFull,
         Self::NotYours,
+        Self::Overloaded,
     ];
 
     /// The code on the wire, from 1.
@@ -84,6 +87,7 @@ impl RejectReason {
             Self::NotEnoughMana => "not_enough_mana",
             Self::InventoryFull => "inventory_full",
             Self::NotYours => "not_yours",
+            Self::Overloaded => "overloaded",
         }
     }
 }
@@ -105,6 +109,7 @@ impl fmt::Display for RejectReason {
             Self::NotEnoughMana => "Not enough mana",
             Self::InventoryFull => "Inventory full",
             Self::NotYours => "Not for this role",
+            Self::Overloaded => "Server is overloaded",
         })
     }
 }
@@ -120,7 +125,7 @@ mod tests {
             assert_eq!(RejectReason::from_code(code), Some(reason));
         }
         assert_eq!(RejectReason::from_code(0), None);
-        assert_eq!(RejectReason::from_code(15), None);
+        assert_eq!(RejectReason::from_code(16), None);
     }
 
     /// `B3`: the texts that players see.

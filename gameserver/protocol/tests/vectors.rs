@@ -230,7 +230,7 @@ fn the_second_implementation_finds_a_vector_whose_bytes_say_something_else() {
         // not the smallest form: it is read, and written otherwise
         ("snapshot.json", "0d 0a 05 05 5a", "0d 0a 05 cc05 5a", "everything once"),
         // what has to be refused no longer has
-        ("snapshot.json", "90 91 92 01 0f dc0000", "90 91 92 01 0e dc0000", "reason 15"),
+        ("snapshot.json", "90 91 92 01 10 dc0000", "90 91 92 01 0f dc0000", "reason 16"),
     ] {
         let (before, changed) = (text(file), text(file).replacen(from, to, 1));
         assert_ne!(before, changed, "{from} is in {file}");

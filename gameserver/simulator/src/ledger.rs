@@ -12,11 +12,12 @@ use crate::{Broken, Rule};
 const SETTLED_WITHIN_US: u64 = 8_000_000;
 
 /// Reasons of the server's own, which the game never hears of.
-const BEFORE_THE_GAME: [RejectReason; 4] = [
+const BEFORE_THE_GAME: [RejectReason; 5] = [
     RejectReason::RateLimited,
     RejectReason::TickTooFarAhead,
     RejectReason::UnknownAction,
     RejectReason::NotYours,
+    RejectReason::Overloaded,
 ];
 
 #[derive(Clone, Copy, Debug)]

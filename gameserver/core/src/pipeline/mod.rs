@@ -1,6 +1,7 @@
 //! From an authentic message to commands for the game: decode, rate limit, buffer, release at the input's tick.
 
 mod link;
+mod shares;
 mod timing;
 
 use std::time::Duration;
@@ -17,11 +18,11 @@ use crate::ring::Ring;
 use crate::session::{Refusal, nanos};
 use crate::spectator::Camera;
 pub(crate) use link::Link;
+use shares::MAX_INPUTS_PER_TICK;
+pub(crate) use shares::{Demand, Patience};
 pub(crate) use timing::PARTS;
 use timing::Timing;
 
-/// Inputs of one player that one tick carries out at most; a backlog is worked off at this pace.
-const MAX_INPUTS_PER_TICK: usize = 8;
 /// How far back a shot may reach at most, milliseconds.
 const REWIND_MAX_MS: u64 = 250;
 
@@ -65,7 +66,10 @@ pub(crate) struct Arrival {
 #[derive(Clone, Copy, Debug)]
 struct Waiting<I> {
     sequence: u32,
+    /// The tick that it is aimed at.
     tick: u64,
+    /// The first tick that may carry it out: it is there, and so are those before it.
+    due: u64,
     intent: I,
     arrived: Duration,
 }
@@ -162,9 +166,11 @@ impl<I: Fields + Copy> Player<I> {
                 if input.tick > 0 {
                     counters.inputs_late += u64::from(self.timing.record(tick, since, input.tick));
                 }
+                let after = self.waiting.back().map_or(0, |before| before.due);
                 self.waiting.push(Waiting {
                     sequence: input.sequence,
                     tick: input.tick,
+                    due: input.tick.max(tick + 1).max(after),
                     intent,
                     arrived: now.monotonic,
                 });
@@ -175,37 +181,54 @@ impl<I: Fields + Copy> Player<I> {
         Ok(())
     }
 
-    /// Releases the inputs that are due at `tick` as commands of `player`. Returns whether some are left that
-    /// were due, because `commands` is full.
+    /// How many inputs `tick` may carry out: those that are due, as long as there is room for their outcome.
+    pub(crate) fn due(&self, tick: u64) -> usize {
+        // every one may end in a rejection, and each of those needs a place
+        let room = self.room().min(MAX_INPUTS_PER_TICK);
+        self.waiting.iter().take(room).take_while(|waiting| waiting.due <= tick).count()
+    }
+
+    fn room(&self) -> usize {
+        MAX_REJECTED - self.rejections.len()
+    }
+
+    /// Releases the oldest `count` inputs as commands of `player`, of those that are [due](Player::due) at `tick`.
     pub(crate) fn release(
         &mut self,
         player: u32,
         tick: u64,
+        count: usize,
         limits: &Limits,
         commands: &mut Vec<Command<I>>,
-        max: usize,
-    ) -> bool {
-        // every release may end in a rejection, and each of those needs a place
-        let room = (MAX_REJECTED - self.rejections.len()).min(MAX_INPUTS_PER_TICK);
-        for _ in 0..room {
-            match self.waiting.front() {
-                Some(due) if due.tick <= tick => {
-                    if commands.len() == max {
-                        return true;
-                    }
-                    let Waiting { sequence, intent, arrived, tick: aimed } = *due;
-                    self.waiting.pop();
-                    self.newest_decided = sequence;
-                    self.decided.push(arrived);
-                    let late = if aimed == 0 { 0 } else { tick - aimed };
-                    let claimed = late + u64::from(self.link.view_lag_ticks());
-                    let rewind_ticks = limits.rewind_ticks(claimed, self.link.round_trip_us());
-                    commands.push(Command { player, sequence, rewind_ticks, intent });
-                }
-                _ => break,
-            }
+    ) {
+        for _ in 0..count {
+            let Some(Waiting { sequence, intent, arrived, tick: aimed, .. }) = self.waiting.pop() else {
+                return;
+            };
+            self.decide(sequence, arrived);
+            let late = if aimed == 0 { 0 } else { tick - aimed };
+            let claimed = late + u64::from(self.link.view_lag_ticks());
+            let rewind_ticks = limits.rewind_ticks(claimed, self.link.round_trip_us());
+            commands.push(Command { player, sequence, rewind_ticks, intent });
         }
-        false
+    }
+
+    /// Refuses the inputs that were due at tick `last` or before, except where `released` of this tick need the room for
+    /// their outcome.
+    pub(crate) fn shed(&mut self, last: u64, tick: u64, released: usize, counters: &mut Counters) {
+        while self.room() > released
+            && let Some(&Waiting { sequence, arrived, .. }) =
+                self.waiting.front().filter(|waiting| waiting.due <= last)
+        {
+            self.waiting.pop();
+            self.decide(sequence, arrived);
+            self.reject(sequence, RejectReason::Overloaded, tick, counters);
+        }
+    }
+
+    fn decide(&mut self, sequence: u32, arrived: Duration) {
+        self.newest_decided = sequence;
+        self.decided.push(arrived);
     }
 
     /// The input was refused; snapshots from `tick` on say so until the client has one.

@@ -17,7 +17,7 @@ const (
 	mostElements     = 1200
 	mostBack         = 63
 	history          = 64
-	reasons          = 14
+	reasons          = 15
 	resumeBytes      = 8 + 8 + 24 + 1024 + 4 + 32 + 32
 )
 
