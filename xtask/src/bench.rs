@@ -2,8 +2,11 @@
 
 mod failover;
 mod fleet;
+mod hostile;
 mod input;
 mod links;
+mod load;
+mod overload;
 mod page;
 mod peers;
 mod ramp;
@@ -31,6 +34,10 @@ enum Subject {
     Ramp,
     /// Input to state with a thousand bots on one server, beside a bare toy
     Input,
+    /// Two thousand bots that ask for four times as much as a tick carries out
+    Overload,
+    /// A thousand bots with and without two hundred thousand datagrams of garbage a second
+    Hostile,
     /// Each way to lose a region, with players in all of them: ten of each want an hour
     Failover,
     /// What it costs regions to read each other
@@ -74,6 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Fleet => fleet::measure(&checkout, args.runs),
             Subject::Ramp => ramp::measure(&checkout),
             Subject::Input => input::measure(&checkout, args.runs),
+            Subject::Overload => overload::measure(&checkout, args.runs),
+            Subject::Hostile => hostile::measure(&checkout, args.runs),
             Subject::Failover => failover::measure(&checkout, args.runs, args.fault.as_deref()),
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),

@@ -25,6 +25,12 @@ pub enum Command {
     Fleet(FleetArgs),
     /// Measure one server beside a bare toy server, in turn, in the same minutes.
     Bench(BenchArgs),
+    /// Measure one server with as many inputs as a tick carries out and with several times as many, in turn.
+    Overload(OverloadArgs),
+    /// Measure what players notice of garbage beside them, in pairs with and without.
+    Hostile(HostileArgs),
+    /// Send garbage to a server on this machine's loopback.
+    Flood(FloodArgs),
 }
 
 /// How each bot plays.
@@ -150,6 +156,103 @@ pub struct BenchArgs {
     pub play: PlayArgs,
 }
 
+/// Arguments of `bots overload`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct OverloadArgs {
+    /// The game server program.
+    #[arg(long)]
+    pub gameserver: PathBuf,
+    /// Datagram backend of the game server, as its `--net` names it.
+    #[arg(long, default_value = "uring")]
+    pub backend: String,
+    /// Bots on the server.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub players: u32,
+    /// Ticks a second of the server. At 30 the bots' own core has time for 2000 of them.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub tick_hz: u32,
+    /// Inputs that a tick carries out at most.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub limit: u32,
+    /// How many times the limit is asked for.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=16))]
+    pub times: u32,
+    /// Runs of each, taken in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Seconds measured in a run, after everyone has joined.
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    pub duration: Duration,
+    /// File for the results, JSON; standard output without it.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `bots hostile`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct HostileArgs {
+    /// The game server program.
+    #[arg(long)]
+    pub gameserver: PathBuf,
+    /// Datagram backend of the game server, as its `--net` names it.
+    #[arg(long, default_value = "uring")]
+    pub backend: String,
+    /// Bots on the server.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub players: u32,
+    /// Socket buffers of the server to measure with, as it asks for them, in KiB. The kernel makes each twice as large:
+    /// 104 become its usual 212 992 bytes.
+    #[arg(long, value_delimiter = ',', default_value = "4096,104", value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
+    pub socket_buffers_kib: Vec<u32>,
+    /// Datagrams of garbage a second.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Addresses from which garbage comes.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub sources: u16,
+    /// Runs of each, taken in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Seconds measured in a run, after everyone has joined.
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    pub duration: Duration,
+    /// File for the results, JSON; standard output without it.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// How each bot plays.
+    #[command(flatten)]
+    pub play: PlayArgs,
+}
+
+/// Arguments of `bots flood`.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct FloodArgs {
+    /// Address of the server, on this machine's loopback: no other is ever sent to.
+    #[arg(long)]
+    pub address: SocketAddr,
+    /// File with the key of the server, for a request that is good once and is then sent again and again; without it
+    /// every request is forged.
+    #[arg(long)]
+    pub key_file: Option<PathBuf>,
+    /// Datagrams a second.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Addresses from which they come.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub sources: u16,
+    /// Seconds, a minute at most.
+    #[arg(long, default_value = "5", value_parser = parse_minute)]
+    pub duration: Duration,
+    /// CPU to run on; any without it.
+    #[arg(long)]
+    pub cpu: Option<usize>,
+}
+
+fn parse_minute(text: &str) -> Result<Duration, String> {
+    let duration = parse_seconds(text)?;
+    if duration > Duration::from_secs(60) { Err("more than a minute".to_owned()) } else { Ok(duration) }
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|error| format!("not a number of seconds: {error}"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -182,6 +285,16 @@ mod tests {
         assert_eq!(parse_region("kr=/tmp/kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig }));
         assert_eq!(parse_region("kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig: None }));
         assert!(parse_region("=/tmp/kr").is_err());
+    }
+
+    #[test]
+    fn a_flood_is_bounded_in_rate_sources_and_time() {
+        let parse =
+            |args: &str| Args::try_parse_from(format!("bots flood --address 127.0.0.1:1 {args}").split(' '));
+        assert!(parse("--rate 1000000 --sources 1024 --duration 60").is_ok());
+        for beyond in ["--rate 1000001", "--rate 0", "--sources 1025", "--sources 0", "--duration 60.1"] {
+            assert!(parse(beyond).is_err(), "{beyond}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Play {
     pub(crate) tick_hz: u32,
     /// Whether inputs are sent just in time for each tick, as a game's client does, instead of at a phase of their own.
     pub(crate) is_in_phase: bool,
+    /// Inputs that are sent whenever some are due.
+    pub(crate) inputs_at_once: u32,
 }
 
 /// Where a bot is in its life.
@@ -59,6 +61,8 @@ pub(crate) struct Bot {
     /// Inputs whose outcome is open, and when each was due.
     open: VecDeque<(u32, Duration)>,
     confirmed: Option<Confirmed>,
+    /// Inputs that were carried out.
+    pub(crate) applied: u64,
     /// Reused.
     events: Vec<Event>,
 }
@@ -91,6 +95,7 @@ impl Bot {
             next_input: now.monotonic + phase,
             open: VecDeque::new(),
             confirmed: None,
+            applied: 0,
             events: Vec::new(),
         })
     }
@@ -129,20 +134,25 @@ impl Bot {
                 break;
             }
             let due = self.next_input;
-            let Some(sequence) = self.session.send_input(now, self.play.is_in_phase, &mut self.random) else {
-                self.next_input += self.play.input_period;
-                continue;
-            };
-            self.next_input = self.after(due, now);
-            stats.totals.inputs += 1;
-            stats.record_lateness(now.monotonic.saturating_sub(due));
-            if self.open.len() == OPEN_INPUTS_MAX {
-                self.open.pop_front();
-                stats.totals.lost += 1;
-            }
-            self.open.push_back((sequence, due));
+            let has_sent = (0..self.play.inputs_at_once).all(|_| self.send_input(due, now, stats));
+            self.next_input =
+                if has_sent { self.after(due, now) } else { self.next_input + self.play.input_period };
         }
         self.send(now, buffer);
+    }
+
+    /// Has the session send an input that is due; false while it cannot.
+    fn send_input(&mut self, due: Duration, now: Now, stats: &mut Stats) -> bool {
+        let sent = self.session.send_input(now, self.play.is_in_phase, &mut self.random);
+        let Some(sequence) = sent else { return false };
+        stats.totals.inputs += 1;
+        stats.record_lateness(now.monotonic.saturating_sub(due));
+        if self.open.len() == OPEN_INPUTS_MAX {
+            self.open.pop_front();
+            stats.totals.lost += 1;
+        }
+        self.open.push_back((sequence, due));
+        true
     }
 
     /// When the input after that of `due` is due.
@@ -199,6 +209,7 @@ impl Bot {
             Event::Confirmed { input_seq, .. } => {
                 let known = self.settle(input_seq, now, stats);
                 stats.totals.confirmed += 1;
+                self.applied += 1;
                 // several snapshots may have come at once: the place is that of the newest, and so is its tick
                 let confirmed = self.session.place().map(|(tick, x, y)| Confirmed { tick, x, y });
                 let is_possible = confirmed

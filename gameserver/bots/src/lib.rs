@@ -3,7 +3,8 @@
 //! - `swarm` plays many bots on one thread, each on a socket of its own; it decides nothing about who plays where.
 //! - `assignment` and `ramp` decide that, as pure functions.
 //! - `standalone` and `fleet` bring both together, for one server and for the Fleets of several regions; `bench`
-//!   plays against one server and a bare toy in turn.
+//!   plays against one server and a bare toy in turn, with more inputs than a tick carries out, or beside garbage.
+//! - `flood` makes that garbage, for loopback alone.
 //!
 //! Invariants:
 //! - Latency is measured from the moment an input was *due*, not from when it was sent: a stall is charged to every
@@ -16,6 +17,7 @@ mod bench;
 mod bot;
 mod course;
 mod fleet;
+mod flood;
 mod ramp;
 mod random;
 mod session;
@@ -50,5 +52,8 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Server(args) => standalone::run(&args),
         Command::Fleet(args) => fleet::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Overload(args) => bench::run_overload(&args),
+        Command::Hostile(args) => bench::run_hostile(&args),
+        Command::Flood(args) => flood::run(&args),
     }
 }

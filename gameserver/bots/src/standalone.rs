@@ -25,7 +25,8 @@ const REGION: &str = "local";
 impl From<PlayArgs> for Play {
     fn from(args: PlayArgs) -> Self {
         let PlayArgs { input_hz, in_phase, tick_hz } = args;
-        Self { input_period: Duration::from_secs(1) / input_hz, tick_hz, is_in_phase: in_phase }
+        let input_period = Duration::from_secs(1) / input_hz;
+        Self { input_period, tick_hz, is_in_phase: in_phase, inputs_at_once: 1 }
     }
 }
 

@@ -134,6 +134,11 @@ impl Swarm {
         census
     }
 
+    /// Inputs of each bot that were carried out, in an order that stays while nobody comes or goes.
+    pub(crate) fn applied(&self) -> Vec<u64> {
+        self.bots.iter().flatten().map(|bot| bot.applied).collect()
+    }
+
     /// One turn.
     pub(crate) fn turn(&mut self) -> io::Result<()> {
         self.events.clear();

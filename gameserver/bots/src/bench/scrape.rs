@@ -1,0 +1,94 @@
+//! What a server says of itself, as Prometheus' text, and what happened between two such looks.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// Figures by series, as they stand in the text: `name{labels}`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Scrape(BTreeMap<String, f64>);
+
+impl Scrape {
+    /// Lines that are no figures are passed over.
+    pub(super) fn parse(text: &str) -> Self {
+        let figure = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            Some((series.to_owned(), value.parse().ok()?))
+        };
+        Self(text.lines().filter(|line| line.starts_with("gameserver_")).filter_map(figure).collect())
+    }
+
+    /// What was added to counters since `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let earlier = |series: &str| before.0.get(series).copied().unwrap_or(0.0);
+        Self(self.0.iter().map(|(series, value)| (series.clone(), value - earlier(series))).collect())
+    }
+
+    fn count(&self, series: &str) -> f64 {
+        self.0.get(series).copied().unwrap_or(0.0)
+    }
+
+    /// The upper bound of the bucket in which 99 of 100 end, seconds; `None` when nothing was counted.
+    fn p99(&self, histogram: &str) -> Option<f64> {
+        let wanted = 0.99 * self.count(&format!("{histogram}_count"));
+        let head = format!("{histogram}_bucket{{le=\"");
+        let buckets = self.0.iter().filter_map(|(series, count)| {
+            let bound = series.strip_prefix(&head)?.strip_suffix("\"}")?.parse::<f64>().ok()?;
+            Some((bound, *count))
+        });
+        let enough = buckets.filter(|&(_, count)| wanted > 0.0 && count >= wanted);
+        enough.map(|(bound, _)| bound).min_by(f64::total_cmp).filter(|bound| bound.is_finite())
+    }
+
+    /// What the pages show of it, times in microseconds.
+    pub(super) fn figures(&self, tick_hz: u32) -> Value {
+        let p99_us = |name: &str| self.p99(name).map(|seconds| seconds * 1e6);
+        let lateness = self.p99("gameserver_tick_lateness_seconds");
+        json!({
+            "tick_lateness_ticks_p99": lateness.map(|seconds| seconds * f64::from(tick_hz)),
+            "tick_work_us_p99": p99_us("gameserver_tick_work_seconds"),
+            "tick_flush_us_p99": p99_us("gameserver_tick_flush_seconds"),
+            "late_ticks": self.count("gameserver_late_ticks_total"),
+            "ticks": self.count("gameserver_tick_work_seconds_count"),
+            "full_ticks": self.count("gameserver_commands_deferred_total"),
+            "applied": self.count("gameserver_inputs_total"),
+            "shed": self.count("gameserver_rejects_total{reason=\"overloaded\"}"),
+            "received": self.count("gameserver_packets_in_total"),
+            "dropped": self.count("gameserver_socket_overflows_total"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrape(late: u32, very_late: u32, shed: u32) -> Scrape {
+        Scrape::parse(&format!(
+            "HTTP/1.1 200 OK\r\n\n# HELP gameserver_x nothing\n\
+             gameserver_tick_lateness_seconds_bucket{{le=\"0.001\"}} {late}\n\
+             gameserver_tick_lateness_seconds_bucket{{le=\"0.01\"}} {}\n\
+             gameserver_tick_lateness_seconds_bucket{{le=\"+Inf\"}} {}\n\
+             gameserver_tick_lateness_seconds_count {}\n\
+             gameserver_rejects_total{{reason=\"overloaded\"}} {shed}\n",
+            late + very_late,
+            late + very_late,
+            late + very_late,
+        ))
+    }
+
+    #[test]
+    fn figures_are_those_between_two_looks() {
+        let figures = scrape(1000, 1, 30).since(&scrape(0, 1, 10)).figures(20);
+        assert_eq!(figures["shed"], json!(20.0));
+        assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.02), "all thousand are within a millisecond");
+        let figures = scrape(1000, 11, 0).figures(20);
+        assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.2), "more than one of a hundred is not");
+    }
+
+    #[test]
+    fn what_was_not_counted_has_no_p99() {
+        let figures = Scrape::default().figures(20);
+        assert_eq!((&figures["tick_work_us_p99"], &figures["shed"]), (&json!(null), &json!(0.0)));
+    }
+}
