@@ -28,7 +28,13 @@ type ZoneServer = gameserver_core::ZoneServer<Arena>;
 const ORDERS_MAX: usize = 64;
 
 /// Datagrams that are written between two looks at the clock.
-const TRANSMITS_A_LOOK: u32 = 16;
+const TRANSMITS_A_LOOK: usize = 16;
+/// Datagrams of a flush between two looks at what has arrived meanwhile. They take a millisecond at most, in which a socket
+/// buffer of the kernel's own size fills up when somebody sends 200 000 datagrams a second.
+const TRANSMITS_A_PART: usize = 128;
+/// Datagrams that are taken in during a flush at most, so that no flood makes it last: more than come in a tick of one of
+/// 200 000 a second.
+const RECEIVES_A_FLUSH: usize = 4096;
 
 /// What a zone needs.
 pub(crate) struct ZoneConfig {
@@ -184,7 +190,7 @@ impl ZoneThread {
             }
             let (count, first) = self.receive(wait)?;
             if count > 0 {
-                self.transmit()?;
+                self.transmit(usize::MAX)?;
             }
             let before = std::mem::replace(&mut now, self.clock.monotonic());
             self.waited += first.unwrap_or(now).saturating_sub(before);
@@ -204,11 +210,15 @@ impl ZoneThread {
         Ok((count, arrived.map(|now| now.monotonic)))
     }
 
-    fn transmit(&mut self) -> Result<usize, ZoneError> {
+    /// Sends what there is to send, `most` datagrams at most.
+    fn transmit(&mut self, most: usize) -> Result<usize, ZoneError> {
         let (server, clock) = (&mut self.server, self.clock);
-        let mut written = 0_u32;
+        let mut written = 0;
         let mut time = now(&clock);
         let mut fill = |slot: &mut [u8]| {
+            if written == most {
+                return None;
+            }
             // a flush takes milliseconds, and clients tell the time by what a snapshot says of its age
             if written.is_multiple_of(TRANSMITS_A_LOOK) {
                 time = now(&clock);
@@ -217,6 +227,23 @@ impl ZoneThread {
             server.poll_transmit(time, slot).map(|transmit| Outgoing { to: transmit.to, len: transmit.len })
         };
         self.datagrams.transmit(&mut fill).map_err(ZoneError::Transmit)
+    }
+
+    /// Sends everyone's snapshot, and in between takes in what arrives: this is the longest stretch of a tick, and longer than a
+    /// socket buffer of the kernel's own size has room for. Returns how long the sending alone took.
+    fn flush(&mut self) -> Result<Duration, ZoneError> {
+        let (mut received, mut sending) = (0, Duration::ZERO);
+        loop {
+            if received < RECEIVES_A_FLUSH {
+                received += self.receive(Duration::ZERO)?.0;
+            }
+            let start = self.clock.monotonic();
+            let sent = self.transmit(TRANSMITS_A_PART)?;
+            sending += self.clock.monotonic().saturating_sub(start);
+            if sent < TRANSMITS_A_PART {
+                return Ok(sending);
+            }
+        }
     }
 
     /// True when the zone is to stop after this tick.
@@ -243,21 +270,18 @@ impl ZoneThread {
         self.late_ticks += u64::from(tick.skipped > 0);
         self.server.step(now(&self.clock));
         let worked = self.clock.monotonic();
-        // what arrived during the step leaves the socket buffer before the flush, the longest stretch of the tick
-        self.receive(Duration::ZERO)?;
-        let flushing = self.clock.monotonic();
-        self.transmit()?;
+        let sending = self.flush()?;
         let flushed = self.clock.monotonic();
         let waited = std::mem::take(&mut self.waited);
         let before = std::mem::replace(&mut self.ended, flushed);
-        let received =
-            (start.saturating_sub(before) + flushing.saturating_sub(worked)).saturating_sub(waited);
+        let elsewhere = waited + worked.saturating_sub(start) + sending;
+        let received = flushed.saturating_sub(before).saturating_sub(elsewhere);
         for (distribution, time) in [
             (Distribution::TickLateness, tick.lateness),
             (Distribution::TickWait, waited),
             (Distribution::TickReceive, received),
             (Distribution::TickWork, worked.saturating_sub(start)),
-            (Distribution::TickFlush, flushed.saturating_sub(flushing)),
+            (Distribution::TickFlush, sending),
         ] {
             self.board.record(distribution, micros(time));
         }
@@ -289,3 +313,6 @@ impl ZoneThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

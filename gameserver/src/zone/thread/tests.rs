@@ -1,0 +1,156 @@
+//! What a zone does with its socket, on one that takes note of it.
+
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES};
+use gameserver_net::Counters as NetCounters;
+use gameserver_protocol::{
+    ConnectTokenClaims, MAX_DATAGRAM_BYTES, PROTOCOL_ID, TOKEN_RANDOM_BYTES, USER_DATA_BYTES, write_request,
+};
+
+use super::*;
+
+const KEY: [u8; 32] = [1; 32];
+
+/// What was asked of a socket, and of how many datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Received(usize),
+    Sent(usize),
+}
+
+/// A socket to which these datagrams come, so many at a time.
+struct Noted {
+    /// The last is the next.
+    arriving: Vec<(SocketAddr, Vec<u8>)>,
+    at_a_time: usize,
+    asked: Rc<RefCell<Vec<Asked>>>,
+}
+
+impl Datagrams for Noted {
+    fn backend(&self) -> Backend {
+        Backend::Memory
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        server_address()
+    }
+
+    fn receive(
+        &mut self,
+        _wait: Duration,
+        deliver: &mut dyn FnMut(SocketAddr, &mut [u8]),
+    ) -> io::Result<usize> {
+        let rest = self.arriving.len().saturating_sub(self.at_a_time);
+        let arrived = self.arriving.split_off(rest);
+        self.asked.borrow_mut().push(Asked::Received(arrived.len()));
+        let count = arrived.len();
+        for (from, mut datagram) in arrived {
+            deliver(from, &mut datagram);
+        }
+        Ok(count)
+    }
+
+    fn transmit(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> Option<Outgoing>) -> io::Result<usize> {
+        let mut slot = [0; MAX_DATAGRAM_BYTES];
+        let sent = std::iter::from_fn(|| fill(&mut slot)).count();
+        self.asked.borrow_mut().push(Asked::Sent(sent));
+        Ok(sent)
+    }
+
+    fn counters(&mut self) -> NetCounters {
+        NetCounters::default()
+    }
+}
+
+fn server_address() -> SocketAddr {
+    (Ipv4Addr::new(192, 0, 2, 1), 7777).into()
+}
+
+/// The first datagram of a player, to which the answer is a challenge.
+fn request(number: u16, unix: Duration) -> (SocketAddr, Vec<u8>) {
+    let [high, low] = number.to_be_bytes();
+    let mut random = [0; TOKEN_RANDOM_BYTES];
+    random[..2].copy_from_slice(&[high, low]);
+    let claims = ConnectTokenClaims {
+        protocol_id: PROTOCOL_ID,
+        server_addresses: &[server_address()],
+        client_id: number.into(),
+        user_data: &[0; USER_DATA_BYTES],
+        now_unix: unix,
+        lifetime_seconds: 30,
+        timeout_seconds: 5,
+    };
+    let token = claims.mint(&KEY, &random).unwrap();
+    let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
+    let len = write_request(&token, &mut bytes).unwrap();
+    bytes.truncate(len);
+    ((Ipv4Addr::new(10, high, low, 1), 1000).into(), bytes)
+}
+
+/// A zone to which strangers come and garbage after them, and what is asked of its socket.
+fn zone(strangers: u16, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<RefCell<Vec<Asked>>>) {
+    let clock = Clock::start();
+    let asked = Rc::default();
+    let mut server = ZoneServer::new(ServerConfig {
+        protocol_id: PROTOCOL_ID,
+        public_addresses: Vec::new(),
+        capacity: 1000,
+        tick_hz: 64,
+        timeout: Duration::from_secs(5),
+        boot_unix_ms: 1,
+        random: [4; 32],
+        max_commands_per_tick: 1000,
+        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        replication_hz: DEFAULT_REPLICATION_HZ,
+        interpolation: DEFAULT_INTERPOLATION,
+        registry: None,
+    })
+    .unwrap();
+    server.install_key(KEY);
+    let mut arriving = vec![((Ipv4Addr::LOCALHOST, 1).into(), vec![0xff]); garbage];
+    arriving.extend((0..strangers).map(|number| request(number, clock.unix())));
+    let zone = ZoneThread {
+        server,
+        datagrams: Box::new(Noted { arriving, at_a_time, asked: Rc::clone(&asked) }),
+        board: Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label))),
+        orders: LockFreeQueue::spsc(1).1,
+        applied: 0,
+        late_ticks: 0,
+        waited: Duration::ZERO,
+        ended: Duration::ZERO,
+        pace: Pace::new(64, clock.monotonic()),
+        clock,
+    };
+    (zone, asked)
+}
+
+#[test]
+fn a_flush_is_interrupted_to_take_in_what_arrives_meanwhile() {
+    let (mut zone, asked) = zone(300, 0, 200);
+    zone.flush().unwrap();
+    let expected = [
+        Asked::Received(200),
+        Asked::Sent(TRANSMITS_A_PART),
+        Asked::Received(100),
+        Asked::Sent(TRANSMITS_A_PART),
+        Asked::Received(0),
+        Asked::Sent(300 - 2 * TRANSMITS_A_PART),
+    ];
+    assert_eq!(*asked.borrow(), expected);
+}
+
+#[test]
+fn a_flush_takes_in_no_more_than_its_share_however_much_arrives() {
+    let (mut zone, asked) = zone(300, 2 * RECEIVES_A_FLUSH, RECEIVES_A_FLUSH);
+    zone.flush().unwrap();
+    let expected = [
+        Asked::Received(RECEIVES_A_FLUSH),
+        Asked::Sent(TRANSMITS_A_PART),
+        Asked::Sent(TRANSMITS_A_PART),
+        Asked::Sent(300 - 2 * TRANSMITS_A_PART),
+    ];
+    assert_eq!(*asked.borrow(), expected);
+}
