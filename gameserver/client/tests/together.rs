@@ -1,0 +1,346 @@
+//! Players and the server that they would really play on, through a network of chance: how early inputs come, how many
+//! come late, how long it takes until their player hears of them, and how often a player was drawn where it was not.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::walk::{Field, Walk};
+use common::{Random, TICK_HZ, UNIX, at};
+use gameserver_client::{Client, Event};
+use gameserver_core::{
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, ServerConfig, ZoneServer,
+};
+use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID};
+
+const SERVER_KEY: [u8; 32] = [9; 32];
+const TICK: Duration = Duration::from_nanos(1_000_000_000 / TICK_HZ as u64);
+const FRAME: Duration = Duration::from_millis(16);
+
+/// What the network does to each datagram.
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    loss_percent: u64,
+    /// Each way.
+    delay_us: u64,
+    /// Uniform and on top.
+    jitter_us: u64,
+}
+
+/// How its players play.
+#[derive(Clone, Copy, Debug)]
+struct Play {
+    players: u32,
+    /// An input each so many ticks.
+    ticks_between_inputs: u32,
+    /// How much later than they wanted to players wake up at most.
+    wake_late_us: u64,
+    stalls: Option<Stalls>,
+}
+
+/// What holds a player up besides.
+#[derive(Clone, Copy, Debug)]
+struct Stalls {
+    /// At one of so many inputs, by chance.
+    one_in: u64,
+    us_max: u64,
+}
+
+/// How the inputs of all players fared.
+#[derive(Debug, Default)]
+struct Fared {
+    /// From when an input was due to be sent to when its player heard what became of it.
+    heard_after: Vec<Duration>,
+    inputs: u64,
+    late: u64,
+    frames: u64,
+    corrections: u64,
+}
+
+impl Fared {
+    fn heard_ms(&self, per_mille: usize) -> f64 {
+        let mut sorted = self.heard_after.clone();
+        sorted.sort_unstable();
+        sorted[(sorted.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "few")]
+    fn late_per_mille(&self) -> f64 {
+        self.late as f64 * 1e3 / self.inputs as f64
+    }
+
+    fn figures(&self) -> String {
+        format!(
+            "{} of {} inputs late; answered after {:.1} ms, 99 % within {:.1}; {} corrections in {} frames",
+            self.late,
+            self.inputs,
+            self.heard_ms(500),
+            self.heard_ms(990),
+            self.corrections,
+            self.frames
+        )
+    }
+}
+
+struct Player {
+    client: Client<Field>,
+    address: SocketAddr,
+    walk: Walk,
+    /// Of its newest input.
+    aimed_at: Duration,
+    /// When it wanted to act next, and when it will have woken up.
+    wanted: Option<Duration>,
+    wakes: Duration,
+    next_frame: Duration,
+    asked: HashMap<u32, Duration>,
+}
+
+struct Table {
+    server: ZoneServer<Field>,
+    players: Vec<Player>,
+    play: Play,
+    network: Network,
+    random: Random,
+    elapsed: Duration,
+    next_tick: Duration,
+    flying: BTreeMap<(Duration, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    sent: u64,
+    fared: Fared,
+}
+
+fn server_address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 7777))
+}
+
+impl Table {
+    fn new(seed: u64, network: Network, play: Play) -> Self {
+        let config = ServerConfig {
+            protocol_id: PROTOCOL_ID,
+            public_addresses: vec![server_address()],
+            capacity: play.players as usize,
+            tick_hz: TICK_HZ,
+            timeout: Duration::from_secs(5),
+            boot_unix_ms: u64::try_from(UNIX.as_millis()).expect("this era"),
+            random: [4; 32],
+            max_commands_per_tick: 1000,
+            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            replication_hz: DEFAULT_REPLICATION_HZ,
+            interpolation: DEFAULT_INTERPOLATION,
+            registry: None,
+        };
+        let mut server = ZoneServer::new(config).expect("a valid configuration");
+        server.install_key(SERVER_KEY);
+        let mut random = Random(seed);
+        let players = (0..play.players).map(|player| Player::new(player, &mut random)).collect();
+        Self {
+            server,
+            players,
+            play,
+            network,
+            random,
+            elapsed: Duration::ZERO,
+            next_tick: TICK,
+            flying: BTreeMap::new(),
+            sent: 0,
+            fared: Fared::default(),
+        }
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if self.random.percent(self.network.loss_percent) {
+            return;
+        }
+        let way = self.network.delay_us + self.random.below(self.network.jitter_us + 1);
+        self.sent += 1;
+        self.flying
+            .insert((self.elapsed + Duration::from_micros(way), self.sent), (from, to, bytes.to_vec()));
+    }
+
+    fn flush(&mut self) {
+        let mut buffer = [0; 1200];
+        while let Some(transmit) = self.server.poll_transmit(at(self.elapsed), &mut buffer) {
+            self.send(server_address(), transmit.to, &buffer[..transmit.len]);
+        }
+    }
+
+    fn arrive(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+        let now = at(self.elapsed);
+        if to == server_address() {
+            self.server.handle_datagram(now, from, &mut bytes);
+            self.flush();
+        } else {
+            let index = self.players.iter().position(|player| player.address == to).expect("a player");
+            self.players[index].client.handle_datagram(now, &mut bytes);
+            self.act(index);
+        }
+    }
+
+    /// A player does what it wants to by now.
+    fn act(&mut self, index: usize) {
+        let (elapsed, play) = (self.elapsed, self.play);
+        let player = &mut self.players[index];
+        let now = at(elapsed);
+        player.client.update(now);
+        if player.wakes <= elapsed
+            && let Some(due) = player.wanted.take()
+        {
+            if self.random.percent(20) {
+                player.walk = Walk { east: self.random.sign(), north: self.random.sign() };
+            }
+            let sequence = player.client.send(now, player.walk);
+            player.asked.insert(sequence, due);
+            player.aimed_at = due;
+            self.fared.inputs += 1;
+        }
+        if player.next_frame <= elapsed {
+            player.next_frame += FRAME;
+            player.client.frame(now);
+        }
+        while let Some(event) = player.client.poll_event() {
+            if let Event::Confirmed { input_seq, .. } = event {
+                let due = player.asked.remove(&input_seq).expect("asked once");
+                self.fared.heard_after.push(elapsed.saturating_sub(due));
+            }
+        }
+        // the next input: the first that is due a period after the last one or later
+        if player.wanted.is_none()
+            && let Some(next) = player.client.next_input_at(now)
+        {
+            // by the client's time, which may go a little faster than real time
+            let period_later = player.aimed_at + TICK * play.ticks_between_inputs;
+            let mut wanted = next;
+            while wanted + TICK / 4 < period_later {
+                wanted += TICK;
+            }
+            player.wanted = Some(wanted);
+            let stall = play.stalls.filter(|stalls| self.random.below(stalls.one_in) == 0);
+            let late_us_max = play.wake_late_us + stall.map_or(0, |stall| stall.us_max);
+            let late = Duration::from_micros(self.random.below(late_us_max + 1));
+            player.wakes = wanted.max(elapsed) + late;
+        }
+        let mut buffer = [0; 1200];
+        let address = player.address;
+        while let Some(transmit) = self.players[index].client.poll_transmit(now, &mut buffer) {
+            self.send(address, transmit.to, &buffer[..transmit.len]);
+        }
+    }
+
+    /// When a player has something to do.
+    fn wake(player: &Player) -> Duration {
+        let wakes = player.wanted.map_or(Duration::MAX, |_| player.wakes);
+        let timeout = player.client.poll_timeout().unwrap_or(Duration::MAX);
+        wakes.min(timeout).min(player.next_frame)
+    }
+
+    fn step(&mut self) {
+        let arrival = self.flying.first_key_value().map_or(Duration::MAX, |(key, _)| key.0);
+        let (index, wake) = (self.players.iter().enumerate())
+            .map(|(index, player)| (index, Self::wake(player)))
+            .min_by_key(|(_, wake)| *wake)
+            .expect("players");
+        let next = arrival.min(wake).min(self.next_tick).max(self.elapsed);
+        self.elapsed = next;
+        if arrival <= next {
+            let (_, (from, to, bytes)) = self.flying.pop_first().expect("one");
+            self.arrive(from, to, bytes);
+        } else if wake <= next {
+            self.act(index);
+        } else {
+            self.next_tick += TICK;
+            self.server.step(at(self.elapsed));
+            self.flush();
+        }
+    }
+
+    /// Plays for so long to get used to it, and then for so long.
+    fn play(mut self, warm_up: u64, seconds: u64) -> Fared {
+        let sum = |table: &Self, of: fn(&Player) -> u64| table.players.iter().map(of).sum::<u64>();
+        while self.elapsed < Duration::from_secs(warm_up) {
+            self.step();
+        }
+        let frames = |player: &Player| player.client.stats().frames;
+        let corrections = |player: &Player| player.client.stats().corrections;
+        let before = (self.server.counters().inputs_late, sum(&self, frames), sum(&self, corrections));
+        self.fared = Fared::default();
+        while self.elapsed < Duration::from_secs(warm_up + seconds) {
+            self.step();
+        }
+        let after = (self.server.counters().inputs_late, sum(&self, frames), sum(&self, corrections));
+        Fared {
+            late: after.0 - before.0,
+            frames: after.1 - before.1,
+            corrections: after.2 - before.2,
+            ..self.fared
+        }
+    }
+}
+
+impl Player {
+    fn new(index: u32, random: &mut Random) -> Self {
+        let addresses = [server_address()];
+        let claims = ConnectTokenClaims {
+            protocol_id: PROTOCOL_ID,
+            server_addresses: &addresses,
+            client_id: u64::from(index) + 1,
+            user_data: &[0; 256],
+            now_unix: UNIX,
+            lifetime_seconds: 30,
+            timeout_seconds: 5,
+        };
+        let bytes = |random: &mut Random| random.next().to_le_bytes()[0];
+        let token = claims.mint(&SERVER_KEY, &std::array::from_fn(|_| bytes(random))).expect("valid claims");
+        let client = Client::new(token, TICK_HZ, at(Duration::ZERO), std::array::from_fn(|_| bytes(random)));
+        Self {
+            client,
+            address: SocketAddr::from(([10, 0, 0, 1], u16::try_from(10_000 + index).expect("few"))),
+            walk: Walk { east: 0, north: 0 },
+            aimed_at: Duration::ZERO,
+            wanted: None,
+            wakes: Duration::ZERO,
+            next_frame: Duration::from_micros(random.below(16_000)),
+            asked: HashMap::new(),
+        }
+    }
+}
+
+/// Across an ocean, over a bad radio link.
+const BAD: Network = Network { loss_percent: 5, delay_us: 25_000, jitter_us: 50_000 };
+/// In the same city.
+const NEAR: Network = Network { loss_percent: 0, delay_us: 100, jitter_us: 1500 };
+const EACH_TICK: Play = Play { players: 4, ticks_between_inputs: 1, wake_late_us: 500, stalls: None };
+const EACH_THIRD_TICK: Play = Play { ticks_between_inputs: 3, ..EACH_TICK };
+
+#[test]
+fn a_player_sees_itself_where_the_server_will_have_it_whatever_its_network_does() {
+    for (name, play) in [("each tick", EACH_TICK), ("each third tick", EACH_THIRD_TICK)] {
+        for seed in 1..=2 {
+            let fared = Table::new(seed, BAD, play).play(15, 20);
+            let figures = fared.figures();
+            assert!(fared.frames > 4 * 1200, "{name}, seed {seed}: {figures}");
+            assert!(fared.corrections * 1000 <= fared.frames, "{name}, seed {seed}: {figures}");
+            assert!(fared.late_per_mille() <= 60.0, "{name}, seed {seed}: {figures}");
+        }
+    }
+}
+
+#[test]
+fn near_its_server_no_input_is_late_and_each_is_answered_within_half_a_tick() {
+    for (name, play) in [("each tick", EACH_TICK), ("each third tick", EACH_THIRD_TICK)] {
+        let fared = Table::new(1, NEAR, play).play(6, 10);
+        assert!(fared.late == 0 && fared.heard_ms(990) < 7.8, "{name}: {}", fared.figures());
+    }
+}
+
+/// One of thirty inputs is held up, by up to a third of a tick.
+#[test]
+fn inputs_do_not_wait_for_the_few_among_them_that_are_held_up() {
+    for (name, play) in [("each tick", EACH_TICK), ("each third tick", EACH_THIRD_TICK)] {
+        let stalls = Some(Stalls { one_in: 30, us_max: 5000 });
+        let fared = Table::new(1, NEAR, Play { stalls, ..play }).play(15, 30);
+        let figures = fared.figures();
+        assert!(fared.late_per_mille() < 5.0, "{name}: {figures}");
+        assert!(fared.heard_ms(500) < 8.0 && fared.heard_ms(990) < 14.0, "{name}: {figures}");
+    }
+}
