@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, ValueEnum};
 use gameserver_contract::{ADMIN_PORT, env};
-use gameserver_core::{DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES};
+use gameserver_core::{DEFAULT_REPLICATION_HZ, snapshot_bytes_for};
 use gameserver_net::Choice;
 use gameserver_sys::{NODES_MAX, NumaRequest, PinRequest};
 
@@ -67,10 +67,10 @@ pub struct GameArgs {
     /// for an eighth of a second is refused as `overloaded`.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_commands_per_tick: u32,
-    /// Bytes of a datagram with a snapshot at most; what does not fit comes with the next. 1200 at 64 ticks a second, with
-    /// others in each third one, are 256 kbit/s a player with all headers.
-    #[arg(long, default_value_t = DEFAULT_SNAPSHOT_BYTES, value_parser = clap::value_parser!(u16).range(200..=1200))]
-    pub snapshot_bytes: u16,
+    /// Bytes of a datagram with a snapshot at most, 200 to 1200; what does not fit comes with the next. Without it as many as
+    /// give a player 400 bytes a tick with all headers: 64 kbit/s at 20 ticks a second, 205 at 64.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(200..=1200))]
+    pub snapshot_bytes: Option<u16>,
     /// How often a second a player is told of others at least; of itself it is told each tick. 20 at 64 ticks a second are
     /// each third tick.
     #[arg(long, default_value_t = DEFAULT_REPLICATION_HZ, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -82,6 +82,13 @@ pub struct GameArgs {
     /// Standalone only: file with the server key, 64 hexadecimal digits. A fresh key without it.
     #[arg(long)]
     pub key_file: Option<PathBuf>,
+}
+
+impl GameArgs {
+    /// As asked for, or as many as go with the rates.
+    pub(crate) fn snapshot_bytes(&self) -> u16 {
+        self.snapshot_bytes.unwrap_or_else(|| snapshot_bytes_for(self.tick_hz, self.replication_hz))
+    }
 }
 
 /// How datagrams move.

@@ -96,7 +96,7 @@ fn server_config(args: &Args, local: SocketAddr, boot_unix_ms: u64) -> anyhow::R
         boot_unix_ms,
         random: random_bytes()?,
         max_commands_per_tick: args.game.max_commands_per_tick as usize,
-        snapshot_bytes: args.game.snapshot_bytes,
+        snapshot_bytes: args.game.snapshot_bytes(),
         replication_hz: args.game.replication_hz,
         interpolation: args.game.interpolation,
         registry: None,

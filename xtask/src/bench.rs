@@ -1,5 +1,6 @@
 //! `bench`: measures what the pages under `docs/benchmarks` say, and writes them.
 
+mod costs;
 mod failover;
 mod fleet;
 mod hostile;
@@ -38,6 +39,8 @@ enum Subject {
     Overload,
     /// A thousand bots with and without two hundred thousand datagrams of garbage a second
     Hostile,
+    /// What datagrams, ticks and players cost, stage by stage and in bytes
+    Costs,
     /// Each way to lose a region, with players in all of them: ten of each want an hour
     Failover,
     /// What it costs regions to read each other
@@ -90,6 +93,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 if let Some(page) = peers::measure(&checkout, args.runs, &args.peers)? {
                     page::write(&checkout, &page)?;
                 }
+                continue;
+            }
+            Subject::Costs => {
+                page::write(&checkout, &costs::measure(&checkout, args.runs)?)?;
                 continue;
             }
             Subject::Regions => {

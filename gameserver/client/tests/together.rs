@@ -11,12 +11,11 @@ use common::walk::{Field, Walk};
 use common::{Random, TICK_HZ, UNIX, at};
 use gameserver_client::{Client, Event};
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, ServerConfig, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, ServerConfig, ZoneServer, snapshot_bytes_for,
 };
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID};
 
 const SERVER_KEY: [u8; 32] = [9; 32];
-const TICK: Duration = Duration::from_nanos(1_000_000_000 / TICK_HZ as u64);
 const FRAME: Duration = Duration::from_millis(16);
 
 /// What the network does to each datagram.
@@ -33,11 +32,18 @@ struct Network {
 #[derive(Clone, Copy, Debug)]
 struct Play {
     players: u32,
+    tick_hz: u32,
     /// An input each so many ticks.
     ticks_between_inputs: u32,
     /// How much later than they wanted to players wake up at most.
     wake_late_us: u64,
     stalls: Option<Stalls>,
+}
+
+impl Play {
+    fn tick(&self) -> Duration {
+        Duration::from_secs(1) / self.tick_hz
+    }
 }
 
 /// What holds a player up besides.
@@ -57,6 +63,8 @@ struct Fared {
     late: u64,
     frames: u64,
     corrections: u64,
+    /// That the server sent, with the 28 bytes of UDP and IPv4 around each datagram.
+    bytes: u64,
 }
 
 impl Fared {
@@ -120,12 +128,12 @@ impl Table {
             protocol_id: PROTOCOL_ID,
             public_addresses: vec![server_address()],
             capacity: play.players as usize,
-            tick_hz: TICK_HZ,
+            tick_hz: play.tick_hz,
             timeout: Duration::from_secs(5),
             boot_unix_ms: u64::try_from(UNIX.as_millis()).expect("this era"),
             random: [4; 32],
             max_commands_per_tick: 1000,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: snapshot_bytes_for(play.tick_hz, DEFAULT_REPLICATION_HZ),
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,
@@ -133,7 +141,8 @@ impl Table {
         let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
         let mut random = Random(seed);
-        let players = (0..play.players).map(|player| Player::new(player, &mut random)).collect();
+        let players =
+            (0..play.players).map(|player| Player::new(player, play.tick_hz, &mut random)).collect();
         Self {
             server,
             players,
@@ -141,7 +150,7 @@ impl Table {
             network,
             random,
             elapsed: Duration::ZERO,
-            next_tick: TICK,
+            next_tick: play.tick(),
             flying: BTreeMap::new(),
             sent: 0,
             fared: Fared::default(),
@@ -161,6 +170,7 @@ impl Table {
     fn flush(&mut self) {
         let mut buffer = [0; 1200];
         while let Some(transmit) = self.server.poll_transmit(at(self.elapsed), &mut buffer) {
+            self.fared.bytes += transmit.len as u64 + 28;
             self.send(server_address(), transmit.to, &buffer[..transmit.len]);
         }
     }
@@ -179,7 +189,7 @@ impl Table {
 
     /// A player does what it wants to by now.
     fn act(&mut self, index: usize) {
-        let (elapsed, play) = (self.elapsed, self.play);
+        let (elapsed, play, tick) = (self.elapsed, self.play, self.play.tick());
         let player = &mut self.players[index];
         let now = at(elapsed);
         player.client.update(now);
@@ -209,10 +219,10 @@ impl Table {
             && let Some(next) = player.client.next_input_at(now)
         {
             // by the client's time, which may go a little faster than real time
-            let period_later = player.aimed_at + TICK * play.ticks_between_inputs;
+            let period_later = player.aimed_at + tick * play.ticks_between_inputs;
             let mut wanted = next;
-            while wanted + TICK / 4 < period_later {
-                wanted += TICK;
+            while wanted + tick / 4 < period_later {
+                wanted += tick;
             }
             player.wanted = Some(wanted);
             let stall = play.stalls.filter(|stalls| self.random.below(stalls.one_in) == 0);
@@ -248,7 +258,7 @@ impl Table {
         } else if wake <= next {
             self.act(index);
         } else {
-            self.next_tick += TICK;
+            self.next_tick += self.play.tick();
             self.server.step(at(self.elapsed));
             self.flush();
         }
@@ -278,7 +288,7 @@ impl Table {
 }
 
 impl Player {
-    fn new(index: u32, random: &mut Random) -> Self {
+    fn new(index: u32, tick_hz: u32, random: &mut Random) -> Self {
         let addresses = [server_address()];
         let claims = ConnectTokenClaims {
             protocol_id: PROTOCOL_ID,
@@ -291,7 +301,7 @@ impl Player {
         };
         let bytes = |random: &mut Random| random.next().to_le_bytes()[0];
         let token = claims.mint(&SERVER_KEY, &std::array::from_fn(|_| bytes(random))).expect("valid claims");
-        let client = Client::new(token, TICK_HZ, at(Duration::ZERO), std::array::from_fn(|_| bytes(random)));
+        let client = Client::new(token, tick_hz, at(Duration::ZERO), std::array::from_fn(|_| bytes(random)));
         Self {
             client,
             address: SocketAddr::from(([10, 0, 0, 1], u16::try_from(10_000 + index).expect("few"))),
@@ -309,7 +319,8 @@ impl Player {
 const BAD: Network = Network { loss_percent: 5, delay_us: 25_000, jitter_us: 50_000 };
 /// In the same city.
 const NEAR: Network = Network { loss_percent: 0, delay_us: 100, jitter_us: 1500 };
-const EACH_TICK: Play = Play { players: 4, ticks_between_inputs: 1, wake_late_us: 500, stalls: None };
+const EACH_TICK: Play =
+    Play { players: 4, tick_hz: TICK_HZ, ticks_between_inputs: 1, wake_late_us: 500, stalls: None };
 const EACH_THIRD_TICK: Play = Play { ticks_between_inputs: 3, ..EACH_TICK };
 
 #[test]
@@ -343,4 +354,17 @@ fn inputs_do_not_wait_for_the_few_among_them_that_are_held_up() {
         assert!(fared.late_per_mille() < 5.0, "{name}: {figures}");
         assert!(fared.heard_ms(500) < 8.0 && fared.heard_ms(990) < 14.0, "{name}: {figures}");
     }
+}
+
+/// All begin in one place and walk about there, so that there is more to tell of than fits.
+#[test]
+fn in_a_crowd_a_player_is_told_as_much_as_its_share_of_the_line_and_no_more() {
+    const PLAYERS: u32 = 130;
+    // so long that each has a resume token meanwhile
+    const SECONDS: u32 = 10;
+    let play = Play { players: PLAYERS, tick_hz: 20, ..EACH_THIRD_TICK };
+    let fared = Table::new(1, NEAR, play).play(2, SECONDS.into());
+    let bits_a_second = fared.bytes * 8 / u64::from(PLAYERS * SECONDS);
+    assert!((60_000..=64_000).contains(&bits_a_second), "{bits_a_second} bits a second");
+    assert_eq!(fared.corrections, 0, "{}", fared.figures());
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::replication::turn_ticks;
 use crate::session::{MAX_SERVERS, Registry};
 
 /// Most players of one zone server. A bound for the tables, far beyond what a core can serve.
@@ -47,9 +48,26 @@ pub struct ServerConfig {
     pub registry: Option<Arc<Registry>>,
 }
 
-/// Bytes of a datagram with a snapshot that fit into 256 kbit/s at 64 Hz, where others are told of in each third one and the
-/// player alone, in 100 bytes, in those between; with the 28 bytes of UDP and IPv4 around each.
+/// Bytes of a datagram with a snapshot that a network can carry whole.
 pub const DEFAULT_SNAPSHOT_BYTES: u16 = 1200;
+/// Bytes that a player may get in a tick, with all headers: 64 kbit/s at 20 Hz, 205 at 64.
+const PLAYER_BYTES_A_TICK: u64 = 400;
+/// UDP and IPv4.
+const HEADER_BYTES: u64 = 28;
+/// A resume token each ten seconds, shared out over the ticks of 20 Hz.
+const RESUME_BYTES: u64 = 5;
+/// A datagram that tells a player of itself alone, with all headers.
+const ALONE_BYTES: u64 = 128;
+
+/// Bytes of a datagram with a snapshot, 200 to 1200, with which a player gets 400 bytes a tick with all headers: what snapshots
+/// leave that tell of the player alone is there for those that tell of others.
+pub fn snapshot_bytes_for(tick_hz: u32, replication_hz: u32) -> u16 {
+    let ticks = turn_ticks(tick_hz, replication_hz);
+    let all = ticks * PLAYER_BYTES_A_TICK;
+    let bytes = all.saturating_sub((ticks - 1) * ALONE_BYTES + HEADER_BYTES + ticks * RESUME_BYTES);
+    u16::try_from(bytes).unwrap_or(u16::MAX).clamp(200, DEFAULT_SNAPSHOT_BYTES)
+}
+
 /// Two states of others within [`DEFAULT_INTERPOLATION`], so that one may be lost.
 pub const DEFAULT_REPLICATION_HZ: u32 = 20;
 /// Interpolation of a client that draws others by the last few snapshots over a way with jitter.
@@ -168,6 +186,26 @@ mod tests {
             (ServerConfig { replication_hz: 1001, ..config() }, ConfigError::ReplicationRate),
         ] {
             assert_eq!(wrong.validate(), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_player_gets_400_bytes_a_tick_and_a_datagram_is_never_too_long() {
+        for (tick_hz, replication_hz, bytes) in [
+            (20, 20, 367),
+            (10, 20, 367),
+            (30, 20, 367),
+            (40, 20, 2 * 395 - 128 - 28),
+            (64, 20, 3 * 395 - 2 * 128 - 28),
+            (64, 64, 367),
+            (128, 20, 1200),
+            (1000, 1, 1200),
+        ] {
+            assert_eq!(
+                snapshot_bytes_for(tick_hz, replication_hz),
+                bytes,
+                "{tick_hz} and {replication_hz} Hz"
+            );
         }
     }
 }

@@ -33,7 +33,7 @@ mod spectator;
 
 pub use config::{
     ConfigError, DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, MAX_CAPACITY,
-    ServerConfig,
+    ServerConfig, snapshot_bytes_for,
 };
 pub use counters::{Counters, Histograms};
 pub use gameserver_game::Game;

@@ -1,5 +1,7 @@
 //! Input to state with a thousand bots on one server, beside a bare toy of the same minutes.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -15,39 +17,58 @@ const FIGURES: [Figure; 4] = [
     ("server_cpu_percent", "CPU of the server, % of a core", 1.0),
 ];
 
+/// How bots play: a heading, and what `bots bench` is told.
+const SCENES: [(&str, &[&str]); 3] = [
+    ("At random phases, 64 Hz", &[]),
+    ("Just in time, 64 Hz", &["--in-phase"]),
+    ("Just in time, 128 Hz", &["--in-phase", "--tick-hz", "128"]),
+];
+
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
-    let found = load::run(checkout, ("bench", "1000 bots on each in turn"), runs, |programs| {
-        let toy = programs.join("toy").display().to_string();
-        ["--backends", "uring,mmsg,tokio-uring", "--toy", &toy].map(str::to_owned).to_vec()
-    })?;
+    let mut scenes = Vec::new();
+    for (scene, options) in SCENES {
+        let step = format!("1000 bots on each in turn: {}", scene.to_lowercase());
+        let found = load::run(checkout, ("bench", &step), runs, |programs| {
+            let toy = programs.join("toy").display().to_string();
+            let all = ["--backends", "uring,mmsg,tokio-uring", "--toy", &toy];
+            all.iter().chain(options).map(|&option| option.to_owned()).collect()
+        })?;
+        scenes.push((scene, found));
+    }
     Ok(Page {
         name: "input",
         title: "Input to state with 1000 players on one server",
         arguments: format!("input --runs {runs}"),
-        body: body(&found),
+        body: body(&scenes),
     })
 }
 
-fn body(found: &Found) -> String {
-    let results = &found.results;
-    let text = format!(
-        "{} bots at {} inputs a second each on one server at {} Hz, open loop: from the time at which an input was due to the first state that \
+fn body(scenes: &[(&str, Found)]) -> String {
+    let Some((_, first)) = scenes.first() else { return String::new() };
+    let said = &first.results;
+    let mut text = format!(
+        "{} bots at {} inputs a second each on one server, open loop: from the time at which an input was due to the first state that \
          acknowledges it, over loopback, {} s measured a run. The server has a core, the bots the other, where they run before everything else \
          (SCHED_FIFO). The toy is `gameserver/bots/bench/peers/toy`: recvmmsg and sendmmsg, no session, no encryption, no rules; it shows \
          what the machine gives at best. Its runs and ours take turns, so that they share the same minutes. A run in which the bots \
-         themselves were late does not count. {}\n",
-        results["players"],
-        results["input_hz"],
-        results["tick_hz"],
-        results["duration_seconds"],
-        found.network()
+         themselves were late does not count. {}\n\n\
+         *Just in time* is as a game's client plays: each input is sent as the server asks for it, so that it arrives a little before its tick; \
+         all of a tick's come at one moment then. The toy asks for nothing: its players stay at random phases.\n",
+        said["players"],
+        said["input_hz"],
+        said["duration_seconds"],
+        first.network()
     );
-    let against_toy = |summary: &Value, &(path, ..): &Figure| {
-        let median = summary[path]["median"].as_f64();
-        let ratio = median.zip(found.figure("toy", path, "median")).map(|(ours, toys)| ours / toys);
-        ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
-    };
-    text + &found.tables(&FIGURES, Some(("median against toy", &against_toy)))
+    for (scene, found) in scenes {
+        let against_toy = |summary: &Value, &(path, ..): &Figure| {
+            let median = summary[path]["median"].as_f64();
+            let ratio = median.zip(found.figure("toy", path, "median")).map(|(ours, toys)| ours / toys);
+            ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
+        };
+        let tables = found.tables(&FIGURES, Some(("median against toy", &against_toy)));
+        let _infallible = write!(text, "\n## {scene}\n{tables}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -59,7 +80,8 @@ mod tests {
         let spread = |median: f64| serde_json::json!({"min": 1.0, "median": median, "max": 9.0});
         let summary = |server: &str, median: f64| serde_json::json!({"server": server, "valid_runs": 5, "server_cpu_percent": spread(median)});
         let results = serde_json::json!({"players": 10, "summary": [summary("gameserver-uring", 30.0), summary("toy", 20.0)]});
-        let body = body(&Found::of(results));
+        let body = body(&[("At random phases, 64 Hz", Found::of(results))]);
+        assert!(body.contains("## At random phases, 64 Hz\n"), "{body}");
         assert!(body.contains("| gameserver-uring | 5 | 1.00 | 30.00 | 9.00 | 1.50 |"), "{body}");
         assert!(body.contains("| toy | 5 | 1.00 | 20.00 | 9.00 | 1.00 |"), "{body}");
     }

@@ -28,11 +28,15 @@ const LOOK_TICKS: u64 = 8;
 /// Ticks between two turns at most, so that what was told last is among what acknowledgements name.
 const TURN_TICKS_MAX: u64 = 15;
 
+/// Ticks between two turns of a viewer, 1 or more, so that it is told of others `replication_hz` times a second or oftener.
+pub(crate) fn turn_ticks(tick_hz: u32, replication_hz: u32) -> u64 {
+    u64::from(tick_hz / replication_hz.max(1)).clamp(1, TURN_TICKS_MAX)
+}
+
 /// What the snapshots of a zone are made from.
 #[derive(Debug)]
 pub(crate) struct Replication {
     tick_hz: u32,
-    /// Ticks between two turns of a viewer, 1 or more.
     turn_ticks: u64,
     history: History,
     cells: Cells,
@@ -47,7 +51,7 @@ impl Replication {
         let entities = G::entity_capacity(capacity) as usize;
         Self {
             tick_hz,
-            turn_ticks: u64::from(tick_hz / replication_hz.max(1)).clamp(1, TURN_TICKS_MAX),
+            turn_ticks: turn_ticks(tick_hz, replication_hz),
             history: History::new(entities),
             cells: Cells::new(entities),
             grid: Grid::new(G::MAP_UNITS, entities),

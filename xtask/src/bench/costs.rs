@@ -1,0 +1,181 @@
+//! What datagrams, ticks and players cost without a network: time stage by stage, and bytes.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use super::page::{Page, Spread};
+use crate::checkout::Checkout;
+use crate::process;
+use crate::progress::Progress;
+use crate::target::{self, cargo};
+
+/// What one run of the example says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Costs {
+    players: u32,
+    place: String,
+    tick_hz: u32,
+    receive_ns: f64,
+    open_ns: f64,
+    step_ns: f64,
+    send_ns: f64,
+    seal_ns: f64,
+    received_bytes: u32,
+    sent_bytes: u32,
+    received_a_tick: f64,
+    told_kbit: f64,
+    full_kbit: f64,
+    full_in_turns_kbit: f64,
+    seen: f64,
+}
+
+/// Where players are, and ticks a second.
+const SCENES: [(&str, u32); 4] = [("map", 64), ("crowd", 64), ("crowd", 20), ("crowd", 128)];
+const PLAYERS: &str = "1000";
+
+const METHOD: &str = "1000 players send 20 inputs a second each, in turns; the server takes them and makes a snapshot for each player each tick, as it does \
+behind a socket, but without one: what is here is our own code and the AEAD. The kernel's part of a datagram is on [the page of input to state](input.md). On \
+the **map** players are spread over 1000 x 1000 units, in the **crowd** all thousand walk about in 100 x 100 of them, so that each sees the 128 \
+that a player is shown at most. AEAD alone is measured on packets of the same length, and the rest is ours. Nothing of it allocates: \
+`gameserver/core/tests/allocations.rs` counts. Times are medians of the ticks of 10 s; runs of the scenes take turns.
+";
+
+const BYTES: &str = "
+Bytes follow from the seed and are the same in each run. **Told** is all that a player gets, UDP and IPv4 headers included. **In full** is what a plain \
+server would send: a MessagePack map by field names of the player and of all whom it sees, each tick, in as many datagrams as that takes; **in turns**, others \
+are in it only as often as ours tells of them.
+";
+
+pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
+    let progress = Progress::new();
+    let example = ["--locked", "--release", "--package=gameserver-core", "--example=costs"];
+    progress.step("compile", |_| {
+        process::run(cargo(checkout)?.arg("build").args(example), &checkout.log("bench-costs"))
+    })?;
+    let program = target::directory(checkout).join("release/examples/costs");
+    let mut all = Vec::new();
+    for run in 1..=runs {
+        for (place, tick_hz) in SCENES {
+            all.push(progress.step(&format!("run {run}: {place} at {tick_hz} Hz"), |_| {
+                let mut costs = std::process::Command::new(&program);
+                let said = process::output(costs.args([PLAYERS, place, &tick_hz.to_string()]))?;
+                serde_json::from_str::<Costs>(&said).with_context(|| format!("not understood: {said}"))
+            })?);
+        }
+    }
+    Ok(Page {
+        name: "costs",
+        title: "What datagrams, ticks and players cost",
+        arguments: format!("costs --runs {runs}"),
+        body: body(&all),
+    })
+}
+
+/// A stage, in microseconds.
+type Stage = (&'static str, fn(&Costs) -> f64);
+
+const STAGES: [Stage; 9] = [
+    ("a datagram in: all", |costs| costs.receive_ns / 1e3),
+    ("— open (AEAD)", |costs| costs.open_ns / 1e3),
+    ("— our own: session, decode, limits, buffer", |costs| own_in(costs) / 1e3),
+    ("a datagram out: all", |costs| costs.send_ns / 1e3),
+    ("— seal (AEAD)", |costs| costs.seal_ns / 1e3),
+    ("— our own: who is near, what is new, encode, session", |costs| (costs.send_ns - costs.seal_ns) / 1e3),
+    ("a tick: take all in", |costs| costs.receive_ns * costs.received_a_tick / 1e3),
+    ("a tick: step of the world", |costs| costs.step_ns / 1e3),
+    ("a tick: snapshots of all", |costs| costs.send_ns * f64::from(costs.players) / 1e3),
+];
+
+fn own_in(costs: &Costs) -> f64 {
+    costs.receive_ns - costs.open_ns
+}
+
+/// Of a core.
+fn percent_of_a_core(costs: &Costs) -> f64 {
+    let tick_ns =
+        costs.receive_ns * costs.received_a_tick + costs.step_ns + costs.send_ns * f64::from(costs.players);
+    tick_ns * f64::from(costs.tick_hz) / 1e7
+}
+
+fn body(all: &[Costs]) -> String {
+    let scenes: Vec<Vec<&Costs>> = (SCENES.iter())
+        .map(|(place, tick_hz)| {
+            all.iter().filter(|costs| costs.place == *place && costs.tick_hz == *tick_hz).collect()
+        })
+        .collect();
+    let mut text =
+        format!("{METHOD}\n## Time\n\nMicroseconds, minimum / median / maximum of the runs.\n\n| |");
+    for (place, tick_hz) in SCENES {
+        let _infallible = write!(text, " {place}, {tick_hz} Hz |");
+    }
+    let _infallible = writeln!(text, "\n|---|{}", "--:|".repeat(SCENES.len()));
+    for (name, stage) in STAGES {
+        row(&mut text, name, &scenes, 2, stage);
+    }
+    row(&mut text, "all of it, % of a core", &scenes, 1, percent_of_a_core);
+    let _infallible = write!(
+        text,
+        "\n## Bytes\n{BYTES}\n| 1000 players | a datagram in | a datagram out | sees | told, kbit/s | in full | in turns | less than in full | less than in turns |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    );
+    for costs in scenes.iter().filter_map(|runs| runs.first()) {
+        let Costs { place, tick_hz, received_bytes, sent_bytes, seen, told_kbit, .. } = costs;
+        let (full, in_turns) = (costs.full_kbit, costs.full_in_turns_kbit);
+        let _infallible = writeln!(
+            text,
+            "| {place}, {tick_hz} Hz | {received_bytes} B | {sent_bytes} B | {seen:.0} | {told_kbit:.0} | {full:.0} | {in_turns:.0} | {:.1} times | {:.1} times |",
+            full / told_kbit,
+            in_turns / told_kbit
+        );
+    }
+    text
+}
+
+/// A figure of all scenes.
+fn row(text: &mut String, name: &str, scenes: &[Vec<&Costs>], digits: usize, figure: fn(&Costs) -> f64) {
+    let _infallible = write!(text, "| {name} |");
+    for runs in scenes {
+        let _infallible = match Spread::of(runs.iter().map(|costs| figure(costs))) {
+            Some(Spread { min, median, max }) => {
+                write!(text, " {min:.digits$} / {median:.digits$} / {max:.digits$} |")
+            }
+            None => write!(text, " - |"),
+        };
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_in_microseconds_and_what_is_ours_is_without_the_aead() {
+        let run = |receive_ns| Costs {
+            players: 1000,
+            place: "map".to_owned(),
+            tick_hz: 64,
+            receive_ns,
+            open_ns: 250.0,
+            step_ns: 500_000.0,
+            send_ns: 2000.0,
+            seal_ns: 400.0,
+            received_a_tick: 333.0,
+            told_kbit: 100.0,
+            full_kbit: 1650.0,
+            full_in_turns_kbit: 500.0,
+            ..Costs::default()
+        };
+        let body = body(&[run(750.0), run(1250.0), run(850.0)]);
+        let has = |line: &str| assert!(body.contains(line), "{line} is not in:\n{body}");
+        has("| a datagram in: all | 0.75 / 0.85 / 1.25 | - | - | - |");
+        has("| — our own: session, decode, limits, buffer | 0.50 / 0.60 / 1.00 |");
+        has("| a tick: snapshots of all | 2000.00 / 2000.00 / 2000.00 |");
+        // 333 x 0.85 us in, 500 us of the step and 2000 us out, 64 times a second
+        has("| all of it, % of a core | 17.6 / 17.8 / 18.7 |");
+        has("| 100 | 1650 | 500 | 16.5 times | 5.0 times |");
+    }
+}
