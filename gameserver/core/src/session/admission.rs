@@ -12,7 +12,7 @@ use gameserver_protocol::{
 
 use super::answers::{Answer, DENIED_BYTES};
 use super::peer::Pending;
-use super::registry::Visitor;
+use super::registry::{Room, Visitor};
 use super::{Drain, Place, Received, Refusal, Sessions, nanos};
 use crate::counters::Counters;
 
@@ -115,7 +115,7 @@ impl Sessions {
         let token = self.open_token(request, counters).map_err(|_forged| Refusal::TokenForged)?;
         let visitor =
             Visitor { client_id: token.client_id, tag, mark: token.resume, address: from, expire_unix };
-        let slot = match self.admit(now, visitor, &token) {
+        let (slot, room) = match self.admit(now, visitor, &token) {
             Err(Refusal::Busy) => {
                 self.budget.refund(spent);
                 return Err(Refusal::Busy);
@@ -123,7 +123,8 @@ impl Sessions {
             admitted => admitted?,
         };
         let replaces = self.slots_by_client.contains_key(&visitor.client_id);
-        if self.connected.is_full() && !replaces || self.is_shut_by_drain(&visitor) {
+        let is_full = room == Room::Full || self.connected.is_full() && !replaces;
+        if is_full || self.is_shut_by_drain(&visitor) {
             // not given back: who keeps asking a full server is limited like who keeps guessing
             return self.deny(slot, counters);
         }
@@ -157,7 +158,7 @@ impl Sessions {
     }
 
     /// The token is authentic; if its bearer may try with it, a handshake is under way from now on.
-    fn admit(&mut self, now: Now, visitor: Visitor, token: &PrivateToken) -> Result<u32, Refusal> {
+    fn admit(&mut self, now: Now, visitor: Visitor, token: &PrivateToken) -> Result<(u32, Room), Refusal> {
         let names_us = |address| self.public_addresses.contains(address);
         if !self.public_addresses.is_empty() && !token.server_addresses.as_slice().iter().any(names_us) {
             return Err(Refusal::OtherServer);
@@ -170,7 +171,7 @@ impl Sessions {
                 return Err(Refusal::AlreadyConnected);
             }
         }
-        self.registry.present(now, &visitor)?;
+        let room = self.registry.present(now, &visitor)?;
         if let Some(older) = self.pending_at(from) {
             self.forget_pending(older);
         }
@@ -182,7 +183,7 @@ impl Sessions {
                 self.places.insert(from, Place::Pending(slot));
             }
         }
-        Ok(slot)
+        Ok((slot, room))
     }
 
     /// Follows the standard's list of checks for the answer to a challenge.
@@ -207,7 +208,9 @@ impl Sessions {
             return self.deny(slot, counters).map(|()| Received::Nothing);
         }
         let serial = self.registry.next_serial(now);
-        self.registry.enter(now, &visitor, serial)?;
+        if self.registry.enter(now, &visitor, serial)? == Room::Full {
+            return self.deny(slot, counters).map(|()| Received::Nothing);
+        }
         let pending = self.pending.remove(slot).ok_or(Refusal::NoSession)?;
         counters.resumes += u64::from(visitor.mark.is_some());
         let session = pending.connect(now, serial);

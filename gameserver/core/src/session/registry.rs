@@ -1,4 +1,5 @@
-//! What the zone servers of one process know together: which connect tokens were used, and where each player is.
+//! What the zone servers of one process know together: which connect tokens were used, where each player is, and how many
+//! there are.
 //!
 //! A server asks only when somebody comes or goes, never for a packet, and never waits: whoever finds another thread at
 //! the tables tries again for a few microseconds and then gives up. A handshake is then ignored, and its client
@@ -29,7 +30,8 @@ const RESUMES: Rate = Rate::once_in(10, 4);
 /// interrupted there.
 const TRIES: usize = 200;
 
-/// Shared by the zone servers of one process, so that a token opens one session and a player is in one place.
+/// Shared by the zone servers of one process, so that a token opens one session, a player is in one place, and no more are
+/// here than the process has places, whichever server they come to.
 pub struct Registry {
     tables: Mutex<Tables>,
     /// Next sequence of a packet outside of sessions, in the half of the range that sessions leave free. One count for
@@ -48,7 +50,7 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Tables for `players` at once, all servers together. `boot_unix_ms` and `random` as in
+    /// For `players` at once, all servers together: beyond that each of them is full. `boot_unix_ms` and `random` as in
     /// [`crate::ServerConfig`].
     pub fn new(players: usize, boot_unix_ms: u64, random: &[u8; 32]) -> Self {
         let hash = KeyedState::new(&derive_key(random, &[b"registry hash"]));
@@ -94,6 +96,15 @@ pub(crate) struct Visitor {
     pub(crate) mark: Option<ResumeMark>,
     pub(crate) address: SocketAddr,
     pub(crate) expire_unix: u64,
+}
+
+/// Whether the process has a place for somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It has, or the player has one already.
+    Free,
+    /// All are taken.
+    Full,
 }
 
 /// How a session ended.
@@ -144,19 +155,20 @@ impl Member {
         newest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newest| Some(next(newest))).map_or(0, next)
     }
 
-    /// An authentic token was shown; may its bearer go on?
-    pub(crate) fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
+    /// An authentic token was shown; may its bearer go on, and is there a place?
+    pub(crate) fn present(&mut self, now: Now, visitor: &Visitor) -> Result<Room, Refusal> {
         self.at_tables(now, |tables, _| tables.present(now, visitor)).unwrap_or(Err(Refusal::Busy))
     }
 
-    /// The bearer's address is proven: from now on the player is here, as `session`.
-    pub(crate) fn enter(&mut self, now: Now, visitor: &Visitor, session: u64) -> Result<(), Refusal> {
+    /// The bearer's address is proven: from now on the player is here, as `session`, if there is still a place.
+    pub(crate) fn enter(&mut self, now: Now, visitor: &Visitor, session: u64) -> Result<Room, Refusal> {
         if self.leaving.len() >= self.leaving_max {
             return Err(Refusal::Busy);
         }
         let entry = self.at_tables(now, |tables, server| tables.enter(now, visitor, server, session));
         match entry.unwrap_or(Err(Refusal::Busy))? {
-            Entry::Here => Ok(()),
+            Entry::Here => Ok(Room::Free),
+            Entry::Full => Ok(Room::Full),
             Entry::Elsewhere(other) => {
                 if let Some(eviction) = self.registry.evictions.get(other) {
                     eviction.store(true, Ordering::Release);
@@ -218,6 +230,7 @@ impl Drop for Member {
 /// Whether somebody is in.
 enum Entry {
     Here,
+    Full,
     /// Not yet: this server has a session of the player, which is to end first.
     Elsewhere(usize),
 }
@@ -265,6 +278,8 @@ struct Tables {
     /// Who is here, and who was until the last of their resume tokens has expired.
     players: HashMap<u64, Presence, KeyedState>,
     live: usize,
+    /// How many may be here.
+    live_max: usize,
     /// Who has left, in the order of when they are to be forgotten.
     departed: VecDeque<(u64, u64)>,
     /// Sessions to end: server and player. Never more than are live.
@@ -281,20 +296,24 @@ impl Tables {
             tokens: UsedTokens::new(capacity, hash),
             players: HashMap::with_capacity_and_hasher(2 * capacity, hash),
             live: 0,
+            live_max: players,
             departed: VecDeque::with_capacity(capacity),
             evicted: Vec::with_capacity(players),
             capacity,
         }
     }
 
-    fn present(&mut self, now: Now, visitor: &Visitor) -> Result<(), Refusal> {
+    fn present(&mut self, now: Now, visitor: &Visitor) -> Result<Room, Refusal> {
         let now_unix = now.unix.as_secs();
         self.forget_departed(now_unix);
         self.tokens.check(visitor.tag, visitor.address, now_unix)?;
+        let mut is_live = false;
         if let Some(presence) = self.players.get(&visitor.client_id) {
             presence.takes(now, visitor.mark)?;
+            is_live = presence.server.is_some();
         }
-        self.tokens.record(visitor.tag, visitor.address, visitor.expire_unix)
+        self.tokens.record(visitor.tag, visitor.address, visitor.expire_unix)?;
+        Ok(if is_live || self.live < self.live_max { Room::Free } else { Room::Full })
     }
 
     fn enter(&mut self, now: Now, visitor: &Visitor, server: usize, session: u64) -> Result<Entry, Refusal> {
@@ -309,6 +328,9 @@ impl Tables {
                 }
                 return Ok(Entry::Elsewhere(other));
             }
+        }
+        if !is_live && self.live >= self.live_max {
+            return Ok(Entry::Full);
         }
         if !is_live && self.live + self.departed.len() >= self.capacity {
             return Err(Refusal::TooManyHandshakes);

@@ -30,11 +30,12 @@ fn returning(client_id: u64, session: u64, serial: u64) -> Visitor {
     Visitor { mark: Some(ResumeMark { session, serial }), ..visitor(client_id, tag) }
 }
 
-/// Shows the token and answers the challenge.
+/// Shows the token and answers the challenge, where there is a place.
 fn come(member: &mut Member, now: Now, visitor: &Visitor) -> Result<u64, Refusal> {
     let session = member.next_serial(now);
-    member.present(now, visitor)?;
-    member.enter(now, visitor, session).map(|()| session)
+    assert_eq!(member.present(now, visitor)?, Room::Free);
+    assert_eq!(member.enter(now, visitor, session)?, Room::Free);
+    Ok(session)
 }
 
 #[test]
@@ -64,11 +65,11 @@ fn a_token_opens_one_session_whichever_servers_it_is_shown_to() {
     let token = visitor(1, 7);
     assert_eq!(
         (one.present(at(0), &token), two.present(at(0), &token)),
-        (Ok(()), Ok(())),
+        (Ok(Room::Free), Ok(Room::Free)),
         "nobody is in yet"
     );
     let session = one.next_serial(at(0));
-    assert_eq!(two.enter(at(0), &token, session), Ok(()));
+    assert_eq!(two.enter(at(0), &token, session), Ok(Room::Free));
     assert_eq!(one.enter(at(0), &token, session), Err(Refusal::AlreadyConnected));
     two.leave(at(1), 1, session, Parting::Lost);
     assert_eq!(one.enter(at(1), &token, session), Err(Refusal::TokenReused), "the handshake was under way");
@@ -124,8 +125,8 @@ fn resume_tokens_count_by_the_session_and_the_serial() {
     for (session, serial, outcome) in [
         (first, older, Err(Refusal::ResumeOutdated)),
         (first, used, Err(Refusal::TokenReused)),
-        (second, second + 1, Ok(())),
-        (first, newer, Ok(())),
+        (second, second + 1, Ok(Room::Free)),
+        (first, newer, Ok(Room::Free)),
         (first - 1, newer, Err(Refusal::ResumeOutdated)),
         (0, newer, Err(Refusal::ResumeOutdated)),
     ] {
@@ -145,7 +146,7 @@ fn resume_tokens_count_by_the_session_and_the_serial() {
 /// Each time that a player comes back it gets a new token, which is remembered until it expires.
 #[test]
 fn a_player_comes_back_four_times_in_a_row_and_then_every_ten_seconds() {
-    let registry = registry(1);
+    let registry = registry(2);
     let mut here = member(&registry);
     let mut session = come(&mut here, at(0), &visitor(1, 1)).expect("nobody is here");
     let mut came = 0;
@@ -174,7 +175,7 @@ fn who_left_is_forgotten_when_the_last_of_its_tokens_has_expired_and_no_earlier(
     here.leave(at(5), 1, session, Parting::Goodbye);
     let back = returning(1, session, session + 1);
     assert_eq!(here.present(at(35), &back), Err(Refusal::ResumeOutdated));
-    assert_eq!(here.present(at(36), &back), Ok(()), "no token of that session is good by now");
+    assert_eq!(here.present(at(36), &back), Ok(Room::Free), "no token of that session is good by now");
 }
 
 #[test]
@@ -206,7 +207,29 @@ fn nobody_comes_in_while_as_many_have_left_untold_as_there_are_places() {
     drop(held);
     assert_eq!(here.enter(at(1), &visitor(20, 20), 1), Err(Refusal::Busy));
     here.flush(at(1));
-    assert_eq!(here.enter(at(1), &visitor(20, 20), 1), Ok(()));
+    assert_eq!(here.enter(at(1), &visitor(20, 20), 1), Ok(Room::Free));
+}
+
+#[test]
+fn a_process_is_full_whichever_servers_its_players_came_to() {
+    let registry = registry(3);
+    let (mut one, mut two) = (member(&registry), member(&registry));
+    let first = come(&mut one, at(0), &visitor(1, 1)).expect("a place");
+    come(&mut one, at(0), &visitor(2, 2)).expect("a place");
+    let late = visitor(4, 4);
+    assert_eq!(two.present(at(0), &late), Ok(Room::Free));
+    let third = come(&mut one, at(0), &visitor(3, 3)).expect("the last place");
+    assert_eq!(two.enter(at(0), &late, 1), Ok(Room::Full), "taken since it was asked for");
+    assert_eq!(two.present(at(0), &visitor(5, 5)), Ok(Room::Full), "though nobody is here");
+    // who is in comes back all the same, and needs no second place
+    let back = returning(1, first, first + 9);
+    assert_eq!(two.present(at(1), &back), Ok(Room::Free));
+    assert_eq!(two.enter(at(1), &back, third + 1), Err(Refusal::Moving));
+    assert_eq!(one.pop_eviction(at(1)), Some(1));
+    assert_eq!(two.enter(at(1), &back, third + 1), Ok(Room::Free));
+    assert_eq!(two.enter(at(1), &late, third + 2), Ok(Room::Full));
+    one.leave(at(2), 3, third, Parting::Lost);
+    assert_eq!(two.enter(at(2), &late, third + 2), Ok(Room::Free), "a place is free again, wherever it was");
 }
 
 #[test]
