@@ -22,7 +22,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 pub use mmsg::Mmsg;
-pub use socket::bind;
+pub use socket::{bind, bind_group};
 pub use tokio_uring::TokioUring;
 pub use uring::Uring;
 

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Binds a UDP socket whose buffers hold a burst. `buffer_bytes` is asked for receiving and sending alike; the
 /// second value is the receive buffer that the kernel granted (it doubles what is asked, for its own
@@ -14,15 +15,51 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// # Errors
 /// When the address cannot be bound.
 pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<(UdpSocket, usize)> {
+    let socket = unbound(address, buffer_bytes)?;
+    socket.bind(&address.into())?;
+    let granted = socket.recv_buffer_size()?;
+    Ok((socket.into(), granted))
+}
+
+/// Binds `count` sockets to one address, among which the kernel shares out the datagrams by a hash of both addresses
+/// (`SO_REUSEPORT`): what comes from one address to another is at the same socket as long as all of them are open. One
+/// socket is bound as by [`bind`]. With port 0 the first takes any and the others follow. The second value is the smallest
+/// receive buffer that was granted.
+///
+/// The first is bound while it shares with nobody, and only then opened to the others: so a second group at the same
+/// address, or a socket that is there already, is an error, however close together the two begin.
+///
+/// # Errors
+/// When the address cannot be bound, or is taken.
+pub fn bind_group(
+    address: SocketAddr,
+    buffer_bytes: usize,
+    count: NonZeroUsize,
+) -> io::Result<(Vec<UdpSocket>, usize)> {
+    let (first, mut granted) = bind(address, buffer_bytes)?;
+    let address = first.local_addr()?;
+    if count.get() > 1 {
+        SockRef::from(&first).set_reuse_port(true)?;
+    }
+    let mut sockets = vec![first];
+    while sockets.len() < count.get() {
+        let socket = unbound(address, buffer_bytes)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        granted = granted.min(socket.recv_buffer_size()?);
+        sockets.push(socket.into());
+    }
+    Ok((sockets, granted))
+}
+
+fn unbound(address: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     force_buffer(&socket, libc::SO_RCVBUFFORCE, buffer_bytes)
         .or_else(|_| socket.set_recv_buffer_size(buffer_bytes))?;
     force_buffer(&socket, libc::SO_SNDBUFFORCE, buffer_bytes)
         .or_else(|_| socket.set_send_buffer_size(buffer_bytes))?;
-    socket.bind(&address.into())?;
-    let granted = socket.recv_buffer_size()?;
-    Ok((socket.into(), granted))
+    Ok(socket)
 }
 
 /// Counts what the kernel dropped because the receive buffer was full. The kernel's own counter has 32 bits;

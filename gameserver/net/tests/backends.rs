@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use gameserver_net::memory::{Memory, Network};
-use gameserver_net::{Choice, Config, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, bind, open};
+use gameserver_net::{Choice, Config, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, bind, bind_group, open};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const DEPTH: u16 = 64;
@@ -276,5 +277,77 @@ fn ipv6_peers_are_served() {
         assert_eq!(received[0], (peer.address(), b"six".to_vec()));
         transmit_all(&mut *server, &received);
         assert_eq!(Peer::receive(&mut peer), Some(b"six".to_vec()));
+    }
+}
+
+const GROUP: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+const LOOPBACKS: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+
+/// A group of sockets at a loopback address, each with a backend; `None` where the machine does not have the address.
+fn group(choice: Choice, address: &str) -> Option<Vec<Box<dyn Datagrams>>> {
+    let (sockets, _) = bind_group(address.parse().unwrap(), 1 << 20, GROUP).ok()?;
+    let config = Config { depth: DEPTH, ..Config::default() };
+    Some(sockets.into_iter().map(|socket| open(choice, socket, config).unwrap().datagrams).collect())
+}
+
+/// 90 peers, each of which sends five datagrams: none of three sockets is left out once in 10^15 times.
+fn each_peer_is_at_one_socket_of_its_group(choice: Choice, address: &str) {
+    let Some(mut servers) = group(choice, address) else { return };
+    let to = servers[0].local_addr();
+    assert!(servers.iter().all(|server| server.local_addr() == to), "all at one address");
+    let mut peers: Vec<_> = (0..90).map(|_| UdpSocket::bind(address).unwrap()).collect();
+    for round in 0..5 {
+        peers.iter().for_each(|peer| assert_eq!(peer.send_to(&[round], to).unwrap(), 1));
+        // so that what a backend holds at most is not reached
+        let mut count = 0;
+        for server in &mut servers {
+            let came = receive_queued(&mut **server);
+            count += came.len();
+            transmit_all(&mut **server, &came);
+        }
+        assert_eq!(count, peers.len(), "{choice:?} in round {round}: one is lost or doubled");
+        for peer in &mut peers {
+            assert_eq!(
+                Peer::receive(peer),
+                Some(vec![round]),
+                "{choice:?}: an answer from whoever was asked"
+            );
+        }
+    }
+    for server in &mut servers {
+        let counters = server.counters();
+        assert!(counters.packets_in > 0 && counters.packets_in % 5 == 0, "{choice:?}: {counters:?}");
+    }
+}
+
+/// All that is there until nothing has come for a moment.
+fn receive_queued(server: &mut dyn Datagrams) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut received = Vec::new();
+    let wait = Duration::from_millis(50);
+    while server.receive(wait, &mut |from, payload| received.push((from, payload.to_vec()))).unwrap() > 0 {}
+    received
+}
+
+#[test]
+fn each_peer_is_at_one_socket_of_its_group_and_none_is_left_out() {
+    for choice in [Choice::Uring, Choice::Mmsg, Choice::TokioUring] {
+        for address in LOOPBACKS {
+            each_peer_is_at_one_socket_of_its_group(choice, address);
+        }
+    }
+}
+
+#[test]
+fn a_group_shares_its_address_with_nobody_who_begins_as_we_do() {
+    for address in LOOPBACKS {
+        let Ok((sockets, _)) = bind_group(address.parse().unwrap(), 1 << 16, GROUP) else { return };
+        let taken = sockets[0].local_addr().unwrap();
+        let in_use =
+            |outcome: std::io::Result<()>| outcome.unwrap_err().kind() == std::io::ErrorKind::AddrInUse;
+        assert!(in_use(bind_group(taken, 1 << 16, GROUP).map(drop)), "another group");
+        assert!(in_use(bind(taken, 1 << 16).map(drop)), "a socket alone");
+        drop(sockets);
+        let (_alone, _) = bind(taken, 1 << 16).unwrap();
+        assert!(in_use(bind_group(taken, 1 << 16, GROUP).map(drop)), "a group where one is alone");
     }
 }
