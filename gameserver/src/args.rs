@@ -1,6 +1,7 @@
 //! The command line: every setting, checked at the start. What the operator sets has an environment twin.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,9 +55,13 @@ pub struct GameArgs {
     /// UDP port by which players reach this host; the bound port by default.
     #[arg(long, env = env::HOST_PORT)]
     pub host_port: Option<u16>,
-    /// Players at most.
+    /// Players at most, of all zones together.
     #[arg(long, env = env::CAPACITY, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub capacity: u32,
+    /// Zones: threads with a world and a socket each, all behind the one port. The kernel chooses by a player's address to
+    /// which of them it comes, and every zone has room for all. Each uses up to one CPU.
+    #[arg(long, default_value = "1", value_parser = parse_zones)]
+    pub zones: NonZeroUsize,
     /// Ticks a second.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub tick_hz: u32,
@@ -209,6 +214,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// Zones of a process at most: more than CPUs share one port on any machine that is known to pay.
+const ZONES_MAX: usize = 64;
+
+fn parse_zones(text: &str) -> Result<NonZeroUsize, String> {
+    let zones: NonZeroUsize = text.parse().map_err(|error| format!("not a number of zones: {error}"))?;
+    if zones.get() > ZONES_MAX { Err(format!("{zones} is not from 1 to {ZONES_MAX}")) } else { Ok(zones) }
+}
+
 fn parse_numa(text: &str) -> Result<NumaRequest, String> {
     let node = |number: &str| number.parse().ok().filter(|&node| node < NODES_MAX).map(NumaRequest::OnNode);
     let request = match text {
@@ -239,7 +252,7 @@ mod tests {
     #[test]
     fn nothing_is_needed_to_play_standalone() {
         let args = parse(&[]).unwrap();
-        assert_eq!((args.game.tick_hz, args.report.report_endpoint), (64, None));
+        assert_eq!((args.game.tick_hz, args.report.report_endpoint, args.game.zones.get()), (64, None, 1));
         assert!(args.public_addresses(7777).is_empty());
     }
 
@@ -255,6 +268,8 @@ mod tests {
             ["--tick-hz", "0"],
             ["--capacity", "0"],
             ["--timeout", "-1"],
+            ["--zones", "0"],
+            ["--zones", "65"],
             ["--net", "dpdk"],
             ["--numa", "node"],
             ["--numa", "node=-1"],

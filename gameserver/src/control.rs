@@ -6,7 +6,6 @@ mod figures;
 mod health;
 mod metrics;
 mod runtime;
-mod untold;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::report::{DrainView, Identity, ReportClient, ReportHandle};
-use crate::zone::{Figure, Order, Zone};
+use crate::zone::{Figure, Order, Zones};
 use admin::AdminState;
 use drain_orders::DrainOrders;
 use figures::{Reporter, phase};
@@ -31,7 +30,6 @@ use gameserver_sys::Clock;
 pub(crate) use health::Service;
 use health::{Health, Sources};
 pub(crate) use runtime::block_on;
-use untold::Untold;
 
 /// How often the board is looked at: a phase change is reported at most this late.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
@@ -52,7 +50,7 @@ pub(crate) struct ControlConfig {
 }
 
 /// Runs the server until a signal and everything after it.
-pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()> {
+pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<()> {
     let signals = Signals::listen().context("failed to listen for signals")?;
     let (stop_admin, admin_stops) = watch::channel(false);
     let (phase_shown, phase_seen) = watch::channel(Phase::Starting);
@@ -67,34 +65,33 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     };
     let open_streams = report.as_ref().map(|report| report.open_streams.clone());
     let registry = Registry::new();
-    let board = Arc::clone(&zone.board);
+    let boards = zones.boards().clone();
     let started = config.clock.unix().saturating_sub(config.clock.monotonic());
-    let Service { backend, capacity, .. } = config.service;
-    let shown = metrics::Shown { backend, seat: zone.seat, capacity, started };
+    let shown = metrics::Shown { zones: zones.facts(), capacity: config.service.capacity, started };
     let streams = open_streams.clone().unwrap_or(no_streams);
-    let collector = metrics::BoardCollector::new(Arc::clone(&board), shown, phase_seen.clone(), streams)?;
+    let collector = metrics::BoardCollector::new(boards.clone(), shown, phase_seen.clone(), streams)?;
     registry.register(Box::new(collector))?;
     config.admin.set_nonblocking(true)?;
     let listener = TcpListener::from_std(config.admin).context("failed to serve the admin address")?;
     let health = Arc::new(Health::new(Sources {
         service: config.service,
-        board: Arc::clone(&board),
-        seat: zone.seat,
+        boards: boards.clone(),
+        zones: zones.facts(),
         phase: phase_seen.clone(),
         streams: open_streams,
         files,
         clock: config.clock,
     }));
-    let state = AdminState::new(registry, Arc::clone(&health), board, phase_seen, config.clock);
+    let state = AdminState::new(registry, Arc::clone(&health), boards, phase_seen, config.clock);
     let admin = tokio::task::spawn_local(admin::serve(listener, state, admin_stops));
 
     let mut control = Control {
         reporter: Reporter::new(config.clock.monotonic(), process_cpu_time()),
-        zone,
+        zones,
+        is_drained: false,
         report,
         report_timer: every(Duration::from_secs(1)),
         orders: DrainOrders::default(),
-        untold: Untold::default(),
         phase: phase_shown,
         health,
         clock: config.clock,
@@ -103,14 +100,14 @@ pub(crate) async fn run(config: ControlConfig, zone: Zone) -> anyhow::Result<()>
     };
     let outcome = control.until_ended(signals).await;
     control.say_stopped();
-    let Control { zone, report, .. } = control;
+    let Control { zones, report, .. } = control;
     drop(report);
     if let Some(client) = client {
         client.await.context("the report client panicked")?;
     }
     stop_admin.send_replace(true);
     admin.await.context("the admin endpoint panicked")??;
-    zone.join().context("the zone failed")?;
+    zones.join()?;
     outcome
 }
 
@@ -138,12 +135,13 @@ impl Signals {
 }
 
 struct Control {
-    zone: Zone,
+    zones: Zones,
+    /// Whether the drain is complete that was ordered last, as of the newest look.
+    is_drained: bool,
     report: Option<ReportHandle>,
     report_timer: Interval,
     reporter: Reporter,
     orders: DrainOrders,
-    untold: Untold,
     phase: watch::Sender<Phase>,
     health: Arc<Health>,
     clock: Clock,
@@ -163,11 +161,15 @@ impl Control {
                 _ = look.tick() => self.look(),
                 _ = sample.tick() => self.health.sample(),
             }
-            if self.zone.is_finished() {
-                return Ok(()); // on its own: why is what `join` says
+            if self.zones.any_finished() {
+                // on its own: why is what `join` says. The players of the others are told goodbye
+                self.stop_zones().await;
+                return Ok(());
             }
             if self.ends_at.is_some_and(|end| self.clock.monotonic() >= end || self.is_empty_for_good()) {
-                return self.stop_zone().await;
+                self.say_who_is_left();
+                self.stop_zones().await;
+                return Ok(());
             }
         }
     }
@@ -179,17 +181,16 @@ impl Control {
             self.ends_at = Some(now);
             return;
         }
-        tracing::info!(players = self.zone.board.get(Figure::Players), "draining before the end");
+        tracing::info!(players = self.players(), "draining before the end");
         self.ends_at = Some(now.saturating_add(self.drain_deadline));
         let order = self.orders.terminate();
-        self.tell_zone(order);
-        self.look();
+        self.carry_out(order);
     }
 
     fn heard(&mut self, message: OperatorMessage) {
         match message {
             OperatorMessage::Welcome(welcome) => {
-                self.tell_zone(Some(Order::InstallKey(welcome.server_key)));
+                self.zones.tell(Order::InstallKey(welcome.server_key));
                 let period_ms =
                     welcome.report_period_ms.clamp(*REPORT_PERIOD_MS.start(), *REPORT_PERIOD_MS.end());
                 let period = Duration::from_millis(period_ms.into());
@@ -200,43 +201,35 @@ impl Control {
             OperatorMessage::Drain { order } => {
                 tracing::info!(order, "ordered to drain");
                 let order = self.orders.drain(order);
-                self.tell_zone(order);
-                self.look();
+                self.carry_out(order);
             }
             OperatorMessage::Undrain { order } => {
                 tracing::info!(order, "the drain is taken back");
                 let order = self.orders.undrain(order);
-                self.tell_zone(order);
-                self.look();
+                self.carry_out(order);
             }
             OperatorMessage::Replicas { .. } | OperatorMessage::Refused { .. } => {}
         }
     }
 
-    fn tell_zone(&mut self, order: Option<Order>) {
-        let Some(order) = order else { return };
-        self.untold.add(order);
-        self.offer_untold();
-        if !self.untold.is_empty() {
-            tracing::warn!(?order, "the zone has no room for an order; it is offered again until it has");
+    /// Players of all zones.
+    fn players(&self) -> u64 {
+        self.zones.boards().sum(Figure::Players)
+    }
+
+    /// A drain was ordered or taken back.
+    fn carry_out(&mut self, order: Option<Order>) {
+        if let Some(order) = order {
+            self.zones.tell(order);
         }
+        self.look();
     }
 
-    fn offer_untold(&mut self) {
-        let zone = &mut self.zone;
-        self.untold.offer(|order| zone.order(order));
-    }
-
-    /// Whether the drain is complete that was ordered last.
-    fn is_drained(&self) -> bool {
-        self.untold.is_empty() && self.zone.is_drained()
-    }
-
-    /// Tells the zone what it had no room for, and publishes what changed: the phase at once, a completed drain to every
+    /// Tells zones what they had no room for, and publishes what changed: the phase at once, a completed drain to every
     /// stream.
     fn look(&mut self) {
-        self.offer_untold();
-        let phase = phase(&self.zone.board, self.orders.is_draining(), false);
+        self.is_drained = self.zones.look();
+        let phase = phase(self.zones.boards(), self.orders.is_draining(), false);
         let changed = self.phase.send_if_modified(|shown| std::mem::replace(shown, phase) != phase);
         if changed {
             tracing::info!(?phase, "phase");
@@ -244,7 +237,7 @@ impl Control {
         }
         if let Some(report) = &self.report {
             let order = self.orders.in_force();
-            let view = DrainView { order, acked: order.filter(|_| self.is_drained()) };
+            let view = DrainView { order, acked: order.filter(|_| self.is_drained) };
             report.drain.send_if_modified(|shown| std::mem::replace(shown, view) != view);
         }
     }
@@ -253,7 +246,7 @@ impl Control {
         let Some(report) = &self.report else { return };
         let now = (self.clock.monotonic(), process_cpu_time());
         let newest = self.orders.newest();
-        let message = self.reporter.report(now, &self.zone.board, *self.phase.borrow(), newest);
+        let message = self.reporter.report(now, self.zones.boards(), *self.phase.borrow(), newest);
         // an error says that no stream is open
         let _streams = report.reports.send(Arc::new(message));
     }
@@ -261,25 +254,27 @@ impl Control {
     /// Nobody is here and nobody can come: with an operator, no token is left either; without one nobody is owed
     /// anything.
     fn is_empty_for_good(&self) -> bool {
-        self.is_drained() || (self.report.is_none() && self.zone.board.get(Figure::Players) == 0)
+        self.is_drained || (self.report.is_none() && self.players() == 0)
     }
 
-    async fn stop_zone(&mut self) -> anyhow::Result<()> {
-        let players = self.zone.board.get(Figure::Players);
+    fn say_who_is_left(&self) {
+        let players = self.players();
         if players > 0 {
             tracing::warn!(players, "the drain deadline is over: disconnecting who is left");
         }
+    }
+
+    async fn stop_zones(&mut self) {
+        self.zones.tell(Order::Stop);
         let mut retry = every(LOOK_PERIOD);
-        let mut told = false;
-        while !self.zone.is_finished() {
+        while !self.zones.all_finished() {
             retry.tick().await;
-            told = told || self.zone.order(Order::Stop);
+            self.zones.look();
         }
-        Ok(())
     }
 
     fn say_stopped(&mut self) {
-        self.phase.send_replace(phase(&self.zone.board, true, true));
+        self.phase.send_replace(phase(self.zones.boards(), true, true));
         self.send_report();
         tracing::info!("stopped");
     }

@@ -18,11 +18,12 @@ mod report;
 pub mod telemetry;
 mod zone;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 
 use anyhow::Context;
 use gameserver_contract::{Backend, CONTRACT_VERSION, Hello};
-use gameserver_core::ServerConfig;
+use gameserver_core::{Registry, ServerConfig};
 use gameserver_net::Config as NetConfig;
 use gameserver_protocol::PROTOCOL_ID;
 use gameserver_sys::Clock;
@@ -33,19 +34,19 @@ pub use report::{FrameError, encode_frame, read_frame};
 
 use control::{ControlConfig, Service};
 use report::Identity;
-use zone::{Order, Zone, ZoneConfig};
+use zone::{Order, SeatRequest, ZoneConfig, ZoneFacts, Zones};
 
 /// Runs a game server until SIGTERM or SIGINT, and its orderly end.
 ///
 /// # Errors
-/// When it cannot start (address taken, backend denied that was asked for) or its zone fails.
+/// When it cannot start (address taken, backend denied that was asked for) or a zone fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let clock = Clock::start();
     let bind = SocketAddr::new(args.game.bind_address, args.game.port);
     let buffer_bytes = args.network.socket_buffer_kib as usize * 1024;
-    let (socket, granted) =
-        gameserver_net::bind(bind, buffer_bytes).with_context(|| format!("failed to bind UDP {bind}"))?;
-    let local = socket.local_addr()?;
+    let (sockets, granted) = gameserver_net::bind_group(bind, buffer_bytes, args.game.zones)
+        .with_context(|| format!("failed to bind UDP {bind}"))?;
+    let local = sockets[0].local_addr()?;
     if granted < buffer_bytes {
         tracing::warn!(
             asked = buffer_bytes,
@@ -53,24 +54,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "the kernel caps the socket buffer (net.core.rmem_max)"
         );
     }
+    // while one of them is open, the kernel takes no player of a zone that has ended to another
+    let _open = sockets.iter().map(UdpSocket::try_clone).collect::<Result<Vec<_>, _>>()?;
     let admin = TcpListener::bind(args.admin_address)
         .with_context(|| format!("failed to bind the admin address {}", args.admin_address))?;
     let boot_unix_ms = u64::try_from(clock.unix().as_millis()).unwrap_or(u64::MAX);
-    let config = ZoneConfig {
-        server: server_config(args, local, boot_unix_ms)?,
-        socket,
-        choice: args.network.net.into(),
-        net: NetConfig { depth: args.network.queue_depth, ..NetConfig::default() },
-        pin: args.network.pin.into(),
-        numa: args.network.numa,
-        clock,
-    };
-    let mut zone = Zone::start(config)?;
-    let backend = backend(zone.backend);
+    let mut zones = Zones::start(zone_configs(args, sockets, local, boot_unix_ms, clock)?)?;
+    let backend = backend_of_all(&zones.facts());
     tracing::info!(
         udp = %local,
         admin = %admin.local_addr()?,
         backend = backend.as_str(),
+        zones = args.game.zones,
         tick_hz = args.game.tick_hz,
         capacity = args.game.capacity,
         receive_buffer_bytes = granted,
@@ -79,28 +74,51 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     let report = report_identity(args, backend, boot_unix_ms);
     if report.is_none() {
-        start_standalone(args, local, &mut zone)?;
+        start_standalone(args, local, &mut zones)?;
     }
     let (service, drain_deadline) = (service(args, backend), args.drain_deadline);
     let config = ControlConfig { admin, report, service, drain_deadline, clock };
-    control::block_on(control::run(config, zone)).context("failed to start the control thread's runtime")?
+    control::block_on(control::run(config, zones)).context("failed to start the control thread's runtime")?
 }
 
-fn server_config(args: &Args, local: SocketAddr, boot_unix_ms: u64) -> anyhow::Result<ServerConfig> {
-    Ok(ServerConfig {
-        protocol_id: PROTOCOL_ID,
-        public_addresses: args.public_addresses(local.port()),
-        capacity: args.game.capacity as usize,
-        tick_hz: args.game.tick_hz,
-        timeout: args.game.timeout,
-        boot_unix_ms,
-        random: random_bytes()?,
-        max_commands_per_tick: args.game.max_commands_per_tick as usize,
-        snapshot_bytes: args.game.snapshot_bytes(),
-        replication_hz: args.game.replication_hz,
-        interpolation: args.game.interpolation,
-        registry: None,
-    })
+/// One for each socket. The zones share a registry, and with it the places for players.
+fn zone_configs(
+    args: &Args,
+    sockets: Vec<UdpSocket>,
+    local: SocketAddr,
+    boot_unix_ms: u64,
+    clock: Clock,
+) -> anyhow::Result<Vec<ZoneConfig>> {
+    let zones = sockets.len();
+    let registry = Registry::new(args.game.capacity as usize, boot_unix_ms, &random_bytes()?);
+    let registry = Arc::new(registry);
+    let config = |(zone, socket)| {
+        let network = &args.network;
+        Ok(ZoneConfig {
+            server: ServerConfig {
+                protocol_id: PROTOCOL_ID,
+                public_addresses: args.public_addresses(local.port()),
+                // whatever the kernel chooses, nobody is refused while the process has a place
+                capacity: args.game.capacity as usize,
+                tick_hz: args.game.tick_hz,
+                timeout: args.game.timeout,
+                boot_unix_ms,
+                random: random_bytes()?,
+                max_commands_per_tick: args.game.max_commands_per_tick as usize,
+                snapshot_bytes: args.game.snapshot_bytes(),
+                replication_hz: args.game.replication_hz,
+                interpolation: args.game.interpolation,
+                registry: Some(Arc::clone(&registry)),
+            },
+            socket,
+            choice: network.net.into(),
+            net: NetConfig { depth: network.queue_depth, ..NetConfig::default() },
+            seat: SeatRequest { pin: network.pin.into(), numa: network.numa, zone, zones },
+            clock,
+            span: telemetry::about_zone(&args.report, zone),
+        })
+    };
+    sockets.into_iter().enumerate().map(config).collect()
 }
 
 /// Where to report and as whom; `None` for a standalone server.
@@ -138,9 +156,9 @@ fn service(args: &Args, backend: Backend) -> Service {
     }
 }
 
-fn start_standalone(args: &Args, local: SocketAddr, zone: &mut Zone) -> anyhow::Result<()> {
+fn start_standalone(args: &Args, local: SocketAddr, zones: &mut Zones) -> anyhow::Result<()> {
     let key = key::standalone_key(args.game.key_file.as_deref())?;
-    zone.order(Order::InstallKey(key));
+    zones.tell(Order::InstallKey(key));
     let key = match &args.game.key_file {
         Some(path) => format!("--key-file {}", path.display()),
         None => format!("--key {}", format_key(&key)),
@@ -160,11 +178,12 @@ fn on_this_host(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-fn backend(backend: gameserver_net::Backend) -> Backend {
-    match backend {
-        gameserver_net::Backend::Uring => Backend::Uring,
-        gameserver_net::Backend::TokioUring => Backend::TokioUring,
-        gameserver_net::Backend::Mmsg => Backend::Mmsg,
-        gameserver_net::Backend::Memory => Backend::Memory,
-    }
+/// How the process as a whole is said to move datagrams. Locked memory may suffice for the rings of some zones alone; then the
+/// others play on by recvmmsg, and that is what should be looked into.
+fn backend_of_all(zones: &[ZoneFacts]) -> Backend {
+    let worst = zones
+        .iter()
+        .map(|zone| zone.backend)
+        .reduce(|one, other| if other == Backend::Mmsg { other } else { one });
+    worst.unwrap_or(Backend::Mmsg)
 }

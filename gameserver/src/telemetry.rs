@@ -29,15 +29,25 @@ pub fn start(format: LogFormat) {
 /// The span of a server's whole life. The operator uses the same names for what it says of a server. It is an error's
 /// span, so that no filter takes the fields from a line that it lets through.
 pub fn about(report: &ReportArgs) -> tracing::Span {
+    let zone = tracing::field::Empty;
     let Some(object) = report.game_server.as_deref() else {
-        return tracing::error_span!("about", uid = "standalone");
+        return tracing::error_span!(parent: None, "about", uid = "standalone", zone);
     };
     tracing::error_span!(
+        parent: None,
         "about",
         kind = "GameServer",
         namespace = report.namespace,
         object,
         uid = report.game_server_uid,
-        fleet = report.fleet
+        fleet = report.fleet,
+        zone
     )
+}
+
+/// The span of a zone's thread: that of the server, and which zone it is.
+pub(crate) fn about_zone(report: &ReportArgs, zone: usize) -> tracing::Span {
+    let span = about(report);
+    span.record("zone", zone);
+    span
 }

@@ -8,7 +8,7 @@ mod seccomp;
 
 use std::time::Duration;
 
-use common::{Players, Server, TempFile, command};
+use common::{Players, Server, TempFile, by_zone, command};
 use gameserver::{format_key, random_bytes};
 use gameserver_client::{ClientState, DisconnectReason, Event, RejectReason};
 use gameserver_contract::env;
@@ -84,8 +84,9 @@ fn players_play_and_the_server_ends_with_them(net: &str) {
 fn the_threads_time_is_told_in_full(server: &Server) {
     let (_, text) = server.get("/metrics");
     let value = |name: String| -> f64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().unwrap()
+        let found = by_zone(&text, &name);
+        assert_eq!(found.len(), 1, "{name} of one zone in\n{text}");
+        found[0]
     };
     let parts = ["wait", "receive", "work", "flush"];
     let [wait, receive, work, flush] = parts.map(|part| value(format!("gameserver_tick_{part}_seconds_sum")));
@@ -204,8 +205,9 @@ fn where_io_uring_is_denied_mmsg_plays_on_and_says_why() {
 /// The metric that says where the memory of the zone is: its labels.
 fn numa_labels(server: &Server) -> String {
     let (_, text) = server.get("/metrics");
-    let labels =
-        text.lines().find_map(|line| line.strip_prefix("gameserver_numa_info{")?.strip_suffix("} 1"));
+    let labels = text
+        .lines()
+        .find_map(|line| line.strip_prefix("gameserver_numa_info{")?.strip_suffix(",zone=\"0\"} 1"));
     labels.unwrap_or_else(|| panic!("no place is shown in\n{text}")).to_owned()
 }
 

@@ -1,8 +1,8 @@
 //! The admin endpoint: `/metrics`, `/health`, `/livez` and `/readyz`.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,45 +15,56 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::health::Health;
-use crate::zone::{Board, Figure};
+use crate::zone::{Boards, Figure};
 use gameserver_sys::Clock;
 
-/// Milliseconds without a tick after which the zone counts as stuck.
-const STUCK_AFTER_MS: u64 = 5000;
+/// Time without a tick after which a zone counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// What the endpoint shows.
 #[derive(Clone)]
 pub(crate) struct AdminState {
     registry: Registry,
     health: Arc<Health>,
-    board: Arc<Board>,
+    boards: Boards,
     phase: watch::Receiver<Phase>,
     clock: Clock,
-    /// The newest tick seen and when (milliseconds since the start), by whoever asked last.
-    seen_tick: Arc<AtomicU64>,
-    seen_at_ms: Arc<AtomicU64>,
+    /// Of each zone the newest tick that was seen and since when, by whoever asked last.
+    seen: Arc<Mutex<Vec<(u64, Duration)>>>,
 }
 
 impl AdminState {
     pub(crate) fn new(
         registry: Registry,
         health: Arc<Health>,
-        board: Arc<Board>,
+        boards: Boards,
         phase: watch::Receiver<Phase>,
         clock: Clock,
     ) -> Self {
-        let (seen_tick, seen_at_ms) = Default::default();
-        Self { registry, health, board, phase, clock, seen_tick, seen_at_ms }
+        let seen = Arc::new(Mutex::new(vec![(0, Duration::ZERO); boards.iter().len()]));
+        Self { registry, health, boards, phase, clock, seen }
     }
 
-    fn is_alive(&self) -> bool {
-        let now_ms = u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
-        let tick = self.board.get(Figure::Ticks);
-        if self.seen_tick.swap(tick, Ordering::Relaxed) != tick {
-            self.seen_at_ms.store(now_ms, Ordering::Relaxed);
-        }
-        now_ms.saturating_sub(self.seen_at_ms.load(Ordering::Relaxed)) < STUCK_AFTER_MS
+    /// The first zone that is stuck.
+    fn stuck_zone(&self) -> Option<usize> {
+        let ticks = self.boards.iter().map(|board| board.get(Figure::Ticks));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck_zone(&mut seen, ticks, self.clock.monotonic())
     }
+}
+
+/// Notes the newest tick of each zone; the first that has had no new one for too long.
+fn stuck_zone(
+    seen: &mut [(u64, Duration)],
+    ticks: impl Iterator<Item = u64>,
+    now: Duration,
+) -> Option<usize> {
+    for ((newest, since), tick) in seen.iter_mut().zip(ticks) {
+        if *newest != tick {
+            (*newest, *since) = (tick, now);
+        }
+    }
+    seen.iter().position(|&(_, since)| now.saturating_sub(since) >= STUCK_AFTER)
 }
 
 /// Serves until `stop` changes.
@@ -87,11 +98,10 @@ async fn health(State(state): State<AdminState>) -> impl IntoResponse {
     (code, [(header::CACHE_CONTROL, "no-store")], Json(report))
 }
 
-async fn livez(State(state): State<AdminState>) -> (StatusCode, &'static str) {
-    if state.is_alive() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no tick for 5 s\n")
+async fn livez(State(state): State<AdminState>) -> (StatusCode, String) {
+    match state.stuck_zone() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(zone) => (StatusCode::SERVICE_UNAVAILABLE, format!("no tick of zone {zone} for 5 s\n")),
     }
 }
 
@@ -101,5 +111,26 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, &'static str) {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "no key yet\n"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Phase::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_alive_as_long_as_each_of_its_zones_ticks() {
+        let second = Duration::from_secs(1);
+        let mut seen = vec![(0, Duration::ZERO); 2];
+        for (name, at, ticks, expected) in [
+            ("both begin", 0, [0, 0], None),
+            ("both tick", 4, [9, 9], None),
+            ("one stands still", 8, [90, 9], None),
+            ("for too long, whatever the other does", 9, [91, 9], Some(1)),
+            ("it goes on", 10, [92, 10], None),
+            ("neither does", 15, [92, 10], Some(0)),
+        ] {
+            assert_eq!(stuck_zone(&mut seen, ticks.into_iter(), at * second), expected, "{name}");
+        }
     }
 }

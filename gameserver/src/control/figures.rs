@@ -1,10 +1,10 @@
-//! Reports from the board: what happened in a period is the difference of two readings.
+//! Reports from the boards of all zones: what happened in a period is the difference of two readings.
 
 use std::time::Duration;
 
 use gameserver_contract::{Phase, Report};
 
-use crate::zone::{Board, Distribution, Figure, Total};
+use crate::zone::{Boards, Distribution, Figure, Total};
 
 /// Makes one report after the other.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Reporter {
     pub(crate) fn report(
         &mut self,
         (now, cpu): (Duration, Duration),
-        board: &Board,
+        boards: &Boards,
         phase: Phase,
         newest_order: Option<u64>,
     ) -> Report {
@@ -36,23 +36,23 @@ impl Reporter {
         let period = now.saturating_sub(self.at);
         let used = cpu.saturating_sub(self.cpu);
         let (tick, input_latency, queue_depth) = (
-            board.total(Distribution::TickWork),
-            board.total(Distribution::InputLatency),
-            board.total(Distribution::QueueDepth),
+            boards.total(Distribution::TickWork),
+            boards.total(Distribution::InputLatency),
+            boards.total(Distribution::QueueDepth),
         );
         let report = Report {
             seq: self.seq,
             phase,
-            players: u32::try_from(board.get(Figure::Players)).unwrap_or(u32::MAX),
+            players: u32::try_from(boards.sum(Figure::Players)).unwrap_or(u32::MAX),
             cpu_millis: thousandths(used, period),
             tick_us: tick.since(&self.tick),
             input_latency_us: input_latency.since(&self.input_latency),
             queue_depth: queue_depth.since(&self.queue_depth),
-            joins_total: board.get(Figure::Joins),
-            refused_total: board.get(Figure::RefusedHandshakes),
-            timeouts_total: board.get(Figure::Timeouts),
-            rejects_total: board.get(Figure::RejectedInputs),
-            late_ticks_total: board.get(Figure::LateTicks),
+            joins_total: boards.sum(Figure::Joins),
+            refused_total: boards.sum(Figure::RefusedHandshakes),
+            timeouts_total: boards.sum(Figure::Timeouts),
+            rejects_total: boards.sum(Figure::RejectedInputs),
+            late_ticks_total: boards.sum(Figure::LateTicks),
             newest_order,
         };
         (self.tick, self.input_latency, self.queue_depth) = (tick, input_latency, queue_depth);
@@ -66,13 +66,15 @@ fn thousandths(part: Duration, whole: Duration) -> u32 {
     ratio.map_or(0, |ratio| u32::try_from(ratio).unwrap_or(u32::MAX))
 }
 
-/// Where the server stands, by rule: it can only take players with a key and a running zone.
-pub(crate) fn phase(board: &Board, draining: bool, stopping: bool) -> Phase {
+/// Where the server stands, by rule: it can only take players when every zone has a key and runs, because nobody knows to
+/// which of them a player comes.
+pub(crate) fn phase(boards: &Boards, draining: bool, stopping: bool) -> Phase {
+    let shows = |figure| boards.iter().all(|board| board.get(figure) > 0);
     if stopping {
         Phase::Stopped
     } else if draining {
         Phase::Draining
-    } else if board.get(Figure::HasKey) == 1 && board.get(Figure::Ticks) > 0 {
+    } else if shows(Figure::HasKey) && shows(Figure::Ticks) {
         Phase::Ready
     } else {
         Phase::Starting
@@ -86,17 +88,23 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn each_report_holds_just_its_own_period() {
-        let board = Board::new(std::iter::empty());
+    fn each_report_holds_just_its_own_period_of_all_zones() {
+        let boards = Boards::blank(2, &[]);
+        let [one, other] = [0, 1].map(|zone| boards.iter().nth(zone).unwrap());
         let mut reporter = Reporter::new(Duration::ZERO, Duration::ZERO);
-        board.record(Distribution::TickWork, 100);
-        board.set(Figure::Joins, 2);
-        let first = reporter.report((1000 * MS, 250 * MS), &board, Phase::Ready, None);
-        assert_eq!((first.seq, first.cpu_millis, first.joins_total), (1, 250, 2));
-        assert_eq!((first.tick_us.buckets.len(), first.tick_us.sum), (1, 100));
-        let second = reporter.report((3000 * MS, 260 * MS), &board, Phase::Ready, Some(7));
-        assert_eq!((second.seq, second.cpu_millis, second.joins_total), (2, 5, 2));
-        assert!(second.tick_us.buckets.is_empty());
+        one.record(Distribution::TickWork, 100);
+        other.record(Distribution::TickWork, 100);
+        one.set(Figure::Joins, 2);
+        other.set(Figure::Joins, 3);
+        other.set(Figure::Players, 3);
+        let first = reporter.report((1000 * MS, 250 * MS), &boards, Phase::Ready, None);
+        assert_eq!((first.seq, first.cpu_millis, first.joins_total, first.players), (1, 250, 5, 3));
+        let [(_, count)] = first.tick_us.buckets[..] else { panic!("one bucket: {:?}", first.tick_us) };
+        assert_eq!((count, first.tick_us.sum), (2, 200));
+        other.record(Distribution::TickWork, 5000);
+        let second = reporter.report((3000 * MS, 260 * MS), &boards, Phase::Ready, Some(7));
+        assert_eq!((second.seq, second.cpu_millis, second.joins_total), (2, 5, 5));
+        assert_eq!((second.tick_us.buckets.len(), second.tick_us.sum), (1, 5000));
         assert_eq!((first.newest_order, second.newest_order), (None, Some(7)));
     }
 
@@ -106,14 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_ready_with_a_key_and_a_running_zone_only() {
-        let board = Board::new(std::iter::empty());
-        assert_eq!(phase(&board, false, false), Phase::Starting);
-        board.set(Figure::HasKey, 1);
-        assert_eq!(phase(&board, false, false), Phase::Starting);
-        board.set(Figure::Ticks, 1);
-        assert_eq!(phase(&board, false, false), Phase::Ready);
-        assert_eq!(phase(&board, true, false), Phase::Draining);
-        assert_eq!(phase(&board, true, true), Phase::Stopped);
+    fn a_server_is_ready_when_each_zone_has_a_key_and_runs() {
+        let boards = Boards::blank(2, &[]);
+        for zone in boards.iter() {
+            for figure in [Figure::HasKey, Figure::Ticks] {
+                assert_eq!(phase(&boards, false, false), Phase::Starting);
+                zone.set(figure, 1);
+            }
+        }
+        assert_eq!(phase(&boards, false, false), Phase::Ready);
+        assert_eq!(phase(&boards, true, false), Phase::Draining);
+        assert_eq!(phase(&boards, true, true), Phase::Stopped);
     }
 }

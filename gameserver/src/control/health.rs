@@ -21,7 +21,7 @@ use gameserver_sys::{Clock, observe_memory};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
-use crate::zone::{Board, Distribution, Figure, Seat};
+use crate::zone::{Board, Boards, Distribution, Figure, ZoneFacts};
 use levels::Status;
 use recent::{Recent, Sample};
 use run::{Check, Checked, apart, millis, run};
@@ -58,7 +58,7 @@ pub(crate) struct HealthReport {
     phase: Phase,
     uptime_seconds: f64,
     players: u64,
-    zones: [ZoneShown; 1],
+    zones: Vec<ZoneShown>,
     duration_ms: f64,
     checks: Vec<Checked>,
 }
@@ -67,6 +67,8 @@ pub(crate) struct HealthReport {
 struct ZoneShown {
     zone: usize,
     players: u64,
+    #[serde(serialize_with = "as_label")]
+    backend: Backend,
     numa: NumaShown,
 }
 
@@ -80,8 +82,9 @@ struct NumaShown {
 /// What the checks look at.
 pub(crate) struct Sources {
     pub(crate) service: Service,
-    pub(crate) board: Arc<Board>,
-    pub(crate) seat: Seat,
+    pub(crate) boards: Boards,
+    /// By number of the zone.
+    pub(crate) zones: Vec<ZoneFacts>,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Open report streams; `None` for a standalone server.
     pub(crate) streams: Option<watch::Receiver<usize>>,
@@ -93,59 +96,74 @@ pub(crate) struct Sources {
 /// The health of this process.
 pub(crate) struct Health {
     sources: Sources,
-    recent: Mutex<Recent>,
+    past: Mutex<Past>,
     memory_readers: Arc<Semaphore>,
     file_readers: Arc<Semaphore>,
+}
+
+/// What was before.
+#[derive(Debug)]
+struct Past {
+    /// By number of the zone.
+    zones: Vec<Recent>,
+    /// When there was last a report stream; the start before the first.
+    connected_at: Duration,
 }
 
 impl Health {
     pub(crate) fn new(sources: Sources) -> Self {
         let readers = || Arc::new(Semaphore::new(READERS));
-        let recent = Mutex::new(Recent::new(sources.clock.monotonic()));
-        Self { sources, recent, memory_readers: readers(), file_readers: readers() }
+        let now = sources.clock.monotonic();
+        let zones = sources.boards.iter().map(|_| Recent::new(now)).collect();
+        let past = Mutex::new(Past { zones, connected_at: now });
+        Self { sources, past, memory_readers: readers(), file_readers: readers() }
     }
 
     /// Notes how things stand now; to be called about once a second.
     pub(crate) fn sample(&self) {
-        let (sample, is_connected) = (self.now(), self.streams().is_some_and(|open| open > 0));
-        self.recent().push(&sample, is_connected);
+        let now = self.sources.clock.monotonic();
+        let mut past = self.past();
+        if self.streams().is_some_and(|open| open > 0) {
+            past.connected_at = now;
+        }
+        for (recent, board) in past.zones.iter_mut().zip(self.sources.boards.iter()) {
+            recent.push(&sample(board, now));
+        }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn streams(&self) -> Option<usize> {
         self.sources.streams.as_ref().map(|streams| *streams.borrow())
     }
 
-    fn now(&self) -> Sample {
-        let board = &self.sources.board;
-        Sample {
-            at: self.sources.clock.monotonic(),
-            overflows: board.get(Figure::SocketOverflows),
-            packets: board.get(Figure::PacketsIn),
-            cpu: Duration::from_micros(board.get(Figure::CpuUs)),
-            lateness: board.total(Distribution::TickLateness),
-        }
-    }
-
     /// Makes all checks.
     pub(crate) async fn report(&self) -> (StatusCode, HealthReport) {
-        let Sources { service, board, seat, phase, clock, .. } = &self.sources;
+        let Sources { service, boards, zones, phase, clock, .. } = &self.sources;
         let begun = clock.monotonic();
         let checks = run(self.checks(), DEADLINE, *clock).await;
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Healthy);
         let now = clock.monotonic();
-        let players = board.get(Figure::Players);
-        let numa = NumaShown { placement: seat.placement, node: seat.node, memory: seat.memory };
+        let zones: Vec<_> = boards
+            .iter()
+            .zip(zones)
+            .enumerate()
+            .map(|(zone, (board, &ZoneFacts { backend, seat }))| ZoneShown {
+                zone,
+                players: board.get(Figure::Players),
+                backend,
+                numa: NumaShown { placement: seat.placement, node: seat.node, memory: seat.memory },
+            })
+            .collect();
         let report = HealthReport {
             status,
             service: service.clone(),
             phase: *phase.borrow(),
             uptime_seconds: millis(now) / 1e3,
-            players,
-            zones: [ZoneShown { zone: 0, players, numa }],
+            players: zones.iter().map(|zone| zone.players).sum(),
+            zones,
             duration_ms: millis(now.saturating_sub(begun)),
             checks,
         };
@@ -153,24 +171,18 @@ impl Health {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let Sources { board, clock, files, .. } = &self.sources;
-        let now = self.now();
-        let (minute, connected_at) = {
-            let recent = self.recent();
-            (recent.until(&now), recent.connected_at())
+        let Sources { service, boards, clock, files, .. } = &self.sources;
+        let mut checks = Vec::new();
+        let since_connected = {
+            let past = self.past();
+            for (zone, (board, recent)) in boards.iter().zip(&past.zones).enumerate() {
+                let of_zone = checks_of_zone(board, recent, *clock, service.tick_hz);
+                checks.extend(of_zone.map(|(name, verdict)| Check::known(name, Some(zone), verdict)));
+            }
+            clock.monotonic().saturating_sub(past.connected_at)
         };
-        let ticked_at = Duration::from_micros(board.get(Figure::TickedAtUs));
-        let age = (board.get(Figure::Ticks) > 0).then(|| clock.monotonic().saturating_sub(ticked_at));
-        let reports = levels::reports(self.streams().map(|open| (open, now.at.saturating_sub(connected_at))));
-        let at_once = [
-            ("zone", Some(0), levels::zone(age, self.sources.service.tick_hz)),
-            ("lateness", Some(0), levels::lateness(&minute)),
-            ("socket", Some(0), levels::socket(&minute)),
-            ("cpu", Some(0), levels::cpu(&minute)),
-            ("reports", None, reports),
-        ];
-        let mut checks: Vec<_> =
-            at_once.into_iter().map(|(name, zone, verdict)| Check::known(name, zone, verdict)).collect();
+        let reports = levels::reports(self.streams().map(|open| (open, since_connected)));
+        checks.push(Check::known("reports", None, reports));
         let memory = apart(Arc::clone(&self.memory_readers), || levels::memory(observe_memory()));
         checks.push(Check::new("memory", memory));
         if !files.is_empty() {
@@ -179,6 +191,35 @@ impl Health {
             checks.push(Check::new("files", apart(Arc::clone(&self.file_readers), read)));
         }
         checks
+    }
+}
+
+fn checks_of_zone(
+    board: &Board,
+    recent: &Recent,
+    clock: Clock,
+    tick_hz: u32,
+) -> [(&'static str, levels::Verdict); 4] {
+    let minute = recent.until(&sample(board, clock.monotonic()));
+    let ticked_at = Duration::from_micros(board.get(Figure::TickedAtUs));
+    // read after it, or a tick would begin later than now
+    let age = (board.get(Figure::Ticks) > 0).then(|| clock.monotonic().saturating_sub(ticked_at));
+    [
+        ("zone", levels::zone(age, tick_hz)),
+        ("lateness", levels::lateness(&minute)),
+        ("socket", levels::socket(&minute)),
+        ("cpu", levels::cpu(&minute)),
+    ]
+}
+
+/// What a zone shows at this moment.
+fn sample(board: &Board, at: Duration) -> Sample {
+    Sample {
+        at,
+        overflows: board.get(Figure::SocketOverflows),
+        packets: board.get(Figure::PacketsIn),
+        cpu: Duration::from_micros(board.get(Figure::CpuUs)),
+        lateness: board.total(Distribution::TickLateness),
     }
 }
 

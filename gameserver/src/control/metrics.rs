@@ -1,17 +1,16 @@
-//! The board as Prometheus metrics, named by the contract.
+//! The boards as Prometheus metrics, named by the contract. What a zone shows is labelled with its number.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use gameserver_contract::histogram::BOUNDS;
-use gameserver_contract::{Backend, Phase, metrics};
+use gameserver_contract::{Phase, metrics};
 use gameserver_sys::{observe_memory, observe_resident, process_cpu_time};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tokio::sync::watch;
 
-use crate::zone::{Board, Distribution, Figure, Seat, Total};
+use crate::zone::{Board, Boards, Distribution, Figure, Total, ZoneFacts};
 
 const COUNTERS: [(&str, &str, Figure); 30] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
@@ -120,19 +119,19 @@ const HISTOGRAMS: [(&str, &str, Distribution, f64); 8] = [
 ];
 
 /// What was chosen at the start and stays.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    pub(crate) backend: Backend,
-    pub(crate) seat: Seat,
+    /// By number of the zone.
+    pub(crate) zones: Vec<ZoneFacts>,
     /// Players that fit.
     pub(crate) capacity: u32,
     /// Start of the process since the Unix epoch.
     pub(crate) started: Duration,
 }
 
-/// Reads the board at each scrape.
+/// Reads the boards at each scrape.
 pub(crate) struct BoardCollector {
-    pub(crate) board: Arc<Board>,
+    pub(crate) boards: Boards,
     pub(crate) shown: Shown,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) streams: watch::Receiver<usize>,
@@ -141,14 +140,14 @@ pub(crate) struct BoardCollector {
 
 impl BoardCollector {
     pub(crate) fn new(
-        board: Arc<Board>,
+        boards: Boards,
         shown: Shown,
         phase: watch::Receiver<Phase>,
         streams: watch::Receiver<usize>,
     ) -> Result<Self, prometheus::Error> {
         let describe = |&name: &&str| Desc::new(name.to_owned(), name.to_owned(), Vec::new(), HashMap::new());
         let descriptions = metrics::ALL.iter().map(describe).collect::<Result<_, _>>()?;
-        Ok(Self { board, shown, phase, streams, descriptions })
+        Ok(Self { boards, shown, phase, streams, descriptions })
     }
 }
 
@@ -158,83 +157,111 @@ impl Collector for BoardCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let board = &self.board;
         let mut families: Vec<_> = COUNTERS
             .iter()
             .map(|&(name, help, figure)| {
-                family(name, help, MetricType::COUNTER, vec![counter(board.get(figure), &[])])
+                let of_zone = |board: &Board, zone: &str| counter(board.get(figure), &[("zone", zone)]);
+                family(name, help, MetricType::COUNTER, self.by_zone(of_zone))
             })
             .collect();
         families.extend(HISTOGRAMS.iter().map(|&(name, help, distribution, unit)| {
-            family(name, help, MetricType::HISTOGRAM, vec![histogram(&board.total(distribution), unit)])
+            let of_zone = |board: &Board, zone: &str| histogram(&board.total(distribution), unit, zone);
+            family(name, help, MetricType::HISTOGRAM, self.by_zone(of_zone))
         }));
-        let rejects = board.rejects().map(|(reason, count)| counter(count, &[("reason", reason)])).collect();
-        families.push(family(
-            metrics::REJECTS,
-            "Datagrams and inputs refused.",
-            MetricType::COUNTER,
-            rejects,
-        ));
-        families.extend(self.gauges());
-        families.extend(of_process(board));
+        families.push(self.rejects());
+        families.extend(self.gauges_of_zones());
+        families.extend(self.gauges_of_process());
+        families.extend(self.cpu());
+        families.extend(memory());
         families
     }
 }
 
 impl BoardCollector {
-    fn gauges(&self) -> Vec<MetricFamily> {
-        let (board, phase) = (&self.board, *self.phase.borrow());
-        let Shown { backend, seat, capacity, started } = self.shown;
-        let waiting = board.get(Figure::OrdersGiven).saturating_sub(board.get(Figure::OrdersApplied));
-        let gauges = [
-            (metrics::PLAYERS, "Connected players.", whole(board.get(Figure::Players))),
-            (metrics::CAPACITY, "Players that fit.", whole(capacity.into())),
-            (metrics::ORDERS_WAITING, "Orders that the zone has not carried out yet.", whole(waiting)),
-            (metrics::REPORT_STREAMS, "Open report streams.", whole(*self.streams.borrow() as u64)),
+    /// A sample of each zone.
+    fn by_zone(&self, mut of_zone: impl FnMut(&Board, &str) -> Metric) -> Vec<Metric> {
+        let zones = self.boards.iter().enumerate();
+        zones.map(|(zone, board)| of_zone(board, &zone.to_string())).collect()
+    }
+
+    fn rejects(&self) -> MetricFamily {
+        let of_zone = |(zone, board): (usize, &Board)| -> Vec<_> {
+            let zone = zone.to_string();
+            let counts = board.rejects();
+            counts.map(|(reason, count)| counter(count, &[("reason", reason), ("zone", &zone)])).collect()
+        };
+        let counts = self.boards.iter().enumerate().flat_map(of_zone).collect();
+        family(metrics::REJECTS, "Datagrams and inputs refused.", MetricType::COUNTER, counts)
+    }
+
+    fn gauges_of_zones(&self) -> [MetricFamily; 4] {
+        let players = self.by_zone(|board, zone| whole(board.get(Figure::Players), &[("zone", zone)]));
+        let waiting = self.by_zone(|board, zone| {
+            let waiting = board.get(Figure::OrdersGiven).saturating_sub(board.get(Figure::OrdersApplied));
+            whole(waiting, &[("zone", zone)])
+        });
+        let facts = || self.shown.zones.iter().enumerate().map(|(zone, facts)| (zone.to_string(), facts));
+        let backends =
+            facts().map(|(zone, facts)| gauge(1.0, &[("backend", facts.backend.as_str()), ("zone", &zone)]));
+        let seats = facts().map(|(zone, facts)| numa(facts, &zone));
+        [
+            (metrics::PLAYERS, "Connected players.", players),
+            (metrics::ORDERS_WAITING, "Orders that the zone has not carried out yet.", waiting),
+            (metrics::BACKEND, "Datagram backend in use.", backends.collect()),
+            (metrics::NUMA, "Where the zone thread and its memory are.", seats.collect()),
+        ]
+        .map(|(name, help, metrics)| family(name, help, MetricType::GAUGE, metrics))
+    }
+
+    fn gauges_of_process(&self) -> [MetricFamily; 5] {
+        let phase = *self.phase.borrow();
+        let &Shown { capacity, started, .. } = &self.shown;
+        [
+            (metrics::CAPACITY, "Players that fit.", whole(capacity.into(), &[])),
+            (metrics::REPORT_STREAMS, "Open report streams.", whole(*self.streams.borrow() as u64, &[])),
             (
                 metrics::START_TIME,
                 "Start of the process, seconds since the Unix epoch.",
                 gauge(started.as_secs_f64(), &[]),
             ),
-            (metrics::BACKEND, "Datagram backend in use.", gauge(1.0, &[("backend", backend.as_str())])),
-            (metrics::NUMA, "Where the zone thread and its memory are.", numa(seat)),
             (metrics::PHASE, "Current phase.", gauge(1.0, &[("phase", phase_label(phase))])),
             (metrics::BUILD, "Version.", gauge(1.0, &[("version", env!("CARGO_PKG_VERSION"))])),
-        ];
-        let families = gauges
-            .into_iter()
-            .map(|(name, help, metric)| family(name, help, MetricType::GAUGE, vec![metric]));
-        families.collect()
+        ]
+        .map(|(name, help, metric)| family(name, help, MetricType::GAUGE, vec![metric]))
+    }
+
+    fn cpu(&self) -> [MetricFamily; 2] {
+        let zones = self.by_zone(|board, zone| {
+            float_counter(as_f64(board.get(Figure::CpuUs)) * SECONDS, &[("zone", zone)])
+        });
+        let process = vec![float_counter(process_cpu_time().as_secs_f64(), &[])];
+        [
+            (metrics::ZONE_CPU, "CPU time of the zone thread, seconds.", zones),
+            (metrics::CPU, "CPU time of the process, seconds.", process),
+        ]
+        .map(|(name, help, metrics)| family(name, help, MetricType::COUNTER, metrics))
     }
 }
 
-/// CPU time and memory, read now. What the kernel does not tell is left out.
-fn of_process(board: &Board) -> Vec<MetricFamily> {
-    let zone = as_f64(board.get(Figure::CpuUs)) * SECONDS;
-    let counters = [
-        (metrics::ZONE_CPU, "CPU time of the zone thread, seconds.", zone),
-        (metrics::CPU, "CPU time of the process, seconds.", process_cpu_time().as_secs_f64()),
-    ];
-    let counters = counters
-        .map(|(name, help, value)| family(name, help, MetricType::COUNTER, vec![float_counter(value, &[])]));
-    let mut families = counters.to_vec();
+/// Memory, read now. What the kernel does not tell is left out.
+fn memory() -> Vec<MetricFamily> {
+    let mut families = Vec::new();
     let mut show = |name, help, metric| families.push(family(name, help, MetricType::GAUGE, vec![metric]));
     if let Ok(bytes) = observe_resident() {
-        show(metrics::RESIDENT, "Memory of the process that is in RAM, bytes.", whole(bytes));
+        show(metrics::RESIDENT, "Memory of the process that is in RAM, bytes.", whole(bytes, &[]));
     }
     if let Ok(memory) = observe_memory() {
         let of = [("of", memory.of.as_str())];
-        let (used, limit) = (as_f64(memory.used_bytes), as_f64(memory.limit_bytes));
         let help = "Memory in use without idle file pages, bytes: of the control group, or of the host.";
-        show(metrics::MEMORY, help, gauge(used, &of));
-        show(metrics::MEMORY_LIMIT, "How much memory there is, bytes.", gauge(limit, &of));
+        show(metrics::MEMORY, help, whole(memory.used_bytes, &of));
+        show(metrics::MEMORY_LIMIT, "How much memory there is, bytes.", whole(memory.limit_bytes, &of));
     }
     families
 }
 
-fn numa(seat: Seat) -> Metric {
+fn numa(ZoneFacts { seat, .. }: &ZoneFacts, zone: &str) -> Metric {
     let node = seat.node.map_or_else(String::new, |node| node.to_string());
-    gauge(1.0, &[("placement", seat.placement), ("node", &node), ("memory", seat.memory)])
+    gauge(1.0, &[("placement", seat.placement), ("node", &node), ("memory", seat.memory), ("zone", zone)])
 }
 
 fn phase_label(phase: Phase) -> &'static str {
@@ -278,8 +305,8 @@ fn float_counter(value: f64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn whole(value: u64) -> Metric {
-    gauge(as_f64(value), &[])
+fn whole(value: u64, labels: &[(&str, &str)]) -> Metric {
+    gauge(as_f64(value), labels)
 }
 
 fn gauge(value: f64, labels: &[(&str, &str)]) -> Metric {
@@ -290,7 +317,7 @@ fn gauge(value: f64, labels: &[(&str, &str)]) -> Metric {
 }
 
 /// Buckets in the order of [`BOUNDS`]; the last is the text format's `+Inf`, which the encoder adds by itself.
-fn histogram(total: &Total, unit: f64) -> Metric {
+fn histogram(total: &Total, unit: f64, zone: &str) -> Metric {
     let mut seen = 0;
     let buckets = BOUNDS.iter().zip(total.counts()).map(|(&bound, &count)| {
         seen += count;
@@ -303,7 +330,7 @@ fn histogram(total: &Total, unit: f64) -> Metric {
     histogram.set_bucket(buckets.collect());
     histogram.set_sample_count(total.counts().iter().sum());
     histogram.set_sample_sum(as_f64(total.sum()) * unit);
-    let mut metric = labelled(&[]);
+    let mut metric = labelled(&[("zone", zone)]);
     metric.set_histogram(histogram);
     metric
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gameserver_queue::Producer;
 
 use super::board::{Board, Figure};
+use super::untold::Untold;
 
 /// What the control thread tells a zone.
 #[derive(Clone, Copy)]
@@ -35,26 +36,38 @@ impl fmt::Debug for Order {
 pub(super) struct Orders {
     queue: Producer<Order>,
     given: u64,
+    untold: Untold,
     board: Arc<Board>,
 }
 
 impl Orders {
     pub(super) fn new(queue: Producer<Order>, board: Arc<Board>) -> Self {
-        Self { queue, given: 0, board }
+        Self { queue, given: 0, untold: Untold::default(), board }
     }
 
-    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
+    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it now, and it is to be
+    /// [offered](Self::offer) again.
     pub(super) fn give(&mut self, order: Order) -> bool {
-        let taken = !self.queue.is_abandoned() && self.queue.push(order).is_ok();
-        self.given += u64::from(taken);
-        self.board.set(Figure::OrdersGiven, self.given);
-        self.board.set(Figure::OrdersRefused, self.queue.refused());
-        taken
+        self.untold.add(order);
+        self.offer()
+    }
+
+    /// Queues what there was no room for; false when there still is none.
+    pub(super) fn offer(&mut self) -> bool {
+        let Self { queue, given, untold, board } = self;
+        untold.offer(|order| {
+            let taken = !queue.is_abandoned() && queue.push(order).is_ok();
+            *given += u64::from(taken);
+            taken
+        });
+        board.set(Figure::OrdersGiven, *given);
+        board.set(Figure::OrdersRefused, queue.refused());
+        untold.is_empty()
     }
 
     /// Whether the zone has carried out all of them: what its board shows is newer than that.
     pub(super) fn are_carried_out(&self) -> bool {
-        self.board.get(Figure::OrdersApplied) == self.given
+        self.untold.is_empty() && self.board.get(Figure::OrdersApplied) == self.given
     }
 }
 
@@ -72,9 +85,11 @@ mod tests {
         let shown = || [Figure::OrdersGiven, Figure::OrdersRefused].map(|figure| board.get(figure));
         assert_eq!((taken, shown(), orders.are_carried_out()), ([true, true, false], [2, 1], false));
         board.set(Figure::OrdersApplied, 2);
-        assert!(orders.are_carried_out());
+        assert!(!orders.are_carried_out(), "one is still to be told");
         assert!(matches!(zone.pop(), Some(Order::Drain)));
-        assert_eq!((orders.give(Order::Drain), shown(), orders.are_carried_out()), (true, [3, 1], false));
+        assert_eq!((orders.offer(), shown(), orders.are_carried_out()), (true, [3, 1], false));
+        board.set(Figure::OrdersApplied, 3);
+        assert!(orders.are_carried_out());
         drop(zone);
         assert_eq!((orders.give(Order::Stop), shown()), (false, [3, 1]), "nobody is there to take it");
     }

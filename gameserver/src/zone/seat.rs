@@ -20,9 +20,20 @@ pub(crate) struct Seat {
     pub(crate) memory: &'static str,
 }
 
+/// Where somebody wants the threads of zones, and which of them this one is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeatRequest {
+    pub(crate) pin: PinRequest,
+    pub(crate) numa: NumaRequest,
+    /// From 0.
+    pub(crate) zone: usize,
+    /// How many there are.
+    pub(crate) zones: usize,
+}
+
 /// Puts the calling thread where the rules say, and says so in the log. Only what it writes to first afterwards comes from
 /// there.
-pub(crate) fn take_seat(pin: PinRequest, numa: NumaRequest) -> Result<Seat, ZoneError> {
+pub(crate) fn take_seat(request: SeatRequest) -> Result<Seat, ZoneError> {
     let cpus = match observe_cpus() {
         Ok(cpus) => cpus,
         Err(error) => {
@@ -32,7 +43,7 @@ pub(crate) fn take_seat(pin: PinRequest, numa: NumaRequest) -> Result<Seat, Zone
         }
     };
     let (placement, facts) = match observe_numa() {
-        Ok(facts) => (decide_numa(numa, &facts), facts),
+        Ok(facts) => (decide_numa(request.numa, &facts), facts),
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::from(error));
             tracing::warn!(error, "failed to learn about NUMA nodes; the zone thread is bound to none");
@@ -42,7 +53,7 @@ pub(crate) fn take_seat(pin: PinRequest, numa: NumaRequest) -> Result<Seat, Zone
         }
     };
     let outcome = bind(placement, &facts);
-    let cpu = place(pin, &cpus, &cpus_of(placement, &facts))?;
+    let cpu = place(request, &cpus, &cpus_of(placement, &facts))?;
     let seat = seat(placement, outcome, cpu, &facts.topology);
     tracing::info!(
         placement = seat.placement,
@@ -136,8 +147,9 @@ fn bind_to_node(memory: usize, cpus: usize, reason: NumaReason, facts: &NumaFact
 }
 
 /// Pins this thread to one of `among` if the rules say so; to which.
-fn place(request: PinRequest, facts: &CpuFacts, among: &[usize]) -> Result<Option<usize>, ZoneError> {
-    match decide_placement(request, facts, among, 0, 1) {
+fn place(request: SeatRequest, facts: &CpuFacts, among: &[usize]) -> Result<Option<usize>, ZoneError> {
+    let SeatRequest { pin, zone, zones, .. } = request;
+    match decide_placement(pin, facts, among, zone, zones) {
         Placement::Pinned { cpu, reason } => {
             pin_current_thread(cpu).map_err(|source| ZoneError::Pin { cpu, source })?;
             tracing::info!(cpu, reason = reason.to_string(), "the zone thread is pinned");

@@ -12,13 +12,13 @@ use gameserver_game::arena::Arena;
 use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
 use gameserver_protocol::micros;
 use gameserver_queue::{Consumer, LockFreeQueue};
-use gameserver_sys::{Clock, NumaRequest, PinRequest, thread_cpu_time};
+use gameserver_sys::{Clock, thread_cpu_time};
 
 use super::board::{Board, Distribution, Figure};
 use super::counted::counted;
 use super::orders::{Order, Orders};
 use super::pace::Pace;
-use super::seat::{Seat, take_seat};
+use super::seat::{Seat, SeatRequest, take_seat};
 use crate::clock::now;
 
 /// The game that is served.
@@ -42,9 +42,10 @@ pub(crate) struct ZoneConfig {
     pub(crate) socket: UdpSocket,
     pub(crate) choice: Choice,
     pub(crate) net: NetConfig,
-    pub(crate) pin: PinRequest,
-    pub(crate) numa: NumaRequest,
+    pub(crate) seat: SeatRequest,
     pub(crate) clock: Clock,
+    /// What its lines of the log are about.
+    pub(crate) span: tracing::Span,
 }
 
 /// Why a zone cannot start or go on.
@@ -71,29 +72,28 @@ pub(crate) enum ZoneError {
 }
 
 /// A running zone, as the control thread sees it.
-pub(crate) struct Zone {
-    pub(crate) board: Arc<Board>,
-    pub(crate) backend: Backend,
-    pub(crate) seat: Seat,
+pub(super) struct Zone {
+    pub(super) board: Arc<Board>,
+    pub(super) backend: Backend,
+    pub(super) seat: Seat,
     orders: Orders,
     thread: JoinHandle<Result<(), ZoneError>>,
 }
 
 impl Zone {
     /// Starts the thread and waits until its backend is open.
-    pub(crate) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
+    pub(super) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
         let (orders, waiting) = LockFreeQueue::spsc(ORDERS_MAX);
         let (opened, shown) = sync_channel(1);
-        let span = tracing::Span::current();
+        let name = format!("zone-{}", config.seat.zone);
         let run = move || {
-            let _entered = span.entered();
+            let _entered = config.span.clone().entered();
             let (mut zone, seat) = ZoneThread::open(config, waiting)?;
             // nobody waits for this any more only when the control thread is gone
             let _told = opened.send((Arc::clone(&zone.board), zone.datagrams.backend(), seat));
             zone.run()
         };
-        let thread =
-            std::thread::Builder::new().name("zone-0".into()).spawn(run).map_err(ZoneError::Spawn)?;
+        let thread = std::thread::Builder::new().name(name).spawn(run).map_err(ZoneError::Spawn)?;
         match shown.recv() {
             Ok((board, backend, seat)) => {
                 let orders = Orders::new(orders, Arc::clone(&board));
@@ -105,23 +105,28 @@ impl Zone {
         }
     }
 
-    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it.
-    pub(crate) fn order(&mut self, order: Order) -> bool {
+    /// Queues an order for the next tick; false when the zone is gone or too far behind to take it now.
+    pub(super) fn order(&mut self, order: Order) -> bool {
         self.orders.give(order)
     }
 
+    /// Queues what there was no room for; false when there still is none.
+    pub(super) fn offer_untold(&mut self) -> bool {
+        self.orders.offer()
+    }
+
     /// Whether the drain is complete and the figure that says so is newer than every order.
-    pub(crate) fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.orders.are_carried_out() && self.board.get(Figure::Drained) == 1
     }
 
     /// Whether the thread has ended.
-    pub(crate) fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.thread.is_finished()
     }
 
     /// Waits for the thread to end.
-    pub(crate) fn join(self) -> Result<(), ZoneError> {
+    pub(super) fn join(self) -> Result<(), ZoneError> {
         self.thread.join().unwrap_or(Err(ZoneError::Panicked))
     }
 }
@@ -145,7 +150,7 @@ impl ZoneThread {
     /// Takes this thread's place, and only then builds what it works with: memory comes from where the thread is that writes to
     /// it first. Opens the backend here, too, since one thread alone may use it.
     fn open(config: ZoneConfig, orders: Consumer<Order>) -> Result<(Self, Seat), ZoneError> {
-        let seat = take_seat(config.pin, config.numa)?;
+        let seat = take_seat(config.seat)?;
         let board = Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label)));
         let start = config.clock.monotonic();
         let pace = Pace::new(config.server.tick_hz, start);

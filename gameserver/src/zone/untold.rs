@@ -1,37 +1,42 @@
 //! What the zone is to be told and has had no room for yet.
 
-use crate::zone::Order;
+use super::orders::Order;
 
-/// Orders that the zone has not taken. It is bounded because only what still matters is kept: the newest key, and of
-/// drains given and taken back those that make the zone stand as the last one wants it.
+/// Orders that the zone has not taken. It is bounded because only what still matters is kept: the newest key, of
+/// drains given and taken back those that make the zone stand as the last one wants it, and the end.
 #[derive(Default)]
-pub(crate) struct Untold {
+pub(super) struct Untold {
     key: Option<[u8; 32]>,
     undrain: bool,
     /// After `undrain` if that is there too: a zone that drains already counts anew from there.
     drain: bool,
+    stop: bool,
 }
 
 impl Untold {
     /// The zone is to be told this.
-    pub(crate) fn add(&mut self, order: Order) {
+    pub(super) fn add(&mut self, order: Order) {
         match order {
             Order::InstallKey(key) => self.key = Some(key),
             Order::Drain => self.drain = true,
             Order::Undrain => (self.undrain, self.drain) = (true, false),
-            Order::Stop => {} // ends everything else, and whoever gives it waits for the end
+            Order::Stop => self.stop = true,
         }
     }
 
     /// Offers everything to `take`, in order, until it says that there is no room.
-    pub(crate) fn offer(&mut self, mut take: impl FnMut(Order) -> bool) {
+    pub(super) fn offer(&mut self, mut take: impl FnMut(Order) -> bool) {
         if let Some(key) = self.key {
             if !take(Order::InstallKey(key)) {
                 return;
             }
             self.key = None;
         }
-        for (waits, order) in [(&mut self.undrain, Order::Undrain), (&mut self.drain, Order::Drain)] {
+        for (waits, order) in [
+            (&mut self.undrain, Order::Undrain),
+            (&mut self.drain, Order::Drain),
+            (&mut self.stop, Order::Stop),
+        ] {
             if *waits && !take(order) {
                 return;
             }
@@ -40,15 +45,15 @@ impl Untold {
     }
 
     /// Whether the zone has been told everything.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.key.is_none() && !self.undrain && !self.drain
+    pub(super) fn is_empty(&self) -> bool {
+        self.key.is_none() && !self.undrain && !self.drain && !self.stop
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Order::{Drain, InstallKey, Undrain};
+    use Order::{Drain, InstallKey, Stop, Undrain};
 
     /// What a zone hears that has room for so many orders at each look.
     fn heard(untold: &mut Untold, mut room: usize) -> Vec<String> {
@@ -68,7 +73,7 @@ mod tests {
     fn what_a_full_zone_does_not_take_is_offered_again() {
         type Case = (&'static str, Vec<Order>, &'static [&'static str]);
         let key = || InstallKey([7; 32]);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             ("nothing", vec![], &[]),
             ("a drain", vec![Drain], &["Drain"]),
             ("a drain that is taken back", vec![Drain, Undrain], &["Undrain"]),
@@ -77,6 +82,7 @@ mod tests {
             ("a key", vec![key()], &["InstallKey"]),
             ("two keys", vec![key(), key()], &["InstallKey"]),
             ("a key first", vec![Drain, key()], &["InstallKey", "Drain"]),
+            ("the end last", vec![Stop, Drain, key()], &["InstallKey", "Drain", "Stop"]),
         ];
         for (name, orders, expected) in cases {
             let mut untold = Untold::default();

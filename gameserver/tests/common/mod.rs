@@ -97,11 +97,38 @@ impl Server {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// Value of a metric without labels, or with exactly these.
+    /// Value of a metric with these labels, of all zones together where each has one.
     pub fn metric(&self, name: &str) -> f64 {
+        self.by_zone(name).iter().sum()
+    }
+
+    /// Value of a metric with these labels in each zone, or the one of the process.
+    pub fn by_zone(&self, name: &str) -> Vec<f64> {
         let (_, text) = self.get("/metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse().unwrap()
+        let found = by_zone(&text, name);
+        assert!(!found.is_empty(), "{name} is missing in\n{text}");
+        found
+    }
+}
+
+/// Values of a metric in what a server shows, by number of the zone, or the one of the process.
+pub fn by_zone(text: &str, name: &str) -> Vec<f64> {
+    let (name, labels) = name.strip_suffix('}').and_then(|name| name.split_once('{')).unwrap_or((name, ""));
+    let value = |line: &str, zone: &str| -> Option<f64> {
+        let both = if labels.is_empty() { zone.to_owned() } else { format!("{labels},{zone}") };
+        let shown = if both.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name}{{{}}}", both.trim_end_matches(','))
+        };
+        line.strip_prefix(&shown)?.strip_prefix(' ')?.parse().ok()
+    };
+    let of_zone = |zone: usize| text.lines().find_map(|line| value(line, &format!("zone=\"{zone}\"")));
+    let of_zones: Vec<_> = (0..).map_while(of_zone).collect();
+    if of_zones.is_empty() {
+        text.lines().find_map(|line| value(line, "")).into_iter().collect()
+    } else {
+        of_zones
     }
 }
 
@@ -141,7 +168,7 @@ type Client = gameserver_client::Client<Arena>;
 
 pub struct Player {
     pub client: Client,
-    socket: UdpSocket,
+    pub socket: UdpSocket,
     sent_at: Option<(u32, Duration)>,
     pub latencies: Vec<Duration>,
     pub rejected: Vec<Event>,
@@ -151,9 +178,16 @@ pub struct Player {
 
 impl Players {
     pub fn new(count: u64, server: SocketAddr, key: &[u8; 32]) -> Self {
-        let clock = Clock::start();
-        let players = (0..count).map(|number| Player::new(number + 1, server, key, now(&clock)));
-        Self { clock, players: players.collect() }
+        let mut players = Self { clock: Clock::start(), players: Vec::new() };
+        for number in 0..count {
+            players.add(mint(number + 1, server, key, now(&players.clock)), socket());
+        }
+        players
+    }
+
+    /// One more, with this token and behind this socket.
+    pub fn add(&mut self, token: ConnectToken, socket: UdpSocket) {
+        self.players.push(Player::new(token, socket, now(&self.clock)));
     }
 
     /// Everyone plays until `done`; each has one move under way at a time.
@@ -181,11 +215,15 @@ pub fn now(clock: &Clock) -> Now {
     Now { monotonic: clock.monotonic(), unix: clock.unix() }
 }
 
+/// A socket at a port of its own.
+pub fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
 impl Player {
-    fn new(client_id: u64, server: SocketAddr, key: &[u8; 32], now: Now) -> Self {
-        let token = mint(client_id, server, key, now);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_nonblocking(true).unwrap();
+    fn new(token: ConnectToken, socket: UdpSocket, now: Now) -> Self {
         let client = Client::new(token, 64, now, [7; 32]);
         Self { client, socket, sent_at: None, latencies: Vec::new(), rejected: Vec::new(), told: None }
     }

@@ -32,12 +32,11 @@ pub(super) struct Window {
     pub(super) lateness: Histogram,
 }
 
-/// Samples of the last minute, and when this server was last connected to an operator.
+/// Samples of a zone in the last minute.
 #[derive(Debug)]
 pub(super) struct Recent {
     /// Oldest first, never empty.
     samples: VecDeque<Sample>,
-    connected_at: Duration,
 }
 
 impl Recent {
@@ -45,24 +44,16 @@ impl Recent {
     pub(super) fn new(now: Duration) -> Self {
         let mut samples = VecDeque::with_capacity(SAMPLES);
         samples.push_back(Sample { at: now, ..Sample::default() });
-        Self { samples, connected_at: now }
+        Self { samples }
     }
 
-    pub(super) fn push(&mut self, sample: &Sample, is_connected: bool) {
-        if is_connected {
-            self.connected_at = sample.at;
-        }
+    pub(super) fn push(&mut self, sample: &Sample) {
         let begin = sample.at.saturating_sub(MINUTE);
         // the youngest that is a minute old stays, so that a whole one is looked at
         while self.samples.len() >= SAMPLES || self.samples.get(1).is_some_and(|next| next.at <= begin) {
             self.samples.pop_front();
         }
         self.samples.push_back(*sample);
-    }
-
-    /// When there was last a report stream; the start before the first.
-    pub(super) fn connected_at(&self) -> Duration {
-        self.connected_at
     }
 
     /// What happened until `now`.
@@ -104,7 +95,7 @@ mod tests {
             ("long after", 1000, 60, 60),
         ] {
             let last = recent.samples.back().map_or(0, |last| u32::try_from(last.at.as_secs()).unwrap());
-            (last + 1..until).for_each(|second| recent.push(&sample(second), false));
+            (last + 1..until).for_each(|second| recent.push(&sample(second)));
             let minute = recent.until(&sample(until));
             let found = (minute.over.as_secs(), minute.overflows);
             assert_eq!(found, (expected_over, expected_overflows), "{name}");
@@ -119,23 +110,13 @@ mod tests {
         let mut recent = Recent::new(Duration::ZERO);
         for step in 0..10_000 {
             let at = step * SECOND / 1000;
-            recent.push(&Sample { at, ..Sample::default() }, false);
+            recent.push(&Sample { at, ..Sample::default() });
         }
         assert_eq!(recent.samples.len(), SAMPLES);
-        recent.push(&sample(500), false);
+        recent.push(&sample(500));
         assert_eq!(recent.until(&sample(501)).over, Duration::from_millis(501_000 - 9999));
-        (561..570).for_each(|second| recent.push(&sample(second), false));
+        (561..570).for_each(|second| recent.push(&sample(second)));
         assert_eq!(recent.until(&sample(570)).over, 70 * SECOND, "there is no later one that is old enough");
-    }
-
-    #[test]
-    fn a_connection_counts_from_when_it_was_last_seen() {
-        let mut recent = Recent::new(SECOND);
-        recent.push(&sample(2), false);
-        assert_eq!(recent.connected_at(), SECOND);
-        recent.push(&sample(3), true);
-        recent.push(&sample(4), false);
-        assert_eq!(recent.connected_at(), 3 * SECOND);
     }
 
     #[test]
@@ -146,7 +127,7 @@ mod tests {
         board.add(crate::zone::Distribution::TickLateness, &board_total);
         let total = |board: &crate::zone::Board| board.total(crate::zone::Distribution::TickLateness);
         let mut recent = Recent::new(Duration::ZERO);
-        recent.push(&Sample { lateness: total(&board), ..sample(1) }, false);
+        recent.push(&Sample { lateness: total(&board), ..sample(1) });
         board.record(crate::zone::Distribution::TickLateness, 10);
         let minute = recent.until(&Sample { lateness: total(&board), ..sample(61) });
         assert_eq!((minute.lateness.count(), minute.lateness.quantile(1.0)), (1, Some(12)));

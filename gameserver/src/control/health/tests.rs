@@ -1,10 +1,12 @@
 //! The whole answer: its status, its code, and the checks of a server with and without an operator.
 
 use super::*;
+use crate::zone::Seat;
 use serde_json::Value;
 
-fn health(streams: Option<watch::Receiver<usize>>, files: Vec<PathBuf>) -> (Health, Arc<Board>) {
-    let board = Arc::new(Board::new(std::iter::empty()));
+/// Of a server with two zones.
+fn health(streams: Option<watch::Receiver<usize>>, files: Vec<PathBuf>) -> (Health, Boards) {
+    let boards = Boards::blank(2, &[]);
     let (_phase, phase) = watch::channel(Phase::Ready);
     let service = Service {
         version: "1.2.3",
@@ -16,10 +18,14 @@ fn health(streams: Option<watch::Receiver<usize>>, files: Vec<PathBuf>) -> (Heal
         tick_hz: 64,
         capacity: 1000,
     };
-    let seat = Seat { placement: "on-node", node: Some(1), memory: "applied" };
-    let sources =
-        Sources { service, board: Arc::clone(&board), seat, phase, streams, files, clock: Clock::start() };
-    (Health::new(sources), board)
+    let zone = |backend, node| {
+        let seat = Seat { placement: "on-node", node: Some(node), memory: "applied" };
+        ZoneFacts { backend, seat }
+    };
+    let zones = vec![zone(Backend::Uring, 1), zone(Backend::Mmsg, 3)];
+    let clock = Clock::start();
+    let sources = Sources { service, boards: boards.clone(), zones, phase, streams, files, clock };
+    (Health::new(sources), boards)
 }
 
 fn answer(health: &Health) -> (StatusCode, Value) {
@@ -28,9 +34,11 @@ fn answer(health: &Health) -> (StatusCode, Value) {
     (code, serde_json::to_value(&report).unwrap())
 }
 
-fn check<'a>(answer: &'a Value, name: &str) -> &'a Value {
+/// The check of this name, of the zone if of one.
+fn check<'a>(answer: &'a Value, name: &str, zone: Option<u64>) -> &'a Value {
     let checks = answer["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {answer:#}"))
+    let found = checks.iter().find(|check| check["name"] == name && check["zone"].as_u64() == zone);
+    found.unwrap_or_else(|| panic!("no {name} of {zone:?} in {answer:#}"))
 }
 
 #[test]
@@ -40,9 +48,11 @@ fn the_worst_check_is_the_status_and_only_what_players_notice_is_an_error() {
     {
         assert_eq!(code(status).as_u16(), expected, "{status:?}");
     }
-    let (health, board) = health(None, Vec::new());
-    board.set(Figure::Ticks, 1);
-    board.set(Figure::TickedAtUs, u64::MAX);
+    let (health, boards) = health(None, Vec::new());
+    for board in boards.iter() {
+        board.set(Figure::Ticks, 1);
+        board.set(Figure::TickedAtUs, u64::MAX);
+    }
     // memory is this machine's, which is not for this test to judge
     let status_of = |health: &Health| {
         let (code, answer) = answer(health);
@@ -53,30 +63,29 @@ fn the_worst_check_is_the_status_and_only_what_players_notice_is_an_error() {
         assert_eq!(code == StatusCode::OK, matches!(worst, Some("healthy" | "degraded")), "{answer:#}");
         answer
     };
-    assert_eq!(check(&status_of(&health), "zone")["status"], "healthy");
-    board.set(Figure::SocketOverflows, 1000);
+    assert_eq!(check(&status_of(&health), "zone", Some(1))["status"], "healthy");
+    boards.iter().last().unwrap().set(Figure::SocketOverflows, 1000);
     let answer = status_of(&health);
-    assert_eq!(check(&answer, "socket")["status"], "unhealthy", "{answer:#}");
-    assert_eq!(check(&answer, "socket")["message"], "1000 of 1000 datagrams were dropped in the last 0 s");
+    let socket = check(&answer, "socket", Some(1));
+    assert_eq!(socket["status"], "unhealthy", "{answer:#}");
+    assert_eq!(socket["message"], "1000 of 1000 datagrams were dropped in the last 0 s");
+    assert_eq!(check(&answer, "socket", Some(0))["status"], "healthy", "of the other zone");
 }
 
 #[test]
 fn every_check_says_its_status_message_and_duration_and_zones_are_numbered() {
     let (_streams, streams) = watch::channel(0);
     let missing = PathBuf::from("/nowhere/token");
-    let (health, _board) = health(Some(streams), vec![missing]);
+    let (health, _boards) = health(Some(streams), vec![missing]);
     let (_, answer) = answer(&health);
-    for (name, zone, status) in [
-        ("zone", Some(0), Some("degraded")),
-        ("lateness", Some(0), Some("healthy")),
-        ("socket", Some(0), Some("healthy")),
-        ("cpu", Some(0), Some("healthy")),
-        ("reports", None, Some("degraded")),
-        ("memory", None, None),
-        ("files", None, Some("unhealthy")),
-    ] {
-        let check = check(&answer, name);
-        assert_eq!(check["zone"].as_u64(), zone, "{name}");
+    let of_zone = |zone| {
+        [("zone", "degraded"), ("lateness", "healthy"), ("socket", "healthy"), ("cpu", "healthy")]
+            .map(|(name, status)| (name, Some(zone), Some(status)))
+    };
+    let of_process =
+        [("reports", None, Some("degraded")), ("memory", None, None), ("files", None, Some("unhealthy"))];
+    for (name, zone, status) in of_zone(0).into_iter().chain(of_zone(1)).chain(of_process) {
+        let check = check(&answer, name, zone);
         assert!(status.is_none_or(|status| check["status"] == status), "{check:#}");
         assert!(
             !check["message"].as_str().unwrap().is_empty() && check["duration_ms"].as_f64().unwrap() >= 0.0
@@ -84,7 +93,7 @@ fn every_check_says_its_status_message_and_duration_and_zones_are_numbered() {
     }
     let page = include_str!("../../../../docs/health.md");
     let checks = answer["checks"].as_array().unwrap();
-    assert_eq!(checks.len(), 7);
+    assert_eq!(checks.len(), 2 * 4 + 3);
     for check in checks {
         let row = format!("\n| `{}` | ", check["name"].as_str().unwrap());
         assert!(page.contains(&row), "docs/health.md does not explain {check:#}");
@@ -93,8 +102,10 @@ fn every_check_says_its_status_message_and_duration_and_zones_are_numbered() {
 
 #[test]
 fn the_answer_says_what_runs_where_and_for_how_long() {
-    let (health, board) = health(None, Vec::new());
-    board.set(Figure::Players, 12);
+    let (health, boards) = health(None, Vec::new());
+    for (board, players) in boards.iter().zip([12, 5]) {
+        board.set(Figure::Players, players);
+    }
     let (_, answer) = answer(&health);
     assert_eq!(
         answer["service"],
@@ -103,23 +114,32 @@ fn the_answer_says_what_runs_where_and_for_how_long() {
             "backend": "tokio-uring", "tick_hz": 64, "capacity": 1000,
         })
     );
-    let numa = serde_json::json!({ "placement": "on-node", "node": 1, "memory": "applied" });
-    assert_eq!(answer["zones"], serde_json::json!([{ "zone": 0, "players": 12, "numa": numa }]));
-    assert_eq!((answer["phase"].as_str(), answer["players"].as_u64()), (Some("ready"), Some(12)));
+    let numa = |node| serde_json::json!({ "placement": "on-node", "node": node, "memory": "applied" });
+    let zones = serde_json::json!([
+        { "zone": 0, "players": 12, "backend": "uring", "numa": numa(1) },
+        { "zone": 1, "players": 5, "backend": "mmsg", "numa": numa(3) },
+    ]);
+    assert_eq!(answer["zones"], zones);
+    assert_eq!((answer["phase"].as_str(), answer["players"].as_u64()), (Some("ready"), Some(17)));
     assert!(
         answer["uptime_seconds"].as_f64().unwrap() >= 0.0 && answer["duration_ms"].as_f64().unwrap() >= 0.0
     );
-    assert_eq!(check(&answer, "reports")["message"], "standalone: nobody to report to");
+    assert_eq!(check(&answer, "reports", None)["message"], "standalone: nobody to report to");
     assert!(answer["checks"].as_array().unwrap().iter().all(|check| check["name"] != "files"));
 }
 
 #[test]
 fn a_lost_stream_is_counted_from_when_it_was_last_seen() {
     let (opened, streams) = watch::channel(1);
-    let (health, _board) = health(Some(streams), Vec::new());
+    let (health, _boards) = health(Some(streams), Vec::new());
+    let connected_at = |health: &Health| health.past().connected_at;
+    let start = connected_at(&health);
     health.sample();
-    assert_eq!(check(&answer(&health).1, "reports")["message"], "open report streams: 1");
+    let seen = connected_at(&health);
+    assert!(seen > start);
+    assert_eq!(check(&answer(&health).1, "reports", None)["message"], "open report streams: 1");
     opened.send_replace(0);
     health.sample();
-    assert_eq!(check(&answer(&health).1, "reports")["message"], "no report stream for 0 s");
+    assert_eq!(connected_at(&health), seen);
+    assert_eq!(check(&answer(&health).1, "reports", None)["message"], "no report stream for 0 s");
 }

@@ -1,20 +1,31 @@
 //! The text is what Prometheus reads, has every name of the contract, and each figure moves the metric that is named for it.
 
 use super::*;
+use crate::zone::Seat;
+use gameserver_contract::Backend;
 use prometheus::{Encoder, Registry, TextEncoder};
 use std::collections::{BTreeMap, BTreeSet};
 
-fn board() -> Arc<Board> {
-    Arc::new(Board::new(["replayed"].into_iter()))
+/// Of two zones.
+fn boards() -> Boards {
+    Boards::blank(2, &["replayed"])
 }
 
-fn scrape(board: &Arc<Board>) -> String {
+fn of_zone(boards: &Boards, zone: usize) -> &Board {
+    boards.iter().nth(zone).unwrap()
+}
+
+fn scrape(boards: &Boards) -> String {
     let (_phase, phase) = watch::channel(Phase::Ready);
     let (_streams, streams) = watch::channel(2);
-    let seat = Seat { placement: "on-node", node: Some(1), memory: "denied" };
+    let zone = |backend, node| {
+        let seat = Seat { placement: "on-node", node: Some(node), memory: "denied" };
+        ZoneFacts { backend, seat }
+    };
+    let zones = vec![zone(Backend::Uring, 1), zone(Backend::Mmsg, 3)];
     let started = Duration::from_millis(1_790_000_000_500);
-    let shown = Shown { backend: Backend::Mmsg, seat, capacity: 1000, started };
-    let collector = BoardCollector::new(Arc::clone(board), shown, phase, streams).unwrap();
+    let shown = Shown { zones, capacity: 1000, started };
+    let collector = BoardCollector::new(boards.clone(), shown, phase, streams).unwrap();
     let registry = Registry::new();
     registry.register(Box::new(collector)).unwrap();
     let mut text = Vec::new();
@@ -69,20 +80,20 @@ fn parse(text: &str) -> BTreeMap<String, Family> {
 
 #[test]
 fn every_name_of_the_contract_is_exported_and_no_other() {
-    let families = parse(&scrape(&board()));
+    let families = parse(&scrape(&boards()));
     let exported: BTreeSet<_> = families.keys().map(String::as_str).collect();
     assert_eq!(exported, metrics::ALL.iter().copied().collect());
 }
 
 #[test]
 fn the_text_is_as_prometheus_wants_it_and_says_units() {
-    let board = board();
+    let boards = boards();
     for value in [0, 1500, 15_000, u64::from(u32::MAX)] {
         for (.., distribution, _) in HISTOGRAMS {
-            board.record(distribution, value);
+            boards.iter().for_each(|board| board.record(distribution, value));
         }
     }
-    for (name, family) in parse(&scrape(&board)) {
+    for (name, family) in parse(&scrape(&boards)) {
         let Family { kind, help, samples } = &family;
         assert!(help.ends_with('.') && !samples.is_empty(), "{name}: {family:?}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
@@ -91,21 +102,26 @@ fn the_text_is_as_prometheus_wants_it_and_says_units() {
             assert!(!has_unit || help.to_lowercase().contains(word), "{name}: {help}");
         }
         if kind == "histogram" {
-            let of_bound = |(sample, &count): (&String, &f64)| {
-                let bound = sample.strip_prefix(&format!("{name}_bucket{{le=\""))?.strip_suffix("\"}")?;
-                Some((bound.replace("+Inf", "inf").parse::<f64>().unwrap(), count))
-            };
-            let mut buckets: Vec<_> = samples.iter().filter_map(of_bound).collect();
-            buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
-            assert_eq!(buckets.len(), BOUNDS.len() + 1, "{name}");
-            assert!(buckets.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{name} is cumulative");
-            let count = samples[&format!("{name}_count")];
-            assert!(
-                (buckets[BOUNDS.len()].1 - count).abs() < f64::EPSILON && (count - 4.0).abs() < f64::EPSILON
-            );
-            assert!(samples[&format!("{name}_sum")] > 0.0);
+            ["0", "1"].iter().for_each(|zone| is_a_histogram(&name, zone, samples));
         }
     }
+}
+
+/// A zone's histogram with four values.
+fn is_a_histogram(name: &str, zone: &str, samples: &BTreeMap<String, f64>) {
+    let of_bound = |(sample, &count): (&String, &f64)| {
+        let labels = sample.strip_prefix(&format!("{name}_bucket{{zone=\"{zone}\",le=\""))?;
+        let bound = labels.strip_suffix("\"}")?;
+        Some((bound.replace("+Inf", "inf").parse::<f64>().unwrap(), count))
+    };
+    let mut buckets: Vec<_> = samples.iter().filter_map(of_bound).collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    assert_eq!(buckets.len(), BOUNDS.len() + 1, "{name}");
+    assert!(buckets.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{name} is cumulative");
+    let of_zone = |part: &str| samples[&format!("{name}_{part}{{zone=\"{zone}\"}}")];
+    let count = of_zone("count");
+    assert!((buckets[BOUNDS.len()].1 - count).abs() < f64::EPSILON && (count - 4.0).abs() < f64::EPSILON);
+    assert!(of_zone("sum") > 0.0);
 }
 
 /// What is different between two texts: the samples that moved.
@@ -133,44 +149,52 @@ fn each_figure_moves_the_metric_that_is_named_for_it_and_no_other() {
         (Figure::CpuUs, metrics::ZONE_CPU),
     ]);
     for (figure, name) in cases {
-        let board = board();
-        let before = scrape(&board);
-        board.set(figure, 7);
-        assert_eq!(moved(&before, &scrape(&board)), BTreeSet::from([name.to_owned()]), "{figure:?}");
+        let boards = boards();
+        let before = scrape(&boards);
+        of_zone(&boards, 1).set(figure, 7);
+        let expected = BTreeSet::from([format!("{name}{{zone=\"1\"}}")]);
+        assert_eq!(moved(&before, &scrape(&boards)), expected, "{figure:?}");
     }
     for (name, _, distribution, _) in HISTOGRAMS {
-        let board = board();
-        let before = scrape(&board);
-        board.record(distribution, 1500);
-        let expected = ["count", "sum"].map(|part| format!("{name}_{part}"));
-        assert_eq!(moved(&before, &scrape(&board)), BTreeSet::from(expected), "{distribution:?}");
+        let boards = boards();
+        let before = scrape(&boards);
+        of_zone(&boards, 0).record(distribution, 1500);
+        let expected = ["count", "sum"].map(|part| format!("{name}_{part}{{zone=\"0\"}}"));
+        assert_eq!(moved(&before, &scrape(&boards)), BTreeSet::from(expected), "{distribution:?}");
     }
 }
 
 #[test]
-fn values_are_those_of_the_board() {
-    let board = board();
-    board.set(Figure::PacketsIn, 7);
-    board.set(Figure::OrdersGiven, 9);
-    board.set(Figure::OrdersApplied, 7);
-    board.set(Figure::CpuUs, 1_500_000);
-    board.set_rejects([3].into_iter());
-    board.record(Distribution::TickWork, 1500);
-    let text = scrape(&board);
+fn values_are_those_of_the_boards() {
+    let boards = boards();
+    let (one, other) = (of_zone(&boards, 0), of_zone(&boards, 1));
+    one.set(Figure::PacketsIn, 7);
+    other.set(Figure::PacketsIn, 8);
+    other.set(Figure::OrdersGiven, 9);
+    other.set(Figure::OrdersApplied, 7);
+    one.set(Figure::CpuUs, 1_500_000);
+    other.set_rejects([3].into_iter());
+    other.record(Distribution::TickWork, 1500);
+    let text = scrape(&boards);
     for line in [
-        "gameserver_packets_in_total 7",
-        "gameserver_orders_waiting 2",
-        "gameserver_zone_cpu_seconds_total 1.5",
+        "gameserver_packets_in_total{zone=\"0\"} 7",
+        "gameserver_packets_in_total{zone=\"1\"} 8",
+        "gameserver_orders_waiting{zone=\"0\"} 0",
+        "gameserver_orders_waiting{zone=\"1\"} 2",
+        "gameserver_zone_cpu_seconds_total{zone=\"0\"} 1.5",
         "gameserver_capacity 1000",
         "gameserver_start_time_seconds 1790000000.5",
-        "gameserver_rejects_total{reason=\"replayed\"} 3",
-        "gameserver_backend_info{backend=\"mmsg\"} 1",
-        "gameserver_numa_info{placement=\"on-node\",node=\"1\",memory=\"denied\"} 1",
+        "gameserver_rejects_total{reason=\"replayed\",zone=\"0\"} 0",
+        "gameserver_rejects_total{reason=\"replayed\",zone=\"1\"} 3",
+        "gameserver_backend_info{backend=\"uring\",zone=\"0\"} 1",
+        "gameserver_backend_info{backend=\"mmsg\",zone=\"1\"} 1",
+        "gameserver_numa_info{placement=\"on-node\",node=\"1\",memory=\"denied\",zone=\"0\"} 1",
+        "gameserver_numa_info{placement=\"on-node\",node=\"3\",memory=\"denied\",zone=\"1\"} 1",
         "gameserver_phase_info{phase=\"ready\"} 1",
         "gameserver_report_streams 2",
-        "gameserver_tick_work_seconds_count 1",
-        "gameserver_tick_work_seconds_sum 0.0015",
-        "gameserver_tick_work_seconds_bucket{le=\"+Inf\"} 1",
+        "gameserver_tick_work_seconds_count{zone=\"1\"} 1",
+        "gameserver_tick_work_seconds_sum{zone=\"1\"} 0.0015",
+        "gameserver_tick_work_seconds_bucket{zone=\"1\",le=\"+Inf\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
     }

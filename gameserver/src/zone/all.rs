@@ -1,0 +1,125 @@
+//! All zones of a process: started together, told the same, and ended together.
+
+use gameserver_contract::Backend;
+
+use super::board::Figure;
+use super::boards::Boards;
+use super::orders::Order;
+use super::quiet::{Quiet, Shown};
+use super::seat::Seat;
+use super::thread::{Zone, ZoneConfig, ZoneError};
+
+/// A zone could not start, or has not gone on until it was told to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("zone {zone} failed")]
+pub(crate) struct ZoneFailure {
+    zone: usize,
+    #[source]
+    source: ZoneError,
+}
+
+/// What was chosen for a zone at its start and stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ZoneFacts {
+    pub(crate) backend: Backend,
+    pub(crate) seat: Seat,
+}
+
+/// The zones of a process, as the control thread sees them.
+pub(crate) struct Zones {
+    zones: Vec<Zone>,
+    boards: Boards,
+    quiet: Quiet,
+}
+
+impl Zones {
+    /// Starts one after the other, each when the one before has its backend open. When one cannot, those before it are ended
+    /// again. All sockets are bound by now, so none of them gets what is meant for one that is still to come.
+    pub(crate) fn start(configs: impl IntoIterator<Item = ZoneConfig>) -> Result<Self, ZoneFailure> {
+        let mut zones: Vec<Zone> = Vec::new();
+        for (number, config) in configs.into_iter().enumerate() {
+            match Zone::start(config) {
+                Ok(zone) => zones.push(zone),
+                Err(source) => {
+                    let mut started = Self::of(zones);
+                    // they have no key yet, so nobody plays there, and nothing else waits in their queues
+                    started.tell(Order::Stop);
+                    let _ended = started.join();
+                    return Err(ZoneFailure { zone: number, source });
+                }
+            }
+        }
+        Ok(Self::of(zones))
+    }
+
+    fn of(zones: Vec<Zone>) -> Self {
+        let boards = Boards::new(zones.iter().map(|zone| zone.board.clone()));
+        Self { zones, boards, quiet: Quiet::default() }
+    }
+
+    /// What they show.
+    pub(crate) fn boards(&self) -> &Boards {
+        &self.boards
+    }
+
+    /// What was chosen for them, by number.
+    pub(crate) fn facts(&self) -> Vec<ZoneFacts> {
+        let facts = |zone: &Zone| ZoneFacts { backend: backend(zone.backend), seat: zone.seat };
+        self.zones.iter().map(facts).collect()
+    }
+
+    /// Has each zone carry this out at its next tick. Where there is no room it is offered again.
+    pub(crate) fn tell(&mut self, order: Order) {
+        for (number, zone) in self.zones.iter_mut().enumerate() {
+            if !zone.order(order) {
+                tracing::warn!(
+                    zone = number,
+                    ?order,
+                    "no room for an order; it is offered again until there is"
+                );
+            }
+        }
+    }
+
+    /// Offers each zone what it had no room for, and looks whether the drain that was ordered last is complete.
+    pub(crate) fn look(&mut self) -> bool {
+        for zone in &mut self.zones {
+            zone.offer_untold();
+        }
+        let shown: Vec<_> = self
+            .zones
+            .iter()
+            .map(|zone| Shown { is_drained: zone.is_drained(), ticks: zone.board.get(Figure::Ticks) })
+            .collect();
+        self.quiet.look(&shown)
+    }
+
+    /// Whether a zone has ended, told to or not.
+    pub(crate) fn any_finished(&self) -> bool {
+        self.zones.iter().any(Zone::is_finished)
+    }
+
+    pub(crate) fn all_finished(&self) -> bool {
+        self.zones.iter().all(Zone::is_finished)
+    }
+
+    /// Waits until all have ended; the first failure.
+    pub(crate) fn join(self) -> Result<(), ZoneFailure> {
+        let joined = self
+            .zones
+            .into_iter()
+            .enumerate()
+            .map(|(zone, thread)| thread.join().map_err(|source| ZoneFailure { zone, source }));
+        // none is left unjoined because one before it failed
+        joined.collect::<Vec<_>>().into_iter().collect()
+    }
+}
+
+fn backend(backend: gameserver_net::Backend) -> Backend {
+    match backend {
+        gameserver_net::Backend::Uring => Backend::Uring,
+        gameserver_net::Backend::TokioUring => Backend::TokioUring,
+        gameserver_net::Backend::Mmsg => Backend::Mmsg,
+        gameserver_net::Backend::Memory => Backend::Memory,
+    }
+}
