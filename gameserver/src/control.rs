@@ -293,3 +293,47 @@ fn every(period: Duration) -> Interval {
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zone::Fake;
+    use gameserver_contract::Backend;
+
+    fn config() -> ControlConfig {
+        let service = Service {
+            version: "1.2.3",
+            contract_version: 1,
+            namespace: None,
+            game_server: None,
+            fleet: None,
+            backend: Backend::Memory,
+            tick_hz: 64,
+            capacity: 10,
+        };
+        let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (report, drain_deadline, clock) = (None, Duration::from_secs(3600), Clock::start());
+        ControlConfig { admin, report, service, drain_deadline, clock }
+    }
+
+    #[test]
+    fn a_zone_that_ends_by_itself_ends_the_others_and_the_process_says_which_it_was() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let fakes = [Fake::Tells(tell.clone()), Fake::Fails, Fake::Tells(tell)];
+        let (ended, outcome) = std::sync::mpsc::channel();
+        // on a thread of its own, so that one that goes on fails this test and does not hold it up
+        let _detached = std::thread::spawn(move || {
+            let zones = Zones::fake(&fakes).unwrap();
+            ended.send(block_on(run(config(), zones)).unwrap()).unwrap();
+        });
+        let outcome = outcome.recv_timeout(Duration::from_secs(20)).expect("it ends");
+        assert_eq!(outcome.unwrap_err().to_string(), "zone 1 failed");
+        let mut told: Vec<_> = told.try_iter().collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [0, 2].map(|zone| (zone, "Stop".to_owned())),
+            "players of the others are told goodbye"
+        );
+    }
+}

@@ -15,6 +15,8 @@ mod seat;
 mod thread;
 mod untold;
 
+#[cfg(test)]
+pub(crate) use all::fake::Fake;
 pub(crate) use all::{ZoneFacts, Zones};
 pub(crate) use board::{Board, Distribution, Figure, Total};
 pub(crate) use boards::Boards;

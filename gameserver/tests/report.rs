@@ -7,11 +7,13 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::{PATIENCE, Players, Server, TempFile, await_some};
+use common::{PATIENCE, Player, Players, Server, TempFile, await_some, mint, now, socket};
 use gameserver::{encode_frame, random_bytes};
 use gameserver_contract::{
-    CONTRACT_VERSION, Hello, OperatorMessage, Phase, REPORT_TLS_NAME, Report, ServerMessage, Welcome,
+    CONTRACT_VERSION, Hello, OperatorMessage, Phase, REPORT_TLS_NAME, Report, ServerMessage,
+    TOKEN_LIFETIME_SECONDS, Welcome,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -120,9 +122,15 @@ struct Files {
 }
 
 fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
+    start_zones(service, bundle, "1")
+}
+
+fn start_zones(service: SocketAddr, bundle: &str, zones: &str) -> (Server, Files) {
     let files =
         Files { bundle: TempFile::new("ca.pem", bundle), token: TempFile::new("token", "first token\n") };
     let server = Server::start(&[
+        "--zones",
+        zones,
         "--report-endpoint",
         &service.to_string(),
         "--report-ca-file",
@@ -351,4 +359,82 @@ fn a_bundle_with_a_new_authority_is_read_at_the_next_connect() {
     again.welcome(&[&replica], random_bytes().unwrap());
     again.report("it trusts the new one without a restart", |report| report.phase == Phase::Ready);
     assert_eq!(server.get("/readyz"), (200, "ok\n".to_owned()));
+}
+
+/// One player in each of three zones: none of them is left out.
+fn players_of_three_zones(server: &Server, key: &[u8; 32]) -> Players {
+    let mut players = Players::new(0, server.udp, key);
+    let here = |server: &Server| server.by_zone("gameserver_players");
+    for number in 1..50 {
+        players.add(mint(number, server.udp, key, now(&players.clock)), socket());
+        players.play_until("everyone to be in", |players| players.iter().all(Player::is_playing));
+        players.play_until("everyone to be shown", |players| {
+            here(server).iter().sum::<f64>() as usize == players.len()
+        });
+        if here(server).iter().all(|&players| players > 0.0) {
+            return players;
+        }
+    }
+    panic!("a zone without a player: {:?}", here(server));
+}
+
+#[test]
+fn what_zones_do_is_reported_as_what_the_server_does() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files) = start_zones(replica.address(), &authority.bundle, "3");
+    let (mut stream, hello) = replica.accept();
+    assert_eq!(hello.capacity, 50, "of all zones together");
+    let key = random_bytes().unwrap();
+    stream.welcome(&[&replica], key);
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+    let mut players = players_of_three_zones(&server, &key);
+    let count = u32::try_from(players.players.len()).unwrap();
+    let report = stream.report("all of them", |report| report.players == count);
+    assert_eq!(report.joins_total, u64::from(count));
+    players.leave();
+    let (mut ticks, mut last) = (0, None);
+    for _ in 0..10 {
+        let report = stream.report("each", |_| true);
+        let of_period: u32 = report.tick_us.buckets.iter().map(|(_, count)| count).sum();
+        ticks += if last.is_some() { of_period } else { 0 };
+        assert!(last.is_none_or(|last| last + 1 == report.seq), "none is missing: {report:?}");
+        last = Some(report.seq);
+    }
+    // nine periods of a tenth of a second at 64 Hz; one zone alone has 58, and a busy machine skips some
+    assert!(ticks > 90, "{ticks} ticks of three zones");
+}
+
+#[test]
+fn a_drain_is_acknowledged_when_the_last_zone_is_drained_and_no_sooner() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files) = start_zones(replica.address(), &authority.bundle, "3");
+    let (mut stream, _) = replica.accept();
+    let key = random_bytes().unwrap();
+    stream.welcome(&[&replica], key);
+    stream.report("it is ready", |report| report.phase == Phase::Ready);
+    let mut one = Players::new(1, server.udp, &key);
+    one.play_until("a player in one of the zones", |players| players[0].is_playing());
+    stream.say(&OperatorMessage::Drain { order: 7 });
+    // on a thread of its own, since the player plays on
+    let (heard, messages) = std::sync::mpsc::channel();
+    let _ends_with_the_stream = std::thread::spawn(move || {
+        std::iter::from_fn(|| stream.read()).try_for_each(|message| heard.send(message))
+    });
+    let is_ack = |message: &ServerMessage| matches!(message, ServerMessage::DrainAcked { order: 7 });
+    // until the tokens of before have expired, and every other zone is drained
+    let drained = one.clock.monotonic() + Duration::from_secs(TOKEN_LIFETIME_SECONDS + 2);
+    let clock = one.clock;
+    while clock.monotonic() < drained {
+        one.play_until("some more moves", |_| {
+            messages.try_recv().is_ok_and(|heard| {
+                assert!(!is_ack(&heard), "there is somebody in a zone");
+                true
+            })
+        });
+    }
+    assert!(one.players[0].is_playing());
+    one.leave();
+    await_some("the acknowledgement", || messages.try_iter().any(|heard| is_ack(&heard)).then_some(()));
 }

@@ -36,9 +36,13 @@ impl Zones {
     /// Starts one after the other, each when the one before has its backend open. When one cannot, those before it are ended
     /// again. All sockets are bound by now, so none of them gets what is meant for one that is still to come.
     pub(crate) fn start(configs: impl IntoIterator<Item = ZoneConfig>) -> Result<Self, ZoneFailure> {
-        let mut zones: Vec<Zone> = Vec::new();
-        for (number, config) in configs.into_iter().enumerate() {
-            match Zone::start(config) {
+        Self::collect(configs.into_iter().map(Zone::start))
+    }
+
+    fn collect(starts: impl Iterator<Item = Result<Zone, ZoneError>>) -> Result<Self, ZoneFailure> {
+        let mut zones = Vec::new();
+        for (number, start) in starts.enumerate() {
+            match start {
                 Ok(zone) => zones.push(zone),
                 Err(source) => {
                     let mut started = Self::of(zones);
@@ -121,5 +125,94 @@ fn backend(backend: gameserver_net::Backend) -> Backend {
         gameserver_net::Backend::TokioUring => Backend::TokioUring,
         gameserver_net::Backend::Mmsg => Backend::Mmsg,
         gameserver_net::Backend::Memory => Backend::Memory,
+    }
+}
+
+/// Threads that are no zones and do what a zone may do.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::sync::Arc;
+    use std::sync::mpsc::Sender;
+
+    use super::*;
+    use crate::zone::board::Board;
+    use crate::zone::orders::Order;
+
+    #[derive(Clone)]
+    pub(crate) enum Fake {
+        /// Tells each order that it gets, until it is to stop.
+        Tells(Sender<(usize, String)>),
+        /// Fails as soon as it runs.
+        Fails,
+        /// Cannot be started.
+        CannotStart,
+    }
+
+    impl Zones {
+        pub(crate) fn fake(fakes: &[Fake]) -> Result<Self, ZoneFailure> {
+            let starts = fakes.iter().enumerate().map(|(number, fake)| start(number, fake.clone()));
+            Self::collect(starts)
+        }
+    }
+
+    fn start(number: usize, fake: Fake) -> Result<Zone, ZoneError> {
+        Zone::spawn(number, move |mut orders, opened| {
+            let tell = match &fake {
+                Fake::CannotStart => return Err(ZoneError::Panicked),
+                Fake::Fails => None,
+                Fake::Tells(tell) => Some(tell),
+            };
+            let board = Arc::new(Board::new(std::iter::empty()));
+            let seat = Seat { placement: "unbound", node: None, memory: "default" };
+            opened.send((board, gameserver_net::Backend::Memory, seat)).unwrap();
+            let Some(tell) = tell else { return Err(ZoneError::Panicked) };
+            loop {
+                let Some(order) = orders.pop() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                tell.send((number, format!("{order:?}"))).unwrap();
+                if matches!(order, Order::Stop) {
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::fake::Fake;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn every_zone_is_told_every_order() {
+        let (tell, told) = channel();
+        let mut zones = Zones::fake(&vec![Fake::Tells(tell); 3]).unwrap();
+        for order in [Order::InstallKey([7; 32]), Order::Drain, Order::Undrain, Order::Stop] {
+            zones.tell(order);
+            let heard: BTreeSet<_> = (0..3).filter_map(|_| told.recv_timeout(PATIENCE).ok()).collect();
+            let expected = (0..3).map(|zone| (zone, format!("{order:?}"))).collect();
+            assert_eq!(heard, expected);
+        }
+        zones.join().unwrap();
+    }
+
+    #[test]
+    fn a_zone_that_cannot_start_is_named_and_those_before_it_have_ended() {
+        let (tell, told) = channel();
+        let fakes = [Fake::Tells(tell.clone()), Fake::Tells(tell), Fake::CannotStart];
+        let failure = Zones::fake(&fakes).err().unwrap();
+        assert_eq!(failure.to_string(), "zone 2 failed");
+        drop(fakes);
+        // this ends when nobody is left who could tell something
+        let told: BTreeSet<_> = told.iter().collect();
+        assert_eq!(told, [0, 1].map(|zone| (zone, "Stop".to_owned())).into());
     }
 }

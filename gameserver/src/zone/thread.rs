@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,20 +80,30 @@ pub(super) struct Zone {
     thread: JoinHandle<Result<(), ZoneError>>,
 }
 
+/// What a thread tells when it is ready to run.
+pub(super) type Opened = (Arc<Board>, Backend, Seat);
+
 impl Zone {
     /// Starts the thread and waits until its backend is open.
     pub(super) fn start(config: ZoneConfig) -> Result<Self, ZoneError> {
-        let (orders, waiting) = LockFreeQueue::spsc(ORDERS_MAX);
-        let (opened, shown) = sync_channel(1);
-        let name = format!("zone-{}", config.seat.zone);
-        let run = move || {
+        Self::spawn(config.seat.zone, move |waiting, opened| {
             let _entered = config.span.clone().entered();
             let (mut zone, seat) = ZoneThread::open(config, waiting)?;
             // nobody waits for this any more only when the control thread is gone
             let _told = opened.send((Arc::clone(&zone.board), zone.datagrams.backend(), seat));
             zone.run()
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(run).map_err(ZoneError::Spawn)?;
+        })
+    }
+
+    /// Has `run` be a zone, and waits until it says that it is ready, or has ended.
+    pub(super) fn spawn(
+        number: usize,
+        run: impl FnOnce(Consumer<Order>, SyncSender<Opened>) -> Result<(), ZoneError> + Send + 'static,
+    ) -> Result<Self, ZoneError> {
+        let (orders, waiting) = LockFreeQueue::spsc(ORDERS_MAX);
+        let (opened, shown) = sync_channel(1);
+        let builder = std::thread::Builder::new().name(format!("zone-{number}"));
+        let thread = builder.spawn(move || run(waiting, opened)).map_err(ZoneError::Spawn)?;
         match shown.recv() {
             Ok((board, backend, seat)) => {
                 let orders = Orders::new(orders, Arc::clone(&board));

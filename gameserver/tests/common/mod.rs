@@ -197,9 +197,14 @@ impl Players {
         while !done(&self.players) {
             assert!(self.clock.monotonic() < end, "waited in vain for {what}");
             let _timed_out = idle.recv_timeout(Duration::from_millis(1));
-            for player in &mut self.players {
-                player.turn(self.clock);
-            }
+            self.turn();
+        }
+    }
+
+    /// Everyone takes in what has come and sends what is due.
+    pub fn turn(&mut self) {
+        for player in &mut self.players {
+            player.turn(self.clock);
         }
     }
 
