@@ -98,8 +98,7 @@ fn zone_configs(
             server: ServerConfig {
                 protocol_id: PROTOCOL_ID,
                 public_addresses: args.public_addresses(local.port()),
-                // whatever the kernel chooses, nobody is refused while the process has a place
-                capacity: args.game.capacity as usize,
+                capacity: args.places_of_a_zone() as usize,
                 tick_hz: args.game.tick_hz,
                 timeout: args.game.timeout,
                 boot_unix_ms,

@@ -191,6 +191,23 @@ fn a_process_has_as_many_places_as_it_says_whichever_zones_its_players_come_to()
 }
 
 #[test]
+fn a_zone_with_fewer_places_than_the_process_is_full_by_itself() {
+    let (key, file) = key();
+    let server = start(&file, &["--capacity", "7", "--zone-capacity", "2"]);
+    let [here, there, _] = sockets_of_zones(&server, 3);
+    let mut players = Players::new(0, server.udp, &key);
+    for (number, socket) in (1..).zip(here.into_iter().chain(there)) {
+        players.add(mint(number, server.udp, &key, now(&players.clock)), socket);
+    }
+    players.play_until("an answer to everyone", |players| {
+        players.iter().all(|player| matches!(player.client.state(), Connected | Denied))
+    });
+    players.play_until("two in each", |_| server.by_zone("gameserver_players") == [2.0, 2.0, 0.0]);
+    players
+        .play_until("one refused by each", |_| server.by_zone("gameserver_denials_total") == [1.0, 1.0, 0.0]);
+}
+
+#[test]
 fn a_drain_shuts_every_zone_and_those_who_are_in_play_on() {
     let (key, file) = key();
     let server = start(&file, &["--drain-deadline", "3600"]);

@@ -1,4 +1,7 @@
 //! Names of all metrics that a game server exports, so that dashboards and alerts can be checked against them.
+//!
+//! What a zone measures has the label `zone`, its number from 0: every counter, histogram and gauge but [`CAPACITY`], [`CPU`],
+//! [`RESIDENT`], [`MEMORY`], [`MEMORY_LIMIT`], [`START_TIME`], [`PHASE`], [`BUILD`] and [`REPORT_STREAMS`].
 
 /// Counter: datagrams received.
 pub const PACKETS_IN: &str = "gameserver_packets_in_total";
@@ -29,7 +32,7 @@ pub const TOKENS_TRIED: &str = "gameserver_tokens_tried_total";
 pub const PACKETS_TRIED: &str = "gameserver_packets_tried_total";
 /// Gauge: connected players.
 pub const PLAYERS: &str = "gameserver_players";
-/// Gauge: players that fit.
+/// Gauge: players that fit, in all zones together.
 pub const CAPACITY: &str = "gameserver_capacity";
 /// Counter: players that joined.
 pub const JOINS: &str = "gameserver_joins_total";
@@ -99,9 +102,9 @@ pub const MEMORY: &str = "gameserver_memory_used_bytes";
 pub const MEMORY_LIMIT: &str = "gameserver_memory_limit_bytes";
 /// Gauge: start of the process, seconds since the Unix epoch.
 pub const START_TIME: &str = "gameserver_start_time_seconds";
-/// Gauge, 1 for the backend in use, by `backend`.
+/// Gauge, 1 for the backend in use, by `backend` and `zone`.
 pub const BACKEND: &str = "gameserver_backend_info";
-/// Gauge, always 1, by `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
+/// Gauge, always 1, by `zone`, `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
 /// `memory` (`applied`, `unconfirmed`, `denied`, `default`): where the zone thread and its memory are.
 pub const NUMA: &str = "gameserver_numa_info";
 /// Gauge, 1 for the current phase, by `phase`.

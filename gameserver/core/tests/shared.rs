@@ -11,8 +11,8 @@ use common::raw::{Bench, Peer};
 use common::{ZoneServer, config, server_address};
 use gameserver_client::ClientState::Disconnected;
 use gameserver_client::DisconnectReason::{RequestTimedOut, TimedOut};
-use gameserver_core::{ConfigError, MAX_SERVERS, Refusal, Registry, ServerConfig};
-use gameserver_protocol::{ConnectToken, PacketKind, ServerAddresses};
+use gameserver_core::{ConfigError, MAX_SERVERS, Now, Refusal, Registry, ServerConfig};
+use gameserver_protocol::{ConnectToken, PacketHeader, PacketKind, ServerAddresses};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FIRST: usize = 0;
@@ -180,6 +180,45 @@ fn a_registry_that_has_all_its_servers_takes_no_more() {
     let servers: Vec<_> = (0..MAX_SERVERS).map(|_| server()).collect();
     assert!(servers.iter().all(Result::is_ok));
     assert_eq!(server().err(), Some(ConfigError::Registry));
+}
+
+/// Zones behind one port have one key, and an address of a player that leads to two of them: the host has two addresses.
+#[test]
+fn zones_that_are_shown_the_same_token_repeat_no_nonce() {
+    let registry = Arc::new(Registry::new(16, config().boot_unix_ms, &[4; 32]));
+    // the same random bytes for both, as it may be
+    let zone = || Bench::with_config(ServerConfig { registry: Some(Arc::clone(&registry)), ..config() });
+    let mut zones = [zone(), zone(), zone()];
+    zones[2].server.drain(Now { unix: Duration::ZERO, ..zones[2].now() });
+    let mut peer = Peer::new(zones[0].peer(1, 1000).token, 1000);
+    let mut sequences = Vec::new();
+    let mut sealed = |answers: &[Vec<u8>]| {
+        sequences
+            .extend(answers.iter().map(|answer| PacketHeader::parse(answer).expect("a packet").sequence));
+    };
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        for zone in &mut zones {
+            let answers = zone.exchange(peer.address, &peer.request());
+            kinds.push(peer.open(&answers[0]).0);
+            sealed(&answers);
+        }
+    }
+    let expected = [PacketKind::Challenge, PacketKind::Challenge, PacketKind::Denied];
+    assert_eq!(kinds, [expected; 3].concat());
+    let challenges = [0, 1].map(|zone: usize| zones[zone].exchange(peer.address, &peer.request()));
+    challenges.iter().for_each(|answers| sealed(answers));
+    for (zone, answers) in zones.iter_mut().zip(&challenges) {
+        let response = peer.response(answers);
+        sealed(&zone.exchange(peer.address, &response));
+        zone.server.step(zone.now());
+        sealed(&zone.poll(peer.address));
+    }
+    assert_eq!(zones.each_ref().map(Bench::players), [1, 0, 0]);
+    let count = sequences.len();
+    sequences.sort_unstable();
+    sequences.dedup();
+    assert!(count >= 12 && sequences.len() == count, "{} of {count} are different", sequences.len());
 }
 
 /// Shows each token to this thread's server until that is of one mind about it.
