@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use common::{Player, Players, Server, TempFile, await_some, mint, now, socket};
 use gameserver::{format_key, random_bytes};
@@ -58,6 +58,22 @@ fn sockets_of_zones(server: &Server, count: usize) -> [Vec<UdpSocket>; ZONES] {
         }
     }
     panic!("the kernel chose so: {:?}", sockets.map(|of_zone| of_zone.len()));
+}
+
+/// How a program that is to end did so, and what it said. One that goes on is ended.
+fn end_of(command: &mut Command) -> (ExitStatus, String) {
+    struct Running(Child);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _killed = self.0.kill();
+            let _reaped = self.0.wait();
+        }
+    }
+    let mut child = Running(command.stderr(Stdio::piped()).spawn().unwrap());
+    let stderr = child.0.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
+    let status = await_some("the program to end", || child.0.try_wait().unwrap());
+    (status, reader.join().unwrap())
 }
 
 /// What became of players, to say what was seen.
@@ -280,9 +296,8 @@ fn the_port_of_several_zones_is_refused_to_another_server_whatever_it_has() {
     for zones in ["1", "2"] {
         let mut second = Command::new(env!("CARGO_BIN_EXE_gameserver"));
         second.args(["--bind-address", "127.0.0.1", "--port", &port, "--admin-address", "127.0.0.1:0"]);
-        let output = second.args(["--zones", zones]).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && text.contains("failed to bind UDP"), "{zones} zones: {text}");
+        let (status, text) = end_of(second.args(["--zones", zones]));
+        assert!(!status.success() && text.contains("failed to bind UDP"), "{zones} zones: {text}");
     }
 }
 
@@ -292,14 +307,8 @@ fn a_zone_that_cannot_start_ends_the_process_and_is_named() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 160; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_gameserver")]);
     shell.args(["--bind-address", "127.0.0.1", "--port", "0", "--admin-address", "127.0.0.1:0"]);
-    shell.args(["--zones", "64", "--net", "uring", "--capacity", "1"]).stderr(Stdio::piped());
-    let mut child = shell.spawn().unwrap();
-    let reader = std::thread::spawn({
-        let stderr = child.stderr.take().unwrap();
-        move || std::io::read_to_string(stderr).unwrap()
-    });
-    let status = await_some("the process to end", || child.try_wait().unwrap());
-    let text = reader.join().unwrap();
+    shell.args(["--zones", "64", "--net", "uring", "--capacity", "1"]);
+    let (status, text) = end_of(&mut shell);
     let last = text.lines().last().unwrap();
     assert!(!status.success() && last.contains("failed to open an io_uring"), "{text}");
     let (_, named) = last.split_once("zone ").unwrap();

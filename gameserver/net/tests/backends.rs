@@ -297,7 +297,9 @@ fn each_peer_is_at_one_socket_of_its_group(choice: Choice, address: &str) {
     assert!(servers.iter().all(|server| server.local_addr() == to), "all at one address");
     let mut peers: Vec<_> = (0..90).map(|_| UdpSocket::bind(address).unwrap()).collect();
     for round in 0..5 {
-        peers.iter().for_each(|peer| assert_eq!(peer.send_to(&[round], to).unwrap(), 1));
+        for peer in &peers {
+            peer.send_to(&[round], to).unwrap();
+        }
         // so that what a backend holds at most is not reached
         let mut count = 0;
         for server in &mut servers {

@@ -27,14 +27,14 @@ pub(crate) struct ZoneFacts {
 
 /// The zones of a process, as the control thread sees them.
 pub(crate) struct Zones {
-    zones: Vec<Zone>,
+    threads: Vec<Zone>,
     boards: Boards,
     quiet: Quiet,
 }
 
 impl Zones {
     /// Starts one after the other, each when the one before has its backend open. When one cannot, those before it are ended
-    /// again. All sockets are bound by now, so none of them gets what is meant for one that is still to come.
+    /// again. All sockets must be bound by now, or one of them would get what is meant for one that is still to come.
     pub(crate) fn start(configs: impl IntoIterator<Item = ZoneConfig>) -> Result<Self, ZoneFailure> {
         Self::collect(configs.into_iter().map(Zone::start))
     }
@@ -56,9 +56,9 @@ impl Zones {
         Ok(Self::of(zones))
     }
 
-    fn of(zones: Vec<Zone>) -> Self {
-        let boards = Boards::new(zones.iter().map(|zone| zone.board.clone()));
-        Self { zones, boards, quiet: Quiet::default() }
+    fn of(threads: Vec<Zone>) -> Self {
+        let boards = Boards::new(threads.iter().map(|zone| zone.board.clone()));
+        Self { threads, boards, quiet: Quiet::default() }
     }
 
     /// What they show.
@@ -69,12 +69,12 @@ impl Zones {
     /// What was chosen for them, by number.
     pub(crate) fn facts(&self) -> Vec<ZoneFacts> {
         let facts = |zone: &Zone| ZoneFacts { backend: backend(zone.backend), seat: zone.seat };
-        self.zones.iter().map(facts).collect()
+        self.threads.iter().map(facts).collect()
     }
 
     /// Has each zone carry this out at its next tick. Where there is no room it is offered again.
     pub(crate) fn tell(&mut self, order: Order) {
-        for (number, zone) in self.zones.iter_mut().enumerate() {
+        for (number, zone) in self.threads.iter_mut().enumerate() {
             if !zone.order(order) {
                 tracing::warn!(
                     zone = number,
@@ -87,11 +87,11 @@ impl Zones {
 
     /// Offers each zone what it had no room for, and looks whether the drain that was ordered last is complete.
     pub(crate) fn look(&mut self) -> bool {
-        for zone in &mut self.zones {
+        for zone in &mut self.threads {
             zone.offer_untold();
         }
         let shown: Vec<_> = self
-            .zones
+            .threads
             .iter()
             .map(|zone| Shown { is_drained: zone.is_drained(), ticks: zone.board.get(Figure::Ticks) })
             .collect();
@@ -100,17 +100,17 @@ impl Zones {
 
     /// Whether a zone has ended, told to or not.
     pub(crate) fn any_finished(&self) -> bool {
-        self.zones.iter().any(Zone::is_finished)
+        self.threads.iter().any(Zone::is_finished)
     }
 
     pub(crate) fn all_finished(&self) -> bool {
-        self.zones.iter().all(Zone::is_finished)
+        self.threads.iter().all(Zone::is_finished)
     }
 
     /// Waits until all have ended; the first failure.
     pub(crate) fn join(self) -> Result<(), ZoneFailure> {
         let joined = self
-            .zones
+            .threads
             .into_iter()
             .enumerate()
             .map(|(zone, thread)| thread.join().map_err(|source| ZoneFailure { zone, source }));
@@ -208,11 +208,12 @@ mod tests {
     fn a_zone_that_cannot_start_is_named_and_those_before_it_have_ended() {
         let (tell, told) = channel();
         let fakes = [Fake::Tells(tell.clone()), Fake::Tells(tell), Fake::CannotStart];
-        let failure = Zones::fake(&fakes).err().unwrap();
+        let (ended, outcome) = channel();
+        // on a thread of its own, so that a zone that goes on fails this test and does not hold it up
+        let _detached = std::thread::spawn(move || ended.send(Zones::fake(&fakes).err()));
+        let failure = outcome.recv_timeout(PATIENCE).expect("it ends").unwrap();
         assert_eq!(failure.to_string(), "zone 2 failed");
-        drop(fakes);
-        // this ends when nobody is left who could tell something
-        let told: BTreeSet<_> = told.iter().collect();
+        let told: BTreeSet<_> = told.try_iter().collect();
         assert_eq!(told, [0, 1].map(|zone| (zone, "Stop".to_owned())).into());
     }
 }

@@ -27,13 +27,11 @@ impl Quiet {
             self.since = None;
             return false;
         }
-        match &self.since {
-            Some(since) => zones.iter().zip(since).all(|(zone, &ticks)| zone.ticks > ticks),
-            None => {
-                self.since = Some(zones.iter().map(|zone| zone.ticks).collect());
-                false
-            }
-        }
+        let Some(since) = &self.since else {
+            self.since = Some(zones.iter().map(|zone| zone.ticks).collect());
+            return false;
+        };
+        zones.iter().zip(since).all(|(zone, &ticks)| zone.ticks > ticks)
     }
 }
 

@@ -102,7 +102,9 @@ fn the_text_is_as_prometheus_wants_it_and_says_units() {
             assert!(!has_unit || help.to_lowercase().contains(word), "{name}: {help}");
         }
         if kind == "histogram" {
-            ["0", "1"].iter().for_each(|zone| is_a_histogram(&name, zone, samples));
+            for zone in ["0", "1"] {
+                is_a_histogram(&name, zone, samples);
+            }
         }
     }
 }
