@@ -207,7 +207,9 @@ fn zones_that_are_shown_the_same_token_repeat_no_nonce() {
     let expected = [PacketKind::Challenge, PacketKind::Challenge, PacketKind::Denied];
     assert_eq!(kinds, [expected; 3].concat());
     let challenges = [0, 1].map(|zone: usize| zones[zone].exchange(peer.address, &peer.request()));
-    challenges.iter().for_each(|answers| sealed(answers));
+    for answers in &challenges {
+        sealed(answers);
+    }
     for (zone, answers) in zones.iter_mut().zip(&challenges) {
         let response = peer.response(answers);
         sealed(&zone.exchange(peer.address, &response));
