@@ -227,13 +227,17 @@ fn a_zone_with_fewer_places_than_the_process_is_full_by_itself() {
 fn a_drain_shuts_every_zone_and_those_who_are_in_play_on() {
     let (key, file) = key();
     let server = start(&file, &["--drain-deadline", "3600"]);
-    let come = |players: &mut Players, first: u64| {
-        for (number, socket) in (first..).zip(socket_of_each_zone(&server)) {
+    // all of them now: players who wait for it fall silent
+    let sockets = sockets_of_zones(&server, 2).map(|of_zone| <[_; 2]>::try_from(of_zone).unwrap());
+    let (early, late): (Vec<_>, Vec<_>) = sockets.into_iter().map(|[early, late]| (early, late)).unzip();
+    let come = |players: &mut Players, sockets: Vec<UdpSocket>| {
+        for socket in sockets {
+            let number = players.players.len() as u64 + 1;
             players.add(mint(number, server.udp, &key, now(&players.clock)), socket);
         }
     };
     let mut players = Players::new(0, server.udp, &key);
-    come(&mut players, 1);
+    come(&mut players, early);
     players.play_until("one in each zone", |players| players.iter().all(Player::is_playing));
     server.signal("-TERM");
     server.logged("draining before the end");
@@ -241,7 +245,7 @@ fn a_drain_shuts_every_zone_and_those_who_are_in_play_on() {
     let clock = players.clock;
     let drained = now(&clock).unix.as_secs();
     players.play_until("the next second", |_| now(&clock).unix.as_secs() > drained);
-    come(&mut players, 11);
+    come(&mut players, late);
     players.play_until("a refusal by each zone", |players| {
         let (early, late) = players.split_at(ZONES);
         assert!(early.iter().all(Player::is_playing), "{:?}", states(players));
