@@ -252,9 +252,9 @@ impl Control {
     }
 
     /// Nobody is here and nobody can come: with an operator, no token is left either; without one nobody is owed
-    /// anything.
+    /// anything, but who came just before the drain shows only when it was carried out.
     fn is_empty_for_good(&self) -> bool {
-        self.is_drained || (self.report.is_none() && self.players() == 0)
+        self.is_drained || (self.report.is_none() && self.zones.have_obeyed() && self.players() == 0)
     }
 
     fn say_who_is_left(&self) {

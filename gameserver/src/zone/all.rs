@@ -98,6 +98,11 @@ impl Zones {
         self.quiet.look(&shown)
     }
 
+    /// Whether all have carried out every order, and what they show is newer than that.
+    pub(crate) fn have_obeyed(&self) -> bool {
+        self.threads.iter().all(Zone::has_obeyed)
+    }
+
     /// Whether a zone has ended, told to or not.
     pub(crate) fn any_finished(&self) -> bool {
         self.threads.iter().any(Zone::is_finished)
@@ -164,13 +169,17 @@ pub(crate) mod fake {
             };
             let board = Arc::new(Board::new(std::iter::empty()));
             let seat = Seat { placement: "unbound", node: None, memory: "default" };
+            let shown = Arc::clone(&board);
             opened.send((board, gameserver_net::Backend::Memory, seat)).unwrap();
             let Some(tell) = tell else { return Err(ZoneError::Panicked) };
+            let mut applied = 0;
             loop {
                 let Some(order) = orders.pop() else {
                     std::thread::yield_now();
                     continue;
                 };
+                applied += 1;
+                shown.set(Figure::OrdersApplied, applied);
                 tell.send((number, format!("{order:?}"))).unwrap();
                 if matches!(order, Order::Stop) {
                     return Ok(());
@@ -200,8 +209,21 @@ mod tests {
             let heard: BTreeSet<_> = (0..3).filter_map(|_| told.recv_timeout(PATIENCE).ok()).collect();
             let expected = (0..3).map(|zone| (zone, format!("{order:?}"))).collect();
             assert_eq!(heard, expected);
+            // each shows it before it tells
+            assert!(zones.have_obeyed(), "{order:?}");
         }
         zones.join().unwrap();
+    }
+
+    #[test]
+    fn zones_have_obeyed_when_the_last_of_them_has() {
+        let (tell, told) = channel();
+        let mut zones = Zones::fake(&[Fake::Tells(tell), Fake::Fails]).unwrap();
+        zones.tell(Order::Drain);
+        told.recv_timeout(PATIENCE).unwrap();
+        assert!(!zones.have_obeyed(), "one is gone and has not");
+        zones.tell(Order::Stop);
+        assert!(zones.join().is_err());
     }
 
     #[test]

@@ -125,9 +125,14 @@ impl Zone {
         self.orders.offer()
     }
 
+    /// Whether it has carried out every order, and its board is newer than that.
+    pub(super) fn has_obeyed(&self) -> bool {
+        self.orders.are_carried_out()
+    }
+
     /// Whether the drain is complete and the figure that says so is newer than every order.
     pub(super) fn is_drained(&self) -> bool {
-        self.orders.are_carried_out() && self.board.get(Figure::Drained) == 1
+        self.has_obeyed() && self.board.get(Figure::Drained) == 1
     }
 
     /// Whether the thread has ended.
