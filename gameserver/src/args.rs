@@ -62,8 +62,8 @@ pub struct GameArgs {
     /// address to which of them it comes. Each uses up to one CPU.
     #[arg(long, default_value = "1", value_parser = parse_zones)]
     pub zones: NonZeroUsize,
-    /// Players of one zone at most; without it each has room for all. Less saves 15 KB of memory a place and zone, and refuses
-    /// whom the kernel takes to a zone that is full.
+    /// Players of one zone at most; without it each has room for all. Less saves 18 KB of memory a place and zone, and refuses
+    /// whom the kernel takes to a zone that is full. All zones together must have room for `--capacity`.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub zone_capacity: Option<u32>,
     /// Ticks a second.
@@ -94,6 +94,20 @@ pub struct GameArgs {
 }
 
 impl GameArgs {
+    /// What no argument says by itself.
+    ///
+    /// # Errors
+    /// When zones together have fewer places than the process says it has: players would be sent to it and denied.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let places = self.zone_capacity.unwrap_or(self.capacity) as usize * self.zones.get();
+        anyhow::ensure!(
+            places >= self.capacity as usize,
+            "--zone-capacity times --zones is {places}, less than --capacity, {}: raise one of the first two or lower the last",
+            self.capacity
+        );
+        Ok(())
+    }
+
     /// As asked for, or as many as go with the rates.
     pub(crate) fn snapshot_bytes(&self) -> u16 {
         self.snapshot_bytes.unwrap_or_else(|| snapshot_bytes_for(self.tick_hz, self.replication_hz))
@@ -223,7 +237,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Zones of a process at most: more than CPUs share one port on any machine that is known to pay.
+/// Zones of a process at most: a CPU each, and 64 series of each figure. Below [`gameserver_core::MAX_SERVERS`].
 const ZONES_MAX: usize = 64;
 
 fn parse_zones(text: &str) -> Result<NonZeroUsize, String> {
@@ -251,6 +265,15 @@ mod tests {
 
     fn parse(args: &[&str]) -> Result<Args, clap::Error> {
         Args::try_parse_from(["gameserver"].iter().chain(args))
+    }
+
+    #[test]
+    fn a_process_has_no_more_places_than_its_zones() {
+        let check = |args: &[&str]| parse(args).unwrap().game.check().map_err(|error| error.to_string());
+        assert_eq!(check(&["--zones", "4"]), Ok(()));
+        assert_eq!(check(&["--zones", "4", "--zone-capacity", "250"]), Ok(()));
+        let refused = check(&["--zones", "4", "--zone-capacity", "249"]).unwrap_err();
+        assert!(refused.contains("--zone-capacity times --zones is 996"), "{refused}");
     }
 
     #[test]

@@ -37,6 +37,9 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// How often figures are kept for what health says of the last minute.
 const SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 
+/// How long zones may take to say goodbye to their players, which is a tick's work.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
 /// Milliseconds between reports that a replica may ask for.
 const REPORT_PERIOD_MS: std::ops::RangeInclusive<u32> = 100..=60_000;
 
@@ -107,7 +110,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
     }
     stop_admin.send_replace(true);
     admin.await.context("the admin endpoint panicked")??;
-    zones.join()?;
+    zones.end()?;
     outcome
 }
 
@@ -264,10 +267,12 @@ impl Control {
         }
     }
 
+    /// Has all zones say goodbye and end; one that does not is left behind, or nobody would hear why the process ends.
     async fn stop_zones(&mut self) {
         self.zones.tell(Order::Stop);
         let mut retry = every(LOOK_PERIOD);
-        while !self.zones.all_finished() {
+        let until = self.clock.monotonic().saturating_add(STOP_LIMIT);
+        while !self.zones.all_finished() && self.clock.monotonic() < until {
             retry.tick().await;
             self.zones.look();
         }

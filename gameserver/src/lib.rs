@@ -41,6 +41,7 @@ use zone::{Order, SeatRequest, ZoneConfig, ZoneFacts, Zones};
 /// # Errors
 /// When it cannot start (address taken, backend denied that was asked for) or a zone fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    args.game.check()?;
     let clock = Clock::start();
     let bind = SocketAddr::new(args.game.bind_address, args.game.port);
     let buffer_bytes = args.network.socket_buffer_kib as usize * 1024;

@@ -14,7 +14,7 @@ use gameserver_client::ClientState::{Connected, Denied};
 use gameserver_sys::Clock;
 
 const ZONES: usize = 3;
-/// None of three zones is left without one of so many players once in 10^7 times.
+/// One of three zones is left without any of so many players once in three million times.
 const PLAYERS: u64 = 40;
 
 fn key() -> ([u8; 32], TempFile) {

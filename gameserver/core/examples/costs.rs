@@ -1,6 +1,6 @@
 //! What datagrams, ticks and players cost, without a network: one JSON object. `cargo xtask bench costs` makes a page of it.
 //!
-//! `costs PLAYERS PLACE TICK_HZ`: players send 20 inputs a second, in turns; the server opens, decodes, limits and buffers
+//! `costs PLAYERS PLACE TICK_HZ`: players send 20 inputs a second (21 at 64 and 128 Hz: each third or sixth tick), in turns; the server opens, decodes, limits and buffers
 //! them, carries them out, and makes and seals snapshots for all. PLACE is `map`, where they are spread, or `crowd`, where all
 //! walk about in a tenth of the map's side. What opening and sealing alone takes is measured on packets of the same
 //! sizes; the rest is our own code.
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use gameserver_client::{Client, ClientState, Entity};
 use gameserver_core::{
     DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, Now, ServerConfig, ZoneServer, snapshot_bytes_for,
+    turn_ticks,
 };
 use gameserver_game::Fields;
 use gameserver_game::arena::Arena;
@@ -147,8 +148,8 @@ impl FullStates {
         Ok(())
     }
 
-    fn kbit_a_second(&self, bytes: usize, hz: u32) -> f64 {
-        bytes as f64 / self.count.max(1) as f64 * f64::from(hz) * 8.0 / 1e3
+    fn kbit_a_second(&self, bytes: usize, hz: f64) -> f64 {
+        bytes as f64 / self.count.max(1) as f64 * hz * 8.0 / 1e3
     }
 }
 
@@ -327,9 +328,11 @@ impl Bench {
         [mut receive, mut step, mut send]: [Flow; 3],
         full: &FullStates,
     ) -> Costs<'a> {
-        let (players, turns) = (self.clients.len(), DEFAULT_REPLICATION_HZ.min(self.tick_hz));
-        let full_in_turns = full.kbit_a_second(full.with_others, turns)
-            + full.kbit_a_second(full.alone, self.tick_hz - turns);
+        let players = self.clients.len();
+        let hz = f64::from(self.tick_hz);
+        let turns = hz / turn_ticks(self.tick_hz, DEFAULT_REPLICATION_HZ) as f64;
+        let full_in_turns =
+            full.kbit_a_second(full.with_others, turns) + full.kbit_a_second(full.alone, hz - turns);
         Costs {
             players,
             place,
@@ -343,7 +346,7 @@ impl Bench {
             sent_bytes: send.mean_bytes(),
             received_a_tick: receive.packets as f64 / receive.nanos.len().max(1) as f64,
             told_kbit: send.kbit_a_second(players),
-            full_kbit: full.kbit_a_second(full.with_others, self.tick_hz),
+            full_kbit: full.kbit_a_second(full.with_others, hz),
             full_in_turns_kbit: full_in_turns,
             seen: full.seen as f64 / full.count.max(1) as f64,
         }

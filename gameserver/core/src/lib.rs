@@ -38,5 +38,6 @@ pub use config::{
 pub use counters::{Counters, Histograms};
 pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
+pub use replication::turn_ticks;
 pub use server::{ServerStatus, ZoneServer};
 pub use session::{MAX_SERVERS, Refusal, Registry};

@@ -8,6 +8,7 @@ mod run;
 
 use std::path::Path;
 
+use gameserver_protocol::{PROTOCOL_ID, RequestPacket};
 use run::{Random, mutate};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
@@ -15,6 +16,14 @@ const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
 #[test]
 fn every_entry_of_every_corpus_and_what_is_like_it_passes_its_target() {
     run::pass(bodies::TARGETS, Path::new(CORPUS));
+}
+
+/// Or else what comes after the look at the protocol is reached by chance alone.
+#[test]
+fn a_request_of_the_corpus_is_of_this_protocol() {
+    let path = Path::new(CORPUS).join("request/of-this-protocol");
+    let mut entry = std::fs::read(path).expect("it is there");
+    assert!(RequestPacket::parse(&mut entry, PROTOCOL_ID).is_ok());
 }
 
 #[test]

@@ -123,7 +123,7 @@ const HISTOGRAMS: [(&str, &str, Distribution, f64); 8] = [
 pub(crate) struct Shown {
     /// By number of the zone.
     pub(crate) zones: Vec<ZoneFacts>,
-    /// Players that fit.
+    /// Players that fit, in all zones together.
     pub(crate) capacity: u32,
     /// Start of the process since the Unix epoch.
     pub(crate) started: Duration,
@@ -217,7 +217,7 @@ impl BoardCollector {
         let phase = *self.phase.borrow();
         let &Shown { capacity, started, .. } = &self.shown;
         [
-            (metrics::CAPACITY, "Players that fit.", whole(capacity.into(), &[])),
+            (metrics::CAPACITY, "Players that fit, in all zones together.", whole(capacity.into(), &[])),
             (metrics::REPORT_STREAMS, "Open report streams.", whole(*self.streams.borrow() as u64, &[])),
             (
                 metrics::START_TIME,

@@ -75,7 +75,7 @@ impl Zones {
     /// Has each zone carry this out at its next tick. Where there is no room it is offered again.
     pub(crate) fn tell(&mut self, order: Order) {
         for (number, zone) in self.threads.iter_mut().enumerate() {
-            if !zone.order(order) {
+            if !zone.order(order) && !zone.is_finished() {
                 tracing::warn!(
                     zone = number,
                     ?order,
@@ -93,7 +93,11 @@ impl Zones {
         let shown: Vec<_> = self
             .threads
             .iter()
-            .map(|zone| Shown { is_drained: zone.is_drained(), ticks: zone.board.get(Figure::Ticks) })
+            .map(|zone| {
+                // first the tick: what is read after it is of that tick or a newer one, since the zone shows it last
+                let ticks = zone.board.get(Figure::Ticks);
+                Shown { is_drained: zone.is_drained(), ticks }
+            })
             .collect();
         self.quiet.look(&shown)
     }
@@ -112,8 +116,21 @@ impl Zones {
         self.threads.iter().all(Zone::is_finished)
     }
 
+    /// Whoever has ended of those that were told to: the first failure, or else that one goes on all the same.
+    pub(crate) fn end(self) -> Result<(), ZoneFailure> {
+        let zones = self.threads.into_iter().enumerate();
+        let (ended, stuck): (Vec<_>, Vec<_>) = zones.partition(|(_, zone)| zone.is_finished());
+        for (zone, thread) in ended {
+            thread.join().map_err(|source| ZoneFailure { zone, source })?;
+        }
+        match stuck.first() {
+            Some(&(zone, _)) => Err(ZoneFailure { zone, source: ZoneError::Stuck }),
+            None => Ok(()),
+        }
+    }
+
     /// Waits until all have ended; the first failure.
-    pub(crate) fn join(self) -> Result<(), ZoneFailure> {
+    fn join(self) -> Result<(), ZoneFailure> {
         let joined = self
             .threads
             .into_iter()

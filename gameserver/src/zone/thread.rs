@@ -32,8 +32,8 @@ const TRANSMITS_A_LOOK: usize = 16;
 /// Datagrams of a flush between two looks at what has arrived meanwhile. They take a millisecond at most, in which a socket
 /// buffer of the kernel's own size fills up when somebody sends 200 000 datagrams a second.
 const TRANSMITS_A_PART: usize = 128;
-/// Datagrams that are taken in during a flush at most, so that no flood makes it last: more than come in a tick of one of
-/// 200 000 a second.
+/// During a flush nothing more is taken in after so many datagrams, so that no flood makes it last: more than come in a tick of
+/// one of 200 000 a second. What one look brings, `--queue-depth` at most, may go beyond it once.
 const RECEIVES_A_FLUSH: usize = 4096;
 
 /// What a zone needs.
@@ -69,6 +69,8 @@ pub(crate) enum ZoneError {
     Transmit(#[source] io::Error),
     #[error("the zone thread panicked")]
     Panicked,
+    #[error("the zone thread goes on although it was told to stop")]
+    Stuck,
 }
 
 /// A running zone, as the control thread sees it.
@@ -323,9 +325,10 @@ impl ZoneThread {
             (Figure::LateTicks, self.late_ticks),
             (Figure::CpuUs, micros(thread_cpu_time())),
             (Figure::TickedAtUs, micros(ticked_at)),
-            (Figure::Ticks, self.server.tick()),
             (Figure::HasKey, self.server.has_key().into()),
             (Figure::Drained, status.drained.into()),
+            // after those: whoever reads this tick first and them afterwards sees them as of it or newer
+            (Figure::Ticks, self.server.tick()),
             // last: who reads this value sees all of the above at least as new
             (Figure::OrdersApplied, self.applied),
         ]) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// Figures by series, as they stand in the text: `name{labels}`.
+/// Figures by series, as they stand in the text: `name{labels}`. Those of several zones are one, the sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Scrape(BTreeMap<String, f64>);
 
@@ -13,9 +13,14 @@ impl Scrape {
     pub(super) fn parse(text: &str) -> Self {
         let figure = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
-            Some((series.to_owned(), value.parse().ok()?))
+            Some((of_all_zones(series), value.parse::<f64>().ok()?))
         };
-        Self(text.lines().filter(|line| line.starts_with("gameserver_")).filter_map(figure).collect())
+        let mut figures = BTreeMap::new();
+        for (series, value) in text.lines().filter(|line| line.starts_with("gameserver_")).filter_map(figure)
+        {
+            *figures.entry(series).or_default() += value;
+        }
+        Self(figures)
     }
 
     /// What was added to counters since `before`.
@@ -59,6 +64,14 @@ impl Scrape {
     }
 }
 
+/// A series without the label of its zone. No label's value has a comma.
+fn of_all_zones(series: &str) -> String {
+    let Some((name, labels)) = series.split_once('{') else { return series.to_owned() };
+    let labels: Vec<_> =
+        labels.trim_end_matches('}').split(',').filter(|label| !label.starts_with("zone=")).collect();
+    if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,11 +79,12 @@ mod tests {
     fn scrape(late: u32, very_late: u32, shed: u32) -> Scrape {
         Scrape::parse(&format!(
             "HTTP/1.1 200 OK\r\n\n# HELP gameserver_x nothing\n\
-             gameserver_tick_lateness_seconds_bucket{{le=\"0.001\"}} {late}\n\
-             gameserver_tick_lateness_seconds_bucket{{le=\"0.01\"}} {}\n\
-             gameserver_tick_lateness_seconds_bucket{{le=\"+Inf\"}} {}\n\
-             gameserver_tick_lateness_seconds_count {}\n\
-             gameserver_rejects_total{{reason=\"overloaded\"}} {shed}\n",
+             gameserver_tick_lateness_seconds_bucket{{zone=\"0\",le=\"0.001\"}} {late}\n\
+             gameserver_tick_lateness_seconds_bucket{{zone=\"0\",le=\"0.01\"}} {}\n\
+             gameserver_tick_lateness_seconds_bucket{{zone=\"0\",le=\"+Inf\"}} {}\n\
+             gameserver_tick_lateness_seconds_count{{zone=\"0\"}} {}\n\
+             gameserver_rejects_total{{reason=\"overloaded\",zone=\"0\"}} {shed}\n\
+             gameserver_rejects_total{{reason=\"overloaded\",zone=\"1\"}} 0\n",
             late + very_late,
             late + very_late,
             late + very_late,
@@ -84,6 +98,12 @@ mod tests {
         assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.02), "all thousand are within a millisecond");
         let figures = scrape(1000, 11, 0).figures(20);
         assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.2), "more than one of a hundred is not");
+    }
+
+    #[test]
+    fn figures_of_zones_are_added_up() {
+        let text = "gameserver_packets_in_total{zone=\"0\"} 3\ngameserver_packets_in_total{zone=\"1\"} 4\n";
+        assert_eq!(Scrape::parse(text).figures(64)["received"], json!(7.0));
     }
 
     #[test]

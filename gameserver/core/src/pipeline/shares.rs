@@ -3,8 +3,10 @@
 
 /// Inputs of one player that one tick carries out at most; a backlog is worked off at this pace.
 pub(crate) const MAX_INPUTS_PER_TICK: usize = 8;
-/// An input waits through full ticks for this part of a second at most.
+/// An input waits through full ticks for this part of a second at most,
 const PATIENCE_OF_A_SECOND: u32 = 8;
+/// and through so many of them at least: two are a burst and no overload.
+const PATIENCE_TICKS_MIN: u32 = 3;
 
 /// How many players have how many inputs due.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +74,8 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(tick_hz: u32) -> Self {
-        Self { ticks: u64::from(tick_hz / PATIENCE_OF_A_SECOND).max(1), full_since: None }
+        let ticks = tick_hz.div_ceil(PATIENCE_OF_A_SECOND).max(PATIENCE_TICKS_MIN);
+        Self { ticks: ticks.into(), full_since: None }
     }
 
     /// Takes note of `tick`.
@@ -149,7 +152,8 @@ mod tests {
             ("one less", 64, 100..107, 106, None),
             ("long after, what was due then goes and no more", 64, 100..200, 199, Some(192)),
             ("a tick that is not full begins anew", 64, 100..150, 150, None),
-            ("at a low rate one tick is the least", 4, 100..101, 100, Some(100)),
+            ("at a low rate two ticks are no overload", 4, 100..102, 101, None),
+            ("and three are", 20, 100..103, 102, Some(100)),
             ("at a high rate it is more of them", 128, 100..116, 115, Some(100)),
             ("in the first ticks there are", 64, 1..3, 2, None),
         ] {

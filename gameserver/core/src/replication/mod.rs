@@ -29,7 +29,7 @@ const LOOK_TICKS: u64 = 8;
 const TURN_TICKS_MAX: u64 = 15;
 
 /// Ticks between two turns of a viewer, 1 or more, so that it is told of others `replication_hz` times a second or oftener.
-pub(crate) fn turn_ticks(tick_hz: u32, replication_hz: u32) -> u64 {
+pub fn turn_ticks(tick_hz: u32, replication_hz: u32) -> u64 {
     u64::from(tick_hz / replication_hz.max(1)).clamp(1, TURN_TICKS_MAX)
 }
 
