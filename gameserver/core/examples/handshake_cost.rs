@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use gameserver_client::{Client, ClientState, ConnectToken};
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, Refusal, Registry,
-    ServerConfig, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, Refusal, Registry, ServerConfig,
+    ZoneServer,
 };
 use gameserver_game::arena::Arena;
 use gameserver_protocol::message::RESUME_MESSAGE_BYTES;
@@ -97,7 +97,7 @@ impl Bench {
             boot_unix_ms: 1_790_000_000_000,
             random: [1; 32],
             max_commands_per_tick: 1000,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: MAX_SNAPSHOT_BYTES,
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry,

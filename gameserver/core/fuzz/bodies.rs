@@ -19,9 +19,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig,
-};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, ServerConfig};
 use gameserver_game::Game;
 use gameserver_game::arena::Arena;
 use gameserver_protocol::{
@@ -105,7 +103,7 @@ impl World {
             boot_unix_ms: 1_790_000_000_250,
             random: [4; 32],
             max_commands_per_tick: 100,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: MAX_SNAPSHOT_BYTES,
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,

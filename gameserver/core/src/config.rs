@@ -49,7 +49,7 @@ pub struct ServerConfig {
 }
 
 /// Bytes of a datagram with a snapshot that a network can carry whole.
-pub const DEFAULT_SNAPSHOT_BYTES: u16 = 1200;
+pub const MAX_SNAPSHOT_BYTES: u16 = 1200;
 /// Bytes that a player may get in a tick, with all headers: 64 kbit/s at 20 Hz, 205 at 64.
 const PLAYER_BYTES_A_TICK: u64 = 400;
 /// UDP and IPv4.
@@ -65,7 +65,7 @@ pub fn snapshot_bytes_for(tick_hz: u32, replication_hz: u32) -> u16 {
     let ticks = turn_ticks(tick_hz, replication_hz);
     let all = ticks * PLAYER_BYTES_A_TICK;
     let bytes = all.saturating_sub((ticks - 1) * ALONE_BYTES + HEADER_BYTES + ticks * RESUME_BYTES);
-    u16::try_from(bytes).unwrap_or(u16::MAX).clamp(200, DEFAULT_SNAPSHOT_BYTES)
+    u16::try_from(bytes).unwrap_or(u16::MAX).clamp(200, MAX_SNAPSHOT_BYTES)
 }
 
 /// Two states of others within [`DEFAULT_INTERPOLATION`], so that one may be lost.
@@ -157,7 +157,7 @@ mod tests {
             boot_unix_ms: 0,
             random: [0; 32],
             max_commands_per_tick: 1000,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: MAX_SNAPSHOT_BYTES,
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,

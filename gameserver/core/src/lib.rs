@@ -32,7 +32,7 @@ mod slab;
 mod spectator;
 
 pub use config::{
-    ConfigError, DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, MAX_CAPACITY,
+    ConfigError, DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_CAPACITY, MAX_SNAPSHOT_BYTES,
     ServerConfig, snapshot_bytes_for,
 };
 pub use counters::{Counters, Histograms};

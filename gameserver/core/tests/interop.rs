@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
 };
 use gameserver_game::arena::Arena;
 use gameserver_game::arena::own::Own;
@@ -47,7 +47,7 @@ impl Server {
             boot_unix_ms: u64::try_from(unix().as_millis()).expect("this era"),
             random,
             max_commands_per_tick: 1000,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: MAX_SNAPSHOT_BYTES,
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,

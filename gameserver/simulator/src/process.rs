@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Histograms, Now, Registry,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, Histograms, MAX_SNAPSHOT_BYTES, Now, Registry,
     ServerConfig, Transmit, ZoneServer,
 };
 use gameserver_protocol::{Key, PROTOCOL_ID, PacketHeader, PacketKind};
@@ -92,7 +92,7 @@ impl Process {
                     boot_unix_ms,
                     random: self.chance.bytes(),
                     max_commands_per_tick: 8 * self.capacity,
-                    snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+                    snapshot_bytes: MAX_SNAPSHOT_BYTES,
                     replication_hz: DEFAULT_REPLICATION_HZ,
                     interpolation: DEFAULT_INTERPOLATION,
                     // at another sequence, so that it is the token that is noticed

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 
-use gameserver_core::DEFAULT_SNAPSHOT_BYTES;
+use gameserver_core::MAX_SNAPSHOT_BYTES;
 use gameserver_game::mix;
 use gameserver_protocol::message::ResumeToken;
 use gameserver_protocol::{
@@ -273,7 +273,7 @@ impl Wire {
         let sealed = self.sealed.entry(key).or_default();
         sealed.note(&header, bytes, now_us).map_err(|broken| said_of("somebody at", to, broken))?;
         let is_resume = header.kind == PacketKind::Payload && bytes.len() == RESUME_BYTES;
-        let is_fat = bytes.len() > usize::from(DEFAULT_SNAPSHOT_BYTES) && !is_resume;
+        let is_fat = bytes.len() > usize::from(MAX_SNAPSHOT_BYTES) && !is_resume;
         sealed.fat += u32::from(is_fat && header.kind == PacketKind::Payload);
         if sealed.fat > FRESH {
             return broken(Rule::Budget, format!("{} bytes to {to}, long after it came in", bytes.len()));

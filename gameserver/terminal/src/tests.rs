@@ -8,7 +8,7 @@ use std::time::Duration;
 use gameserver_access::{Role, Visit};
 use gameserver_client::{Client, ClientState, Entity, Now};
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, ServerConfig, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, ServerConfig, ZoneServer,
 };
 use gameserver_game::Game;
 use gameserver_game::arena::intents::Intent;
@@ -70,7 +70,7 @@ impl World {
             boot_unix_ms: 1_790_000_000_000,
             random: [seed; 32],
             max_commands_per_tick: 100,
-            snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: MAX_SNAPSHOT_BYTES,
             replication_hz: DEFAULT_REPLICATION_HZ,
             interpolation: DEFAULT_INTERPOLATION,
             registry: None,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, ServerConfig, ZoneServer,
 };
 use gameserver_game::arena::Arena;
 use gameserver_net::{Config, Datagrams, Mmsg, Outgoing, bind};
@@ -72,7 +72,7 @@ fn zone(capacity: usize, key: [u8; 32]) -> ZoneServer<Arena> {
         boot_unix_ms: u64::try_from(Clock::start().unix().as_millis()).unwrap(),
         random: [3; 32],
         max_commands_per_tick: 1000,
-        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        snapshot_bytes: MAX_SNAPSHOT_BYTES,
         replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,

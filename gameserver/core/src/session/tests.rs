@@ -32,7 +32,7 @@ impl Bench {
             boot_unix_ms: 1_790_000_000_000,
             random: [1; 32],
             max_commands_per_tick: 1,
-            snapshot_bytes: crate::DEFAULT_SNAPSHOT_BYTES,
+            snapshot_bytes: crate::MAX_SNAPSHOT_BYTES,
             replication_hz: crate::DEFAULT_REPLICATION_HZ,
             interpolation: crate::DEFAULT_INTERPOLATION,
             registry: None,

@@ -10,9 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gameserver_client::Event;
-use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES, Now, ServerConfig,
-};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, ServerConfig};
 use gameserver_game::arena::Arena;
 use gameserver_protocol::{
     ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, SPECTATOR, TOKEN_RANDOM_BYTES,
@@ -39,7 +37,7 @@ pub fn config() -> ServerConfig {
         boot_unix_ms: 1_790_000_000_250,
         random: [4; 32],
         max_commands_per_tick: 1000,
-        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        snapshot_bytes: MAX_SNAPSHOT_BYTES,
         replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,

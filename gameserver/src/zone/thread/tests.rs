@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, DEFAULT_SNAPSHOT_BYTES};
+use gameserver_core::{DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES};
 use gameserver_net::Counters as NetCounters;
 use gameserver_protocol::{
     ConnectTokenClaims, MAX_DATAGRAM_BYTES, PROTOCOL_ID, TOKEN_RANDOM_BYTES, USER_DATA_BYTES, write_request,
@@ -103,7 +103,7 @@ fn zone(strangers: u16, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<Ref
         boot_unix_ms: 1,
         random: [4; 32],
         max_commands_per_tick: 1000,
-        snapshot_bytes: DEFAULT_SNAPSHOT_BYTES,
+        snapshot_bytes: MAX_SNAPSHOT_BYTES,
         replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,
