@@ -209,7 +209,7 @@ fn a_process_has_as_many_places_as_it_says_whichever_zones_its_players_come_to()
 #[test]
 fn a_zone_with_fewer_places_than_the_process_is_full_by_itself() {
     let (key, file) = key();
-    let server = start(&file, &["--capacity", "7", "--zone-capacity", "2"]);
+    let server = start(&file, &["--capacity", "6", "--zone-capacity", "2"]);
     let [here, there, _] = sockets_of_zones(&server, 3);
     let mut players = Players::new(0, server.udp, &key);
     for (number, socket) in (1..).zip(here.into_iter().chain(there)) {
