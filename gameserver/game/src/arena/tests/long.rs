@@ -84,7 +84,13 @@ fn everything_happens_that_can_and_the_world_stays_sound() {
     }
     let of_the_game = RejectReason::ALL.into_iter().filter(|reason| {
         // these are said before a game is asked
-        !matches!(reason, RejectReason::RateLimited | RejectReason::TickTooFarAhead | RejectReason::NotYours)
+        !matches!(
+            reason,
+            RejectReason::RateLimited
+                | RejectReason::TickTooFarAhead
+                | RejectReason::NotYours
+                | RejectReason::Overloaded
+        )
     });
     assert_eq!(refusals, of_the_game.collect(), "every refusal");
     assert_eq!(told, (1..=10).collect(), "every notice");
