@@ -144,10 +144,16 @@ fn burst(rate: u32, number: u32) -> u32 {
     u32::try_from(until(u64::from(number) + 1) - until(number.into())).unwrap_or(0)
 }
 
-/// A socket for each source address.
-fn sources(server: SocketAddr, count: u16) -> anyhow::Result<Vec<Mmsg>> {
+/// Whether this server may be flooded: decided before there is a socket, so that whoever tries this out sends nothing.
+fn check(server: SocketAddr) -> anyhow::Result<()> {
     let IpAddr::V4(ip) = server.ip() else { bail!("{server} is no IPv4 address of this machine's loopback") };
     ensure!(ip.is_loopback(), "{server} is not on this machine's loopback, and nothing else is flooded");
+    Ok(())
+}
+
+/// A socket for each source address.
+fn sources(server: SocketAddr, count: u16) -> anyhow::Result<Vec<Mmsg>> {
+    check(server)?;
     let open = |number: u16| {
         let [high, low] = number.to_be_bytes();
         let (socket, _) = bind((Ipv4Addr::new(127, 1, high, low), 0).into(), BUFFER_BYTES)?;
@@ -240,9 +246,12 @@ mod tests {
     #[test]
     fn nothing_but_loopback_is_flooded() {
         for address in ["10.0.0.1:7777", "192.0.2.1:7777", "[::1]:7777", "0.0.0.0:7777"] {
-            let refused = flood(PLAN, address.parse().unwrap(), None).unwrap_err().to_string();
+            let refused = check(address.parse().unwrap()).unwrap_err().to_string();
             assert!(refused.contains("loopback"), "{refused}");
         }
+        assert!(check("127.0.0.1:7777".parse().unwrap()).is_ok());
+        // and it is asked: nobody is at the documentation's addresses, and no source is opened for one
+        assert!(sources("192.0.2.1:7777".parse().unwrap(), 1).is_err());
     }
 
     #[test]
