@@ -20,6 +20,7 @@
 
 mod config;
 mod counters;
+mod foreseen;
 mod gaps;
 mod output;
 mod pipeline;

@@ -9,6 +9,7 @@ use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 
 use crate::config::{ConfigError, ServerConfig};
 use crate::counters::{Counters, Histograms};
+use crate::foreseen::Foreseen;
 use crate::output::FlushOrder;
 use crate::pipeline::{Arrival, Demand, Limits, PARTS, Patience, Player};
 use crate::replication::{Replication, Told, Viewer, Viewpoint};
@@ -37,6 +38,8 @@ pub struct ZoneServer<G: Game> {
     players: Vec<Player<G::Intent>>,
     /// By slot.
     viewers: Vec<Viewer>,
+    /// By slot.
+    foreseen: Vec<Foreseen<G::Own>>,
     limits: Limits,
     game: G,
     replication: Replication,
@@ -67,6 +70,7 @@ impl<G: Game> ZoneServer<G> {
             tick_hz,
             players: std::iter::repeat_with(Player::default).take(players).collect(),
             viewers: std::iter::repeat_with(Replication::viewer).take(players).collect(),
+            foreseen: std::iter::repeat_with(Foreseen::default).take(players).collect(),
             limits: Limits::new(tick_hz, config.interpolation),
             game: G::new(Setup { capacity, tick_hz, seed }),
             replication: Replication::new::<G>(capacity, tick_hz, config.replication_hz),
@@ -244,7 +248,9 @@ impl<G: Game> ZoneServer<G> {
     }
 
     fn poll_snapshot(&mut self, now: Now, buffer: &mut [u8]) -> Option<Transmit> {
-        let Self { sessions, players, viewers, game, replication, flush, histograms, counters, .. } = self;
+        let Self {
+            sessions, players, viewers, foreseen, game, replication, flush, histograms, counters, ..
+        } = self;
         let age = micros(now.monotonic.saturating_sub(self.ticked));
         let flushed = Flush {
             now,
@@ -254,9 +260,10 @@ impl<G: Game> ZoneServer<G> {
             budget: self.snapshot_bytes - SESSION_BYTES,
         };
         flush.find_map(|slot| {
-            let (player, viewer) = (&mut players[slot as usize], &mut viewers[slot as usize]);
+            let at = slot as usize;
+            let (player, viewer, foreseen) = (&mut players[at], &mut viewers[at], &mut foreseen[at]);
             let transmit = sessions.seal_message(now, slot, buffer, |body| {
-                flushed.write_snapshot(slot, player, viewer, game, replication, body)
+                flushed.write_snapshot(slot, player, (viewer, foreseen), game, replication, body)
             })?;
             player.record_sent(now, flushed.tick, counters, histograms);
             Some(transmit)
@@ -327,22 +334,35 @@ struct Flush {
 }
 
 impl Flush {
-    /// Writes the snapshot of the player in `slot` and returns its length, or `None` while the player is not in the
-    /// world.
+    /// Writes the snapshot of the player in `slot` and returns its length, or `None` while the player is not in the world and
+    /// where the snapshot would say nothing that its client does not know.
     fn write_snapshot<G: Game>(
         &self,
         slot: u32,
         player: &mut Player<G::Intent>,
-        viewer: &mut Viewer,
+        (viewer, foreseen): (&mut Viewer, &mut Foreseen<G::Own>),
         game: &G,
         replication: &mut Replication,
         buffer: &mut [u8],
     ) -> Option<usize> {
+        let told = Told {
+            arrived: player.link.arrived(self.tick),
+            round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
+            turn: slot.into(),
+        };
+        let is_turn = replication.is_turn(viewer, told);
+        let is_due = is_turn || player.has_untold();
         let (own, from) = if let Some(camera) = &mut player.camera {
+            if !is_due {
+                return None;
+            }
             let from = camera.look(replication);
             (camera.fields(), from)
         } else {
             let own = game.own(slot)?;
+            if foreseen.comes_true::<G>(self.tick_hz, self.tick, &own) && !is_due {
+                return None;
+            }
             let (x, y) = G::place(&own);
             (own.to_fields(), Viewpoint { x, y, own: Some(slot) })
         };
@@ -358,12 +378,7 @@ impl Flush {
         let end = buffer.len().min(MAX_MESSAGE_BYTES);
         let mut writer =
             SnapshotWriter::new(&mut buffer[..end], &head, &own, player.rejected(), player.notices()).ok()?;
-        let told = Told {
-            arrived: player.link.arrived(self.tick),
-            round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
-            turn: slot.into(),
-        };
-        if !replication.is_turn(viewer, told) {
+        if !is_turn {
             return Some(writer.finish_without_cells());
         }
         replication.write(viewer, from, told, self.budget, &mut writer);

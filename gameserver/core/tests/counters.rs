@@ -312,7 +312,7 @@ fn loss_is_counted_as_the_network_loses_both_ways() {
     for loss_percent in [2, 10, 30] {
         let network = Network { loss_percent, delay_ms: 20, jitter_ms: 15, ..Network::default() };
         let mut world = played(network);
-        world.run(60 * SECOND);
+        world.run(180 * SECOND);
         let counters = world.server.counters();
         // an acknowledgement names the 64 before it, so that all but the last are known
         let [down, up] = [

@@ -99,6 +99,8 @@ pub(crate) struct Player<I> {
     newest_notice: u32,
     /// Arrival of inputs decided since the last snapshot.
     decided: Ring<Duration, MAX_INPUTS>,
+    /// Whether there is something that no snapshot has told yet: an outcome or a notice.
+    has_untold: bool,
     /// Where it looks, if it only looks on.
     pub(crate) camera: Option<Camera>,
 }
@@ -116,6 +118,7 @@ impl<I: Copy> Default for Player<I> {
             notices: Ring::default(),
             newest_notice: 0,
             decided: Ring::default(),
+            has_untold: false,
             camera: None,
         }
     }
@@ -159,6 +162,7 @@ impl<I: Fields + Copy> Player<I> {
                     Some(watch) => {
                         camera.watch(watch);
                         self.newest_decided = input.sequence;
+                        self.has_untold = true;
                     }
                     None => self.reject(input.sequence, RejectReason::NotYours, tick + 1, counters),
                 }
@@ -229,12 +233,14 @@ impl<I: Fields + Copy> Player<I> {
     fn decide(&mut self, sequence: u32, arrived: Duration) {
         self.newest_decided = sequence;
         self.decided.push(arrived);
+        self.has_untold = true;
     }
 
     /// The input was refused; snapshots from `tick` on say so until the client has one.
     pub(crate) fn reject(&mut self, sequence: u32, reason: RejectReason, tick: u64, counters: &mut Counters) {
         counters.record_reject(reason);
         let kept = self.rejections.push(Rejection { rejected: Rejected { sequence, reason }, tick });
+        self.has_untold = true;
         debug_assert!(kept, "inputs wait while there is no room for a rejection");
     }
 
@@ -248,6 +254,7 @@ impl<I: Fields + Copy> Player<I> {
         self.newest_notice += 1;
         let gameserver_game::Notice { code, figures } = what;
         self.notices.push((tick, Notice { number: self.newest_notice, code, figures }));
+        self.has_untold = true;
     }
 
     fn forget_acknowledged(&mut self) {
@@ -280,6 +287,11 @@ impl<I: Fields + Copy> Player<I> {
         self.waiting.len()
     }
 
+    /// Whether there is something that no snapshot has told yet.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.has_untold
+    }
+
     /// When the oldest input arrived that was decided since the last snapshot.
     pub(crate) fn oldest_decided(&self) -> Option<Duration> {
         self.decided.front().copied()
@@ -293,6 +305,7 @@ impl<I: Fields + Copy> Player<I> {
         counters: &mut Counters,
         histograms: &mut Histograms,
     ) {
+        self.has_untold = false;
         counters.snapshots += 1;
         counters.snapshots_lost += self.link.record_sent(now, tick);
         while let Some(arrived) = self.decided.pop() {

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gameserver_core::Now;
+use gameserver_core::{Now, ServerConfig};
 use gameserver_game::arena::own::Own;
 use gameserver_protocol::message::{FieldList, Fields, Input, InputsHead, Snapshot, encode_inputs};
 use gameserver_protocol::{
-    ConnectToken, Key, PacketHeader, PacketKey, PacketKind, TOKEN_RANDOM_BYTES, write_request,
+    ConnectToken, ConnectTokenClaims, Key, PacketHeader, PacketKey, PacketKind, SPECTATOR,
+    TOKEN_RANDOM_BYTES, write_request,
 };
 
-use super::{BOOT_UNIX, SERVER_KEY, ZoneServer, claims, config};
+use super::{BOOT_UNIX, SERVER_KEY, TICK_HZ, ZoneServer, claims, config};
 
 /// A server and the time.
 pub struct Bench {
@@ -19,11 +20,12 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// A server that tells everyone of others each tick, so that each tick has a snapshot for everyone.
     pub fn new() -> Self {
-        Self::with_config(config())
+        Self::with_config(ServerConfig { replication_hz: TICK_HZ, ..config() })
     }
 
-    pub fn with_config(config: gameserver_core::ServerConfig) -> Self {
+    pub fn with_config(config: ServerConfig) -> Self {
         let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
         Self { server, elapsed: Duration::ZERO }
@@ -67,6 +69,14 @@ impl Bench {
         random[10..18].copy_from_slice(&self.elapsed.as_secs().to_le_bytes());
         let token = claims(client_id, self.now().unix).mint(key, &random).expect("valid claims");
         Peer::new(token, port)
+    }
+
+    /// Somebody who only looks on.
+    pub fn spectator(&self, client_id: u64, port: u16) -> Peer {
+        let mut user_data = [0; 256];
+        user_data[0] = SPECTATOR;
+        let claims = ConnectTokenClaims { user_data: &user_data, ..claims(client_id, self.now().unix) };
+        Peer::new(claims.mint(&SERVER_KEY, &[7; TOKEN_RANDOM_BYTES]).expect("valid claims"), port)
     }
 
     pub fn players(&self) -> usize {
