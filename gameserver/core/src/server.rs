@@ -345,13 +345,9 @@ impl Flush {
         replication: &mut Replication,
         buffer: &mut [u8],
     ) -> Option<usize> {
-        let told = Told {
-            arrived: player.link.arrived(self.tick),
-            round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
-            turn: slot.into(),
-        };
-        let is_turn = replication.is_turn(viewer, told);
-        let is_due = is_turn || player.has_untold();
+        let turn = replication.turn(slot, player.has_untold());
+        let tells_of_others = replication.is_due(viewer, turn);
+        let is_due = tells_of_others || player.has_untold();
         let (own, from) = if let Some(camera) = &mut player.camera {
             if !is_due {
                 return None;
@@ -378,9 +374,14 @@ impl Flush {
         let end = buffer.len().min(MAX_MESSAGE_BYTES);
         let mut writer =
             SnapshotWriter::new(&mut buffer[..end], &head, &own, player.rejected(), player.notices()).ok()?;
-        if !is_turn {
+        if !tells_of_others {
             return Some(writer.finish_without_cells());
         }
+        let told = Told {
+            arrived: player.link.arrived(self.tick),
+            round_trip_ticks: player.link.round_trip_ticks(self.tick_hz),
+            turn,
+        };
         replication.write(viewer, from, told, self.budget, &mut writer);
         Some(writer.finish())
     }

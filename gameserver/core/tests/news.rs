@@ -10,9 +10,7 @@ use common::{BOOT_UNIX, SERVER_KEY, config};
 use gameserver_core::{Game, Now, RejectReason, ServerConfig, ZoneServer};
 use gameserver_game::{Audience, Command, Entity, Notice, Outcome, Output, Setup};
 use gameserver_protocol::PacketKind;
-use gameserver_protocol::message::{
-    FieldList, Fields, Input, InputsHead, Snapshot, Watch, encode_inputs,
-};
+use gameserver_protocol::message::{FieldList, Fields, Input, InputsHead, Snapshot, Watch, encode_inputs};
 
 /// A boat that drifts, as its client predicts. A gust moves it on as well, which nobody can know, and a bell rings.
 struct Boats {
@@ -192,10 +190,24 @@ fn a_player_is_told_when_it_is_its_turn_and_of_what_its_client_cannot_know() {
 }
 
 #[test]
+fn an_answer_in_the_tick_before_a_turn_takes_that_turn_as_well_and_no_other() {
+    let answers = [104_u64, 121];
+    let [told, of_others] = told(false, &answers.map(|tick| (tick, &[7_i64][..])));
+    let turns: BTreeSet<_> = every(15).filter(|&tick| tick != 105).chain([104]).collect();
+    assert_eq!(of_others, turns);
+    let of_itself = every(GUSTS).chain(every(BELLS)).chain(answers);
+    assert_eq!(told, turns.into_iter().chain(of_itself).collect());
+}
+
+#[test]
 fn a_spectator_is_told_when_it_is_its_turn_of_what_happens_to_all_and_where_it_looks() {
     let turns: BTreeSet<_> = every(15).collect();
     let watch = Watch::Place { x: 7, y: 7 }.to_fields();
     let [told, of_others] = told(true, &[(101, watch.as_slice()), (103, &[9, 9, 9, 9])]);
-    assert_eq!(told, every(15).chain(every(BELLS)).chain([101, 103]).collect(), "asked, and asked for nonsense");
+    assert_eq!(
+        told,
+        every(15).chain(every(BELLS)).chain([101, 103]).collect(),
+        "asked, and asked for nonsense"
+    );
     assert_eq!(of_others, turns);
 }

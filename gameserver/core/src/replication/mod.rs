@@ -71,14 +71,18 @@ impl Replication {
         self.cells.restart();
     }
 
-    /// Whether the snapshot of the newest tick tells `viewer` of others.
+    /// Which turn it is for the viewer in `slot`; with each it is told of others once. A snapshot that it is sent anyway in the
+    /// tick before a turn takes that turn as well, so that one datagram does for both.
     #[inline]
-    pub(crate) fn is_turn(&self, viewer: &Viewer, told: Told) -> bool {
-        self.beat(told).is_multiple_of(self.turn_ticks) || viewer.is_fresh()
+    pub(crate) fn turn(&self, slot: u32, is_sent_anyway: bool) -> u64 {
+        let early = u64::from(is_sent_anyway && self.turn_ticks > 1);
+        (self.history.tick() + u64::from(slot) + early) / self.turn_ticks
     }
 
-    fn beat(&self, told: Told) -> u64 {
-        self.history.tick() + told.turn
+    /// Whether the snapshot of the newest tick tells `viewer` of others.
+    #[inline]
+    pub(crate) fn is_due(&self, viewer: &Viewer, turn: u64) -> bool {
+        turn > viewer.newest_turn() || viewer.is_fresh()
     }
 
     /// Adds to a snapshot of the newest tick what `viewer` does not know.
@@ -91,9 +95,8 @@ impl Replication {
         budget: usize,
         writer: &mut SnapshotWriter<'_>,
     ) {
-        let beat = self.beat(told);
         let Self { tick_hz, turn_ticks, history, cells, grid, scratch } = self;
-        if viewer.is_new() || (beat / *turn_ticks).is_multiple_of((LOOK_TICKS / *turn_ticks).max(1)) {
+        if viewer.is_new() || told.turn.is_multiple_of((LOOK_TICKS / *turn_ticks).max(1)) {
             viewer.look_around(from, *tick_hz, history, grid, scratch);
         }
         let budget = if viewer.is_fresh() { MAX_MESSAGE_BYTES } else { budget };
@@ -111,13 +114,13 @@ impl Replication {
     }
 }
 
-/// What a viewer has heard so far, and whose turn it is.
+/// What a viewer has heard so far, and which turn it has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
     /// Bit k: the snapshot of k ticks ago has arrived.
     pub(crate) arrived: u64,
     /// Round trip in ticks; 0 before it is known.
     pub(crate) round_trip_ticks: u32,
-    /// Spreads the turns and the looks around of viewers over ticks.
+    /// Which turn of the viewer this is.
     pub(crate) turn: u64,
 }

@@ -51,6 +51,8 @@ pub(crate) struct Viewer {
     tracked: Vec<Tracked>,
     /// Tick of the newest snapshot; 0 before the first.
     sent_tick: u64,
+    /// The turn that it had last.
+    turn: u64,
     /// Snapshots so far, up to [`FRESH`].
     written: u32,
 }
@@ -138,19 +140,25 @@ fn weight_of(ring: u32, tick_hz: u32) -> u16 {
 
 impl Viewer {
     pub(super) fn new() -> Self {
-        Self { tracked: Vec::with_capacity(TRACKED_MAX), sent_tick: 0, written: 0 }
+        Self { tracked: Vec::with_capacity(TRACKED_MAX), sent_tick: 0, turn: 0, written: 0 }
     }
 
     /// Nobody looks any more.
     pub(crate) fn clear(&mut self) {
         self.tracked.clear();
         self.sent_tick = 0;
+        self.turn = 0;
         self.written = 0;
     }
 
     /// Whether it still has to be told the world around it for the first time.
     pub(in crate::replication) fn is_fresh(&self) -> bool {
         self.written < FRESH
+    }
+
+    /// The turn that it had last; 0 before the first.
+    pub(in crate::replication) fn newest_turn(&self) -> u64 {
+        self.turn
     }
 
     /// Finds out who is around.
@@ -214,6 +222,7 @@ impl Viewer {
         let tick = history.tick();
         let passed = u32::try_from(tick - self.sent_tick).unwrap_or(u32::MAX);
         self.sent_tick = tick;
+        self.turn = told.turn;
         self.written = (self.written + 1).min(FRESH);
         let resend = match told.round_trip_ticks {
             0 => RESEND_TICKS,
