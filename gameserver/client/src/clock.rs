@@ -139,18 +139,15 @@ impl ServerClock {
         {
             self.spans.pop_front();
         }
-        let mut recent = Ways::default();
-        self.recent.iter().for_each(|ways| recent.merge(ways, now, self.rate));
+        let by = CONTRADICTION + jitter / 4.0;
+        let recent = self.merge_recent(now, by);
         let mut older = Ways::default();
         self.spans.iter().for_each(|(_, ways)| older.merge(ways, now, self.rate));
-        let by = CONTRADICTION + jitter / 4.0;
         if contradict(&recent, &older, by) {
-            self.spans.clear();
-            self.offsets.clear();
+            self.forget();
             older = Ways::default();
         }
         older.merge(&recent, now, self.rate);
-        // back before it was sent: the recent ones are of two times
         if let Some(estimate) = older.estimate().filter(|estimate| estimate.round_trip > -by) {
             self.follow(estimate, now);
         }
@@ -159,6 +156,27 @@ impl ServerClock {
         {
             self.keep(&ways, now);
         }
+    }
+
+    /// What the recent ones say together. Those are let go of that are of another time than the newest: a datagram would be back
+    /// before it was sent. A server whose ticks are late all the time leaves only one or two.
+    fn merge_recent(&mut self, now: f64, by: f64) -> Ways {
+        loop {
+            let mut recent = Ways::default();
+            self.recent.iter().for_each(|ways| recent.merge(ways, now, self.rate));
+            let is_possible = recent.estimate().is_none_or(|estimate| estimate.round_trip > -by);
+            if is_possible || self.recent.len() == 1 {
+                return recent;
+            }
+            self.recent.pop_front();
+            self.forget();
+        }
+    }
+
+    /// What is known but for the recent ones is of a time that is no more.
+    fn forget(&mut self) {
+        self.spans.clear();
+        self.offsets.clear();
     }
 
     /// Puts what is not recent any more into its span.
