@@ -18,6 +18,8 @@ use crate::stats::Stats;
 const OPEN_INPUTS_MAX: usize = 256;
 /// Inputs sent in one turn at most, after a stall; the schedule is kept, so the rest is as late as it is.
 const INPUTS_PER_TURN: u32 = 8;
+/// How much before the last moment inputs are sent at most that are just in time: games make them once a frame, wherever that falls.
+const EARLY_US_MAX: u64 = 2000;
 /// How far a player walks in a second at most, thousandths of a unit.
 const WALK_SPEED: i64 = 10_000;
 /// What rounding may add to a walk.
@@ -156,13 +158,15 @@ impl Bot {
     }
 
     /// When the input after that of `due` is due.
-    fn after(&self, due: Duration, now: Now) -> Duration {
+    fn after(&mut self, due: Duration, now: Now) -> Duration {
         let (next, tick) = (due + self.play.input_period, Duration::from_secs(1) / self.play.tick_hz);
         match self.session.next_input_at(now) {
             // the last moment of those that are just in time for a tick which is not after the schedule
             Some(in_time) if self.play.is_in_phase => {
                 let ticks = next.saturating_sub(in_time).as_nanos() / tick.as_nanos();
-                (in_time + tick * u32::try_from(ticks).unwrap_or(0)).max(due)
+                let last = in_time + tick * u32::try_from(ticks).unwrap_or(0);
+                let early = Duration::from_micros(self.random.next() % (EARLY_US_MAX + 1));
+                last.saturating_sub(early).max(due)
             }
             _ => next,
         }

@@ -18,6 +18,8 @@ use crate::swarm::{Swarm, Ticket};
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 /// Between the last join and the measuring.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// The same for those who play just in time: while a thousand join inputs are held up, and clients are told to be earlier for a while.
+const WARM_UP_IN_PHASE: Duration = Duration::from_secs(8);
 /// Joins at a time, so that a handshake burst is not what is measured.
 const JOINS_A_TURN: u32 = 10;
 
@@ -50,7 +52,7 @@ impl Trial {
             // beside the bots and after them: from here, so that it does not run before everything else as they do
             let flood = match (self.flood, all_joined.recv()) {
                 (Some(plan), Ok(())) => {
-                    let plan = plan.lasting(WARM_UP + self.duration);
+                    let plan = plan.lasting(self.warm_up() + self.duration);
                     Some(plan.start(server.address, &server.key_file, cpus.flood)?)
                 }
                 _ => None,
@@ -63,13 +65,17 @@ impl Trial {
         })
     }
 
+    fn warm_up(&self) -> Duration {
+        if self.play.is_in_phase { WARM_UP_IN_PHASE } else { WARM_UP }
+    }
+
     fn play(&self, server: &Server, ticket: Ticket, joined: &Sender<()>) -> anyhow::Result<Value> {
         let clock = Clock::start();
         let mut swarm = Swarm::new(1, self.play, clock)?;
         self.join(&mut swarm, server, ticket, clock)?;
         // nobody waits for this any more only when the run is given up
         let _told = joined.send(());
-        play_for(&mut swarm, clock, WARM_UP)?;
+        play_for(&mut swarm, clock, self.warm_up())?;
         let scraped = server.scrape()?;
         swarm.turn()?;
         swarm.stats[0].start_measuring();
