@@ -80,8 +80,8 @@ pub struct GameArgs {
     /// give a player 400 bytes a tick with all headers: 64 kbit/s at 20 ticks a second, 205 at 64.
     #[arg(long, value_parser = clap::value_parser!(u16).range(200..=1200))]
     pub snapshot_bytes: Option<u16>,
-    /// How often a second a player is told of others at least; of itself it is told each tick. 20 at 64 ticks a second are
-    /// each third tick.
+    /// How often a second a player is told of others at least; 20 at 64 ticks a second are each third tick. Between these
+    /// turns it is told only of what its client cannot know.
     #[arg(long, default_value_t = DEFAULT_REPLICATION_HZ, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replication_hz: u32,
     /// Seconds by which clients may draw others behind the newest state: how far a shot reaches back beyond half a round

@@ -359,8 +359,8 @@ impl<G: Game> Client<G> {
         self.connection.resume_token(now)
     }
 
-    /// How long nothing has come from the server, which sends something each tick: who wants to be back before the
-    /// token's time-out resumes after a second of it.
+    /// How long nothing has come from the server, which sends something twenty times a second unless it is told otherwise: who
+    /// wants to be back before the token's time-out resumes after a second of it.
     pub fn silence(&self, now: Now) -> Duration {
         self.connection.silence(now)
     }

@@ -38,8 +38,8 @@ pub struct ServerConfig {
     /// come in is told the world around it with up to 1200.
     pub snapshot_bytes: u16,
     /// How often a second a player is told of others at least, 1 to 1000: as seldom as whole ticks allow, every 15th at
-    /// most, and each tick where there are not so many. Of itself it is told each tick. The turns of players are spread over
-    /// ticks.
+    /// most, and each tick where there are not so many. The turns of players are spread over ticks; between them a player is told
+    /// only of what its client cannot know.
     pub replication_hz: u32,
     /// How far behind the newest state clients draw others at most, which is how far a shot may reach back beyond half
     /// a round trip.
