@@ -255,9 +255,9 @@ impl Control {
     }
 
     /// Nobody is here and nobody can come: with an operator, no token is left either; without one nobody is owed
-    /// anything, but who came just before the drain shows only when it was carried out.
+    /// anything but to whom is here.
     fn is_empty_for_good(&self) -> bool {
-        self.is_drained || (self.report.is_none() && self.zones.have_obeyed() && self.players() == 0)
+        self.is_drained || (self.report.is_none() && self.zones.are_empty())
     }
 
     fn say_who_is_left(&self) {

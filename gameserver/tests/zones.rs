@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use common::{Player, Players, Server, TempFile, await_some, mint, now, socket};
+use common::{Player, Players, Server, TempFile, await_some, mint, now, refused, sockets_of_zones};
 use gameserver::{format_key, random_bytes};
 use gameserver_client::ClientState::{Connected, Denied};
 use gameserver_sys::Clock;
@@ -27,37 +27,6 @@ fn start(file: &TempFile, args: &[&str]) -> Server {
     let mut all = vec!["--zones", "3", "--key-file", file.path()];
     all.extend(args);
     Server::start(&all)
-}
-
-fn refused(server: &Server, reason: &str) -> Vec<f64> {
-    server.by_zone(&format!("gameserver_rejects_total{{reason=\"{reason}\"}}"))
-}
-
-/// The zone that the kernel takes datagrams of this socket to: the one that refuses what is no packet.
-fn zone_of(server: &Server, socket: &UdpSocket) -> usize {
-    let before = refused(server, "malformed");
-    socket.send_to(&[1], server.udp).unwrap();
-    await_some("a zone that refuses what is no packet", || {
-        let after = refused(server, "malformed");
-        before.iter().zip(&after).position(|(before, after)| after > before)
-    })
-}
-
-/// So many sockets that the kernel takes to each zone, by zone.
-fn sockets_of_zones(server: &Server, count: usize) -> [Vec<UdpSocket>; ZONES] {
-    let mut sockets: [Vec<UdpSocket>; ZONES] = Default::default();
-    // each of 200 goes to one of three: a zone is short of a few of them never
-    for _ in 0..200 {
-        if sockets.iter().all(|of_zone| of_zone.len() == count) {
-            return sockets;
-        }
-        let socket = socket();
-        let zone = zone_of(server, &socket);
-        if sockets[zone].len() < count {
-            sockets[zone].push(socket);
-        }
-    }
-    panic!("the kernel chose so: {:?}", sockets.map(|of_zone| of_zone.len()));
 }
 
 /// How a program that is to end did so, and what it said. One that goes on is ended.
@@ -129,7 +98,7 @@ fn players_are_spread_over_zones_of_tokio_uring_and_each_is_at_one() {
 
 /// One socket at each zone.
 fn socket_of_each_zone(server: &Server) -> [UdpSocket; ZONES] {
-    let sockets: Vec<_> = sockets_of_zones(server, 1).into_iter().flatten().collect();
+    let sockets: Vec<_> = sockets_of_zones::<ZONES>(server, 1).into_iter().flatten().collect();
     sockets.try_into().unwrap()
 }
 
@@ -228,7 +197,7 @@ fn a_drain_shuts_every_zone_and_those_who_are_in_play_on() {
     let (key, file) = key();
     let server = start(&file, &["--drain-deadline", "3600"]);
     // all of them now: players who wait for it fall silent
-    let sockets = sockets_of_zones(&server, 2).map(|of_zone| <[_; 2]>::try_from(of_zone).unwrap());
+    let sockets = sockets_of_zones::<ZONES>(&server, 2).map(|of_zone| <[_; 2]>::try_from(of_zone).unwrap());
     let (early, late): (Vec<_>, Vec<_>) = sockets.into_iter().map(|[early, late]| (early, late)).unzip();
     let come = |players: &mut Players, sockets: Vec<UdpSocket>| {
         for socket in sockets {
@@ -240,8 +209,11 @@ fn a_drain_shuts_every_zone_and_those_who_are_in_play_on() {
     come(&mut players, early);
     players.play_until("one in each zone", |players| players.iter().all(Player::is_playing));
     server.signal("-TERM");
-    server.logged("draining before the end");
-    // a token of the second in which the drain began still counts as older
+    let told = |line: &serde_json::Value| line["message"] == "phase" && line["phase"] == "Draining";
+    players.play_until("every zone to drain", |_| {
+        server.log().iter().any(told) && server.by_zone("gameserver_orders_waiting") == [0.0; ZONES]
+    });
+    // a token of the second in which a zone began to drain still counts as older
     let clock = players.clock;
     let drained = now(&clock).unix.as_secs();
     players.play_until("the next second", |_| now(&clock).unix.as_secs() > drained);

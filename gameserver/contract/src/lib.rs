@@ -14,7 +14,9 @@ pub mod metrics;
 mod report;
 
 pub use histogram::{Histogram, HistogramDelta};
-pub use report::{Backend, Hello, OperatorMessage, Phase, Report, ServerMessage, Welcome};
+pub use report::{
+    Backend, Hello, OperatorMessage, Phase, QUEUE_QUANTILE, Report, ServerMessage, TICK_QUANTILE, Welcome,
+};
 
 /// Version of this contract. Peers refuse another major version and ignore unknown fields otherwise.
 pub const CONTRACT_VERSION: u16 = 1;

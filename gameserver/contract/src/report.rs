@@ -92,22 +92,33 @@ pub enum Phase {
     Stopped,
 }
 
+/// Quantile by which tick work is judged, 0 to 1: that of a Fleet (`status.tickP99`), and which zone of a server is the worst.
+pub const TICK_QUANTILE: f64 = 0.99;
+
+/// Quantile by which queue depth is judged, 0 to 1: by an AutoScaler, and which zone of a server is the worst.
+pub const QUEUE_QUANTILE: f64 = 0.95;
+
 /// Live figures of one period. The default is that of a process in which nothing has happened yet.
+///
+/// A server with several zones says of itself what hides none of them: counts are those of all zones together, and of what
+/// overloads a zone the report has the zone that was worst in the period, so that it reads as if the server were that zone. The
+/// period of these ends when each zone has ended a tick; until then they are empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Counts up by one per report of this process, from 1.
     pub seq: u64,
     /// Current phase.
     pub phase: Phase,
-    /// Connected players.
+    /// Connected players, in all zones.
     pub players: u32,
-    /// CPU time of the process over the period, in thousandths of a core.
+    /// CPU time of the process over the period, all zones together, in thousandths of a core.
     pub cpu_millis: u32,
-    /// Tick work, microseconds a tick.
+    /// Tick work, microseconds a tick, of the zone in which its [`TICK_QUANTILE`] was highest.
     pub tick_us: HistogramDelta,
-    /// Arrival of an input to the flush of the state that acknowledges it, microseconds.
+    /// Arrival of an input to the flush of the state that acknowledges it, microseconds: of all inputs, whichever zone they
+    /// came to.
     pub input_latency_us: HistogramDelta,
-    /// Depth of the command queue, commands a tick.
+    /// Depth of the command queue, commands a tick, of the zone in which its [`QUEUE_QUANTILE`] was highest.
     pub queue_depth: HistogramDelta,
     /// Players that joined since the process started.
     pub joins_total: u64,
@@ -117,7 +128,7 @@ pub struct Report {
     pub timeouts_total: u64,
     /// Inputs rejected by the rules since the process started.
     pub rejects_total: u64,
-    /// Ticks that started a whole tick late or more since the process started.
+    /// Ticks that started a whole tick late or more since the process started, in all zones: a count hides nobody.
     pub late_ticks_total: u64,
     /// Highest number of a drain order seen, in force or taken back: an older one is ignored, so a leader whose clock
     /// is behind numbers its own above it.

@@ -23,11 +23,10 @@ pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<(UdpSocket, 
 
 /// Binds `count` sockets to one address, among which the kernel shares out the datagrams by a hash of both addresses
 /// (`SO_REUSEPORT`): what comes from one address to another is at the same socket as long as all of them are open. One
-/// socket is bound as by [`bind`]. With port 0 the first takes any and the others follow. The second value is the smallest
-/// receive buffer that was granted.
+/// socket is bound as by [`bind`]. With port 0 the kernel chooses one for all. The second value is the smallest receive buffer
+/// that was granted.
 ///
-/// The first is bound while it shares with nobody, and only then opened to the others: so a second group at the same
-/// address, or a socket that is there already, is an error, however close together the two begin.
+/// A second group at the same address, or a socket that is there already, is an error, however close together the two begin.
 ///
 /// # Errors
 /// When the address cannot be bound, or is taken.
@@ -36,20 +35,38 @@ pub fn bind_group(
     buffer_bytes: usize,
     count: NonZeroUsize,
 ) -> io::Result<(Vec<UdpSocket>, usize)> {
-    let (first, mut granted) = bind(address, buffer_bytes)?;
-    let address = first.local_addr()?;
-    if count.get() > 1 {
-        SockRef::from(&first).set_reuse_port(true)?;
+    if count.get() == 1 {
+        let (socket, granted) = bind(address, buffer_bytes)?;
+        return Ok((vec![socket], granted));
     }
-    let mut sockets = vec![first];
+    let holder = PlaceHolder::bind(address)?;
+    let (mut sockets, mut granted) = (Vec::with_capacity(count.get()), usize::MAX);
     while sockets.len() < count.get() {
-        let socket = unbound(address, buffer_bytes)?;
+        let socket = unbound(holder.address, buffer_bytes)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
+        socket.bind(&holder.address.into())?;
         granted = granted.min(socket.recv_buffer_size()?);
         sockets.push(socket.into());
     }
     Ok((sockets, granted))
+}
+
+/// Has an address alone until a group of sockets is there, and takes part in nothing.
+///
+/// It is bound while it shares with nobody, so it is refused wherever anybody is; and from then on whoever begins likewise is
+/// refused, first because of this socket and then because of those of the group. It lets them in by `SO_REUSEPORT` afterwards;
+/// they have that before they are bound, as socket(7) wants it of all that share.
+struct PlaceHolder {
+    address: SocketAddr,
+    _socket: UdpSocket,
+}
+
+impl PlaceHolder {
+    fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        SockRef::from(&socket).set_reuse_port(true)?;
+        Ok(Self { address: socket.local_addr()?, _socket: socket })
+    }
 }
 
 fn unbound(address: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {

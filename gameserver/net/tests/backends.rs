@@ -358,3 +358,23 @@ fn a_group_shares_its_address_with_nobody_who_begins_as_we_do() {
         assert!(in_use(bind_group(taken, 1 << 16, GROUP).map(drop)), "a group where one is alone");
     }
 }
+
+#[test]
+fn of_groups_that_are_bound_at_the_same_moment_one_has_the_address() {
+    for address in loopbacks() {
+        let (sockets, _) = bind_group(address.parse().unwrap(), 1 << 16, GROUP).unwrap();
+        let free = sockets[0].local_addr().unwrap();
+        drop(sockets);
+        let at_once = std::sync::Barrier::new(8);
+        let bound: Vec<_> = std::thread::scope(|scope| {
+            let bind = || {
+                at_once.wait();
+                bind_group(free, 1 << 16, GROUP)
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(bind)).collect();
+            // all are kept until the last has tried
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{address}: {bound:?}");
+    }
+}

@@ -102,8 +102,13 @@ impl Zones {
         self.quiet.look(&shown)
     }
 
-    /// Whether all have carried out every order, and what they show is newer than that.
-    pub(crate) fn have_obeyed(&self) -> bool {
+    /// Whether all have carried out every order and nobody is in any of them.
+    pub(crate) fn are_empty(&self) -> bool {
+        // in this order: who came in the tick before a drain shows only when that was carried out
+        self.have_obeyed() && self.boards.sum(Figure::Players) == 0
+    }
+
+    fn have_obeyed(&self) -> bool {
         self.threads.iter().all(Zone::has_obeyed)
     }
 
@@ -209,11 +214,15 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    use gameserver_sys::Clock;
+
     use super::fake::Fake;
     use super::*;
+    use crate::zone::board::Board;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -241,6 +250,41 @@ mod tests {
         assert!(!zones.have_obeyed(), "one is gone and has not");
         zones.tell(Order::Stop);
         assert!(zones.join().is_err());
+    }
+
+    #[test]
+    fn zones_are_empty_when_they_have_obeyed_and_whoever_came_just_before_has_gone() {
+        let (let_go, may_go) = channel::<()>();
+        let zone = Zone::spawn(0, move |mut orders, opened| {
+            let board = Arc::new(Board::new(std::iter::empty()));
+            let seat = Seat { placement: "unbound", node: None, memory: "default" };
+            opened.send((Arc::clone(&board), gameserver_net::Backend::Memory, seat)).unwrap();
+            // a player comes in the tick in which the order is carried out, and leaves in a later one
+            may_go.recv().unwrap();
+            board.set(Figure::Players, 1);
+            assert!(matches!(orders.pop(), Some(Order::Drain)));
+            board.set(Figure::OrdersApplied, 1);
+            may_go.recv().unwrap();
+            board.set(Figure::Players, 0);
+            Ok(())
+        });
+        let mut zones = Zones::collect(std::iter::once(zone)).unwrap();
+        assert!(zones.are_empty(), "nothing was ordered, and nobody is here");
+        zones.tell(Order::Drain);
+        assert!(!zones.are_empty(), "who comes before it is carried out does not show yet");
+        let_go.send(()).unwrap();
+        let until = |what: &str, is_so: &dyn Fn(&Zones) -> bool| {
+            let clock = Clock::start();
+            while !is_so(&zones) {
+                assert!(clock.monotonic() < PATIENCE, "waited in vain for {what}");
+                std::thread::yield_now();
+            }
+        };
+        until("the order to be carried out", &Zones::have_obeyed);
+        assert!(!zones.are_empty(), "somebody has come");
+        let_go.send(()).unwrap();
+        until("them to be empty", &Zones::are_empty);
+        zones.join().unwrap();
     }
 
     #[test]

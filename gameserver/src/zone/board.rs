@@ -164,11 +164,6 @@ impl Total {
         self.0[BUCKETS]
     }
 
-    /// Both together.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|index| self.0[index] + other.0[index]))
-    }
-
     /// What was recorded after `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> HistogramDelta {
         let buckets = (0_u8..)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::board::{Board, Distribution, Figure, Total};
+use super::board::{Board, Figure};
 
 /// By number of the zone, and never empty.
 #[derive(Clone, Debug)]
@@ -28,11 +28,6 @@ impl Boards {
     pub(crate) fn sum(&self, figure: Figure) -> u64 {
         self.iter().map(|board| board.get(figure)).sum()
     }
-
-    /// Everything that was recorded so far, in whichever zone.
-    pub(crate) fn total(&self, distribution: Distribution) -> Total {
-        self.iter().map(|board| board.total(distribution)).fold(Total::default(), |sum, more| sum.plus(&more))
-    }
 }
 
 #[cfg(test)]
@@ -40,17 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_shows_is_that_of_its_zones_together() {
-        let (boards, one) = (Boards::blank(3, &[]), Boards::blank(1, &[]));
+    fn a_figure_of_a_process_is_that_of_its_zones_together() {
+        let boards = Boards::blank(3, &[]);
         for (zone, board) in (1..).zip(boards.iter()) {
             board.set(Figure::Joins, zone);
-            for value in [zone, 1000 * zone] {
-                board.record(Distribution::TickWork, value);
-                one.iter().for_each(|one| one.record(Distribution::TickWork, value));
-            }
         }
         assert_eq!((boards.sum(Figure::Joins), boards.sum(Figure::Leaves)), (6, 0));
-        assert_eq!(boards.total(Distribution::TickWork), one.total(Distribution::TickWork));
-        assert_eq!(boards.total(Distribution::TickFlush), Total::default());
     }
 }

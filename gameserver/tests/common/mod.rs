@@ -227,6 +227,38 @@ pub fn socket() -> UdpSocket {
     socket
 }
 
+/// How often each zone refused something for this reason.
+pub fn refused(server: &Server, reason: &str) -> Vec<f64> {
+    server.by_zone(&format!("gameserver_rejects_total{{reason=\"{reason}\"}}"))
+}
+
+/// The zone that the kernel takes datagrams of this socket to: the one that refuses what is no packet.
+fn zone_of(server: &Server, socket: &UdpSocket) -> usize {
+    let before = refused(server, "malformed");
+    socket.send_to(&[1], server.udp).unwrap();
+    await_some("a zone that refuses what is no packet", || {
+        let after = refused(server, "malformed");
+        before.iter().zip(&after).position(|(before, after)| after > before)
+    })
+}
+
+/// So many sockets that the kernel takes to each zone, by zone.
+pub fn sockets_of_zones<const ZONES: usize>(server: &Server, count: usize) -> [Vec<UdpSocket>; ZONES] {
+    let mut sockets = [const { Vec::new() }; ZONES];
+    // each of 200 goes to one of three: a zone is short of a few of them never
+    for _ in 0..200 {
+        if sockets.iter().all(|of_zone| of_zone.len() == count) {
+            return sockets;
+        }
+        let socket = socket();
+        let zone = zone_of(server, &socket);
+        if sockets[zone].len() < count {
+            sockets[zone].push(socket);
+        }
+    }
+    panic!("the kernel chose so: {:?}", sockets.map(|of_zone| of_zone.len()));
+}
+
 impl Player {
     fn new(token: ConnectToken, socket: UdpSocket, now: Now) -> Self {
         let client = Client::new(token, 64, now, [7; 32]);

@@ -55,7 +55,8 @@ pub struct AutoScalerSpec {
 #[x_kube(validation = ("self.upThreshold > self.downThreshold", "upThreshold must be above downThreshold"))]
 pub struct ScalingPolicy {
     /// What is measured: `player_count` (mean players a server), `cpu_usage` (mean CPU of the servers, percent of
-    /// the request) or `queue_depth` (95th percentile of commands waiting in a tick, over the last ten seconds).
+    /// the request) or `queue_depth` (95th percentile of commands waiting in a tick, over the last ten seconds; of a server
+    /// with several zones in its worst).
     pub metric: ScalingMetric,
     /// Above this value servers are added. At least 1.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -94,7 +95,7 @@ pub enum ScalingMetric {
     PlayerCount,
     /// Mean CPU of the servers, percent of the request.
     CpuUsage,
-    /// 95th percentile of commands waiting in a tick, over the last ten seconds.
+    /// 95th percentile of commands waiting in a tick, over the last ten seconds; of a server with several zones in its worst.
     QueueDepth,
 }
 

@@ -178,7 +178,8 @@ pub struct FleetStatus {
     pub players: i64,
     /// Players that fit on Ready servers.
     pub capacity: i64,
-    /// 99th percentile of tick work over the last minute, such as `1.5ms`; rounded up to the bucket of the histogram.
+    /// 99th percentile of tick work over the last minute, such as `1.5ms`; rounded up to the bucket of the histogram. Of a server
+    /// with several zones in its worst.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tick_p99: Option<String>,
     /// Label selector of the Pods, for the scale subresource.

@@ -260,7 +260,7 @@ fn figures_of(servers: &[Observed]) -> Figures {
     Figures {
         player_count: Some(players.div_ceil(count)),
         cpu_usage: (used * 100).checked_div(requested),
-        queue_depth: queue.quantile(0.95),
+        queue_depth: queue.quantile(gameserver_contract::QUEUE_QUANTILE),
         in_use,
     }
 }

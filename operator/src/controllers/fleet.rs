@@ -357,7 +357,7 @@ fn compute_status(
         players: alive().map(|member| i64::from(member.observed.players())).sum(),
         capacity,
         tick_p99: tick_us
-            .quantile(0.99)
+            .quantile(gameserver_contract::TICK_QUANTILE)
             .map(|us| figures::latency(old.tick_p99.as_deref(), us, figures::PERCENTILE)),
         regions: Vec::new(),
         selector: Some(labels::fleet_selector(&fleet.name_any())),
