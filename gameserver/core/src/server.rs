@@ -346,7 +346,7 @@ impl Flush {
         buffer: &mut [u8],
     ) -> Option<usize> {
         let turn = replication.turn(slot, player.has_untold());
-        let tells_of_others = replication.is_due(viewer, turn);
+        let tells_of_others = viewer.is_due(turn);
         let is_due = tells_of_others || player.has_untold();
         let (own, from) = if let Some(camera) = &mut player.camera {
             if !is_due {

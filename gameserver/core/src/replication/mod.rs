@@ -79,12 +79,6 @@ impl Replication {
         (self.history.tick() + u64::from(slot) + early) / self.turn_ticks
     }
 
-    /// Whether the snapshot of the newest tick tells `viewer` of others.
-    #[inline]
-    pub(crate) fn is_due(&self, viewer: &Viewer, turn: u64) -> bool {
-        turn > viewer.newest_turn() || viewer.is_fresh()
-    }
-
     /// Adds to a snapshot of the newest tick what `viewer` does not know.
     #[inline]
     pub(crate) fn write(

@@ -156,9 +156,9 @@ impl Viewer {
         self.written < FRESH
     }
 
-    /// The turn that it had last; 0 before the first.
-    pub(in crate::replication) fn newest_turn(&self) -> u64 {
-        self.turn
+    /// Whether it is told of others at this turn: once each, and in all of the first snapshots.
+    pub(crate) fn is_due(&self, turn: u64) -> bool {
+        turn > self.turn || self.is_fresh()
     }
 
     /// Finds out who is around.
