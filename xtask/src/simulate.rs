@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Players of a run
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=20_000))]
     clients: u16,
-    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts and hostile, with commas between
+    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts, hostile and scarcity, with commas between
     #[arg(long, default_value = "all")]
     faults: String,
     /// Seeds that run at a time; as many as there are CPUs if not given
