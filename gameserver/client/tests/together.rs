@@ -143,7 +143,7 @@ impl Table {
         };
         let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let players =
             (0..play.players).map(|player| Player::new(player, play.tick_hz, &mut random)).collect();
         Self {
@@ -306,9 +306,8 @@ impl Player {
             lifetime_seconds: 30,
             timeout_seconds: 5,
         };
-        let bytes = |random: &mut Random| random.next().to_le_bytes()[0];
-        let token = claims.mint(&SERVER_KEY, &std::array::from_fn(|_| bytes(random))).expect("valid claims");
-        let client = Client::new(token, tick_hz, at(Duration::ZERO), std::array::from_fn(|_| bytes(random)));
+        let token = claims.mint(&SERVER_KEY, &random.bytes()).expect("valid claims");
+        let client = Client::new(token, tick_hz, at(Duration::ZERO), random.bytes());
         Self {
             client,
             address: SocketAddr::from(([10, 0, 0, 1], u16::try_from(10_000 + index).expect("few"))),
