@@ -73,7 +73,8 @@ impl Fared {
     fn heard_ms(&self, per_mille: usize) -> f64 {
         let mut sorted = self.heard_after.clone();
         sorted.sort_unstable();
-        sorted[(sorted.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3
+        let at = sorted.len().saturating_sub(1) * per_mille / 1000;
+        sorted.get(at).map_or(f64::NAN, |heard| heard.as_secs_f64() * 1e3)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "few")]
