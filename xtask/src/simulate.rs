@@ -17,6 +17,9 @@ const SIMULATOR: &str = "gameserver-simulator";
 /// Virtual hours of one seed, so that many are tried.
 const HOURS_A_SEED: f64 = 0.05;
 
+/// Has the allocator ask for huge pages; others than that of glibc do not heed it.
+const MALLOC: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
 /// `cargo xtask simulate`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +32,7 @@ pub(crate) struct Args {
     /// Players of a run
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=20_000))]
     clients: u16,
-    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts and hostile, with commas between
+    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts, hostile and scarcity, with commas between
     #[arg(long, default_value = "all")]
     faults: String,
     /// Seeds that run at a time; as many as there are CPUs if not given
@@ -151,6 +154,10 @@ fn run_seeds(
         let Some(seed) = next else { return Ok(()) };
         let mut simulator = Command::new(program);
         simulator.args(arguments(args, seed)).stdin(Stdio::null());
+        // what all players know of each other is read all over the place, and few entries of the TLB do for it
+        if std::env::var_os(MALLOC.0).is_none() {
+            simulator.env(MALLOC.0, MALLOC.1);
+        }
         // how it goes, what it found, and how to see it again, it says itself
         let status = simulator.status().with_context(|| format!("failed to start {}", program.display()))?;
         match status.code() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use gameserver_access::ServerKey;
+use gameserver_access::{ClusterArgs, StandaloneArgs};
 
 /// Bots that join game servers, move, check every confirmation and measure the latency from input to state.
 #[derive(Clone, Debug, Parser)]
@@ -50,15 +50,9 @@ pub struct PlayArgs {
 /// Arguments of `bots server`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct ServerArgs {
-    /// Address of the server.
-    #[arg(long)]
-    pub address: SocketAddr,
-    /// Key of the server, 64 hexadecimal digits, as it prints it.
-    #[arg(long, conflicts_with = "key_file", required_unless_present = "key_file")]
-    pub key: Option<ServerKey>,
-    /// File with the key.
-    #[arg(long)]
-    pub key_file: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: StandaloneArgs,
     /// Bots.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub players: u32,
@@ -83,15 +77,9 @@ pub struct FleetArgs {
     /// an id takes --kubeconfig, or the kubeconfig that kubectl would.
     #[arg(long = "region", required = true, value_parser = parse_region)]
     pub regions: Vec<RegionArg>,
-    /// Kubeconfig of regions that name none.
-    #[arg(long)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig; its current one by default.
-    #[arg(long)]
-    pub context: Option<String>,
-    /// Namespace of the Fleet.
-    #[arg(long, default_value = "default")]
-    pub namespace: String,
+    /// Where the Fleet is; a region that names a kubeconfig takes that one.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Name of the Fleet.
     #[arg(long)]
     pub fleet: String,

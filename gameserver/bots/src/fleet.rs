@@ -1,13 +1,12 @@
 //! `bots fleet`: play on the Fleets of one or several regions.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_access::{RegionView, ServerView, connect, follow};
+use gameserver_access::{ClusterArgs, RegionView, ServerView, connect, follow};
 use gameserver_sys::Clock;
 use tokio::sync::watch;
 
@@ -136,9 +135,10 @@ impl Watchers {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut clients = Vec::new();
         for region in &args.regions {
-            let kubeconfig: Option<&Path> = region.kubeconfig.as_deref().or(args.kubeconfig.as_deref());
+            let ClusterArgs { kubeconfig, context, .. } = &args.cluster;
+            let kubeconfig = region.kubeconfig.as_deref().or(kubeconfig.as_deref());
             let client = runtime
-                .block_on(connect(kubeconfig, args.context.as_deref()))
+                .block_on(connect(kubeconfig, context.as_deref()))
                 .with_context(|| format!("failed to reach region {}", region.id))?;
             clients.push(client);
         }
@@ -147,7 +147,7 @@ impl Watchers {
         let watch_all = async move {
             let followed = clients.into_iter().zip(shown);
             futures::future::join_all(
-                followed.map(|(client, view)| follow(client, &args.namespace, &args.fleet, view)),
+                followed.map(|(client, view)| follow(client, &args.cluster.namespace, &args.fleet, view)),
             )
             .await;
         };

@@ -1,19 +1,18 @@
 //! Chance for walks and starts; nothing that must be secret.
 
-/// Where a bot walks and when it starts (splitmix64).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Random(u64);
+use gameserver_game::RandomStream;
+
+/// Where a bot walks and when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(RandomStream);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(RandomStream::new(seed))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
     /// Between `-most` and `most`, both included.

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_access::ServerKey;
 use gameserver_sys::Clock;
 
 use crate::args::{PlayArgs, ServerArgs};
@@ -31,11 +30,7 @@ impl From<PlayArgs> for Play {
 }
 
 pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
-    let key = match (&args.key, &args.key_file) {
-        (Some(key), _) => *key,
-        (None, Some(path)) => ServerKey::read(path)?,
-        (None, None) => anyhow::bail!("a key is needed: --key or --key-file"),
-    };
+    let (address, key) = (args.server.address, args.server.key()?);
     let stop = StopSignal::listen().context("failed to listen for signals")?;
     let mut file =
         args.stats.as_deref().map(StatsFile::open).transpose().context("failed to open the stats file")?;
@@ -44,11 +39,11 @@ pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
     let forever = Duration::from_secs(u64::from(u32::MAX));
     let hold = args.duration.map_or(forever, |duration| duration.saturating_sub(args.ramp_up));
     let ramp = Ramp { players: args.players, up: args.ramp_up, hold, down: Duration::ZERO, cycle: false };
-    let place = Place { region: 0, server: Rc::from(args.address.to_string()) };
+    let place = Place { region: 0, server: Rc::from(address.to_string()) };
 
     let direct = |swarm: &mut Swarm, target| {
         let bots = swarm.census(0).values().map(|census| census.bots).sum::<u32>();
-        (bots..target).try_for_each(|_| swarm.join(place.clone(), args.address, Ticket::Key(key.0)))
+        (bots..target).try_for_each(|_| swarm.join(place.clone(), address, Ticket::Key(key.0)))
     };
     let record = |swarm: &mut Swarm, target| {
         let census = swarm.census(0);

@@ -77,6 +77,8 @@ struct Fared {
     late: u64,
     frames: u64,
     corrections: u64,
+    /// Inputs of which their players will not hear.
+    given_up: u64,
     /// That the server sent, with the 28 bytes of UDP and IPv4 around each datagram.
     bytes: u64,
 }
@@ -85,7 +87,8 @@ impl Fared {
     fn heard_ms(&self, per_mille: usize) -> f64 {
         let mut sorted = self.heard_after.clone();
         sorted.sort_unstable();
-        sorted[(sorted.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3
+        let at = sorted.len().saturating_sub(1) * per_mille / 1000;
+        sorted.get(at).map_or(f64::NAN, |heard| heard.as_secs_f64() * 1e3)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "few")]
@@ -95,9 +98,10 @@ impl Fared {
 
     fn figures(&self) -> String {
         format!(
-            "{} of {} inputs late; answered after {:.1} ms, 99 % within {:.1}; {} corrections in {} frames",
+            "{} of {} inputs late, {} given up; answered after {:.1} ms, 99 % within {:.1}; {} corrections in {} frames",
             self.late,
             self.inputs,
+            self.given_up,
             self.heard_ms(500),
             self.heard_ms(990),
             self.corrections,
@@ -154,7 +158,7 @@ impl Table {
         };
         let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let players =
             (0..play.players).map(|player| Player::new(player, play.tick_hz, &mut random)).collect();
         Self {
@@ -223,9 +227,13 @@ impl Table {
             player.client.frame(now);
         }
         while let Some(event) = player.client.poll_event() {
-            if let Event::Confirmed { input_seq, .. } = event {
-                let due = player.asked.remove(&input_seq).expect("asked once");
-                self.fared.heard_after.push(elapsed.saturating_sub(due));
+            match event {
+                Event::Confirmed { input_seq, .. } => {
+                    let due = player.asked.remove(&input_seq).expect("asked once");
+                    self.fared.heard_after.push(elapsed.saturating_sub(due));
+                }
+                Event::GivenUp { .. } => self.fared.given_up += 1,
+                _ => {}
             }
         }
         // the next input: the first that is due a period after the last one or later
@@ -313,9 +321,8 @@ impl Player {
             lifetime_seconds: 30,
             timeout_seconds: 5,
         };
-        let bytes = |random: &mut Random| random.next().to_le_bytes()[0];
-        let token = claims.mint(&SERVER_KEY, &std::array::from_fn(|_| bytes(random))).expect("valid claims");
-        let client = Client::new(token, tick_hz, at(Duration::ZERO), std::array::from_fn(|_| bytes(random)));
+        let token = claims.mint(&SERVER_KEY, &random.bytes()).expect("valid claims");
+        let client = Client::new(token, tick_hz, at(Duration::ZERO), random.bytes());
         Self {
             client,
             address: SocketAddr::from(([10, 0, 0, 1], u16::try_from(10_000 + index).expect("few"))),
@@ -418,4 +425,27 @@ fn in_a_crowd_a_player_is_told_as_much_as_its_share_of_the_line_and_no_more() {
     let bits_a_second = fared.bytes * 8 / u64::from(PLAYERS * SECONDS);
     assert!((60_000..=64_000).contains(&bits_a_second), "{bits_a_second} bits a second");
     assert_eq!(fared.corrections, 0, "{}", fared.figures());
+}
+
+/// A message holds 32 inputs: half a second of them at one a tick.
+#[test]
+fn far_from_its_server_a_player_hears_of_every_input_and_farther_away_of_each_that_it_is_given_up() {
+    let far = |round_trip_ms: u16, jitter_us| Network {
+        loss_percent: 0,
+        delay_us: u64::from(round_trip_ms) * 500,
+        jitter_us,
+    };
+    for (name, round_trip_ms, jitter_us, play) in [
+        ("300 ms", 300, 20_000, EACH_TICK),
+        ("400 ms on an even way", 400, 0, EACH_TICK),
+        ("600 ms with an input each third tick", 600, 20_000, EACH_THIRD_TICK),
+    ] {
+        let fared = Table::new(1, far(round_trip_ms, jitter_us), play).play(10, 10);
+        assert!(fared.given_up == 0 && !fared.heard_after.is_empty(), "{name}: {}", fared.figures());
+    }
+    let fared = Table::new(1, far(500, 20_000), EACH_TICK).play(10, 10);
+    assert!(fared.given_up > fared.inputs * 9 / 10, "{} of {}", fared.given_up, fared.inputs);
+    // those that are open at the begin and at the end need not come out even
+    let (answered, open) = (fared.given_up + fared.heard_after.len() as u64, 4 * 32);
+    assert!(answered.abs_diff(fared.inputs) <= open, "{answered} of {}", fared.inputs);
 }

@@ -39,7 +39,7 @@ fn datagrams(bench: &Bench, peers: &mut [Peer], tick: u32, random: &mut Random) 
 fn packets_ticks_joins_and_refusals_allocate_nothing() {
     let capacity = usize::try_from(PLAYERS).expect("small");
     let mut bench = Bench::with_config(ServerConfig { capacity, ..config() });
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut peers: Vec<_> =
         (0..PLAYERS).map(|id| bench.peer(id, 1000 + u16::try_from(id).expect("small"))).collect();
     let mut buffer = [0; 1200];

@@ -218,7 +218,7 @@ fn ten_thousand_sessions_cost_a_packet_no_more_than_ten() {
 #[test]
 fn garbage_that_belongs_to_no_session_is_looked_at_and_no_more() {
     let mut bench = Bench::with_config(config());
-    let mut random = common::Random(3);
+    let mut random = common::Random::new(3);
     for number in 0..50_000_u32 {
         let from = SocketAddr::from(([10, 0, 0, 1], u16::try_from(number % 60_000).expect("small")));
         let mut bytes: [u8; 100] = random.bytes();

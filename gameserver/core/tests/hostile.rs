@@ -172,7 +172,7 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     let mut bench = Bench::new();
     let mut peer = bench.peer(1, 1000);
     peer.connect(&mut bench);
-    let mut random = common::Random(1);
+    let mut random = common::Random::new(1);
     for _ in 0..20_000 {
         let from = SocketAddr::from((random.next().to_le_bytes()[..4].try_into().unwrap_or([0; 4]), 1));
         let mut bytes: [u8; 64] = random.bytes();

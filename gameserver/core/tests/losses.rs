@@ -169,7 +169,7 @@ fn a_servers_goodbye_ends_the_session_once_and_its_loss_costs_the_timeout() {
 fn a_bad_network_opens_one_session_each() {
     for seed in 1..=50 {
         let mut net = one_server();
-        let mut chance = common::Random(seed);
+        let mut chance = common::Random::new(seed);
         net.rule(move |_| match chance.below(100) {
             0..50 => Fate::Lose,
             50..70 => Fate::Twice(Duration::from_millis(chance.below(300))),

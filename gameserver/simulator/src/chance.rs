@@ -19,6 +19,8 @@ pub(crate) enum Concern {
     Down,
     /// What hostile players do besides playing.
     Hostile,
+    /// How much of everything there is.
+    Limits,
 }
 
 /// A stream of chance.

@@ -9,6 +9,7 @@ use gameserver_game::arena::rules::{HEALTH_MAX, MANA_MAX, SKILL_COUNT, SKILLS, S
 use gameserver_protocol::message::{Change, MAX_INPUTS};
 
 use crate::game::{Done, Notebook};
+use crate::load::{Due, Load};
 use crate::player::{Kind, Player};
 use crate::process::{Process, Zone};
 use crate::truth::{Moment, Truth};
@@ -21,8 +22,8 @@ const MOVES_MAX: u32 = TICK_HZ * 4 / 3 + 1 + 8;
 const REWIND_TICKS: usize = 16 + 2;
 /// How much further than its reach a skill may seem to hit by rounding, hundredths of a unit.
 const REACH_SLACK: i64 = 25;
-/// Ticks from the sending of an honest player's input to its being carried out, in the middle of all of a second: the
-/// slowest way takes five, and what is sent early waits.
+/// Ticks from the sending of an honest player's input until it is due, in the middle of all of a second: the slowest way takes
+/// five, and what is sent early waits.
 const LATENCY_TICKS_MAX: u64 = 26;
 /// Fewer inputs say nothing.
 const LATENCY_SAMPLES: usize = 20;
@@ -38,6 +39,7 @@ struct ZoneNotes {
     gains: Vec<i32>,
     /// By slot: whether it was put elsewhere in this tick.
     is_placed: Vec<bool>,
+    load: Load,
 }
 
 /// All that the checks remember.
@@ -49,6 +51,8 @@ pub(crate) struct Checks {
     latencies: Vec<u64>,
     /// Entities that players were told of and that were compared with the truth.
     pub(crate) entities_compared: u64,
+    /// Ticks that carried out as much as they may.
+    pub(crate) full_ticks: u64,
 }
 
 fn broken<T>(rule: Rule, what: String) -> Result<T, Broken> {
@@ -88,11 +92,17 @@ impl Checks {
         self.ids.clear();
         for (number, zone) in process.zones.iter().enumerate() {
             let there = process.players(number, elapsed_us);
-            if there > process.capacity {
-                return broken(Rule::Capacity, format!("{there} players of {}", process.capacity));
+            if there > process.limits.capacity {
+                return broken(Rule::Capacity, format!("{there} players of {}", process.limits.capacity));
             }
             self.ids.extend(zone.core.game().notebook.borrow().who.iter().flatten());
             self.check_zone(number, zone, players, elapsed_us, process.is(Mutation::JudgeByName))?;
+            self.full_ticks += u64::from(self.zones[number].load.note(zone, process.limits.commands)?);
+            self.check_shares(number, zone, players, process.boot)?;
+        }
+        let (all, places) = (process.all_players(elapsed_us), process.limits.places);
+        if all > places {
+            return broken(Rule::Places, format!("{all} players in {places} places"));
         }
         self.ids.sort_unstable();
         match self.ids.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -126,7 +136,7 @@ impl Checks {
                     .token
                     .as_ref()
                     .is_some_and(|token| token.server_to_client_key == seat.key || by_name)
-                && let Some(took_us) = player.ledger.done(done, elapsed_us)?
+                && let Some(took_us) = player.ledger.done(done, tick, elapsed_us)?
             {
                 self.latencies.push(took_us * u64::from(TICK_HZ) / 1_000_000);
             }
@@ -142,6 +152,50 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// Nobody who waits in a full tick gets less than it should.
+    fn check_shares(&self, number: usize, zone: &Zone, players: &[Player], boot: u32) -> Result<(), Broken> {
+        let (tick, load) = (zone.core.tick(), &self.zones[number].load);
+        if !load.may_be_uneven(tick) {
+            return Ok(());
+        }
+        for (slot, who) in zone.core.game().notebook.borrow().who.iter().enumerate() {
+            let seat = self.wire.seat(number, u32::try_from(slot).unwrap_or(u32::MAX));
+            if let Some(seat) = seat
+                && let Some(player) = seat.player.and_then(|index| players.get(index))
+                && *who == Some(player.id)
+                && player.kind == Kind::Honest
+                && player.token.as_ref().is_some_and(|token| token.server_to_client_key == seat.key)
+                && player.ledger.waits_in(boot, number, tick)
+            {
+                load.check_share(slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A player hears that an input of its was refused because ticks were full.
+    pub(crate) fn after_refusal(&self, due: &Due, boot: u32) -> Result<(), Broken> {
+        match self.zones.get(due.zone).filter(|_| due.boot == boot) {
+            Some(notes) => notes.load.check_refusal(due),
+            None => Ok(()),
+        }
+    }
+
+    /// A zone denies somebody a place. Returns whether it is for want of one.
+    pub(crate) fn denied(process: &Process, zone: usize, elapsed_us: u64) -> Result<bool, Broken> {
+        if process.zones[zone].core.status(process.now(elapsed_us)).draining {
+            return Ok(false);
+        }
+        let (here, all) = (process.players(zone, elapsed_us), process.all_players(elapsed_us));
+        if here < process.limits.capacity && all < process.limits.places {
+            return broken(
+                Rule::Places,
+                format!("denied with {all} players in {} places", process.limits.places),
+            );
+        }
+        Ok(true)
     }
 
     /// A player has just applied the snapshot of `tick`.
@@ -186,7 +240,7 @@ impl Checks {
             if let Some(violation) = zone.core.game().violations().first() {
                 return broken(Rule::Conservation, violation.clone());
             }
-            let most = u64::try_from(MAX_INPUTS * process.capacity).unwrap_or(u64::MAX);
+            let most = u64::try_from(MAX_INPUTS * process.limits.capacity).unwrap_or(u64::MAX);
             let depth = process.take_histograms(number).queue_depth;
             if depth.sum() > most.saturating_mul(depth.count()) {
                 let what = format!("{} inputs waited in {} ticks", depth.sum(), depth.count());

@@ -24,6 +24,8 @@ pub(crate) struct Done {
 #[derive(Debug, Default)]
 pub(crate) struct Notebook {
     pub(crate) done: Vec<Done>,
+    /// Whose commands the server had carried out, in its order.
+    pub(crate) given: Vec<u32>,
     /// Slots of those who were put elsewhere: who came, came back to life, or begins a match.
     pub(crate) placed: Vec<u32>,
     /// By slot: the client id of who is there.
@@ -68,7 +70,6 @@ impl Watched {
     }
 
     fn write_down(&mut self, commands: &[Command<Intent>], output: &mut Output) {
-        let is_liar = self.mutation.get() == Some(Mutation::LieAboutOutcomes);
         let mut given = commands.iter();
         for outcome in &mut output.outcomes {
             let Outcome { player, sequence, result } = *outcome;
@@ -78,7 +79,11 @@ impl Watched {
                 continue;
             };
             let result = result.or_else(|reason| if self.overruled(reason) { Ok(()) } else { Err(reason) });
-            outcome.result = if is_liar { Ok(()) } else { result };
+            outcome.result = match self.mutation.get() {
+                Some(Mutation::LieAboutOutcomes) => Ok(()),
+                Some(Mutation::BlameTheLoad) => Err(RejectReason::Overloaded),
+                _ => result,
+            };
             let done = Done { slot: player, sequence, intent: command.intent, result };
             self.notebook.get_mut().done.push(done);
         }
@@ -136,8 +141,16 @@ impl Game for Watched {
     }
 
     fn step(&mut self, commands: &[Command<Intent>], output: &mut Output) {
-        let Notebook { done, placed, is_anew, came, .. } = self.notebook.get_mut();
+        let is_unfair = self.mutation.get() == Some(Mutation::FavourTheFirst);
+        let Notebook { done, given, placed, is_anew, came, .. } = self.notebook.get_mut();
         done.clear();
+        given.clear();
+        given.extend(commands.iter().map(|command| command.player));
+        if let [first, rest @ ..] = &mut given[..]
+            && is_unfair
+        {
+            rest.iter_mut().take(2).for_each(|other| *other = *first);
+        }
         placed.clear();
         placed.append(came);
         *is_anew = false;

@@ -14,88 +14,33 @@
 
 mod chance;
 mod checks;
+mod faults;
 mod game;
 mod hostile;
 mod ledger;
+mod limits;
+mod load;
 mod minds;
 mod network;
 mod player;
 mod process;
+mod rules;
 mod truth;
 mod wire;
 mod world;
 
 use std::fmt;
-use std::str::FromStr;
 
 use gameserver_game::mix;
 
+pub use faults::Faults;
+pub use rules::{Broken, Mutation, Rule};
 use world::World;
 
 /// Ticks of a second.
 pub const TICK_HZ: u32 = 64;
 /// Microseconds of a tick.
 const TICK_US: u64 = 1_000_000 / TICK_HZ as u64;
-
-/// What goes wrong in a run, besides the loss, delay and disorder that there always is.
-#[expect(clippy::struct_excessive_bools, reason = "each is on or off, whatever the others are")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// The process crashes and comes back seconds later, with its key and nothing else.
-    pub crashes: bool,
-    /// Zones drain for a while.
-    pub drains: bool,
-    /// Players fall silent and come back.
-    pub vanishing: bool,
-    /// Losses come in bursts (Gilbert-Elliott).
-    pub bursts: bool,
-    /// Each tenth player is hostile.
-    pub hostile: bool,
-}
-
-impl Faults {
-    /// Everything.
-    pub const ALL: Self = Self { crashes: true, drains: true, vanishing: true, bursts: true, hostile: true };
-
-    const NAMES: [&str; 5] = ["crashes", "drains", "vanishing", "bursts", "hostile"];
-
-    fn by_name(&mut self) -> [&mut bool; 5] {
-        let Self { crashes, drains, vanishing, bursts, hostile } = self;
-        [crashes, drains, vanishing, bursts, hostile]
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut faults = *self;
-        let flags = faults.by_name();
-        let named = Self::NAMES.iter().zip(flags).filter(|(_, is_on)| **is_on).map(|(name, _)| *name);
-        let named: Vec<_> = named.collect();
-        formatter.write_str(if named.is_empty() { "none" } else { "" })?;
-        formatter.write_str(&named.join(","))
-    }
-}
-
-impl FromStr for Faults {
-    type Err = String;
-
-    /// `all`, `none`, or names with commas between them.
-    fn from_str(names: &str) -> Result<Self, String> {
-        match names {
-            "all" => return Ok(Self::ALL),
-            "none" => return Ok(Self::default()),
-            _ => {}
-        }
-        let mut faults = Self::default();
-        for name in names.split(',') {
-            let at = Self::NAMES.iter().position(|known| *known == name);
-            let at =
-                at.ok_or_else(|| format!("no fault {name:?}: {}, all or none", Self::NAMES.join(", ")))?;
-            *faults.by_name()[at] = true;
-        }
-        Ok(faults)
-    }
-}
 
 /// What is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,124 +57,6 @@ pub struct Plan {
     pub faults: Faults,
     /// What the simulation does wrong.
     pub mutation: Option<Mutation>,
-}
-
-impl Plan {
-    /// Places of a zone: all zones together have some more than there are players, but no zone has room for all.
-    pub(crate) fn capacity(&self) -> usize {
-        if self.zones == 1 { self.clients.max(8) } else { (self.clients * 6 / 5).div_ceil(self.zones).max(8) }
-    }
-}
-
-/// What must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// A player is in one place of the process and no more.
-    OnePlace,
-    /// Nobody gets further in a tick than its speed allows, unless it is put elsewhere.
-    Speed,
-    /// A move that is carried out is as far as a second of walking at most, and not too often.
-    Moves,
-    /// A skill is cast again after its cooldown and not before.
-    Cooldowns,
-    /// Who is hit was in reach.
-    Reach,
-    /// What a player has is what it picked up and has not used.
-    Items,
-    /// Health, mana and names are kept: what the game says of itself.
-    Conservation,
-    /// What a player knows of a tick is what was so at that tick.
-    Views,
-    /// Every input of an honest player settles once, as the game decided.
-    SettlesOnce,
-    /// Datagrams are within their budget of bytes.
-    Budget,
-    /// Queues are within their bounds.
-    Queues,
-    /// No zone has more players than places.
-    Capacity,
-    /// An address that has proven nothing gets no more bytes than it sent.
-    Amplification,
-    /// A token that was used opens no session elsewhere.
-    StolenTokens,
-    /// Honest players' inputs are carried out in time, whatever others send.
-    Latency,
-    /// No two datagrams, and no two resume tokens, are sealed under one key and one nonce, by whatever boot or client.
-    Nonces,
-}
-
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Self; 16] = [
-        Self::OnePlace,
-        Self::Speed,
-        Self::Moves,
-        Self::Cooldowns,
-        Self::Reach,
-        Self::Items,
-        Self::Conservation,
-        Self::Views,
-        Self::SettlesOnce,
-        Self::Budget,
-        Self::Queues,
-        Self::Capacity,
-        Self::Amplification,
-        Self::StolenTokens,
-        Self::Latency,
-        Self::Nonces,
-    ];
-}
-
-/// What the simulation does wrong, to see that it is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutation {
-    /// Who comes in comes in twice.
-    DoublePlayers,
-    /// Players are seen half a unit from where they are, once in a while.
-    ShiftPlayers,
-    /// Moves that are too far are carried out.
-    MoveFreely,
-    /// Skills on cooldown are cast.
-    CastFreely,
-    /// Who is out of range is hit.
-    ReachFar,
-    /// Players get coins from nowhere.
-    GiveItems,
-    /// The game finds something wrong with its world.
-    SpoilTheWorld,
-    /// Players are told places that are not so.
-    CorruptCells,
-    /// A command is carried out twice.
-    RepeatCommands,
-    /// Players are told that what was refused was carried out.
-    LieAboutOutcomes,
-    /// Datagrams are longer than they may be.
-    SendTooMuch,
-    /// More waits than there is room for.
-    QueueTooMuch,
-    /// More players are in than there are places.
-    TakeInTooMany,
-    /// A challenge is sent four times.
-    AnswerTooMuch,
-    /// Each zone remembers used tokens for itself.
-    KeepTokensApart,
-    /// Everything takes half a second longer to the server.
-    HoldInputs,
-    /// The clock of the second boot goes back.
-    TurnClockBack,
-    /// Who comes back shows the token that it has used, and its clock has gone back.
-    ReuseTokens,
-    /// The checks take a thief's inputs for those of the player in whose name it plays.
-    JudgeByName,
-}
-
-/// Something that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Which rule.
-    pub rule: Rule,
-    /// Who, and with which figures.
-    pub what: String,
 }
 
 /// A run that found something.
@@ -290,6 +117,14 @@ pub struct Summary {
     pub drains: u64,
     /// How often players fell silent.
     pub vanished: u64,
+    /// Ticks of zones that carried out as much as they may.
+    pub full_ticks: u64,
+    /// Inputs of honest players that were refused because ticks were full.
+    pub overloaded: u64,
+    /// How often somebody was denied for want of a place.
+    pub denied: u64,
+    /// Players who were denied for want of a place and came in later.
+    pub let_in_later: u64,
 }
 
 impl Summary {

@@ -27,7 +27,7 @@ struct Args {
     /// Ticks, 64 a second, instead of hours
     #[arg(long)]
     ticks: Option<u64>,
-    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts and hostile, with commas between
+    /// What goes wrong: all, none, or some of crashes, drains, vanishing, bursts, hostile and scarcity, with commas between
     #[arg(long, default_value_t = Faults::ALL)]
     faults: Faults,
 }
@@ -50,14 +50,15 @@ impl Args {
 fn line(summary: &Summary, took: Duration) -> String {
     let Summary { ticks, state_hash, sent_hash, player_seconds, sessions, resumes, settled, .. } = *summary;
     let Summary { entities_compared, datagrams_up, datagrams_down, refused, .. } = *summary;
-    let Summary { crashes, drains, vanished, thefts, .. } = *summary;
+    let Summary { crashes, drains, vanished, thefts, full_ticks, overloaded, denied, let_in_later, .. } =
+        *summary;
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = player_seconds * 1000 / milliseconds;
     format!(
         "tick {ticks}: {player_seconds} player seconds in {:.1} s ({}.{:02} player hours a second), {sessions} sessions, \
          {resumes} early returns, {settled} settled, {entities_compared} entities compared, {datagrams_up} datagrams up, \
          {datagrams_down} down, {refused} refused, {crashes} crashes, {drains} drains, {vanished} vanished, \
-         {thefts} thefts, \
+         {thefts} thefts, {full_ticks} full ticks, {overloaded} overloaded, {denied} denied, {let_in_later} let in later, \
          state {state_hash:016x}, sent {sent_hash:016x}",
         took.as_secs_f64(),
         rate / 3600,

@@ -1,6 +1,7 @@
 //! What players ask for, by what they know and nothing else.
 
 use gameserver_client::Client;
+use gameserver_game::Entity;
 use gameserver_game::arena::intents::Intent;
 use gameserver_game::arena::items::ItemKind;
 use gameserver_game::arena::own::Own;
@@ -25,15 +26,18 @@ fn walk(chance: &mut Chance, own: &Own) -> Intent {
     Intent::Move { x: towards(own.x, x), y: towards(own.y, y) }
 }
 
-/// The nearest that is seen and fits by its kind and bits: its id, and how far away it is, thousandths of a unit
-/// squared.
-fn nearest(client: &Client<Watched>, own: &Own, is_it: impl Fn(u8, i32) -> bool) -> Option<(u32, i64)> {
+/// The nearest that is seen and fits by its kind and bits, and how far away it is, thousandths of a unit squared.
+fn nearest<'a>(
+    client: &'a Client<Watched>,
+    own: &Own,
+    is_it: impl Fn(u8, i32) -> bool,
+) -> Option<(&'a Entity, i64)> {
     let seen = client.view().entities().filter(|(_, entity)| is_it(entity.kind, entity.fields[1]));
     let away = seen.map(|(_, entity)| {
         let (x, y) = (i64::from(entity.x * 10 - own.x), i64::from(entity.y * 10 - own.y));
-        (entity.id, x * x + y * y)
+        (entity, x * x + y * y)
     });
-    away.min_by_key(|&(id, distance)| (distance, id))
+    away.min_by_key(|&(entity, distance)| (distance, entity.id))
 }
 
 fn attack(chance: &mut Chance, client: &Client<Watched>, own: &Own) -> Option<Intent> {
@@ -42,16 +46,15 @@ fn attack(chance: &mut Chance, client: &Client<Watched>, own: &Own) -> Option<In
     let reaches = |range: i32| i64::from(range).pow(2) >= distance;
     let first = chance.below(4) as usize;
     let skill = (0..4).map(|at| &SKILLS[(first + at) % 4]).find(|skill| reaches(skill.range()))?;
-    Some(Intent::Cast { skill: skill.id, target })
+    Some(Intent::Cast { skill: skill.id, target: target.id })
 }
 
 fn pick_up(client: &Client<Watched>, own: &Own) -> Option<Intent> {
     let (item, distance) = nearest(client, own, |kind, _| kind > NPC_KIND)?;
     if distance < 1_900 * 1_900 {
-        return Some(Intent::PickUp { item });
+        return Some(Intent::PickUp { item: item.id });
     }
-    let (_, thing) = client.view().entities().find(|(_, entity)| entity.id == item)?;
-    Some(Intent::Move { x: towards(own.x, thing.x * 10), y: towards(own.y, thing.y * 10) })
+    Some(Intent::Move { x: towards(own.x, item.x * 10), y: towards(own.y, item.y * 10) })
 }
 
 /// What an honest player does.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use gameserver_client::{Client, ClientState};
 use gameserver_core::Now;
+use gameserver_protocol::message::Inputs;
 use gameserver_protocol::{
-    ConnectToken, ConnectTokenClaims, PROTOCOL_ID, SPECTATOR, TOKEN_RANDOM_BYTES, USER_DATA_BYTES, micros,
+    ConnectToken, ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKey, PacketKind, SPECTATOR,
+    TOKEN_RANDOM_BYTES, USER_DATA_BYTES, micros,
 };
 
 use crate::chance::{Chance, Concern};
@@ -120,6 +122,8 @@ pub(crate) struct Player {
     pub(crate) was_connected: bool,
     pub(crate) connected_us: u64,
     pub(crate) boot: u32,
+    /// Which of its clients was told that there is no place for it.
+    denied: Option<u32>,
     /// Until when it neither sends nor receives, microseconds.
     pub(crate) away_until: u64,
     /// When it next begins anew, once it has no session.
@@ -174,6 +178,7 @@ impl Player {
             was_connected: false,
             connected_us: 0,
             boot: 0,
+            denied: None,
             away_until: 0,
             // not all at one moment
             returns_at: Some(u64::from(chance.below(1_000_000))),
@@ -267,6 +272,35 @@ impl Player {
         (self.was_connected, self.boot) = (false, boot);
         self.next_input = 0;
         self.returns_at = None;
+    }
+
+    /// Something has reached a zone from its address. What others repeat in its name reaches other zones as well.
+    pub(crate) fn note_arrival(&mut self, boot: u32, zone: usize, tick: u64, bytes: &[u8]) {
+        let Self { client: Some(client), token: Some(token), ledger, .. } = self else { return };
+        let is_there = client.server_address() == zone_address(zone);
+        if self.kind != Kind::Honest || !is_there || !ledger.awaits_arrivals() {
+            return;
+        }
+        let Ok(header) = PacketHeader::parse(bytes) else { return };
+        if header.kind != PacketKind::Payload {
+            return;
+        }
+        let mut opened = bytes.to_vec();
+        let body = PacketKey::new(&token.client_to_server_key, PROTOCOL_ID).open(&header, &mut opened);
+        if let Some(message) = body.ok().and_then(|body| Inputs::decode(body).ok()) {
+            ledger.arrived(boot, zone, tick, &message);
+        }
+    }
+
+    /// It is told that there is no place for it.
+    pub(crate) fn is_denied(&mut self) {
+        self.denied = Some(self.starts);
+    }
+
+    /// It is in. Returns whether it was told before that there is no place, and came again.
+    pub(crate) fn comes_in(&mut self, elapsed_us: u64) -> bool {
+        (self.was_connected, self.connected_us) = (true, elapsed_us);
+        self.denied.take().is_some_and(|denied| denied < self.starts)
     }
 
     /// It has no session any more: it begins another one in a while.

@@ -1,6 +1,7 @@
 //! The process of the servers under test, and all that goes in and out of it. Here are the mutations that concern
 //! datagrams, clocks and figures.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use gameserver_protocol::{Key, PROTOCOL_ID, PacketHeader, PacketKind};
 
 use crate::chance::{Chance, Concern};
 use crate::game::Watched;
+use crate::limits::Limits;
+use crate::network::Flight;
 use crate::truth::Truth;
 use crate::{Mutation, Plan, TICK_HZ};
 
@@ -22,6 +25,9 @@ pub(crate) const SERVER_KEY: Key = [9; 32];
 const BEGIN_UNIX: Duration = Duration::from_millis(1_790_000_000_250);
 /// Silence after which a player is given up.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a mutation lets lie what has come, and from when on: before that, players have learnt how far it is.
+const LYING_US: u64 = 200_000;
+const LYING_SINCE_US: u64 = 6_000_000;
 
 /// Time of the wall at a moment of the run.
 pub(crate) fn unix(elapsed_us: u64) -> Duration {
@@ -48,26 +54,27 @@ pub(crate) struct Process {
     /// A process that is down neither receives nor sends.
     pub(crate) is_up: bool,
     pub(crate) booted_us: u64,
-    /// Places of a zone.
-    pub(crate) capacity: usize,
+    pub(crate) limits: Limits,
     plan: Plan,
     chance: Chance,
+    /// What a mutation lets lie: since when, for which zone, and from whom.
+    lying: VecDeque<(u64, usize, Flight)>,
     /// A datagram that a mutation sends again so many times.
     again: Option<(Transmit, u8)>,
 }
 
 impl Process {
     pub(crate) fn new(plan: Plan) -> Self {
-        let capacity = plan.capacity();
         let chance = Chance::new(plan.seed, Concern::Boot, 0);
         let mut process = Self {
             zones: Vec::new(),
             boot: 0,
             is_up: false,
             booted_us: 0,
-            capacity,
+            limits: Limits::of(&plan),
             plan,
             chance,
+            lying: VecDeque::new(),
             again: None,
         };
         process.start(0);
@@ -78,20 +85,21 @@ impl Process {
     pub(crate) fn start(&mut self, elapsed_us: u64) {
         let boot_unix_ms = u64::try_from(self.unix(elapsed_us).as_millis()).unwrap_or(u64::MAX);
         let keeps_apart = self.is(Mutation::KeepTokensApart);
-        let (players, random) = (self.capacity * self.plan.zones, self.chance.bytes());
-        let registry = |zone: usize| Arc::new(Registry::new(players, boot_unix_ms + zone as u64, &random));
+        let Limits { capacity, places, commands } = self.limits.told(self.plan.mutation);
+        let random = self.chance.bytes();
+        let registry = |zone: usize| Arc::new(Registry::new(places, boot_unix_ms + zone as u64, &random));
         let shared = registry(0);
         self.zones = (0..self.plan.zones)
             .map(|zone| {
                 let mut core = ZoneServer::<Watched>::new(ServerConfig {
                     protocol_id: PROTOCOL_ID,
                     public_addresses: vec![zone_address(zone)],
-                    capacity: self.capacity,
+                    capacity,
                     tick_hz: TICK_HZ,
                     timeout: TIMEOUT,
                     boot_unix_ms,
                     random: self.chance.bytes(),
-                    max_commands_per_tick: 8 * self.capacity,
+                    max_commands_per_tick: commands,
                     snapshot_bytes: MAX_SNAPSHOT_BYTES,
                     replication_hz: DEFAULT_REPLICATION_HZ,
                     interpolation: DEFAULT_INTERPOLATION,
@@ -107,6 +115,7 @@ impl Process {
         self.boot += 1;
         self.booted_us = elapsed_us;
         self.is_up = true;
+        self.lying.clear();
         self.again = None;
     }
 
@@ -127,6 +136,30 @@ impl Process {
 
     pub(crate) fn zone_at(&self, address: SocketAddr) -> Option<usize> {
         self.zones.iter().position(|zone| zone.address == address)
+    }
+
+    /// A datagram has reached a zone, whose server takes it now.
+    pub(crate) fn take(&mut self, zone: usize, elapsed_us: u64, flight: &mut Flight) {
+        if self.is(Mutation::LetThemLie) && elapsed_us > LYING_SINCE_US {
+            self.lying.push_back((elapsed_us, zone, flight.clone()));
+            while let Some((_, zone, mut flight)) =
+                self.lying.pop_front_if(|(since_us, ..)| *since_us + LYING_US < elapsed_us)
+            {
+                self.hand_over(zone, elapsed_us, &mut flight);
+            }
+        } else {
+            self.hand_over(zone, elapsed_us, flight);
+        }
+    }
+
+    fn hand_over(&mut self, zone: usize, elapsed_us: u64, flight: &mut Flight) {
+        let now = self.now(elapsed_us);
+        self.zones[zone].core.handle_datagram(now, flight.from, &mut flight.bytes);
+    }
+
+    /// Who is in all zones together.
+    pub(crate) fn all_players(&self, elapsed_us: u64) -> usize {
+        (0..self.zones.len()).map(|zone| self.players(zone, elapsed_us)).sum()
     }
 
     /// A tick of every zone.
@@ -158,7 +191,7 @@ impl Process {
 
     /// Who is in a zone, as it says.
     pub(crate) fn players(&self, zone: usize, elapsed_us: u64) -> usize {
-        let more = if self.is(Mutation::TakeInTooMany) { self.capacity } else { 0 };
+        let more = if self.is(Mutation::TakeInTooMany) { self.limits.capacity } else { 0 };
         self.zones[zone].core.status(self.now(elapsed_us)).players + more
     }
 

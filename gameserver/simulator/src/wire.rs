@@ -242,12 +242,12 @@ impl Wire {
         }
     }
 
-    /// A server sends a datagram, to this player if it is a player's address.
+    /// A server sends a datagram, to this player if it is a player's address. Returns of which kind it is.
     pub(crate) fn sent(
         &mut self,
         out: &Outgoing<'_>,
         player: Option<(usize, &Player)>,
-    ) -> Result<(), Broken> {
+    ) -> Result<Option<PacketKind>, Broken> {
         let Outgoing { to, bytes, now_us, .. } = *out;
         let account = self.accounts.entry(packed(to)).or_default();
         if bytes.len() > DATAGRAM_MAX {
@@ -260,7 +260,7 @@ impl Wire {
                 return broken(Rule::Amplification, format!("{sent} bytes to {to}, which sent {got}"));
             }
         }
-        let Ok(header) = PacketHeader::parse(bytes) else { return Ok(()) };
+        let Ok(header) = PacketHeader::parse(bytes) else { return Ok(None) };
         let Some(key) = account.key_of(&header, bytes, now_us) else {
             return broken(
                 Rule::Nonces,
@@ -283,7 +283,7 @@ impl Wire {
         } else if is_resume {
             self.check_serial(out, &header, &key)?;
         }
-        Ok(())
+        Ok(Some(header.kind))
     }
 
     /// Who is told that it is connected is told its place.

@@ -1,5 +1,7 @@
 //! The run itself: one virtual clock, on which datagrams arrive, players wake, servers tick and things go wrong.
 
+mod strikes;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use gameserver_client::ClientState;
 use gameserver_game::mix;
+use gameserver_protocol::PacketKind;
 
 use crate::chance::{Chance, Concern};
 use crate::checks::Checks;
@@ -23,9 +26,6 @@ const SECOND_US: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After a boot everybody comes at once: for so long, latencies say nothing.
 const SETTLING_US: u64 = 8 * SECOND_US;
-/// Short runs have a crash and a drain as well.
-const FIRST_CRASH_US: u64 = 12 * SECOND_US;
-const FIRST_DRAIN_US: u64 = 4 * SECOND_US;
 /// How long a thief plays in another's name.
 const THEFT_US: u64 = 3 * SECOND_US;
 /// Longer than any datagram.
@@ -135,58 +135,16 @@ impl World {
         Ok(())
     }
 
-    /// What goes wrong now and then, and what is put right again.
-    fn strike(&mut self) {
-        let (elapsed_us, faults) = (self.elapsed_us, self.plan.faults);
-        if self.starts_at.is_some_and(|at| elapsed_us >= at) {
-            self.starts_at = None;
-            self.process.start(elapsed_us);
-            self.checks.forget_zones();
-            self.drains_until.fill(None);
-        }
-        // each draw is made whether it counts or not, so that one fault more leaves the others as they are
-        let (crashes, pause) = (self.faults.permille(15), self.faults.below(3));
-        let crashes = crashes && elapsed_us > SETTLING_US || elapsed_us == FIRST_CRASH_US;
-        if faults.crashes && crashes && self.process.is_up {
-            self.process.is_up = false;
-            self.starts_at = Some(elapsed_us + u64::from(1 + pause) * SECOND_US);
-            self.summary.crashes += 1;
-        }
-        for zone in 0..self.plan.zones {
-            let (drains, seconds) = (self.faults.permille(15), self.faults.below(20));
-            let drains = drains || elapsed_us == FIRST_DRAIN_US;
-            let now = self.process.now(elapsed_us);
-            match self.drains_until[zone] {
-                Some(until) if elapsed_us >= until => {
-                    self.drains_until[zone] = None;
-                    self.process.zones[zone].core.undrain();
-                }
-                None if faults.drains && drains && self.process.is_up => {
-                    self.drains_until[zone] = Some(elapsed_us + u64::from(2 + seconds) * SECOND_US);
-                    self.process.zones[zone].core.drain(now);
-                    self.summary.drains += 1;
-                }
-                _ => {}
-            }
-        }
-        for index in 0..self.players.len() {
-            let (vanishes, tenths) = (self.faults.permille(15), self.faults.below(120));
-            let player = &mut self.players[index];
-            if faults.vanishing && vanishes && player.is_on(elapsed_us) && player.returns_at.is_none() {
-                player.away_until = elapsed_us + u64::from(1 + tenths) * SECOND_US / 10;
-                self.summary.vanished += 1;
-                self.sleep(index);
-            }
-        }
-    }
-
     fn arrive(&mut self, flight: &mut Flight) -> Result<(), Broken> {
         if let Some(zone) = self.process.zone_at(flight.to) {
             if self.process.is_up {
                 self.summary.datagrams_up += 1;
                 self.checks.wire.received(flight.from, &flight.bytes, self.elapsed_us);
-                let now = self.process.now(self.elapsed_us);
-                self.process.zones[zone].core.handle_datagram(now, flight.from, &mut flight.bytes);
+                if let Some(index) = self.player_at(flight.from) {
+                    let tick = self.process.zones[zone].core.tick();
+                    self.players[index].note_arrival(self.process.boot, zone, tick, &flight.bytes);
+                }
+                self.process.take(zone, self.elapsed_us, flight);
                 self.flush(zone)?;
             }
             return Ok(());
@@ -224,8 +182,14 @@ impl World {
             self.summary.note(zone, bytes);
             let index = self.player_at(to);
             let out = Outgoing { zone, to, bytes, boot, now_us: self.elapsed_us };
-            self.checks.wire.sent(&out, index.map(|index| (index, &self.players[index])))?;
+            let kind = self.checks.wire.sent(&out, index.map(|index| (index, &self.players[index])))?;
+            let lacks_place =
+                kind == Some(PacketKind::Denied) && Checks::denied(&self.process, zone, self.elapsed_us)?;
+            self.summary.denied += u64::from(lacks_place);
             let Some(index) = index else { continue };
+            if lacks_place {
+                self.players[index].is_denied();
+            }
             let from = self.process.zones[zone].address;
             for delay in self.players[index].down.pass() {
                 self.sky.launch(self.elapsed_us + delay, (from, to), boot, bytes);
@@ -266,15 +230,17 @@ impl World {
         let Some(client) = &mut player.client else { return Ok(()) };
         client.update(now);
         while let Some(event) = client.poll_event() {
-            if player.kind.is_honest() {
-                player.ledger.told(event)?;
+            if player.kind.is_honest()
+                && let Some(due) = player.ledger.told(event)?
+            {
+                self.checks.after_refusal(&due, self.process.boot)?;
+                self.summary.overloaded += 1;
             }
         }
         let (state, silence) = (client.state(), client.silence(now));
         match state {
             ClientState::Connected if !player.was_connected => {
-                player.was_connected = true;
-                player.connected_us = elapsed_us;
+                self.summary.let_in_later += u64::from(player.comes_in(elapsed_us));
                 self.summary.sessions += 1;
                 self.summary.thefts += u64::from(player.kind == Kind::Thief);
             }
@@ -388,6 +354,7 @@ impl World {
             ticks: self.tick,
             state_hash,
             entities_compared: self.checks.entities_compared,
+            full_ticks: self.checks.full_ticks,
             refused,
             settled: self.players.iter().map(|player| player.ledger.settled).sum(),
             ..self.summary

@@ -21,7 +21,7 @@ fn the_same_seed_gives_the_same_worlds_and_the_same_bytes_in_every_build() {
         (1, 4, Faults::default(), 0xb704_b711_1ebd_f743, 0xf1a8_14fc_aaf8_868c),
         (2, 4, lossy, 0x8903_7b64_e4d0_9c31, 0x730c_ad1d_bf6c_8009),
         // hostile players, and a crash after which they come in with what they stole
-        (3, 16, Faults::ALL, 0x0725_e206_9ef0_ee19, 0xe90a_2fe0_8de2_fb96),
+        (3, 16, Faults::ALL, 0x69ba_311c_9983_d9b1, 0xa164_d4e2_98e0_0ebb),
     ] {
         let summary = passes(plan(seed, 20, seconds, faults));
         let found = (summary.state_hash, summary.sent_hash);
@@ -46,9 +46,10 @@ fn fixed_seeds_pass_with_everything_that_goes_wrong() {
 
 #[test]
 fn everything_that_is_checked_happens_in_a_run_in_which_everything_goes_wrong() {
-    let summary = passes(Plan { zones: 2, ..plan(7, 30, 18, Faults::ALL) });
+    let summary = passes(Plan { zones: 2, ..plan(16, 30, 18, Faults::ALL) });
     let Summary { crashes, drains, vanished, resumes, thefts, .. } = summary;
     let Summary { refused, settled, entities_compared, .. } = summary;
+    let Summary { full_ticks, overloaded, denied, let_in_later, .. } = summary;
     for (what, count) in [
         ("crashes", crashes),
         ("drains", drains),
@@ -58,13 +59,17 @@ fn everything_that_is_checked_happens_in_a_run_in_which_everything_goes_wrong() 
         ("refused", refused),
         ("settled", settled / 1000),
         ("entities compared", entities_compared / 5_000),
+        ("full ticks", full_ticks),
+        ("inputs refused as overloaded", overloaded),
+        ("denied for want of a place", denied),
+        ("let in when there was one", let_in_later),
     ] {
         assert!(count > 0, "{what}: {summary:?}");
     }
 }
 
 /// Negative controls: for each rule something that breaks it.
-const CONTROLS: [(Mutation, Rule); 19] = [
+const CONTROLS: [(Mutation, Rule); 26] = [
     (Mutation::DoublePlayers, Rule::OnePlace),
     (Mutation::ShiftPlayers, Rule::Speed),
     (Mutation::MoveFreely, Rule::Moves),
@@ -84,11 +89,23 @@ const CONTROLS: [(Mutation, Rule); 19] = [
     (Mutation::TurnClockBack, Rule::Nonces),
     (Mutation::ReuseTokens, Rule::Nonces),
     (Mutation::JudgeByName, Rule::SettlesOnce),
+    (Mutation::BlameTheLoad, Rule::SettlesOnce),
+    (Mutation::RaiseTheLimit, Rule::Limit),
+    (Mutation::LowerTheLimit, Rule::Patience),
+    (Mutation::LetThemLie, Rule::Patience),
+    (Mutation::FavourTheFirst, Rule::Shares),
+    (Mutation::OverbookPlaces, Rule::Places),
+    (Mutation::HidePlaces, Rule::Places),
 ];
 
 /// Thieves, and a restart after which they come in with what they stole before it.
 fn thefts() -> Plan {
     Plan { zones: 2, ..plan(7, 30, 15, Faults { crashes: true, hostile: true, ..Faults::default() }) }
+}
+
+/// Ticks that carry out a third of what is asked for, and places for two of three players.
+fn scarcity() -> Plan {
+    Plan { zones: 2, ..plan(20, 30, 12, Faults { hostile: true, scarcity: true, ..Faults::default() }) }
 }
 
 /// What has to be there for a mutation to show.
@@ -101,6 +118,10 @@ fn stage(mutation: Mutation) -> Plan {
         Mutation::HoldInputs => plan(1, 8, 14, Faults::default()),
         Mutation::TurnClockBack | Mutation::ReuseTokens => plan(1, 8, 24, crashes),
         Mutation::JudgeByName => thefts(),
+        Mutation::RaiseTheLimit
+        | Mutation::LowerTheLimit
+        | Mutation::FavourTheFirst
+        | Mutation::OverbookPlaces => scarcity(),
         _ => plan(1, 20, 12, Faults::default()),
     };
     Plan { mutation: Some(mutation), ..plan }
@@ -153,6 +174,17 @@ fn nonces_are_followed_by_key_from_boot_to_boot_and_each_way() {
     }
 }
 
+/// Of scarcity alone: nobody falls silent, so whoever has a place keeps it.
+#[test]
+fn whoever_asks_for_too_much_gets_its_share_and_whoever_comes_too_late_no_place() {
+    let summary = passes(scarcity());
+    let Summary { full_ticks, overloaded, denied, settled, .. } = summary;
+    assert!(full_ticks > 1000 && overloaded > 500 && settled > overloaded, "{summary:?}");
+    assert!(denied > 0, "{summary:?}");
+    let ample = passes(Plan { faults: Faults { scarcity: false, ..scarcity().faults }, ..scarcity() });
+    assert_eq!((ample.full_ticks, ample.overloaded, ample.denied), (0, 0, 0), "{ample:?}");
+}
+
 #[test]
 fn each_rule_has_a_negative_control() {
     for rule in Rule::ALL {
@@ -162,7 +194,9 @@ fn each_rule_has_a_negative_control() {
 
 #[test]
 fn the_stages_of_the_negative_controls_pass_without_them() {
-    for mutation in [Mutation::KeepTokensApart, Mutation::HoldInputs, Mutation::CorruptCells] {
+    for mutation in
+        [Mutation::KeepTokensApart, Mutation::HoldInputs, Mutation::CorruptCells, Mutation::RaiseTheLimit]
+    {
         passes(Plan { mutation: None, ..stage(mutation) });
     }
 }

@@ -1,10 +1,7 @@
 //! The command line.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use gameserver_access::{Role, ServerKey};
+use gameserver_access::{ClusterArgs, Role, StandaloneArgs};
 
 /// Play on a game server in a terminal, or look on.
 ///
@@ -51,15 +48,9 @@ impl VisitArgs {
 /// Arguments of `cranewing-terminal server`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct ServerArgs {
-    /// Address of the server.
-    #[arg(long)]
-    pub address: SocketAddr,
-    /// Key of the server, 64 hexadecimal digits, as it prints it.
-    #[arg(long, conflicts_with = "key_file", required_unless_present = "key_file")]
-    pub key: Option<ServerKey>,
-    /// File with the key.
-    #[arg(long)]
-    pub key_file: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: StandaloneArgs,
     /// Who comes.
     #[command(flatten)]
     pub visit: VisitArgs,
@@ -73,15 +64,9 @@ pub struct FleetArgs {
     /// Name of the GameServer; without it the fullest that takes players, so that there is somebody to be seen.
     #[arg(long)]
     pub server: Option<String>,
-    /// Kubeconfig; the one that kubectl would take by default.
-    #[arg(long)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig; its current one by default.
-    #[arg(long)]
-    pub context: Option<String>,
-    /// Namespace of the Fleet.
-    #[arg(long, default_value = "default")]
-    pub namespace: String,
+    /// Where the Fleet is.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Who comes.
     #[command(flatten)]
     pub visit: VisitArgs,

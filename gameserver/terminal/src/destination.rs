@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
-use gameserver_access::{RegionView, ServerKey, ServerView, Visit, connect, look};
+use gameserver_access::{ClusterArgs, RegionView, ServerView, Visit, connect, look};
 use gameserver_protocol::Key;
 
 use crate::args::{FleetArgs, Place, ServerArgs, VisitArgs};
@@ -32,19 +32,15 @@ impl Destination {
 pub(crate) fn find(place: &Place) -> anyhow::Result<Destination> {
     match place {
         Place::Server(args) => {
-            let ServerArgs { address, key, key_file, visit } = args;
-            let key = match (key, key_file) {
-                (Some(key), _) => *key,
-                (None, Some(path)) => ServerKey::read(path)?,
-                (None, None) => bail!("a key is needed: --key or --key-file"),
-            };
-            Ok(Destination::new(address.to_string(), *address, key.0, *visit))
+            let ServerArgs { server, visit } = args;
+            Ok(Destination::new(server.address.to_string(), server.address, server.key()?.0, *visit))
         }
         Place::Fleet(args) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let region = runtime.block_on(async {
-                let client = connect(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
-                look(client, &args.namespace, &args.fleet).await
+                let ClusterArgs { kubeconfig, context, namespace } = &args.cluster;
+                let client = connect(kubeconfig.as_deref(), context.as_deref()).await?;
+                look(client, namespace, &args.fleet).await
             })?;
             choose(args, &region)
         }
@@ -53,7 +49,7 @@ pub(crate) fn find(place: &Place) -> anyhow::Result<Destination> {
 
 /// The server that is named, or the fullest that takes players; among equals the first by name.
 fn choose(args: &FleetArgs, region: &RegionView) -> anyhow::Result<Destination> {
-    let FleetArgs { fleet, namespace, server, visit, .. } = args;
+    let FleetArgs { fleet, cluster: ClusterArgs { namespace, .. }, server, visit } = args;
     let Some(secret) = &region.fleet_secret else {
         bail!("no Fleet {fleet} with a key in namespace {namespace}: `kubectl get cwf -A` shows all Fleets");
     };
@@ -97,9 +93,7 @@ mod tests {
         FleetArgs {
             fleet: "arena".to_owned(),
             server: server.map(str::to_owned),
-            kubeconfig: None,
-            context: None,
-            namespace: "games".to_owned(),
+            cluster: ClusterArgs { kubeconfig: None, context: None, namespace: "games".to_owned() },
             visit: VisitArgs { spectate: true, player: Some(7), tick_hz: 64 },
         }
     }

@@ -2,6 +2,7 @@
 //! delays, doubles and reorders by a seed.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod random;
 pub mod server;
 pub mod walk;
 pub mod world;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use gameserver_client::{Client, ClientState, ConnectToken, Event, Now, Transmit};
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketKey, PacketKind};
+pub use random::Random;
 use walk::Field;
 
 pub const UNIX: Duration = Duration::from_secs(1_790_000_000);
@@ -39,32 +41,6 @@ pub fn at(monotonic: Duration) -> Now {
 
 pub fn milliseconds(milliseconds: u64) -> Now {
     at(Duration::from_millis(milliseconds))
-}
-
-/// A source of numbers for tests (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// -1, 0 or 1.
-    pub fn sign(&mut self) -> i32 {
-        i32::try_from(self.below(3)).expect("small") - 1
-    }
 }
 
 /// The server's half of a session.

@@ -71,7 +71,7 @@ impl World {
             client,
             server: Server::new(session),
             network,
-            random: Random(seed),
+            random: Random::new(seed),
             elapsed: Duration::ZERO,
             events: Vec::new(),
             plays: true,

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
 pub mod net;
+#[path = "../../../client/tests/common/random.rs"]
+pub mod random;
 pub mod raw;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use gameserver_game::arena::Arena;
 use gameserver_protocol::{
     ConnectToken, ConnectTokenClaims, Key, PROTOCOL_ID, SPECTATOR, TOKEN_RANDOM_BYTES,
 };
+
+pub use random::Random;
 
 pub type ZoneServer = gameserver_core::ZoneServer<Arena>;
 pub type Client = gameserver_client::Client<Arena>;
@@ -41,31 +45,6 @@ pub fn config() -> ServerConfig {
         replication_hz: DEFAULT_REPLICATION_HZ,
         interpolation: DEFAULT_INTERPOLATION,
         registry: None,
-    }
-}
-
-/// A source of numbers for tests (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.next().to_le_bytes()[0])
     }
 }
 
@@ -117,7 +96,7 @@ impl World {
             server,
             players: Vec::new(),
             network,
-            random: Random(seed),
+            random: Random::new(seed),
             elapsed: Duration::ZERO,
             ticks: 0,
             flying: BTreeMap::new(),

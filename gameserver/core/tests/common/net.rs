@@ -107,7 +107,7 @@ impl Net {
             elapsed: Duration::ZERO,
             latency: Duration::from_millis(10),
             tick,
-            random: Random(1),
+            random: Random::new(1),
             rule: Box::new(|_| Fate::Arrive),
             next_tick: tick,
             flying: BTreeMap::new(),
