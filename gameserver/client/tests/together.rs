@@ -434,6 +434,7 @@ fn far_from_its_server_a_player_hears_of_every_input_and_farther_away_of_each_th
         loss_percent: 0,
         delay_us: u64::from(round_trip_ms) * 500,
         jitter_us,
+        stands: None,
     };
     for (name, round_trip_ms, jitter_us, play) in [
         ("300 ms", 300, 20_000, EACH_TICK),
