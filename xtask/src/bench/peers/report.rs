@@ -47,7 +47,8 @@ fn method() -> String {
          and done again; `≥` says that nothing failed: either the load was late above, or the server cannot have more.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
-         nor a world, so their figures are what is there before any of that. Our bots do not count snapshots: one that is missing shows in the latency. Clients of Colyseus take more time than its server, so one of eight \
+         nor a world, so their figures are what is there before any of that. Our server sends a player nothing in a tick that \
+         brings what its client predicts, so it sends fewer snapshots than the others, and our bots do not count them: one that is missing shows in the latency. Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
          sent, and void is what is 10 ms late.\n\n",
         DURATION.as_secs_f64(),
