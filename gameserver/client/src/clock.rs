@@ -148,6 +148,7 @@ impl ServerClock {
             older = Ways::default();
         }
         older.merge(&recent, now, self.rate);
+        // back before it was sent: what is left is of two times
         if let Some(estimate) = older.estimate().filter(|estimate| estimate.round_trip > -by) {
             self.follow(estimate, now);
         }
