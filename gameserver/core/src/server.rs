@@ -345,7 +345,7 @@ impl Flush {
         replication: &mut Replication,
         buffer: &mut [u8],
     ) -> Option<usize> {
-        let turn = replication.turn(slot, player.has_untold());
+        let turn = replication.turn(slot);
         let tells_of_others = viewer.is_due(turn);
         let is_due = tells_of_others || player.has_untold();
         let (own, from) = if let Some(camera) = &mut player.camera {

@@ -190,16 +190,6 @@ fn a_player_is_told_when_it_is_its_turn_and_of_what_its_client_cannot_know() {
 }
 
 #[test]
-fn an_answer_in_the_tick_before_a_turn_takes_that_turn_as_well_and_no_other() {
-    let answers = [104_u64, 121];
-    let [told, of_others] = told(false, &answers.map(|tick| (tick, &[7_i64][..])));
-    let turns: BTreeSet<_> = every(15).filter(|&tick| tick != 105).chain([104]).collect();
-    assert_eq!(of_others, turns);
-    let of_itself = every(GUSTS).chain(every(BELLS)).chain(answers);
-    assert_eq!(told, turns.into_iter().chain(of_itself).collect());
-}
-
-#[test]
 fn a_spectator_is_told_when_it_is_its_turn_of_what_happens_to_all_and_where_it_looks() {
     let turns: BTreeSet<_> = every(15).collect();
     let watch = Watch::Place { x: 7, y: 7 }.to_fields();

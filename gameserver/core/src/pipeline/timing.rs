@@ -20,8 +20,9 @@ const TARGET_MAX: i64 = 16 * PARTS;
 const STEP: i64 = PARTS / 8;
 /// After this long without a late input, what was added shrinks by a quarter.
 const CALM_SECONDS: u64 = 2;
-/// How much too early is left alone: it costs less than swinging to and fro.
-const TOLERANCE: i64 = 3;
+/// How much too early is left alone, or put right one part at a time where the arrivals are as many as can be: it costs less than
+/// swinging to and fro.
+const TOLERANCE: i8 = 3;
 /// How much a client is told to hurry at most, either way: nearly eight ticks.
 const HURRY_MAX: i64 = i8::MAX as i64;
 
@@ -82,7 +83,11 @@ impl Timing {
             return 0;
         }
         let hurry = (self.target - self.least).clamp(-HURRY_MAX, HURRY_MAX);
-        if (-TOLERANCE..0).contains(&hurry) { 0 } else { i8::try_from(hurry).unwrap_or(0) }
+        match i8::try_from(hurry).unwrap_or(0) {
+            -1 => 0,
+            little if (-TOLERANCE..0).contains(&little) => -i8::from(self.arrivals.are_as_many_as_can_be()),
+            much => much,
+        }
     }
 }
 
@@ -139,6 +144,11 @@ impl Arrivals {
         Some(i64::from(smallest[left_alone]).max(i64::from(most.min(0)) - HELD_UP_MAX))
     }
 
+    /// Whether there was one in each tick. The least of fewer goes up and down more.
+    fn are_as_many_as_can_be(&self) -> bool {
+        self.there == u64::MAX
+    }
+
     fn are_old(&self, tick: u64) -> bool {
         self.there == 0 || self.newest + REMEMBERED_TICKS as u64 <= tick
     }
@@ -169,7 +179,8 @@ mod tests {
     fn a_client_is_told_to_come_as_early_as_its_inputs_need() {
         for (name, spare, expected) in [
             ("just right", 3, 0),
-            ("a little too early is left alone", 6, 0),
+            ("hardly too early is left alone", 4, 0),
+            ("a little too early is put right bit by bit", 6, -1),
             ("too early", 12, -9),
             ("a tick and more too early", 40, -37),
             ("much too early", 40 * PARTS, -127),
@@ -177,6 +188,17 @@ mod tests {
             ("hardly any", 1, 2),
         ] {
             assert_eq!(play(&mut Timing::default(), 100..200, |_| spare), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_little_too_early_is_left_alone_where_inputs_are_few() {
+        for (spare, expected) in [(6, 0), (7, -4)] {
+            let mut timing = Timing::default();
+            (100..200).step_by(3).for_each(|tick| {
+                timing.record(tick, PARTS - spare, tick + 1);
+            });
+            assert_eq!(timing.hurry(199, HZ), expected, "{spare}");
         }
     }
 

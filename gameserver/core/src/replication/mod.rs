@@ -71,12 +71,10 @@ impl Replication {
         self.cells.restart();
     }
 
-    /// Which turn it is for the viewer in `slot`; with each it is told of others once. A snapshot that it is sent anyway in the
-    /// tick before a turn takes that turn as well, so that one datagram does for both.
+    /// Which turn it is for the viewer in `slot`; with each it is told of others once.
     #[inline]
-    pub(crate) fn turn(&self, slot: u32, is_sent_anyway: bool) -> u64 {
-        let early = u64::from(is_sent_anyway && self.turn_ticks > 1);
-        (self.history.tick() + u64::from(slot) + early) / self.turn_ticks
+    pub(crate) fn turn(&self, slot: u32) -> u64 {
+        (self.history.tick() + u64::from(slot)) / self.turn_ticks
     }
 
     /// Adds to a snapshot of the newest tick what `viewer` does not know.

@@ -96,7 +96,7 @@ impl World {
             if self.tick <= TROUBLED { 300 * i32::try_from(self.tick % 333).unwrap_or(0) } else { 50_000 };
         let from = Viewpoint { x, y: 50_000, own: Some(0) };
         let is_fresh = viewer.is_fresh();
-        let told = Told { arrived, round_trip_ticks: 0, turn: self.replication.turn(0, false) };
+        let told = Told { arrived, round_trip_ticks: 0, turn: self.replication.turn(0) };
         self.replication.write(viewer, from, told, BUDGET, &mut writer);
         let len = writer.finish();
         assert!(is_fresh || len <= BUDGET, "{len} bytes");
