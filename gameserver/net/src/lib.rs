@@ -10,6 +10,7 @@
 //! - `unsafe` of the workspace lives here and in `gameserver-sys`; each block names the owner of the memory.
 
 mod address;
+mod gather;
 pub mod memory;
 mod mmsg;
 mod pages;
@@ -62,7 +63,8 @@ pub struct Config {
     /// Receive buffers posted at a time, and datagrams that one [`Datagrams::receive`] delivers at most. A
     /// power of two from 16 to 32768; CPU cache and locked memory are the price of more.
     pub depth: u16,
-    /// How long a receive that waits gathers datagrams, so that one wake-up serves many. Never beyond the wait.
+    /// How long a receive that waits gathers datagrams at most, so that one wake-up serves many; less where much comes. Never beyond
+    /// the wait.
     pub coalesce: Duration,
 }
 

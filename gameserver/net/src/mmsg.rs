@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use crate::address::{ADDRESS_LEN, RawAddress, same_family};
+use crate::gather::Gather;
 use crate::socket::{self, DropCounter, Readiness, wait_ready};
 use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, Outgoing};
 
@@ -21,6 +22,7 @@ pub struct Mmsg {
     socket: UdpSocket,
     local: SocketAddr,
     config: Config,
+    gather: Gather,
     receiving: Batch,
     sending: Batch,
     drops: DropCounter,
@@ -38,6 +40,7 @@ impl Mmsg {
             local: socket.local_addr()?,
             socket,
             config,
+            gather: Gather::new(config.coalesce),
             receiving: Batch::new(),
             sending: Batch::new(),
             drops: DropCounter::default(),
@@ -46,12 +49,12 @@ impl Mmsg {
     }
 
     /// Waits until something is readable, then lets more arrive for the configured while.
-    fn gather(&self, wait: Duration) -> io::Result<bool> {
+    fn wait(&self, wait: Duration) -> io::Result<bool> {
         let begun = now();
         if !wait_ready(&self.socket, Readiness::Readable, wait)? {
             return Ok(false);
         }
-        let left = wait.saturating_sub(begun.elapsed()).min(self.config.coalesce);
+        let left = wait.saturating_sub(begun.elapsed()).min(self.gather.time());
         if !left.is_zero() {
             socket::pause(left);
         }
@@ -105,7 +108,7 @@ impl Datagrams for Mmsg {
         wait: Duration,
         deliver: &mut dyn FnMut(SocketAddr, &mut [u8]),
     ) -> io::Result<usize> {
-        if !wait.is_zero() && !self.gather(wait)? {
+        if !wait.is_zero() && !self.wait(wait)? {
             return Ok(0);
         }
         let mut delivered = 0;
@@ -133,6 +136,9 @@ impl Datagrams for Mmsg {
             if received < BATCH {
                 break;
             }
+        }
+        if !wait.is_zero() {
+            self.gather.learn(delivered);
         }
         Ok(delivered)
     }

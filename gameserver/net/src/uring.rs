@@ -18,6 +18,7 @@ use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, register::Restriction, squeue};
 
 use crate::address::{ADDRESS_LEN, RawAddress, same_family};
+use crate::gather::Gather;
 use crate::socket::DropCounter;
 use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, OpenError, Outgoing};
 use buffers::ReceiveBuffers;
@@ -51,6 +52,7 @@ pub struct Uring {
     local: SocketAddr,
     config: Config,
     can_gather: bool,
+    gather: Gather,
     armed: bool,
     /// A completion that came while the ring was opened; the first drain takes it.
     held: Option<cqueue::Entry>,
@@ -95,6 +97,7 @@ impl Uring {
             local,
             config,
             can_gather,
+            gather: Gather::new(config.coalesce),
             armed: false,
             held: None,
             told: (0, 0),
@@ -138,7 +141,7 @@ impl Uring {
         let timeout = Timespec::from(wait);
         let args = SubmitArgs::new().timespec(&timeout);
         let outcome = if self.can_gather {
-            let gather = wait.min(self.config.coalesce).as_micros();
+            let gather = wait.min(self.gather.time()).as_micros();
             let args = args.min_wait_usec(u32::try_from(gather).unwrap_or(u32::MAX));
             self.ring.submitter().submit_with_args(GATHER, &args)
         } else {
@@ -251,7 +254,8 @@ impl Datagrams for Uring {
         wait: Duration,
         deliver: &mut dyn FnMut(SocketAddr, &mut [u8]),
     ) -> io::Result<usize> {
-        if !wait.is_zero() && self.held.is_none() {
+        let waits = !wait.is_zero() && self.held.is_none();
+        if waits {
             self.wait(wait)?;
         } else if self.work_is_pending() {
             self.poll()?;
@@ -263,6 +267,9 @@ impl Datagrams for Uring {
                 0 => break,
                 more => delivered += more,
             }
+        }
+        if waits {
+            self.gather.learn(delivered);
         }
         Ok(delivered)
     }

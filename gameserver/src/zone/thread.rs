@@ -29,9 +29,9 @@ const ORDERS_MAX: usize = 64;
 
 /// Datagrams that are written between two looks at the clock.
 const TRANSMITS_A_LOOK: usize = 16;
-/// Datagrams of a flush between two looks at what has arrived meanwhile. They take a millisecond at most, in which a socket
-/// buffer of the kernel's own size fills up when somebody sends 200 000 datagrams a second.
-const TRANSMITS_A_PART: usize = 128;
+/// Datagrams of a flush between two looks at what has arrived meanwhile. They take half a millisecond at most; a socket buffer
+/// of the kernel's own size is full after 1.3 when somebody sends 200 000 datagrams a second.
+const TRANSMITS_A_PART: usize = 32;
 /// During a flush nothing more is taken in after so many datagrams, so that no flood makes it last: more than come in a tick of
 /// one of 200 000 a second. What one look brings, `--queue-depth` at most, may go beyond it once.
 const RECEIVES_A_FLUSH: usize = 4096;
