@@ -4,17 +4,18 @@
 //! told at the end. Only loopback is ever sent to: its addresses, of which there are millions, are the sources too.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use gameserver_access::{Role, ServerKey, Visit};
-use gameserver_net::{Config, Datagrams, MAX_DATAGRAM_BYTES, Mmsg, Outgoing, bind};
+use gameserver_net::bind;
 use gameserver_protocol::{MAX_DATAGRAM_BYTES as PACKET_BYTES_MAX, micros, write_request};
 use gameserver_sys::{Clock, pin_current_thread};
 use hdrhistogram::Histogram;
+use quinn_udp::{Transmit, UdpSocketState};
 use serde_json::{Value, json};
 
 use crate::args::FloodArgs;
@@ -24,8 +25,13 @@ use crate::random::Random;
 const PERIOD: Duration = Duration::from_micros(250);
 /// Later than this is not sent any more.
 const LATENESS_MAX: Duration = Duration::from_millis(1);
-/// Different datagrams; each is changed a little whenever it is sent again.
-const POOL: usize = 1024;
+/// Different trains of datagrams; each is changed a little whenever it is sent again.
+const POOL: u16 = 64;
+/// Datagrams of a train: of one kind and length, so that the kernel takes them in one call and cuts them apart. Any other way
+/// the flood would need more of a core than there is beside the players.
+const TRAIN: usize = 64;
+/// Bytes that a call may take, the headers left out: IPv4's limit.
+const CALL_BYTES_MAX: usize = 65_000;
 /// A socket of a source sends and need not receive.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes of a prefix and a sequence, in which forged packets are right.
@@ -94,11 +100,11 @@ pub(crate) fn run(args: &FloodArgs) -> anyhow::Result<()> {
 /// Sends, and returns what was sent.
 fn flood(plan: Plan, server: SocketAddr, key: Option<ServerKey>) -> anyhow::Result<Value> {
     let clock = Clock::start();
-    let mut sources = sources(server, plan.sources)?;
+    let sources = sources(server, plan.sources)?;
     let mut garbage = Garbage::new(server, key, &clock)?;
     let bursts = plan.duration.as_micros() / PERIOD.as_micros();
     let mut lateness = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?;
-    let (mut sent, mut skipped, begun) = (0_u64, 0_u64, clock.monotonic());
+    let (mut sent, mut skipped, mut errors, begun) = (0_u64, 0_u64, 0_u64, clock.monotonic());
     for number in 0..u32::try_from(bursts).context("the flood is too long")? {
         let due = begun + PERIOD * number;
         let late = clock.monotonic().checked_sub(due);
@@ -114,18 +120,15 @@ fn flood(plan: Plan, server: SocketAddr, key: Option<ServerKey>) -> anyhow::Resu
                 lateness.saturating_record(micros(clock.monotonic().saturating_sub(due)));
             }
         }
-        let source = number as usize % sources.len();
-        let mut fill = |slot: &mut [u8]| {
-            left = left.checked_sub(1)?;
-            Some(Outgoing { to: server, len: garbage.write(slot) })
-        };
-        sources[source].transmit(&mut fill).context("failed to send")?;
-    }
-    let mut errors = 0;
-    for source in &mut sources {
-        let counters = source.counters();
-        sent += counters.packets_out;
-        errors += counters.send_errors;
+        let source = &sources[number as usize % sources.len()];
+        while left > 0 {
+            let train = garbage.next(source.at_once().min(left));
+            left -= train.datagrams;
+            match source.send(server, train) {
+                Ok(()) => sent += u64::from(train.datagrams),
+                Err(_full) => errors += u64::from(train.datagrams),
+            }
+        }
     }
     let seconds = clock.monotonic().saturating_sub(begun).as_secs_f64();
     Ok(json!({
@@ -151,20 +154,51 @@ fn check(server: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A socket for each source address.
-fn sources(server: SocketAddr, count: u16) -> anyhow::Result<Vec<Mmsg>> {
-    check(server)?;
-    let open = |number: u16| {
+/// A source address.
+struct Source {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+impl Source {
+    fn open(number: u16) -> std::io::Result<Self> {
         let [high, low] = number.to_be_bytes();
         let (socket, _) = bind((Ipv4Addr::new(127, 1, high, low), 0).into(), BUFFER_BYTES)?;
-        Mmsg::open(socket, Config::default())
-    };
-    (1..=count).map(|number| open(number).context("failed to open a source")).collect()
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state })
+    }
+
+    /// Datagrams of one length that the kernel takes in one call.
+    fn at_once(&self) -> u32 {
+        u32::try_from(self.state.max_gso_segments()).unwrap_or(1)
+    }
+
+    fn send(&self, server: SocketAddr, train: Train<'_>) -> std::io::Result<()> {
+        let contents = train.bytes;
+        let segment_size = (train.datagrams > 1).then_some(train.len);
+        let transmit = Transmit { destination: server, ecn: None, contents, segment_size, src_ip: None };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+}
+
+/// A source for each address.
+fn sources(server: SocketAddr, count: u16) -> anyhow::Result<Vec<Source>> {
+    check(server)?;
+    (1..=count).map(|number| Source::open(number).context("failed to open a source")).collect()
+}
+
+/// Datagrams of one length, one behind the other.
+#[derive(Clone, Copy)]
+struct Train<'a> {
+    bytes: &'a [u8],
+    len: usize,
+    datagrams: u32,
 }
 
 /// Datagrams that no server takes, ready to be sent.
 struct Garbage {
-    pool: Vec<Vec<u8>>,
+    /// Trains, and how long a datagram of each is.
+    pool: Vec<(Vec<u8>, usize)>,
     next: usize,
     random: Random,
 }
@@ -178,48 +212,48 @@ impl Garbage {
         let mut request = vec![0; PACKET_BYTES_MAX];
         let len = write_request(&token, &mut request).context("a request has no room")?;
         request.truncate(len);
-        let pool = (0..POOL).map(|number| Self::one(number, &request, &mut random)).collect();
+        let pool = (0..POOL).map(|number| Self::train(number, &request, &mut random)).collect();
         Ok(Self { pool, next: 0, random })
     }
 
     /// Chance, packets of a session that is not there, a request again and again, and requests with a forged token, by turns.
-    fn one(number: usize, request: &[u8], random: &mut Random) -> Vec<u8> {
+    fn train(number: u16, request: &[u8], random: &mut Random) -> (Vec<u8>, usize) {
         let mut bytes = |len: usize| (0..len).map(|_| random.next().to_le_bytes()[0]).collect::<Vec<u8>>();
-        match number % 8 {
+        let (mut train, len) = match number % 8 {
             0..=2 => {
                 let len = 1 + usize::from(bytes(1)[0]) * 4;
-                bytes(len)
+                (bytes(len * TRAIN), len)
             }
-            3..=5 => {
-                let mut packet = bytes(HEADER_BYTES + 80);
+            3..=5 => (bytes((HEADER_BYTES + 80) * TRAIN), HEADER_BYTES + 80),
+            _ => (request.repeat(TRAIN), request.len()),
+        };
+        for datagram in train.chunks_exact_mut(len) {
+            match number % 8 {
                 // eight bytes of sequence, and a keep-alive, payload or goodbye
-                packet[0] = 0x80 | (4 + u8::try_from(number % 3).unwrap_or(0));
-                packet
-            }
-            6 => request.to_vec(),
-            _ => {
-                let mut forged = request.to_vec();
-                let sealed = forged.len() / 2;
-                forged[sealed] ^= bytes(1)[0] | 1;
-                forged
+                kind @ 3..=5 => datagram[0] = 0x81 + u8::try_from(kind).unwrap_or(0),
+                7 => datagram[len / 2] ^= bytes(1)[0] | 1,
+                _ => {}
             }
         }
+        (train, len)
     }
 
-    /// Writes the next one and returns its length.
-    fn write(&mut self, slot: &mut [u8]) -> usize {
-        let datagram = &mut self.pool[self.next];
-        self.next = (self.next + 1) % POOL;
-        // all but requests, of which it is the repetition that counts
-        if datagram[0] != 0 {
-            let changed = usize::try_from(self.random.next()).unwrap_or(0) % datagram.len();
-            if changed > 0 {
-                datagram[changed] = datagram[changed].wrapping_add(1);
+    /// So many datagrams of the next train, or as many as one call may take.
+    fn next(&mut self, most: u32) -> Train<'_> {
+        let (bytes, len) = &mut self.pool[self.next];
+        self.next = (self.next + 1) % usize::from(POOL);
+        let count = (most as usize).min(CALL_BYTES_MAX / *len).clamp(1, TRAIN);
+        let bytes = &mut bytes[..count * *len];
+        for datagram in bytes.chunks_exact_mut(*len) {
+            // all but requests, of which it is the repetition that counts
+            if datagram[0] != 0 {
+                let changed = usize::try_from(self.random.next()).unwrap_or(0) % datagram.len();
+                if changed > 0 {
+                    datagram[changed] = datagram[changed].wrapping_add(1);
+                }
             }
         }
-        let len = datagram.len().min(slot.len()).min(MAX_DATAGRAM_BYTES);
-        slot[..len].copy_from_slice(&datagram[..len]);
-        len
+        Train { bytes, len: *len, datagrams: u32::try_from(count).unwrap_or(1) }
     }
 }
 
@@ -232,7 +266,6 @@ fn pause(sleep: Duration) {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use std::net::UdpSocket;
 
     const PLAN: Plan = Plan { rate: 20_000, sources: 8, duration: Duration::from_millis(100) };
 
@@ -271,15 +304,18 @@ mod tests {
     #[test]
     fn garbage_is_of_every_kind() {
         let mut garbage = Garbage::new("127.0.0.1:1".parse().unwrap(), None, &Clock::start()).unwrap();
-        let (mut requests, mut packets, mut kinds) = (0, 0, BTreeSet::new());
+        let (mut requests, mut packets, mut kinds, mut count) = (0, 0, BTreeSet::new(), 0);
         for _ in 0..POOL {
-            let mut slot = [0; MAX_DATAGRAM_BYTES];
-            let len = garbage.write(&mut slot);
-            requests += u32::from(slot[0] == 0 && len == gameserver_protocol::REQUEST_BYTES);
-            packets += u32::from(gameserver_protocol::PacketHeader::parse(&slot[..len]).is_ok());
-            kinds.insert(slot[0]);
+            let train = garbage.next(50);
+            assert_eq!(train.bytes.len(), train.len * train.datagrams as usize);
+            for datagram in train.bytes.chunks(train.len) {
+                count += 1;
+                requests += u32::from(datagram[0] == 0 && train.len == gameserver_protocol::REQUEST_BYTES);
+                packets += u32::from(gameserver_protocol::PacketHeader::parse(datagram).is_ok());
+                kinds.insert(datagram[0]);
+            }
         }
-        assert_eq!(requests, 256, "a quarter");
-        assert!(packets >= 384 && kinds.len() > 100, "{packets} {kinds:?}");
+        assert_eq!((count, requests), (3200, 800), "a quarter");
+        assert!(packets >= 1200 && kinds.len() > 100, "{packets} {kinds:?}");
     }
 }

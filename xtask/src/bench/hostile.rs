@@ -42,8 +42,8 @@ fn body(found: &Found) -> String {
     let mut text = format!(
         "{} bots at {} inputs a second each on one server at {} Hz, {} s measured a run: alone (`calm`), and with {} datagrams a second from {} other \
          addresses beside them (`flood`), in turn, at each size of the socket's receive buffer (208 KiB are what a socket has that asks for \
-         nothing). Of eight datagrams three are chance, three have the prefix of a session's packet and a wrong tag, one \
-         is a request that is good once and one has a forged token. Garbage has a core of its own where there is a third; else it shares that of \
+         nothing). Garbage comes in trains, one each quarter of a millisecond and each of one kind and from one source; of eight of them three are chance, \
+         three have the prefix of a session's packet and a wrong tag, one is a request that is good once and one has forged tokens. Garbage has a core of its own where there is a third; else it shares that of \
          the bots, who come first, so the page says how much was really sent. A run in which the bots themselves were late does not count. {}\n\n\
          | buffer | p99 calm, ms | p99 flood, ms | answered in each run, % | within 10 % or 2 ms, and answered |\n|---|--:|--:|--:|---|\n",
         results["players"],
