@@ -84,7 +84,8 @@ fn a_message_holds_the_newest_and_what_it_holds_no_more_it_never_holds_again() {
         let mut inputs = pushed(40, arguments);
         assert_eq!(sequences(&mut inputs, 41), (41 - kept..=40).collect::<Vec<_>>(), "{name}");
         assert_eq!(inputs.iter().len(), 40, "{name}: those before are open all the same");
-        settle(&mut inputs, 41, 0, &[39, 40]);
+        settle(&mut inputs, 15, 0, &[39, 40]);
+        assert_eq!(inputs.iter().len(), 38, "{name}: two are refused and none is given up");
         assert_eq!(
             sequences(&mut inputs, 42),
             (41 - kept..=38).collect::<Vec<_>>(),
