@@ -19,7 +19,7 @@ use crate::stats::ClientStats;
 use crate::ticks;
 use crate::view::{View, ViewDelay};
 
-/// Unsettled inputs are repeated at least this often, also when there is no new one to send them with.
+/// Unsettled inputs, as many as a message holds, are repeated at least this often, also when there is no new one to send them with.
 const REPEAT: Duration = Duration::from_millis(33);
 /// A client with nothing to say acknowledges snapshots this often, and so stays connected.
 const ACKNOWLEDGE: Duration = Duration::from_millis(100);
@@ -193,9 +193,7 @@ impl<G: Game> Client<G> {
     fn learn(&mut self, now: f64) {
         let Self { scratch, inputs, events, prediction, notices, stats, watched, is_spectator, .. } = self;
         let head = &scratch.head;
-        let was_rejected = inputs.settle(head.tick, head.last_input_sequence, &scratch.rejected, |event| {
-            events.push(event);
-        });
+        let was_rejected = inputs.settle(head, &scratch.rejected, |event| events.push(event));
         let own = scratch.own.as_slice();
         if *is_spectator {
             match Watched::from_fields(own) {

@@ -34,7 +34,8 @@ pub enum Event {
     },
     /// Something happened.
     Notice(Notice),
-    /// The input was given up because too many newer ones are open; the client will not learn its outcome.
+    /// The input was given up: after so many newer ones the server may have passed it over, or it is silent. It may have been
+    /// carried out, and the client will not learn it.
     GivenUp {
         /// Which input.
         input_seq: u32,

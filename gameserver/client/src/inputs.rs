@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use gameserver_protocol::message::{
-    FieldList, Fields, Input, InputsHead, MAX_INPUTS, MAX_MESSAGE_BYTES, Rejected, encode_inputs,
+    FieldList, Fields, Input, InputsHead, MAX_INPUTS, MAX_MESSAGE_BYTES, Rejected, SnapshotHead,
+    encode_inputs,
 };
 
 use crate::events::Event;
@@ -17,6 +18,9 @@ const LONGEST_HEAD: InputsHead = InputsHead {
     view_lag_ticks: u8::MAX,
 };
 
+/// Inputs that may be open: four seconds of them at 64 a second.
+const MAX_OPEN: usize = 256;
+
 /// An input that the server has not said the outcome of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unsettled<I> {
@@ -25,23 +29,31 @@ pub(crate) struct Unsettled<I> {
     pub(crate) intent: Option<I>,
     /// The tick at which the server is likely to carry it out.
     pub(crate) due: u64,
+    /// The newest message that may have held it, if later ones do not.
+    held_until: Option<u16>,
 }
 
-/// Inputs that the server has not said the outcome of. They are all in every message until it does.
+/// Inputs that the server has not said the outcome of. The newest are in every message, as many as it holds.
+///
+/// Those before them stay open. What a snapshot says has been decided is true of an input as long as the newest message
+/// that the server had then still held it: only a later one can have made the server pass it over. That such a message has
+/// arrived is no receipt: where a server has no room for an input it waits for it to be repeated.
 #[derive(Debug)]
 pub(crate) struct UnsettledInputs<I> {
     inputs: VecDeque<Unsettled<I>>,
     newest: u32,
+    /// Number of the newest message.
+    newest_message: u16,
 }
 
 impl<I> Default for UnsettledInputs<I> {
     fn default() -> Self {
-        Self { inputs: VecDeque::with_capacity(MAX_INPUTS + 1), newest: 0 }
+        Self { inputs: VecDeque::with_capacity(MAX_OPEN + 1), newest: 0, newest_message: 0 }
     }
 }
 
 impl<I: Fields + Copy> UnsettledInputs<I> {
-    /// Adds an input and returns its sequence. The oldest are given up when there are more than a message can hold.
+    /// Adds an input and returns its sequence. The oldest is given up when too many are open.
     pub(crate) fn push(&mut self, tick: u64, due: u64, intent: I, on_given_up: impl FnMut(Event)) -> u32 {
         self.push_fields(tick, due, intent.to_fields(), Some(intent), on_given_up)
     }
@@ -61,46 +73,63 @@ impl<I: Fields + Copy> UnsettledInputs<I> {
     ) -> u32 {
         self.newest += 1;
         let input = Input { sequence: self.newest, tick, intent: fields };
-        self.inputs.push_back(Unsettled { input, intent, due });
-        while self.inputs.len() > 1 && !self.is_sendable() {
-            if let Some(oldest) = self.inputs.pop_front() {
-                on_given_up(Event::GivenUp { input_seq: oldest.input.sequence });
-            }
+        self.inputs.push_back(Unsettled { input, intent, due, held_until: None });
+        if self.inputs.len() > MAX_OPEN
+            && let Some(oldest) = self.inputs.pop_front()
+        {
+            on_given_up(Event::GivenUp { input_seq: oldest.input.sequence });
+        }
+        while self.held().len() > 1 && !self.is_sendable() {
+            let oldest = self.first_held();
+            self.inputs[oldest].held_until = Some(self.newest_message);
         }
         self.newest
     }
 
+    /// Where those begin that are in messages: one that was left out stays out, however few there are again.
+    fn first_held(&self) -> usize {
+        self.inputs.partition_point(|unsettled| unsettled.held_until.is_some())
+    }
+
+    fn held(&self) -> impl ExactSizeIterator<Item = &Input> {
+        self.inputs.range(self.first_held()..).map(|unsettled| &unsettled.input)
+    }
+
     fn is_sendable(&self) -> bool {
         let mut room = [0; MAX_MESSAGE_BYTES];
-        self.inputs.len() <= MAX_INPUTS && self.encode(&mut room, &LONGEST_HEAD).is_some()
+        let held = self.held();
+        held.len() <= MAX_INPUTS && encode_inputs(&mut room, &LONGEST_HEAD, held).is_ok()
     }
 
-    /// Writes the message with all of them and returns its length.
-    pub(crate) fn encode(&self, body: &mut [u8], head: &InputsHead) -> Option<usize> {
-        encode_inputs(body, head, self.inputs.iter().map(|unsettled| &unsettled.input)).ok()
+    /// Writes the next message and returns its length.
+    pub(crate) fn encode(&mut self, body: &mut [u8], head: &InputsHead) -> Option<usize> {
+        self.newest_message = head.stamp;
+        encode_inputs(body, head, self.held()).ok()
     }
 
-    /// Settles what the snapshot of `tick` tells of: inputs up to `decided` and those that were refused. Returns
-    /// whether one was refused.
+    /// Settles what a snapshot tells of: inputs up to the one that it names and those that were `rejected`. Returns
+    /// whether one was.
     pub(crate) fn settle(
         &mut self,
-        tick: u64,
-        decided: u32,
+        head: &SnapshotHead,
         rejected: &[Rejected],
         mut on_event: impl FnMut(Event),
     ) -> bool {
+        let &SnapshotHead { tick, last_input_sequence: decided, echo_stamp, .. } = head;
         let mut was_rejected = false;
-        self.inputs.retain(|Unsettled { input, .. }| {
-            let input_seq = input.sequence;
-            if let Some(rejected) = rejected.iter().find(|rejected| rejected.sequence == input_seq) {
+        self.inputs.retain(|&Unsettled { input: Input { sequence: input_seq, .. }, held_until, .. }| {
+            let outcome = if let Some(rejected) = rejected.iter().find(|one| one.sequence == input_seq) {
                 was_rejected = true;
-                on_event(Event::Rejected { input_seq, reason: rejected.reason });
-                return false;
-            }
-            if input_seq <= decided {
-                on_event(Event::Confirmed { input_seq, tick });
-            }
-            input_seq > decided
+                Event::Rejected { input_seq, reason: rejected.reason }
+            } else if held_until.is_some_and(|newest| is_newer(echo_stamp, newest)) {
+                Event::GivenUp { input_seq }
+            } else if input_seq <= decided {
+                Event::Confirmed { input_seq, tick }
+            } else {
+                return true;
+            };
+            on_event(outcome);
+            false
         });
         if was_rejected {
             on_event(Event::Corrected { tick });
@@ -118,71 +147,10 @@ impl<I: Fields + Copy> UnsettledInputs<I> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gameserver_protocol::RejectReason;
-    use gameserver_protocol::message::Inputs;
-
-    const REASON: RejectReason = RejectReason::MoveTooFar;
-
-    fn sequences(inputs: &UnsettledInputs<FieldList>) -> Vec<u32> {
-        let mut body = [0; MAX_MESSAGE_BYTES];
-        let len = inputs.encode(&mut body, &LONGEST_HEAD).expect("all fit into a message");
-        let message = Inputs::decode(&body[..len]).expect("a message");
-        message.iter().map(|input| input.expect("an input").sequence).collect()
-    }
-
-    /// So many inputs of which the last does `arguments`, and those that were given up.
-    fn pushed(count: usize, arguments: &[i64]) -> (UnsettledInputs<FieldList>, Vec<Event>) {
-        let (mut inputs, mut given_up) = (UnsettledInputs::default(), Vec::new());
-        for _ in 0..count {
-            inputs.push(0, 0, FieldList::new(arguments), |event| given_up.push(event));
-        }
-        (inputs, given_up)
-    }
-
-    fn settle(inputs: &mut UnsettledInputs<FieldList>, decided: u32, rejected: &[u32]) -> Vec<Event> {
-        let rejected: Vec<_> =
-            rejected.iter().map(|&sequence| Rejected { sequence, reason: REASON }).collect();
-        let mut events = Vec::new();
-        inputs.settle(9, decided, &rejected, |event| events.push(event));
-        events
-    }
-
-    #[test]
-    fn an_input_is_settled_once_as_confirmed_or_rejected() {
-        let (mut inputs, _) = pushed(3, &[1, 2]);
-        assert_eq!(
-            settle(&mut inputs, 2, &[1]),
-            [
-                Event::Rejected { input_seq: 1, reason: REASON },
-                Event::Confirmed { input_seq: 2, tick: 9 },
-                Event::Corrected { tick: 9 },
-            ]
-        );
-        assert_eq!(settle(&mut inputs, 2, &[1]), [], "the same news again is no news");
-        assert_eq!(sequences(&inputs), [3]);
-    }
-
-    #[test]
-    fn a_rejection_may_come_before_older_inputs_are_decided() {
-        let (mut inputs, _) = pushed(2, &[1, 2]);
-        let events = settle(&mut inputs, 0, &[2]);
-        assert_eq!(events[0], Event::Rejected { input_seq: 2, reason: REASON });
-        assert_eq!(sequences(&inputs), [1]);
-    }
-
-    #[test]
-    fn the_oldest_are_given_up_when_more_are_open_than_a_message_holds() {
-        for (name, arguments, kept) in
-            [("small ones", &[1, 2][..], MAX_INPUTS), ("the longest, of 76 bytes", &[i64::MIN; 8], 15)]
-        {
-            let (inputs, given_up) = pushed(MAX_INPUTS + 1, arguments);
-            let first = u32::try_from(MAX_INPUTS + 1 - kept).expect("small");
-            assert_eq!(sequences(&inputs), (first + 1..=33).collect::<Vec<_>>(), "{name}");
-            let expected: Vec<_> = (1..=first).map(|input_seq| Event::GivenUp { input_seq }).collect();
-            assert_eq!(given_up, expected, "{name}");
-        }
-    }
+/// Whether a message was sent after another, in the circle of their numbers.
+fn is_newer(message: u16, than: u16) -> bool {
+    (1..1 << 15).contains(&message.wrapping_sub(than))
 }
+
+#[cfg(test)]
+mod tests;

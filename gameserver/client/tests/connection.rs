@@ -272,7 +272,7 @@ fn events_that_nobody_fetches_are_bounded_and_counted() {
         pair.client.send(milliseconds(1), WALK);
     }
     assert_eq!(pair.events().len(), 1024);
-    assert_eq!(pair.client.stats().events_dropped, 2000 - 32 - 1024);
+    assert_eq!(pair.client.stats().events_dropped, 2000 - 256 - 1024);
 }
 
 proptest! {

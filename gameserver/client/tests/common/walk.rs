@@ -10,7 +10,7 @@ pub const STEP: i32 = 16;
 /// Half of the side of the map is where everyone starts.
 pub const START: i32 = 50_000;
 
-/// Walk so many steps east and north each tick from now on, -1 to 1 either way.
+/// Walk so many steps east and north each tick from now on, -1 to 1 either way. More is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
     pub east: i32,
@@ -66,6 +66,10 @@ pub struct Field {
     tick: u64,
     /// Nobody may walk east of this; clients do not know.
     pub wall: Option<i32>,
+    /// Who each player is.
+    client_ids: BTreeMap<u32, u64>,
+    /// Whether an input of somebody, by its sequence, was carried out or refused.
+    pub outcomes: BTreeMap<(u64, u32), bool>,
 }
 
 impl Game for Field {
@@ -82,7 +86,8 @@ impl Game for Field {
         capacity
     }
 
-    fn join(&mut self, player: u32, _client_id: u64) {
+    fn join(&mut self, player: u32, client_id: u64) {
+        self.client_ids.insert(player, client_id);
         self.walkers.insert(player, Walker::new());
     }
 
@@ -99,10 +104,12 @@ impl Game for Field {
         for command in commands {
             let Some(walker) = self.walkers.get_mut(&command.player) else { continue };
             let is_blocked = self.wall.is_some_and(|wall| command.intent.east > 0 && walker.x >= wall);
-            let result = if is_blocked { Err(RejectReason::CannotMove) } else { Ok(()) };
+            let is_too_fast = command.intent.east.abs().max(command.intent.north.abs()) > 1;
+            let result = if is_blocked || is_too_fast { Err(RejectReason::CannotMove) } else { Ok(()) };
             if result.is_ok() {
                 walker.walk = command.intent;
             }
+            self.outcomes.insert((self.client_ids[&command.player], command.sequence), result.is_ok());
             output.outcomes.push(Outcome { player: command.player, sequence: command.sequence, result });
         }
         for walker in self.walkers.values_mut() {

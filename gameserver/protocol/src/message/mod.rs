@@ -18,7 +18,7 @@
 //! | 6 | inputs, oldest first, sequences growing, at most 32 | array of *input* |
 //!
 //! An *input* is `[sequence uint32 from 1, tick uint64, intent]`: everything that the client has sent and not seen
-//! acknowledged is repeated, so a lost datagram costs nothing but its delay. The tick is the one at which the
+//! acknowledged is repeated, the newest 32 of it, so a lost datagram costs nothing but its delay. The tick is the one at which the
 //! client wants it to happen; 0 or a past one is as soon as possible. An *intent* is an array of at most 8 integers
 //! whose first is a code of the game. A spectator's intents are those of no game ([`Watch`]), and so is what it is told
 //! about itself ([`Watched`]).
