@@ -91,7 +91,7 @@ fn request(number: u16, unix: Duration) -> (SocketAddr, Vec<u8>) {
 }
 
 /// A zone to which strangers come and garbage after them, and what is asked of its socket.
-fn zone(strangers: u16, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<RefCell<Vec<Asked>>>) {
+fn zone(strangers: usize, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<RefCell<Vec<Asked>>>) {
     let clock = Clock::start();
     let asked = Rc::default();
     let mut server = ZoneServer::new(ServerConfig {
@@ -111,7 +111,7 @@ fn zone(strangers: u16, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<Ref
     .unwrap();
     server.install_key(KEY);
     let mut arriving = vec![((Ipv4Addr::LOCALHOST, 1).into(), vec![0xff]); garbage];
-    arriving.extend((0..strangers).map(|number| request(number, clock.unix())));
+    arriving.extend((0..u16::try_from(strangers).unwrap()).map(|number| request(number, clock.unix())));
     let zone = ZoneThread {
         server,
         datagrams: Box::new(Noted { arriving, at_a_time, asked: Rc::clone(&asked) }),
@@ -127,30 +127,33 @@ fn zone(strangers: u16, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<Ref
     (zone, asked)
 }
 
+/// Two parts of a flush, and a little more.
+const PLAYERS: usize = 2 * TRANSMITS_A_PART + 7;
+
 #[test]
 fn a_flush_is_interrupted_to_take_in_what_arrives_meanwhile() {
-    let (mut zone, asked) = zone(300, 0, 200);
+    let (mut zone, asked) = zone(PLAYERS, 0, PLAYERS - 5);
     zone.flush().unwrap();
     let expected = [
-        Asked::Received(200),
+        Asked::Received(PLAYERS - 5),
         Asked::Sent(TRANSMITS_A_PART),
-        Asked::Received(100),
+        Asked::Received(5),
         Asked::Sent(TRANSMITS_A_PART),
         Asked::Received(0),
-        Asked::Sent(300 - 2 * TRANSMITS_A_PART),
+        Asked::Sent(7),
     ];
     assert_eq!(*asked.borrow(), expected);
 }
 
 #[test]
 fn a_flush_takes_in_no_more_than_its_share_however_much_arrives() {
-    let (mut zone, asked) = zone(300, 2 * RECEIVES_A_FLUSH, RECEIVES_A_FLUSH);
+    let (mut zone, asked) = zone(PLAYERS, 2 * RECEIVES_A_FLUSH, RECEIVES_A_FLUSH);
     zone.flush().unwrap();
     let expected = [
         Asked::Received(RECEIVES_A_FLUSH),
         Asked::Sent(TRANSMITS_A_PART),
         Asked::Sent(TRANSMITS_A_PART),
-        Asked::Sent(300 - 2 * TRANSMITS_A_PART),
+        Asked::Sent(7),
     ];
     assert_eq!(*asked.borrow(), expected);
 }
