@@ -39,7 +39,7 @@ enum Subject {
     Overload,
     /// A thousand bots with and without two hundred thousand datagrams of garbage a second
     Hostile,
-    /// What datagrams, ticks and players cost, stage by stage and in bytes
+    /// What datagrams, ticks and players cost, stage by stage and in bytes; the page is written after each run
     Costs,
     /// Each way to lose a region, with players in all of them: ten of each want an hour
     Failover,
@@ -47,7 +47,7 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
-    /// Players a core beside other servers: three runs want two hours
+    /// Players a core beside other servers: three runs want an hour; the page is written after each
     Peers,
     /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
     Regions,
@@ -90,13 +90,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),
             Subject::Peers => {
-                if let Some(page) = peers::measure(&checkout, args.runs, &args.peers)? {
-                    page::write(&checkout, &page)?;
-                }
+                peers::measure(&checkout, args.runs, &args.peers)?;
                 continue;
             }
             Subject::Costs => {
-                page::write(&checkout, &costs::measure(&checkout, args.runs)?)?;
+                costs::measure(&checkout, args.runs)?;
                 continue;
             }
             Subject::Regions => {

@@ -127,6 +127,10 @@ pub struct BenchArgs {
     /// Datagram backends of the game server to measure, as its `--net` names them.
     #[arg(long, value_delimiter = ',', default_value = "uring")]
     pub backends: Vec<String>,
+    /// How often a second the game server tells a player of others at least, as its `--replication-hz`; as many as its ticks
+    /// are a snapshot for each player at each tick. The game server's own default without it.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub replication_hz: Option<u32>,
     /// Bots on a server.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub players: u32,

@@ -83,14 +83,20 @@ fn one_run(args: &BenchArgs, contender: &Contender, cpus: Cpus) -> anyhow::Resul
     };
     match contender {
         Contender::Gameserver(backend) => {
-            let program = &args.gameserver;
-            game_run(&trial, &Launch { program, backend, capacity: players, tick_hz, more: &[] }, cpus)
+            let (program, more) = (&args.gameserver, more(args));
+            game_run(&trial, &Launch { program, backend, capacity: players, tick_hz, more: &more }, cpus)
         }
         Contender::Toy => {
             let toy = args.toy.as_deref().context("--toy is needed to run it")?;
             trial.run(&Server::toy(toy, tick_hz)?, Ticket::Toy, cpus)
         }
     }
+}
+
+/// Arguments of the game server that it has only when they were asked for.
+fn more(args: &BenchArgs) -> Vec<String> {
+    let replication = args.replication_hz.map(|hz| ["--replication-hz".to_owned(), hz.to_string()]);
+    replication.into_iter().flatten().collect()
 }
 
 /// A run on a game server of its own, with a key of its own.
@@ -152,6 +158,18 @@ fn jain(shares: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_game_server_hears_of_replication_only_if_somebody_asked_for_it() {
+        let parse = |line: &str| match Args::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Bench(args) => more(&args),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(parse("bots bench --gameserver x"), Vec::<String>::new());
+        assert_eq!(parse("bots bench --gameserver x --replication-hz 64"), ["--replication-hz", "64"]);
+    }
 
     #[test]
     fn a_summary_leaves_void_runs_out() {

@@ -111,8 +111,11 @@ impl Bot {
     /// Takes one datagram of what arrived.
     pub(crate) fn receive(&mut self, now: Now, buffer: &mut [u8], stats: &mut Stats) {
         // an error is one of an earlier send, by ICMP: the session finds out by the silence
-        if let Ok(len) = self.socket.recv(buffer) {
-            self.session.handle_datagram(now, &mut buffer[..len]);
+        if let Ok(len) = self.socket.recv(buffer)
+            && self.session.handle_datagram(now, &mut buffer[..len])
+        {
+            stats.totals.snapshots += 1;
+            stats.totals.snapshot_bytes += len as u64;
         }
         self.events.extend(std::iter::from_fn(|| self.session.poll_event()));
         // who comes back from the dead does so elsewhere, and a match begins with everyone elsewhere

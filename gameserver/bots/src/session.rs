@@ -54,9 +54,14 @@ impl Session {
         })
     }
 
-    pub(crate) fn handle_datagram(&mut self, now: Now, datagram: &mut [u8]) {
+    /// Takes a datagram; says whether it was a snapshot that counts, which is one that came in time.
+    pub(crate) fn handle_datagram(&mut self, now: Now, datagram: &mut [u8]) -> bool {
         match self {
-            Self::Game(client) => client.handle_datagram(now, datagram),
+            Self::Game(client) => {
+                let before = client.stats().snapshots;
+                client.handle_datagram(now, datagram);
+                client.stats().snapshots > before
+            }
             Self::Toy(toy) => toy.handle_datagram(datagram),
         }
     }
@@ -165,14 +170,15 @@ pub(crate) struct Toy {
 }
 
 impl Toy {
-    fn handle_datagram(&mut self, datagram: &[u8]) {
-        let Some(head) = datagram.first_chunk() else { return };
+    fn handle_datagram(&mut self, datagram: &[u8]) -> bool {
+        let Some(head) = datagram.first_chunk() else { return false };
         self.joined = true;
         let acknowledged = u32::from_be_bytes(*head);
         if acknowledged > self.acknowledged {
             self.acknowledged = acknowledged;
             self.event = Some(Event::Confirmed { input_seq: acknowledged, tick: u64::from(acknowledged) });
         }
+        true
     }
 
     fn poll_transmit(&mut self, now: Duration, buffer: &mut [u8]) -> Option<usize> {

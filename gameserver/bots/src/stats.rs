@@ -44,6 +44,10 @@ pub(crate) struct Totals {
     pub(crate) mismatches: u64,
     /// Inputs whose outcome never came.
     pub(crate) lost: u64,
+    /// Snapshots that came in time.
+    pub(crate) snapshots: u64,
+    /// Of their datagrams, without UDP and IP.
+    pub(crate) snapshot_bytes: u64,
 }
 
 /// Distributions in microseconds.

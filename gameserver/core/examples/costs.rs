@@ -31,9 +31,9 @@ use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketHeader, PacketK
 use serde::Serialize;
 
 const INPUT_HZ: u32 = 20;
-const MEASURED: Duration = Duration::from_secs(10);
+const MEASURED: Duration = Duration::from_secs(5);
 /// Until all are where they belong: half a map takes 71 s.
-const GATHER: Duration = Duration::from_secs(75);
+const WAY: Duration = Duration::from_secs(75);
 const SETTLE: Duration = Duration::from_secs(2);
 /// Bytes around the payload: those of UDP and IPv4.
 const HEADERS: usize = 28;
@@ -92,6 +92,7 @@ struct Costs<'a> {
     received_bytes: usize,
     sent_bytes: usize,
     received_a_tick: f64,
+    sent_a_tick: f64,
     /// Kilobits a second to a player, all headers counted.
     told_kbit: f64,
     /// In full at each tick, and in full whenever a player is told of others.
@@ -256,14 +257,16 @@ impl Bench {
     }
 
     fn run<'a>(&mut self, place: &'a str) -> Result<Costs<'a>, Box<dyn Error>> {
-        let ticks = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(0) * self.tick_hz;
-        let warm_up = ticks(if self.is_crowd { GATHER + SETTLE } else { SETTLE });
+        if self.is_crowd {
+            self.go_to_the_middle();
+        }
+        let (begin, mut full) = (self.tick, FullStates::default());
+        let warm_up = self.ticks(SETTLE);
         let (mut receive, mut step, mut send) = (Flow::default(), Flow::default(), Flow::default());
-        let mut full = FullStates::default();
-        for tick in 0..warm_up + ticks(MEASURED) {
-            self.tick = tick;
-            self.elapsed += Duration::from_secs(1) / self.tick_hz;
-            self.walk();
+        for tick in 0..warm_up + self.ticks(MEASURED) {
+            self.next_tick();
+            let between = (self.tick_hz / INPUT_HZ).max(1);
+            self.walk(|number| (begin + tick + number).is_multiple_of(between));
             let mut arrived = self.gather();
             if tick == warm_up {
                 (receive, step, send) = (Flow::default(), Flow::default(), Flow::default());
@@ -285,6 +288,35 @@ impl Bench {
         Ok(self.costs(place, [receive, step, send], &full))
     }
 
+    fn ticks(&self, time: Duration) -> u32 {
+        u32::try_from(time.as_secs()).unwrap_or(0) * self.tick_hz
+    }
+
+    fn next_tick(&mut self) {
+        self.tick += 1;
+        self.elapsed += Duration::from_secs(1) / self.tick_hz;
+    }
+
+    /// Everyone goes on once a second, by a second's walk. What happens in between nobody is told, because nobody
+    /// measures it and it takes a hundred times as long as the way itself.
+    fn go_to_the_middle(&mut self) {
+        for tick in 0..self.ticks(WAY) {
+            self.next_tick();
+            self.server.step(self.now());
+            // some have their turn only now, and go by where they are and not by where they were a second ago
+            let turns = turn_ticks(self.tick_hz, DEFAULT_REPLICATION_HZ);
+            if u64::from(tick % self.tick_hz) < turns {
+                self.flush(&mut Flow::default());
+            }
+            if u64::from(tick % self.tick_hz) + 1 == turns {
+                self.walk(|_| true);
+                for (from, mut datagram) in self.gather() {
+                    self.server.handle_datagram(self.now(), from, &mut datagram);
+                }
+            }
+        }
+    }
+
     fn flush(&mut self, send: &mut Flow) {
         let (now, mut transmits) = (self.now(), Vec::with_capacity(self.clients.len() + 8));
         let mut buffers = vec![[0; 1200]; self.clients.len() + 8];
@@ -300,11 +332,10 @@ impl Bench {
     }
 
     /// Whose turn it is goes on for a second in some direction: across the map, or to and fro in the crowd.
-    fn walk(&mut self) {
+    fn walk(&mut self, is_turn: impl Fn(u32) -> bool) {
         let (now, is_crowd, tick) = (self.now(), self.is_crowd, self.tick);
-        let between = (self.tick_hz / INPUT_HZ).max(1);
         for (number, (_, client)) in (0..).zip(&mut self.clients) {
-            if !(tick + number).is_multiple_of(between) {
+            if !is_turn(number) {
                 continue;
             }
             let Some((_, own)) = client.own() else { continue };
@@ -345,6 +376,7 @@ impl Bench {
             received_bytes: receive.mean_bytes(),
             sent_bytes: send.mean_bytes(),
             received_a_tick: receive.packets as f64 / receive.nanos.len().max(1) as f64,
+            sent_a_tick: send.packets as f64 / send.nanos.len().max(1) as f64,
             told_kbit: send.kbit_a_second(players),
             full_kbit: full.kbit_a_second(full.with_others, hz),
             full_in_turns_kbit: full_in_turns,

@@ -2,6 +2,7 @@
 
 mod build;
 mod contenders;
+mod goals;
 mod report;
 mod search;
 mod trial;
@@ -17,7 +18,7 @@ use self::build::Programs;
 use self::contenders::{ALL, Contender};
 use self::search::Search;
 use self::trial::{Figures, Verdict};
-use super::page::Page;
+use super::page::{self, Page};
 use crate::checkout::Checkout;
 use crate::progress::Progress;
 
@@ -73,8 +74,9 @@ struct Results {
     capacity: Vec<Capacity>,
 }
 
-/// Measures, or only tries with `--smoke`; a page that is to be written if all was measured.
-pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Result<Option<Page>> {
+/// Measures, or only tries with `--smoke`. The page is there after the first run and written anew after each: whoever ends it
+/// early has the runs before.
+pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Result<()> {
     let is_wanted = |contender: &&Contender| {
         options.only.is_empty() || options.only.iter().any(|name| name == contender.name)
     };
@@ -85,8 +87,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
         progress.say(&format!("{name} is left out: {missing}"));
     }
     if options.smoke {
-        smoke(&programs, &progress)?;
-        return Ok(None);
+        return smoke(&programs, &progress);
     }
     let log = checkout.log("peers").with_extension("jsonl");
     let mut results = Results::default();
@@ -96,19 +97,29 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
         for &rate in &options.rates {
             bench.capacities(rate, &mut results)?;
         }
+        let body = report::body(&contenders, &programs, options, &results);
+        if options.only.is_empty() {
+            page::write(checkout, &page_of(run, body))?;
+        } else {
+            progress.say(&body);
+        }
     }
-    let body = report::body(&contenders, &programs, options, &results);
-    if options.only.is_empty() {
-        let arguments = format!("peers --runs {runs}");
-        return Ok(Some(Page {
-            name: "peers",
-            title: "Players a core, beside other servers",
-            arguments,
-            body,
-        }));
-    }
-    progress.say(&format!("{body}\nEach trial: {}", log.display()));
-    Ok(None)
+    progress.say(&format!("each trial: {}", log.display()));
+    Ok(())
+}
+
+fn page_of(runs: u8, body: String) -> Page {
+    let arguments = format!("peers --runs {runs}");
+    Page { name: "peers", title: "Players a core, beside other servers", arguments, body }
+}
+
+/// About how many a contender should have, by what was found of it: at this rate, or else in proportion at the last one. Every
+/// trial that is not needed to find the way is one that everybody else waits for.
+fn before(found: &[Capacity], name: &str, rate: u32) -> Option<u32> {
+    let of_it = || found.iter().rev().filter(|capacity| capacity.name == name && capacity.players > 0);
+    let at_it = of_it().find(|capacity| capacity.rate == rate);
+    let last = at_it.or_else(|| of_it().next())?;
+    Some(last.players * last.rate / rate)
 }
 
 /// Whether everyone who could be built answers.
@@ -158,8 +169,11 @@ impl Bench<'_> {
     /// A step of each one's search in turn, until all have ended.
     fn capacities(&mut self, rate: u32, results: &mut Results) -> Result<()> {
         let name = format!("players a core at {rate} Hz, {} of {}", self.run, self.runs);
-        let mut searches: Vec<_> =
-            self.programs.built().map(|contender| (contender, Search::new(contender.players_max))).collect();
+        let search = |contender: &'static Contender| {
+            let before = before(&results.capacity, contender.name, rate);
+            (contender, Search::new(contender.players_max, before))
+        };
+        let mut searches: Vec<_> = self.programs.built().map(search).collect();
         self.progress.step(&name, |step| {
             loop {
                 let mut has_tried = false;
@@ -185,7 +199,7 @@ impl Bench<'_> {
 
     fn trial(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
         let (figures, verdict) = match trial::run(self.programs, contender, rate, players) {
-            Ok(figures) => (Some(figures), figures.verdict(rate, players)),
+            Ok(figures) => (Some(figures), figures.verdict(contender, rate, players)),
             // a server that ends under its load has failed, and the others go on
             Err(error) => (None, Verdict::Fails { why: format!("{error:#}"), by_far: true }),
         };
@@ -195,5 +209,21 @@ impl Bench<'_> {
         file.and_then(|mut file| file.write_all(line.as_bytes()))
             .with_context(|| format!("failed to write {}", self.log.display()))?;
         Ok(trial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_begins_at_what_the_run_before_found_or_else_the_rate_before_in_proportion() {
+        let found = |name, rate, players| Capacity { name, rate, players, is_bound: false };
+        let all = [found("go", 20, 3000), found("go", 64, 1000), found("enet", 20, 0), found("go", 20, 2700)];
+        let cases =
+            [("go", 20, Some(2700)), ("go", 64, Some(1000)), ("go", 30, Some(1800)), ("enet", 20, None)];
+        for (name, rate, expected) in cases {
+            assert_eq!(before(&all, name, rate), expected, "{name} at {rate} Hz");
+        }
     }
 }

@@ -87,11 +87,15 @@ impl Trial {
         let mut figures = swarm.stats[0].summary();
         figures["server"] = json!(self.name);
         figures["server_cpu_percent"] = json!(100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64());
-        let (inputs, answers) =
-            (swarm.stats[0].totals.inputs - before.inputs, swarm.stats[0].measured.latency_us.len());
+        let totals = swarm.stats[0].totals;
+        let (inputs, answers) = (totals.inputs - before.inputs, swarm.stats[0].measured.latency_us.len());
         figures["measured_inputs"] = json!(inputs);
         // what is never answered has no latency
         figures["answered_percent"] = json!(percent(answers, inputs));
+        let snapshots = totals.snapshots - before.snapshots;
+        figures["snapshots_hz"] = json!(self.snapshots_hz(snapshots, elapsed));
+        // without UDP and IP
+        figures["snapshot_bytes"] = json!((totals.snapshot_bytes - before.snapshot_bytes) / snapshots.max(1));
         let shares: Vec<_> =
             swarm.applied().iter().zip(&applied).map(|(after, before)| after - before).collect();
         figures["jain"] = json!(jain(&shares));
@@ -100,6 +104,12 @@ impl Trial {
         }
         swarm.leave_all();
         Ok(figures)
+    }
+
+    /// Of each player.
+    #[expect(clippy::cast_precision_loss, reason = "snapshots of a run are a small number")]
+    fn snapshots_hz(&self, snapshots: u64, elapsed: Duration) -> f64 {
+        snapshots as f64 / f64::from(self.players.max(1)) / elapsed.as_secs_f64()
     }
 
     fn join(&self, swarm: &mut Swarm, server: &Server, ticket: Ticket, clock: Clock) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ impl Programs {
         progress: &Progress,
         wanted: &[&'static Contender],
     ) -> Result<Self> {
-        let is_ours = |contender: &&&Contender| matches!(contender.kind, Kind::Ours | Kind::Toy);
+        let is_ours = |contender: &&&Contender| matches!(contender.kind, Kind::Ours { .. } | Kind::Toy);
         let ours = match wanted.iter().find(is_ours) {
             Some(_) => progress.step("compile game server, bots and toy", |_| images::compile(checkout))?,
             None => PathBuf::new(),
@@ -47,7 +47,7 @@ impl Programs {
         let mut all = Vec::new();
         for &contender in wanted {
             let built = match contender.kind {
-                Kind::Ours => Ok(ours.join("gameserver")),
+                Kind::Ours { .. } => Ok(ours.join("gameserver")),
                 Kind::Toy => Ok(ours.join("toy")),
                 Kind::Cargo => Ok(rust.join(format!("peer-{}", contender.name))),
                 Kind::Go => progress.step("build the peer in Go", |_| install(checkout, contender.name, go)),
@@ -96,7 +96,7 @@ impl Programs {
                 ]);
                 command.arg(tick_hz);
             }
-            Kind::Ours => bail!("bots start the game server"),
+            Kind::Ours { .. } => bail!("bots start the game server"),
             // one core, so one thread that runs
             Kind::Go => _ = command.env("GOMAXPROCS", "1").args([port, tick_hz]),
             Kind::Cargo | Kind::Enet => _ = command.args([port, tick_hz]),

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use super::build::Programs;
-use super::contenders::{Contender, GIVES};
+use super::contenders::{Contender, EQUAL_WIRE, GIVES};
+use super::goals;
 use super::trial::{DURATION, INPUT_HZ, LOST_MAX, SNAPSHOTS_MIN, Verdict, p99_limit_ms};
 use super::{Capacity, Figures, LATENCY_HZ, Options, Results, Trial};
 use crate::bench::page::Spread;
 
 /// One figure of a trial.
-type Figure = fn(&Figures) -> f64;
+pub(super) type Figure = fn(&Figures) -> f64;
 
 /// Ticks a second at which latencies are shown.
 pub(super) fn latency_hz(rates: &[u32]) -> u32 {
@@ -30,6 +31,7 @@ pub(super) fn body(
     for &rate in &options.rates {
         text.push_str(&capacity(contenders, rate, &results.capacity));
     }
+    text.push_str(&goals::goals(contenders, options, results));
     text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, &results.latency));
     text
 }
@@ -42,15 +44,18 @@ fn method() -> String {
          The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
          **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
          snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
-         The search doubles or halves from 1000 until what holds and what fails are within 15 %; \
+         The search doubles or halves from 1000, or goes up or down by steps that begin short from what the run or the rate before found, until what holds and what fails are within 15 %; \
          what fails by less than twice the limit is tried once more, because a pause of the machine may be the reason. A trial in which the load itself was more than 1 ms late at p99 is void \
          and done again; `≥` says that nothing failed: either the load was late above, or the server cannot have more.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
-         nor a world, so their figures are what is there before any of that. Our server sends a player nothing in a tick that \
-         brings what its client predicts, so it sends fewer snapshots than the others, and our bots do not count them: one that is missing shows in the latency. Clients of Colyseus take more time than its server, so one of eight \
+         nor a world, so their figures are what is there before any of that. Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
-         sent, and void is what is 10 ms late.\n\n",
+         sent, and void is what is 10 ms late.\n\n\
+         Our server is there twice. `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \
+         it sends fewer snapshots than the others, and how many come is not looked at: one that is missing shows in the latency. `{EQUAL_WIRE}` tells each player of itself \
+         and of others at each tick, which is a snapshot a tick as the others send it and to be set beside them. Up to 30 Hz the first tells of others at each tick as well; what \
+         is between both there is what the measure itself is worth.\n\n",
         DURATION.as_secs_f64(),
         [20, 30, 64, 128].map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
         LOST_MAX * 100.0,
@@ -69,19 +74,21 @@ fn gives(contenders: &[&'static Contender]) -> String {
     text
 }
 
+/// Players a core over the runs, and whether more may hold than could be tried.
+pub(super) fn found(all: &[Capacity], name: &str, rate: u32) -> Option<(Spread, bool)> {
+    let found = all.iter().filter(|capacity| capacity.name == name && capacity.rate == rate);
+    let spread = Spread::of(found.clone().map(|capacity| f64::from(capacity.players)))?;
+    Some((spread, found.clone().any(|capacity| capacity.is_bound)))
+}
+
 fn capacity(contenders: &[&'static Contender], rate: u32, all: &[Capacity]) -> String {
-    let of = |name: &str| {
-        let found = all.iter().filter(|capacity| capacity.name == name && capacity.rate == rate);
-        let spread = Spread::of(found.clone().map(|capacity| f64::from(capacity.players)));
-        (spread, found.clone().any(|capacity| capacity.is_bound))
-    };
-    let ours = of("cranewing").0.map(|spread| spread.median);
+    let ours = found(all, EQUAL_WIRE, rate).map(|(spread, _)| spread.median);
     let mut text = format!(
-        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | median against ours |\n|---|--:|--:|--:|--:|--:|\n"
+        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | median by that of `{EQUAL_WIRE}` |\n|---|--:|--:|--:|--:|--:|\n"
     );
     for contender in contenders {
         let runs = all.iter().filter(|capacity| capacity.name == contender.name && capacity.rate == rate);
-        let (Some(spread), is_bound) = of(contender.name) else {
+        let Some((spread, is_bound)) = found(all, contender.name, rate) else {
             let _infallible = writeln!(text, "| {} | 0 | - | - | - | - |", contender.name);
             continue;
         };
@@ -107,10 +114,12 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &
         "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. A dash: nobody got in, or the load was late in \
          every run.\n"
     );
-    let tables: [(&str, Figure); 4] = [
+    let tables: [(&str, Figure); 6] = [
         ("input to state, median, ms", |figures| figures.p50_ms),
         ("input to state, p99, ms", |figures| figures.p99_ms),
         ("CPU of the server, % of a core", |figures| figures.cpu_percent),
+        ("snapshots a second and player", |figures| figures.snapshots_hz),
+        ("bytes of a snapshot", |figures| figures.snapshot_bytes),
         ("memory of the server, MB", |figures| figures.memory_mb.unwrap_or(f64::NAN)),
     ];
     for (head, figure) in tables {
@@ -126,12 +135,17 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &
     text
 }
 
-fn cell(name: &str, players: u32, all: &[Trial], figure: Figure) -> String {
+/// Of a figure over the runs in which the load was in time.
+pub(super) fn spread(name: &str, players: u32, all: &[Trial], figure: Figure) -> Option<Spread> {
     let trials = all.iter().filter(|trial| trial.name == name && trial.players == players);
     let valid = trials.filter(|trial| trial.verdict != Verdict::Void);
     let values =
         valid.filter_map(|trial| trial.figures.as_ref().filter(|figures| figures.joined > 0).map(figure));
-    match Spread::of(values.filter(|value| !value.is_nan())) {
+    Spread::of(values.filter(|value| !value.is_nan()))
+}
+
+fn cell(name: &str, players: u32, all: &[Trial], figure: Figure) -> String {
+    match spread(name, players, all, figure) {
         Some(Spread { min, median, max }) => format!("{median:.1} ({min:.1}–{max:.1})"),
         None => "-".to_owned(),
     }
@@ -146,7 +160,7 @@ mod tests {
     fn each_rate_has_a_table_in_which_everyone_stands_beside_ours() {
         let capacity_of = |name, players, is_bound| Capacity { name, rate: 64, players, is_bound };
         let found = [
-            capacity_of("cranewing", 1000, false),
+            capacity_of(EQUAL_WIRE, 1000, false),
             capacity_of("tokio", 500, false),
             capacity_of("tokio", 700, false),
             capacity_of("tokio", 400, false),

@@ -47,10 +47,10 @@ pub(super) struct Figures {
     pub(super) memory_mb: Option<f64>,
     /// Part of the inputs that no snapshot acknowledged.
     lost: f64,
-    /// Snapshots a second and player; none where clients do not count them.
-    snapshots_hz: Option<f64>,
+    /// Snapshots a second and player.
+    pub(super) snapshots_hz: f64,
     /// Of one, as the client sees it.
-    snapshot_bytes: Option<u64>,
+    pub(super) snapshot_bytes: f64,
     /// Whether the load itself was late.
     pub(super) void: bool,
 }
@@ -87,7 +87,7 @@ pub(super) fn p99_limit_ms(tick_hz: u32) -> f64 {
 
 impl Figures {
     /// By the rule of the page.
-    pub(super) fn verdict(&self, tick_hz: u32, players: u32) -> Verdict {
+    pub(super) fn verdict(&self, contender: &Contender, tick_hz: u32, players: u32) -> Verdict {
         let limit = p99_limit_ms(tick_hz);
         let fails = |by_far: bool, why: String| Verdict::Fails { why, by_far };
         if self.void {
@@ -105,12 +105,10 @@ impl Figures {
         if self.lost >= LOST_MAX {
             return fails(false, format!("{:.2} % of the inputs lost", self.lost * 100.0));
         }
-        match self.snapshots_hz {
-            Some(hz) if hz < SNAPSHOTS_MIN * f64::from(tick_hz) => {
-                fails(false, format!("{hz:.1} snapshots a second"))
-            }
-            _ => Verdict::Holds,
+        if contender.sends_each_tick() && self.snapshots_hz < SNAPSHOTS_MIN * f64::from(tick_hz) {
+            return fails(false, format!("{:.1} snapshots a second", self.snapshots_hz));
         }
+        Verdict::Holds
     }
 
     /// From the last line of a load, with what was seen of the server between its other two.
@@ -127,10 +125,9 @@ impl Figures {
             cpu_percent: used.cpu_percent,
             memory_mb: Some(used.memory_mb),
             lost: number("/lost") / number("/inputs").max(1.0),
-            snapshots_hz: Some(
-                number("/snapshots") / (number("/seconds") * number("/clients")).max(f64::MIN_POSITIVE),
-            ),
-            snapshot_bytes: said["snapshot_bytes"].as_u64(),
+            snapshots_hz: number("/snapshots")
+                / (number("/seconds") * number("/clients")).max(f64::MIN_POSITIVE),
+            snapshot_bytes: number("/snapshot_bytes"),
             void: said["void"].as_bool().unwrap_or(false),
         })
     }
@@ -154,8 +151,8 @@ impl Figures {
             cpu_percent: number("/server_cpu_percent"),
             memory_mb: None,
             lost: number("/totals/lost") / number("/totals/inputs").max(1.0),
-            snapshots_hz: None,
-            snapshot_bytes: None,
+            snapshots_hz: number("/snapshots_hz"),
+            snapshot_bytes: number("/snapshot_bytes"),
             void: run["void"].as_bool().unwrap_or(false),
         })
     }
@@ -191,8 +188,8 @@ fn trial(
     warm_up: Duration,
     duration: Duration,
 ) -> Result<Figures> {
-    if contender.kind == Kind::Ours {
-        return bots(programs, tick_hz, players, duration);
+    if let Kind::Ours { is_each_tick } = contender.kind {
+        return bots(programs, is_each_tick, tick_hz, players, duration);
     }
     let port = free_port()?;
     let server = Server::start(&programs.server(contender, port, tick_hz)?, &programs.log(contender))?;
@@ -218,11 +215,20 @@ fn trial(
     Figures::of_load(&last, used)
 }
 
-fn bots(programs: &Programs, tick_hz: u32, players: u32, duration: Duration) -> Result<Figures> {
+fn bots(
+    programs: &Programs,
+    is_each_tick: bool,
+    tick_hz: u32,
+    players: u32,
+    duration: Duration,
+) -> Result<Figures> {
     let out = std::env::temp_dir().join(format!("cranewing-peers-{}.json", std::process::id()));
     let mut bots = programs.bots();
     bots.args(["--runs", "1", "--players", &players.to_string(), "--tick-hz", &tick_hz.to_string()]);
     bots.args(["--input-hz", &INPUT_HZ.to_string(), "--duration", &duration.as_secs().to_string()]);
+    if is_each_tick {
+        bots.args(["--replication-hz", &tick_hz.to_string()]);
+    }
     bots.arg("--out").arg(&out);
     process::output_within(LOAD_LIMIT, &bots)?;
     let text = fs::read_to_string(&out).with_context(|| format!("failed to read {}", out.display()));
@@ -336,9 +342,16 @@ fn cpu_time(stat: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::peers::contenders::{ALL, EQUAL_WIRE};
 
     const LINE: &str = r#"{"clients": 100, "joined": 100, "inputs": 4000, "lost": 0, "snapshots": 12800, "seconds": 2.0,
         "snapshot_bytes": 340, "latency_us": {"p50": 9000, "p99": 20000, "p999": 21000}, "void": false}"#;
+
+    /// Of a hundred players at 64 Hz.
+    fn verdict(name: &str, figures: Figures) -> Verdict {
+        let contender = ALL.iter().find(|contender| contender.name == name).unwrap();
+        figures.verdict(contender, 64, 100)
+    }
 
     fn figures() -> Figures {
         Figures::of_load(LINE, None).unwrap()
@@ -347,31 +360,39 @@ mod tests {
     #[test]
     fn a_load_says_what_was_measured() {
         let figures = figures();
-        assert_eq!((figures.joined, figures.p99_ms, figures.snapshots_hz), (100, 20.0, Some(64.0)));
+        assert_eq!((figures.joined, figures.p99_ms, figures.snapshots_hz), (100, 20.0, 64.0));
         assert!(Figures::of_load("shares its CPU", None).is_err());
     }
 
     #[test]
     fn a_server_holds_by_latency_ticks_and_inputs_and_not_by_one_of_them() {
-        let fails = |figures: Figures| matches!(figures.verdict(64, 100), Verdict::Fails { .. });
-        assert_eq!(figures().verdict(64, 100), Verdict::Holds);
+        let fails = |figures: Figures| matches!(verdict("tokio", figures), Verdict::Fails { .. });
+        assert_eq!(verdict("tokio", figures()), Verdict::Holds);
         assert!(fails(Figures { p99_ms: 28.5, ..figures() }), "1.5 ticks and 5 ms are 28.4 ms");
         assert!(fails(Figures { lost: 0.002, ..figures() }));
-        assert!(fails(Figures { snapshots_hz: Some(60.0), ..figures() }));
+        assert!(fails(Figures { snapshots_hz: 60.0, ..figures() }));
         assert!(fails(Figures { joined: 99, ..figures() }));
-        let by_far = |p99_ms| Figures { p99_ms, ..figures() }.verdict(64, 100);
+        let by_far = |p99_ms| verdict("tokio", Figures { p99_ms, ..figures() });
         assert!(matches!(by_far(57.0), Verdict::Fails { by_far: true, .. }));
         assert!(matches!(by_far(56.0), Verdict::Fails { by_far: false, .. }));
         let late = Figures { p99_ms: 100.0, void: true, ..figures() };
-        assert_eq!(late.verdict(64, 100), Verdict::Void, "nothing is known of a server whose load was late");
+        assert_eq!(verdict("tokio", late), Verdict::Void, "nothing is known of a server whose load was late");
+    }
+
+    #[test]
+    fn ours_may_send_less_than_a_snapshot_a_tick_but_not_at_equal_wire() {
+        let seldom = Figures { snapshots_hz: 28.0, ..figures() };
+        assert_eq!(verdict("cranewing", seldom), Verdict::Holds);
+        assert!(matches!(verdict(EQUAL_WIRE, seldom), Verdict::Fails { by_far: false, .. }));
     }
 
     #[test]
     fn bots_that_lost_the_server_did_not_play() {
         let text = r#"{"runs": [{"totals": {"disconnects": 3, "inputs": 1000, "lost": 10}, "latency_us": {"p50": 1000, "p99": 2000,
-            "p999": 3000}, "server_cpu_percent": 50.0, "void": false}]}"#;
+            "p999": 3000}, "server_cpu_percent": 50.0, "snapshots_hz": 28.5, "snapshot_bytes": 300, "void": false}]}"#;
         let figures = Figures::of_bots(text, 100).unwrap();
         assert_eq!((figures.joined, figures.p99_ms, figures.lost), (97, 2.0, 0.01));
+        assert_eq!((figures.snapshots_hz, figures.snapshot_bytes), (28.5, 300.0));
     }
 
     #[test]
