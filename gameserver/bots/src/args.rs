@@ -131,6 +131,10 @@ pub struct BenchArgs {
     /// are a snapshot for each player at each tick. The game server's own default without it.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub replication_hz: Option<u32>,
+    /// Inputs that a tick of the game server carries out at most, as its `--max-commands-per-tick`. The game server's own
+    /// default without it.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_commands_per_tick: Option<u32>,
     /// Bots on a server.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub players: u32,

@@ -95,8 +95,10 @@ fn one_run(args: &BenchArgs, contender: &Contender, cpus: Cpus) -> anyhow::Resul
 
 /// Arguments of the game server that it has only when they were asked for.
 fn more(args: &BenchArgs) -> Vec<String> {
-    let replication = args.replication_hz.map(|hz| ["--replication-hz".to_owned(), hz.to_string()]);
-    replication.into_iter().flatten().collect()
+    let options =
+        [("--replication-hz", args.replication_hz), ("--max-commands-per-tick", args.max_commands_per_tick)];
+    let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?.to_string()]));
+    given.flatten().collect()
 }
 
 /// A run on a game server of its own, with a key of its own.
@@ -162,13 +164,15 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn a_game_server_hears_of_replication_only_if_somebody_asked_for_it() {
+    fn a_game_server_hears_only_of_what_somebody_asked_for() {
         let parse = |line: &str| match Args::try_parse_from(line.split(' ')).unwrap().command {
             Command::Bench(args) => more(&args),
             other => panic!("{other:?}"),
         };
         assert_eq!(parse("bots bench --gameserver x"), Vec::<String>::new());
         assert_eq!(parse("bots bench --gameserver x --replication-hz 64"), ["--replication-hz", "64"]);
+        let line = "bots bench --gameserver x --max-commands-per-tick 8000";
+        assert_eq!(parse(line), ["--max-commands-per-tick", "8000"]);
     }
 
     #[test]

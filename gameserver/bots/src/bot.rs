@@ -9,6 +9,7 @@ use std::time::Duration;
 use gameserver_client::{Event, Now};
 use gameserver_game::arena::notices::Notice;
 use gameserver_game::arena::rules::MAP_SIZE;
+use gameserver_protocol::micros;
 
 use crate::random::Random;
 use crate::session::{Session, State};
@@ -18,8 +19,9 @@ use crate::stats::Stats;
 const OPEN_INPUTS_MAX: usize = 256;
 /// Inputs sent in one turn at most, after a stall; the schedule is kept, so the rest is as late as it is.
 const INPUTS_PER_TURN: u32 = 8;
-/// How much before the last moment inputs are sent at most that are just in time: games make them once a frame, wherever that falls.
-const EARLY_US_MAX: u64 = 2000;
+/// How much before the last moment inputs are sent at most that are just in time: this part of a tick. Games make them once a frame,
+/// wherever that falls; and a thousand bots on one core that all send within two milliseconds of 16 are late by as much.
+const EARLY_PART: u32 = 4;
 /// How far a player walks in a second at most, thousandths of a unit.
 const WALK_SPEED: i64 = 10_000;
 /// What rounding may add to a walk.
@@ -168,7 +170,7 @@ impl Bot {
             Some(in_time) if self.play.is_in_phase => {
                 let ticks = next.saturating_sub(in_time).as_nanos() / tick.as_nanos();
                 let last = in_time + tick * u32::try_from(ticks).unwrap_or(0);
-                let early = Duration::from_micros(self.random.next() % (EARLY_US_MAX + 1));
+                let early = Duration::from_micros(self.random.next() % (micros(tick / EARLY_PART) + 1));
                 last.saturating_sub(early).max(due)
             }
             _ => next,

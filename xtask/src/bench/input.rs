@@ -52,7 +52,7 @@ fn body(scenes: &[(&str, Found)]) -> String {
          (SCHED_FIFO). The toy is `gameserver/bots/bench/peers/toy`: recvmmsg and sendmmsg, no session, no encryption, no rules; it shows \
          what the machine gives at best. Its runs and ours take turns, so that they share the same minutes. A run in which the bots \
          themselves were late does not count. {}\n\n\
-         *Just in time* is as a game's client plays: each input is sent as the server asks for it, up to 2 ms before the last moment at which it \
+         *Just in time* is as a game's client plays: each input is sent as the server asks for it, up to a quarter of a tick before the last moment at which it \
          arrives before its tick, since games make inputs once a frame. They are measured eight seconds after the last has joined, when the server \
          knows how early each has to be. The toy asks for nothing: its players stay at random phases.\n",
         said["players"],

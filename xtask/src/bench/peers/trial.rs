@@ -226,6 +226,8 @@ fn bots(
     let mut bots = programs.bots();
     bots.args(["--runs", "1", "--players", &players.to_string(), "--tick-hz", &tick_hz.to_string()]);
     bots.args(["--input-hz", &INPUT_HZ.to_string(), "--duration", &duration.as_secs().to_string()]);
+    // the limit of a zone is a matter of its configuration, and none of the others has one
+    bots.args(["--max-commands-per-tick", &players.to_string()]);
     if is_each_tick {
         bots.args(["--replication-hz", &tick_hz.to_string()]);
     }
