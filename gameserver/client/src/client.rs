@@ -318,9 +318,13 @@ impl<G: Game> Client<G> {
     pub fn frame(&mut self, now: Now) -> Option<Frame> {
         let at = now.monotonic.as_secs_f64();
         let (tick, view_tick) = (self.lead.tick_at(at)?, self.view_tick_at(at)?);
-        let lead = tick - self.clock.tick_at(at)?;
+        // what is confirmed was as old as its way when it came
+        let arrived = self.clock.tick_at(self.newest_arrived.as_secs_f64())?;
+        let age =
+            self.prediction.confirmed().map_or(0.0, |(confirmed, _)| arrived - ticks::moment(confirmed));
+        let ahead = tick - self.clock.tick_at(at)? + age.max(0.0);
         self.stats.frames += 1;
-        let own = self.prediction.draw(at, tick, lead, self.lead.jumps(), &self.inputs);
+        let own = self.prediction.draw(at, tick, ahead, self.lead.jumps(), &self.inputs);
         Some(Frame { tick, view_tick, own })
     }
 

@@ -5,11 +5,11 @@ use gameserver_game::Game;
 use crate::inputs::UnsettledInputs;
 use crate::ticks::{moment, tick_before};
 
-/// Milliseconds that are predicted beyond what the server confirmed, besides the client's lead: when the server is
-/// silent for longer the player stands.
+/// Milliseconds that are predicted beyond what the server confirmed, besides what the client is ahead of it: when the
+/// server is silent for longer the player stands.
 const REPLAY_MS: u64 = 250;
-/// Seconds of a lead that are predicted at most.
-const LEAD_MAX_SECONDS: f64 = 1.0;
+/// Seconds that a client is ahead and that are predicted at most: the way there, the way back and what inputs are early by.
+const AHEAD_MAX_SECONDS: f64 = 2.0;
 /// A correction that is drawn is smoothed over so many seconds.
 const SMOOTHING: f64 = 0.1;
 /// A correction by more than this, hundredths of a unit, is not smoothed: the player was put elsewhere.
@@ -100,20 +100,20 @@ impl<G: Game> Prediction<G> {
         distance
     }
 
-    /// Predicts until the client's time `at` and returns where the player is drawn. `lead` is by how many ticks that
-    /// is ahead of the server's, and `jumps` how often it has jumped.
+    /// Predicts until the client's time `at` and returns where the player is drawn. `ahead` is by how many ticks
+    /// that time was ahead of what is confirmed when that came, and `jumps` how often it has jumped.
     pub(crate) fn draw(
         &mut self,
         now: f64,
         at: f64,
-        lead: f64,
+        ahead: f64,
         jumps: u64,
         inputs: &UnsettledInputs<G::Intent>,
     ) -> Option<Place> {
         let confirmed = self.confirmed.as_ref()?.0;
         let replay_ms = u64::from(self.tick_hz) * REPLAY_MS;
-        let lead = tick_before(lead.min(f64::from(self.tick_hz) * LEAD_MAX_SECONDS)) + 1;
-        let furthest = confirmed.saturating_add(replay_ms.div_ceil(1000)).saturating_add(lead);
+        let ahead = tick_before(ahead.min(f64::from(self.tick_hz) * AHEAD_MAX_SECONDS)) + 1;
+        let furthest = confirmed.saturating_add(replay_ms.div_ceil(1000)).saturating_add(ahead);
         let tick = tick_before(at).clamp(confirmed, furthest);
         let before = self.predicted.take().map(|before| before.place_at(self.fraction));
         let predicted = self.replay(tick, inputs)?;

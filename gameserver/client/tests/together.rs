@@ -80,6 +80,8 @@ struct Fared {
     late: u64,
     frames: u64,
     corrections: u64,
+    /// Frames that show the player before what it has asked for by then.
+    short: u64,
     /// Inputs of which their players will not hear.
     given_up: u64,
     /// That the server sent, with the 28 bytes of UDP and IPv4 around each datagram.
@@ -233,7 +235,12 @@ impl Table {
         }
         if player.next_frame <= elapsed {
             player.next_frame += FRAME;
-            player.client.frame(now);
+            if let Some(frame) = player.client.frame(now)
+                && let Some((predicted, _)) = player.client.predicted()
+            {
+                self.fared.short +=
+                    u64::from(frame.tick.floor() > f64::from(u32::try_from(predicted).expect("few")));
+            }
         }
         while let Some(event) = player.client.poll_event() {
             let (input_seq, told) = match event {
@@ -471,6 +478,7 @@ fn far_from_its_server_a_player_hears_of_each_input_once_and_sees_itself_where_t
         let fared = Table::new(1, network, play).play(10, 10);
         let (figures, heard) = (fared.figures(), fared.heard_after.len() as u64);
         assert_eq!((fared.given_up, fared.corrections), (0, 0), "{name}: {figures}");
+        assert_eq!(fared.short, 0, "{name}: of {} frames", fared.frames);
         // as many are open at the begin as at the end, but for what is late
         assert!(
             fared.inputs > 0 && heard.abs_diff(fared.inputs) <= fared.inputs / 20,

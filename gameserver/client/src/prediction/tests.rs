@@ -62,10 +62,10 @@ fn open_inputs_happen_at_their_tick_in_their_order_and_late_ones_at_once() {
 fn a_player_whose_server_is_silent_stands_after_a_quarter_of_a_second() {
     let (mut prediction, inputs) = (prediction(), inputs(&[(101, EAST)]));
     draw(&mut prediction, 1.0, 1000.0, &inputs);
-    // 16 ticks, the lead of 4 and the tick that has begun
+    // 16 ticks, the 4 that it is ahead and the tick that has begun
     assert_eq!(prediction.predicted().map(|(tick, _)| tick), Some(121));
     prediction.draw(1.0, 1e300, 1e300, 0, &inputs);
-    assert_eq!(prediction.predicted().map(|(tick, _)| tick), Some(100 + 16 + 64 + 1), "a second of a lead");
+    assert_eq!(prediction.predicted().map(|(tick, _)| tick), Some(100 + 16 + 128 + 1), "two seconds ahead");
     draw(&mut prediction, 1.0, 50.0, &inputs);
     assert_eq!(prediction.predicted().map(|(tick, _)| tick), Some(100), "never before what is confirmed");
 }
