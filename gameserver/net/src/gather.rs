@@ -25,8 +25,12 @@ impl Gather {
         self.time
     }
 
-    /// So many datagrams came in a wait with the present time: the next is such that about [`ENOUGH`] would.
-    pub(crate) fn learn(&mut self, came: usize) {
+    /// So many datagrams came in a wait that was to gather for [`Self::time`]: the next gathers such that about [`ENOUGH`] would come.
+    /// One that was `wait` long at most, and shorter than that, says nothing.
+    pub(crate) fn learn(&mut self, wait: Duration, came: usize) {
+        if wait < self.time {
+            return;
+        }
         let came = u32::try_from(came).unwrap_or(u32::MAX).max(1);
         self.time = (self.time * ENOUGH / came).clamp(self.longest / SHORTEST, self.longest);
     }
@@ -46,7 +50,8 @@ mod tests {
             let mut gather = Gather::new(LONGEST);
             for _ in 0..20 {
                 let came = a_millisecond * gather.time().as_micros() / 1000;
-                gather.learn(usize::try_from(came).unwrap());
+                gather.learn(LONGEST, usize::try_from(came).unwrap());
+                gather.learn(gather.time() / 10, 1);
             }
             let time = gather.time().as_micros();
             assert!(time.abs_diff(expected_us) <= 10, "{a_millisecond} a millisecond: {time} us");
@@ -56,16 +61,16 @@ mod tests {
     #[test]
     fn after_a_flood_it_gathers_as_long_as_before() {
         let mut gather = Gather::new(LONGEST);
-        gather.learn(4096);
+        gather.learn(LONGEST, 4096);
         assert_eq!(gather.time(), LONGEST / SHORTEST);
-        gather.learn(2);
+        gather.learn(LONGEST, 2);
         assert_eq!(gather.time(), LONGEST);
     }
 
     #[test]
     fn one_that_may_not_gather_does_not() {
         let mut gather = Gather::new(Duration::ZERO);
-        gather.learn(1);
+        gather.learn(LONGEST, 1);
         assert_eq!(gather.time(), Duration::ZERO);
     }
 }

@@ -138,7 +138,7 @@ impl Datagrams for Mmsg {
             }
         }
         if !wait.is_zero() {
-            self.gather.learn(delivered);
+            self.gather.learn(wait, delivered);
         }
         Ok(delivered)
     }

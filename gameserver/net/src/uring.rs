@@ -269,7 +269,7 @@ impl Datagrams for Uring {
             }
         }
         if waits {
-            self.gather.learn(delivered);
+            self.gather.learn(wait, delivered);
         }
         Ok(delivered)
     }
@@ -346,12 +346,14 @@ impl SendSlots {
 }
 
 /// The ring can do nothing but what this backend does, whatever else is broken in the process.
-fn restrictions() -> [Restriction; 6] {
+fn restrictions() -> [Restriction; 7] {
     let flags = squeue::Flags::BUFFER_SELECT | squeue::Flags::SKIP_SUCCESS | squeue::Flags::FIXED_FILE;
     [
         Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
         Restriction::sqe_op(opcode::Send::CODE),
         Restriction::sqe_flags_allowed(flags.bits()),
+        // on the registered socket alone
+        Restriction::sqe_flags_required(squeue::Flags::FIXED_FILE.bits()),
         Restriction::register_op(REGISTER_ENABLE_RINGS),
         Restriction::register_op(REGISTER_SYNC_CANCEL),
         Restriction::register_op(UNREGISTER_BUFFER_RING),
@@ -403,3 +405,6 @@ fn is_fatal(result: i32) -> bool {
             libc::ENOBUFS | libc::EINTR | libc::EAGAIN | libc::ECONNREFUSED | libc::EHOSTUNREACH
         )
 }
+
+#[cfg(test)]
+mod tests;
