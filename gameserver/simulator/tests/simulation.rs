@@ -18,10 +18,10 @@ fn passes(plan: Plan) -> Summary {
 fn the_same_seed_gives_the_same_worlds_and_the_same_bytes_in_every_build() {
     let lossy = Faults { bursts: true, vanishing: true, ..Faults::default() };
     for (seed, seconds, faults, state_hash, sent_hash) in [
-        (1, 4, Faults::default(), 0xea87_622e_954e_29e0, 0x7545_89eb_fd6f_5200),
-        (2, 4, lossy, 0x111d_f249_2307_6fc2, 0xbb52_cf02_4acd_3e5e),
+        (1, 4, Faults::default(), 0xea87_622e_954e_29e0, 0x1a10_a5cc_5200_1af6),
+        (2, 4, lossy, 0x111d_f249_2307_6fc2, 0x409f_44f9_fa3a_03eb),
         // hostile players, and a crash after which they come in with what they stole
-        (3, 16, Faults::ALL, 0x52bf_3f7f_6dbb_a5fc, 0x96c5_005c_728a_ab86),
+        (3, 16, Faults::ALL, 0x52bf_3f7f_6dbb_a5fc, 0x0ad9_2790_23d2_de0f),
     ] {
         let summary = passes(plan(seed, 20, seconds, faults));
         let found = (summary.state_hash, summary.sent_hash);
@@ -36,10 +36,10 @@ fn another_seed_gives_other_bytes() {
     assert_ne!(hash(3), hash(4));
 }
 
-/// More seeds are for `cargo xtask simulate`.
+/// More seeds are for `cargo xtask simulate`. Sixty players are as many as it takes for one of each hostile kind.
 #[test]
 fn fixed_seeds_pass_with_everything_that_goes_wrong() {
-    for (seed, clients, zones) in [(1, 30, 1), (5, 30, 2), (12, 40, 3)] {
+    for (seed, clients, zones) in [(1, 30, 1), (5, 30, 2), (12, 60, 3)] {
         passes(Plan { zones, ..plan(seed, clients, 15, Faults::ALL) });
     }
 }

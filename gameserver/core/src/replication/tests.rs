@@ -13,7 +13,7 @@ use super::cells::Cells;
 use super::grid::Grid;
 use super::history::History;
 use super::viewer::Scratch;
-use super::{Replication, Told, Viewer, Viewpoint};
+use super::{Replication, Told, Viewer, Viewpoint, turn_ticks};
 
 const ENTITIES: u32 = 200;
 const BUDGET: usize = 300;
@@ -257,4 +257,54 @@ fn a_settled_world_costs_nothing_but_the_head() {
         }
     }
     assert!(client.view().len() > 50);
+}
+
+/// How often a second a viewer is told of somebody who is so many units away and never stands still.
+fn told_a_second(tick_hz: u32, units_away: i32) -> f64 {
+    const SECONDS: u32 = 20;
+    let mut world = World::new(1, turn_ticks(tick_hz, 20));
+    world.replication.tick_hz = tick_hz;
+    let mut viewer = Replication::viewer();
+    let mut told = 0;
+    // what comes before is told to a newcomer
+    for tick in 0..(SECONDS + 2) * tick_hz {
+        let x = 50_000 + 100 * units_away + (tick % 2).cast_signed();
+        world.entities[1] = Some(Entity { id: 1, kind: 1, x, y: 50_000, fields: [100, 0, 0, 0] });
+        world.tick += 1;
+        world.record();
+        let turn = world.replication.turn(0);
+        if !viewer.is_due(turn) {
+            continue;
+        }
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let head = SnapshotHead { tick: world.tick, ..SnapshotHead::default() };
+        let (own, none, quiet) = (FieldList::default(), [].into_iter(), [].into_iter());
+        let mut writer = SnapshotWriter::new(&mut buffer, &head, &own, none, quiet).expect("room for a head");
+        let from = Viewpoint { x: 50_000, y: 50_000, own: Some(0) };
+        // everything arrives at once
+        let told_so_far = Told { arrived: u64::MAX - 1, round_trip_ticks: 1, turn };
+        world.replication.write(&mut viewer, from, told_so_far, BUDGET, &mut writer);
+        let len = writer.finish();
+        let mut snapshot = Snapshot::default();
+        snapshot.decode_into(&buffer[..len]).expect("a snapshot");
+        told += u32::from(tick >= 2 * tick_hz) * u32::try_from(snapshot.cells.len()).expect("one");
+    }
+    f64::from(told) / f64::from(SECONDS)
+}
+
+#[test]
+fn who_is_near_is_told_of_at_each_turn_and_who_is_far_two_to_ten_times_a_second() {
+    for tick_hz in [20, 30, 64, 128] {
+        let turns = f64::from(tick_hz) / f64::from(u32::try_from(turn_ticks(tick_hz, 20)).expect("few"));
+        let near = told_a_second(tick_hz, 10);
+        assert!((near - turns).abs() < 0.5, "{tick_hz} Hz, near: {near} of {turns}");
+        let mut nearer = near;
+        for units_away in [160, 260, 310] {
+            let far = told_a_second(tick_hz, units_away);
+            assert!((2.0..=10.0).contains(&far) && far <= nearer, "{tick_hz} Hz, {units_away} away: {far}");
+            nearer = far;
+        }
+        let farthest = told_a_second(tick_hz, 310);
+        assert!(farthest < 3.5, "{tick_hz} Hz, at the edge of sight: {farthest}");
+    }
 }

@@ -125,14 +125,14 @@ impl Scratch {
     }
 }
 
-/// How often news of a ring is told: each tick within 100 units, then ten, five and two times a second, and never so
-/// seldom that what was told last is beyond what acknowledgements name.
+/// How often news of a ring is told: each turn within 100 units, then ten, five and three times a second or, since turns are whole,
+/// a little less, but twice at least; and never so seldom that what was told last is beyond what acknowledgements name.
 fn weight_of(ring: u32, tick_hz: u32) -> u16 {
     let a_second = match ring {
         0 | 1 => return DUE,
         2 | 3 => 10,
         4 | 5 => 5,
-        _ => 2,
+        _ => 3,
     };
     let weight = (u32::from(DUE) * a_second).div_ceil(tick_hz.max(1));
     u16::try_from(weight).unwrap_or(DUE).clamp(DUE / 48, DUE)
