@@ -3,7 +3,7 @@
 //! What is more than a millisecond late is not made up for, so that no burst is much larger than the rate makes it; what was really sent and how late is
 //! told at the end. Only loopback is ever sent to: its addresses, of which there are millions, are the sources too.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -126,7 +126,8 @@ fn flood(plan: Plan, server: SocketAddr, key: Option<ServerKey>) -> anyhow::Resu
             left -= train.datagrams;
             match source.send(server, train) {
                 Ok(()) => sent += u64::from(train.datagrams),
-                Err(_full) => errors += u64::from(train.datagrams),
+                Err(full) if full.kind() == ErrorKind::WouldBlock => errors += u64::from(train.datagrams),
+                Err(broken) => return Err(broken).context("failed to send"),
             }
         }
     }

@@ -116,6 +116,8 @@ impl fmt::Display for RejectReason {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,17 @@ mod tests {
         }
         assert_eq!(RejectReason::from_code(0), None);
         assert_eq!(RejectReason::from_code(16), None);
+    }
+
+    #[test]
+    fn each_reason_has_a_label_and_a_sentence_of_its_own() {
+        let labels: BTreeSet<_> = RejectReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let sentences: BTreeSet<_> = RejectReason::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!((labels.len(), sentences.len()), (RejectReason::ALL.len(), RejectReason::ALL.len()));
+        let is_label = |label: &&str| label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(labels.iter().all(is_label), "{labels:?}");
+        let is_sentence = |text: &String| text.starts_with(|first: char| first.is_ascii_uppercase());
+        assert!(sentences.iter().all(is_sentence), "{sentences:?}");
     }
 
     /// `B3`: the texts that players see.

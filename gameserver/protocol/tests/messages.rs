@@ -236,6 +236,11 @@ fn malformed_inputs_are_refused_by_name() {
             DecodeError::Value,
         ),
         ("a sequence too large", with_head(&[0x91, 0x93, 0xCF, 0, 0, 0, 1, 0, 0, 0, 0]), DecodeError::Value),
+        (
+            "a hundred arrays in each other",
+            with_head(&[&[0x91, 0x93, 0x01, 0x00, 0x91][..], &[0x91; 100]].concat()),
+            DecodeError::Value,
+        ),
         ("more than a message", vec![0; MAX_MESSAGE_BYTES + 1], DecodeError::TooLong),
     ] {
         assert_eq!(read_inputs(&bytes), Err(error), "{name}");

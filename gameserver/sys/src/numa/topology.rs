@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn machines_of_one_to_eight_nodes_are_read_in_full() {
-        for count in [1, 2, 4, 8] {
+        for count in 1..=8 {
             let online = if count == 1 { "0\n".to_owned() } else { format!("0-{}\n", count - 1) };
             let tree = Tree::new(&online, &even(count));
             let topology = read_topology(&tree.root, &[]).unwrap();

@@ -52,7 +52,7 @@ fn method() -> String {
          nor a world, so their figures are what is there before any of that. Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
          sent, and void is what is 10 ms late.\n\n\
-         Our server is there twice, with room for an input of each player at each tick (its own default is 1000 inputs a tick). `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \
+         Our server is there twice, with room for four inputs of each player at each tick (its own default is 1000 inputs a tick). `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \
          it sends fewer snapshots than the others, and how many come is not looked at: one that is missing shows in the latency. `{EQUAL_WIRE}` tells each player of itself \
          and of others at each tick, which is a snapshot a tick as the others send it and to be set beside them. Up to 30 Hz the first tells of others at each tick as well; what \
          is between both there is what the measure itself is worth.\n\n",

@@ -23,6 +23,8 @@ pub(super) const DURATION: Duration = Duration::from_secs(2);
 const SMOKE_DURATION: Duration = Duration::from_secs(1);
 /// Inputs a second of each player.
 pub(super) const INPUT_HZ: u32 = 20;
+/// Inputs of each player that a tick of our server carries out at most: at 20 Hz there is one, and what once is behind is to catch up.
+const INPUTS_A_TICK_MAX: u32 = 4;
 /// Within which a server must be bound, a virtual machine of its own included.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time for a load: everyone joins, plays and is waited for.
@@ -227,7 +229,7 @@ fn bots(
     bots.args(["--runs", "1", "--players", &players.to_string(), "--tick-hz", &tick_hz.to_string()]);
     bots.args(["--input-hz", &INPUT_HZ.to_string(), "--duration", &duration.as_secs().to_string()]);
     // the limit of a zone is a matter of its configuration, and none of the others has one
-    bots.args(["--max-commands-per-tick", &players.to_string()]);
+    bots.args(["--max-commands-per-tick", &(INPUTS_A_TICK_MAX * players).to_string()]);
     if is_each_tick {
         bots.args(["--replication-hz", &tick_hz.to_string()]);
     }
