@@ -1,3 +1,5 @@
+//! What a ring may do once it is set up, and what the kernel refuses it.
+
 use super::*;
 use crate::bind;
 
