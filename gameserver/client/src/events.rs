@@ -34,8 +34,8 @@ pub enum Event {
     },
     /// Something happened.
     Notice(Notice),
-    /// The input was given up: after so many newer ones the server may have passed it over, or it is silent. It may have been
-    /// carried out, and the client will not learn it.
+    /// The input was given up: a message that had no room for it any more has arrived, so that the server may have passed it over,
+    /// or 256 newer ones are open. It may have been carried out, and the client will not learn it.
     GivenUp {
         /// Which input.
         input_seq: u32,
