@@ -8,6 +8,7 @@ mod all;
 mod board;
 mod boards;
 mod counted;
+mod guard;
 mod orders;
 mod pace;
 mod quiet;

@@ -13,8 +13,13 @@ pub const BYTES_IN: &str = "gameserver_bytes_in_total";
 pub const BYTES_OUT: &str = "gameserver_bytes_out_total";
 /// Counter by `reason`: datagrams and inputs refused; the reasons are the session's and the pipeline's enums.
 pub const REJECTS: &str = "gameserver_rejects_total";
-/// Counter: datagrams that the kernel dropped because the socket buffer was full.
+/// Counter: datagrams that the kernel dropped because the socket buffer was full, while no filter kept strangers out.
 pub const SOCKET_OVERFLOWS: &str = "gameserver_socket_overflows_total";
+/// Counter: datagrams that the kernel dropped while a filter kept strangers out of a server that they flood: by the filter, or
+/// because the socket buffer was full all the same.
+pub const FILTERED: &str = "gameserver_filtered_total";
+/// Counter: datagrams taken in from addresses that have neither a session nor a handshake whose token was good.
+pub const FROM_STRANGERS: &str = "gameserver_from_strangers_total";
 /// Counter: datagrams dropped because they are longer than a server takes, or from no IP address.
 pub const TRUNCATED: &str = "gameserver_truncated_total";
 /// Counter: times the kernel ran out of posted receive buffers; those of io_uring only.
@@ -122,6 +127,8 @@ pub const ALL: &[&str] = &[
     BYTES_OUT,
     REJECTS,
     SOCKET_OVERFLOWS,
+    FILTERED,
+    FROM_STRANGERS,
     TRUNCATED,
     REARMS,
     PACKETS_LOST,

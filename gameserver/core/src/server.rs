@@ -142,6 +142,12 @@ impl<G: Game> ZoneServer<G> {
         i64::try_from(parts / 1_000_000).unwrap_or(i64::MAX)
     }
 
+    /// Addresses from which something may come that is not a handshake's first datagram: those of sessions, and of handshakes whose
+    /// token was good.
+    pub fn known_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sessions.known_addresses()
+    }
+
     /// Moves the world on by one tick; everyone's snapshot is due then.
     pub fn step(&mut self, now: Now) {
         self.ticked = now.monotonic;

@@ -10,6 +10,7 @@
 //! - `unsafe` of the workspace lives here and in `gameserver-sys`; each block names the owner of the memory.
 
 mod address;
+mod filter;
 mod gather;
 pub mod memory;
 mod mmsg;
@@ -22,6 +23,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+pub use filter::{KNOWN_MAX, Shape, SocketFilter, TooManyKnown};
 pub use mmsg::Mmsg;
 pub use socket::{bind, bind_group};
 pub use tokio_uring::TokioUring;
@@ -85,8 +87,11 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Payload bytes accepted by the kernel.
     pub bytes_out: u64,
-    /// Datagrams that the kernel dropped because the socket buffer was full.
+    /// Datagrams that the kernel dropped because the socket buffer was full, while there was no filter.
     pub overflows: u64,
+    /// Datagrams that the kernel dropped while there was a filter ([`Datagrams::admit`]): by it, or because the socket buffer was
+    /// full all the same. The kernel counts both together.
+    pub filtered: u64,
     /// Datagrams that could not be sent: send buffer full, no route, bad address.
     pub send_errors: u64,
     /// Datagrams longer than [`MAX_DATAGRAM_BYTES`] or from an address family that is not IP.
@@ -131,6 +136,13 @@ pub trait Datagrams {
     /// Only when the socket or ring itself is broken; a datagram that cannot be sent is dropped and counted,
     /// because the next tick's state supersedes it.
     fn transmit(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> Option<Outgoing>) -> io::Result<usize>;
+
+    /// Has the kernel drop what this filter does not let in before it takes room in the socket's buffer, instead of what the last one
+    /// did not; without one it drops nothing. Where there is no kernel between both ends nothing is filtered.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program; then there is none.
+    fn admit(&mut self, filter: Option<&SocketFilter>) -> io::Result<()>;
 
     /// Totals so far. Asks the kernel for its drop count: meant for once a tick, not once a datagram.
     fn counters(&mut self) -> Counters;

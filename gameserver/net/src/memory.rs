@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Backend, Counters, Datagrams, MAX_DATAGRAM_BYTES, Outgoing};
+use crate::{Backend, Counters, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, SocketFilter};
 
 type Packet = (SocketAddr, Vec<u8>);
 
@@ -110,6 +110,10 @@ impl Datagrams for Memory {
             }
         }
         Ok(total)
+    }
+
+    fn admit(&mut self, _filter: Option<&SocketFilter>) -> io::Result<()> {
+        Ok(())
     }
 
     fn counters(&mut self) -> Counters {

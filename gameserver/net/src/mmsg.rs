@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::address::{ADDRESS_LEN, RawAddress, same_family};
 use crate::gather::Gather;
-use crate::socket::{self, DropCounter, Readiness, wait_ready};
-use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, Outgoing};
+use crate::socket::{self, Intake, Readiness, wait_ready};
+use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, SocketFilter};
 
 /// Datagrams a system call. Measured: 1000 a call is no faster than 64.
 const BATCH: usize = BATCH_LEN as usize;
@@ -25,7 +25,7 @@ pub struct Mmsg {
     gather: Gather,
     receiving: Batch,
     sending: Batch,
-    drops: DropCounter,
+    intake: Intake,
     counters: Counters,
 }
 
@@ -43,7 +43,7 @@ impl Mmsg {
             gather: Gather::new(config.coalesce),
             receiving: Batch::new(),
             sending: Batch::new(),
-            drops: DropCounter::default(),
+            intake: Intake::default(),
             counters: Counters::default(),
         })
     }
@@ -163,8 +163,12 @@ impl Datagrams for Mmsg {
         }
     }
 
+    fn admit(&mut self, filter: Option<&SocketFilter>) -> io::Result<()> {
+        self.intake.admit(&self.socket, filter)
+    }
+
     fn counters(&mut self) -> Counters {
-        self.counters.overflows = self.drops.read(&self.socket);
+        self.intake.count(&self.socket, &mut self.counters);
         self.counters
     }
 }

@@ -6,7 +6,10 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+
+use crate::Counters;
+use crate::filter::{Instruction, SocketFilter};
 
 /// Binds a UDP socket whose buffers hold a burst. `buffer_bytes` is asked for receiving and sending alike; the
 /// second value is the receive buffer that the kernel granted (it doubles what is asked, for its own
@@ -79,26 +82,59 @@ fn unbound(address: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Counts what the kernel dropped because the receive buffer was full. The kernel's own counter has 32 bits;
-/// this one goes on where that wraps.
+/// What the kernel dropped at the socket, and whether a filter has it do so. The kernel's own counter has 32 bits; these go on
+/// where that wraps.
 #[derive(Debug, Default)]
-pub(crate) struct DropCounter {
+pub(crate) struct Intake {
     seen: u32,
-    total: u64,
+    is_filtering: bool,
+    /// Because the receive buffer was full.
+    overflows: u64,
+    /// While there was a filter.
+    filtered: u64,
 }
 
-impl DropCounter {
-    pub(crate) fn read(&mut self, socket: &UdpSocket) -> u64 {
+impl Intake {
+    /// Tells how much was dropped so far.
+    pub(crate) fn count(&mut self, socket: &UdpSocket, counters: &mut Counters) {
         if let Ok(dropped) = kernel_drops(socket) {
             self.advance(dropped);
         }
-        self.total
+        (counters.overflows, counters.filtered) = (self.overflows, self.filtered);
     }
 
     fn advance(&mut self, dropped: u32) {
-        self.total += u64::from(dropped.wrapping_sub(self.seen));
+        let more = u64::from(dropped.wrapping_sub(self.seen));
         self.seen = dropped;
+        *(if self.is_filtering { &mut self.filtered } else { &mut self.overflows }) += more;
     }
+
+    /// Puts a filter in the place of the one that is there, or takes that out.
+    pub(crate) fn admit(&mut self, socket: &UdpSocket, filter: Option<&SocketFilter>) -> io::Result<()> {
+        self.count(socket, &mut Counters::default());
+        let Some(filter) = filter else { return self.detach(socket) };
+        let program: Vec<_> = filter.program().iter().map(raw_instruction).collect();
+        let socket_ref = SockRef::from(socket);
+        // Both together may be more than a socket may have (`net.core.optmem_max`, 20 KiB before Linux 6.7).
+        let attached = socket_ref.attach_filter(&program).or_else(|_| {
+            self.detach(socket)?;
+            socket_ref.attach_filter(&program)
+        });
+        self.is_filtering |= attached.is_ok();
+        attached
+    }
+
+    fn detach(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        if std::mem::take(&mut self.is_filtering) {
+            SockRef::from(socket).detach_filter()?;
+        }
+        Ok(())
+    }
+}
+
+fn raw_instruction(instruction: &Instruction) -> SockFilter {
+    let Instruction { code, if_true, if_false, operand } = *instruction;
+    SockFilter::new(code, if_true, if_false, operand)
 }
 
 /// Index of the drop count in what `SO_MEMINFO` returns (`SK_MEMINFO_DROPS`), and how many values there are.
@@ -192,21 +228,24 @@ mod tests {
 
     #[test]
     fn the_drop_count_goes_on_where_the_kernel_counter_wraps() {
-        let mut drops = DropCounter::default();
-        drops.advance(u32::MAX - 1);
-        drops.advance(3);
-        assert_eq!(drops.total, u64::from(u32::MAX) + 4);
+        let mut intake = Intake::default();
+        intake.advance(u32::MAX - 1);
+        intake.advance(3);
+        assert_eq!(intake.overflows, u64::from(u32::MAX) + 4);
     }
 
     #[test]
     fn a_full_receive_buffer_is_counted() {
         let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut drops = DropCounter::default();
-        assert_eq!(drops.read(&socket), 0);
+        let (mut intake, mut counters) = (Intake::default(), Counters::default());
+        intake.count(&socket, &mut counters);
+        assert_eq!(counters.overflows, 0);
         for _ in 0..64 {
             sender.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
         }
-        assert!(drops.read(&socket) > 0);
+        intake.count(&socket, &mut counters);
+        assert!(counters.overflows > 0);
+        assert_eq!(counters.filtered, 0);
     }
 }

@@ -19,8 +19,8 @@ use io_uring::{IoUring, cqueue, opcode, register::Restriction, squeue};
 
 use crate::address::{ADDRESS_LEN, RawAddress, same_family};
 use crate::gather::Gather;
-use crate::socket::DropCounter;
-use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, OpenError, Outgoing};
+use crate::socket::Intake;
+use crate::{Backend, Config, Counters, Datagrams, MAX_DATAGRAM_BYTES, OpenError, Outgoing, SocketFilter};
 use buffers::ReceiveBuffers;
 
 /// Datagrams a submit. More would save nothing: the first players' states leave while the next are still being sealed,
@@ -58,7 +58,7 @@ pub struct Uring {
     held: Option<cqueue::Entry>,
     /// Packets and bytes out as last told of.
     told: (u64, u64),
-    drops: DropCounter,
+    intake: Intake,
     counters: Counters,
 }
 
@@ -101,7 +101,7 @@ impl Uring {
             armed: false,
             held: None,
             told: (0, 0),
-            drops: DropCounter::default(),
+            intake: Intake::default(),
             counters: Counters::default(),
         };
         uring.arm().map_err(failed_to("queue the multishot receive"))?;
@@ -292,8 +292,12 @@ impl Datagrams for Uring {
         }
     }
 
+    fn admit(&mut self, filter: Option<&SocketFilter>) -> io::Result<()> {
+        self.intake.admit(&self.socket, filter)
+    }
+
     fn counters(&mut self) -> Counters {
-        self.counters.overflows = self.drops.read(&self.socket);
+        self.intake.count(&self.socket, &mut self.counters);
         // A send that failed is known only after it was counted. Totals never go back: what was told of stays until
         // it is true.
         let Counters { packets_out, bytes_out, .. } = self.counters;

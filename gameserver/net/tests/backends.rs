@@ -8,7 +8,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use gameserver_net::memory::{Memory, Network};
-use gameserver_net::{Choice, Config, Datagrams, MAX_DATAGRAM_BYTES, Outgoing, bind, bind_group, open};
+use gameserver_net::{
+    Choice, Config, Datagrams, KNOWN_MAX, MAX_DATAGRAM_BYTES, Outgoing, Shape, SocketFilter, bind,
+    bind_group, open,
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const DEPTH: u16 = 64;
@@ -377,4 +380,71 @@ fn of_groups_that_are_bound_at_the_same_moment_one_has_the_address() {
         });
         assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{address}: {bound:?}");
     }
+}
+
+/// Strangers may send 20 to 30 bytes that begin with 3.
+const HELLO: Shape = Shape { bytes: 20..=30, mask: 0x0f, first: 3 };
+
+/// A server at `local`, and two who send to it at `to`.
+fn a_filter_lets_in_who_is_known_and_greetings(choice: Choice, local: &str, to: &str) {
+    let at = format!("{choice:?}, {local} by {to}");
+    let (socket, _) = bind(local.parse().unwrap(), 1 << 20).unwrap();
+    let mut server = open(choice, socket, Config { depth: DEPTH, ..Config::default() }).unwrap().datagrams;
+    let to: SocketAddr = format!("{to}:{}", server.local_addr().port()).parse().unwrap();
+    let any = SocketAddr::new(to.ip(), 0);
+    let [player, stranger] = [(); 2].map(|()| UdpSocket::bind(any).unwrap());
+    let come = |server: &mut dyn Datagrams, number: u8| -> Vec<u8> {
+        for (from, payload) in [
+            (&stranger, vec![number; 8]),
+            (&stranger, vec![0x13; 25]),
+            (&stranger, vec![0x14; 25]),
+            (&player, vec![100 + number; 8]),
+        ] {
+            from.send_to(&payload, to).unwrap();
+        }
+        // the player's comes last
+        let mut received = Vec::new();
+        while received.last() != Some(&(100 + number)) {
+            let came = receive_all(server, 1);
+            assert!(!came.is_empty(), "{at}: {received:?}");
+            received.extend(came.iter().map(|(_, payload)| payload[0]));
+        }
+        received
+    };
+    assert_eq!(come(&mut *server, 1), [1, 0x13, 0x14, 101], "{at}: without a filter");
+    let known = [player.local_addr().unwrap()];
+    server.admit(Some(&SocketFilter::new(known, &[HELLO], 1, 9).unwrap())).unwrap();
+    assert_eq!(come(&mut *server, 2), [0x13, 102], "{at}");
+    let both = known.into_iter().chain([stranger.local_addr().unwrap()]);
+    server.admit(Some(&SocketFilter::new(both, &[], 1, 9).unwrap())).unwrap();
+    assert_eq!(come(&mut *server, 3), [3, 0x13, 0x14, 103], "{at}: in the place of the first");
+    server.admit(Some(&SocketFilter::new(known, &[HELLO], u32::MAX, 9).unwrap())).unwrap();
+    assert_eq!(come(&mut *server, 4), [104], "{at}: next to none of the strangers");
+    server.admit(None).unwrap();
+    assert_eq!(come(&mut *server, 5), [5, 0x13, 0x14, 105], "{at}: taken out");
+    let counters = server.counters();
+    assert_eq!((counters.overflows, counters.filtered), (0, 2 + 3), "{at}");
+}
+
+#[test]
+fn the_kernel_lets_in_who_is_known_and_of_others_what_may_come_from_strangers() {
+    for choice in [Choice::Uring, Choice::Mmsg, Choice::TokioUring] {
+        for (local, to) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "[::1]"), ("[::]:0", "127.0.0.1")] {
+            a_filter_lets_in_who_is_known_and_greetings(choice, local, to);
+        }
+    }
+}
+
+#[test]
+fn the_kernel_takes_a_filter_of_as_many_as_there_is_room_for_again_and_again() {
+    let known = (0..KNOWN_MAX)
+        .map(|number| SocketAddr::from(([10, 0, (number >> 8) as u8, (number & 255) as u8], 4000)));
+    let filter = SocketFilter::new(known, &[HELLO], 4, 9).unwrap();
+    let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
+    let mut server = open(Choice::Mmsg, socket, Config::default()).unwrap().datagrams;
+    for _ in 0..20 {
+        server.admit(Some(&filter)).unwrap();
+    }
+    server.admit(None).unwrap();
+    server.admit(None).unwrap();
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::zone::{Board, Boards, Distribution, Figure, Total, ZoneFacts};
 
-const COUNTERS: [(&str, &str, Figure); 30] = [
+const COUNTERS: [(&str, &str, Figure); 32] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
     (metrics::PACKETS_OUT, "Datagrams sent.", Figure::PacketsOut),
     (metrics::BYTES_IN, "Bytes received, UDP payload only.", Figure::BytesIn),
@@ -21,6 +21,16 @@ const COUNTERS: [(&str, &str, Figure); 30] = [
         metrics::SOCKET_OVERFLOWS,
         "Datagrams that the kernel dropped, socket buffer full.",
         Figure::SocketOverflows,
+    ),
+    (
+        metrics::FILTERED,
+        "Datagrams that the kernel dropped while a filter kept strangers out.",
+        Figure::Filtered,
+    ),
+    (
+        metrics::FROM_STRANGERS,
+        "Datagrams from addresses without a session and without a good token.",
+        Figure::FromStrangers,
     ),
     (metrics::TRUNCATED, "Datagrams dropped, too long or from no IP address.", Figure::Truncated),
     (metrics::REARMS, "Times the kernel ran out of posted receive buffers.", Figure::Rearms),

@@ -17,6 +17,8 @@ pub(crate) enum Figure {
     BytesIn,
     BytesOut,
     SocketOverflows,
+    Filtered,
+    FromStrangers,
     Truncated,
     Rearms,
     SendErrors,

@@ -6,16 +6,18 @@ use gameserver_net::Counters as Network;
 use super::board::Figure;
 
 /// Each figure that is a count of either.
-pub(crate) fn counted(counters: &Counters, network: &Network) -> [(Figure, u64); 30] {
+pub(crate) fn counted(counters: &Counters, network: &Network) -> [(Figure, u64); 32] {
     [
         (Figure::PacketsIn, network.packets_in),
         (Figure::PacketsOut, network.packets_out),
         (Figure::BytesIn, network.bytes_in),
         (Figure::BytesOut, network.bytes_out),
         (Figure::SocketOverflows, network.overflows),
+        (Figure::Filtered, network.filtered),
         (Figure::Truncated, network.truncated),
         (Figure::Rearms, network.rearms),
         (Figure::SendErrors, network.send_errors),
+        (Figure::FromStrangers, counters.from_strangers),
         (Figure::PacketsLost, counters.packets_lost),
         (Figure::AnswersDropped, counters.answers_dropped),
         (Figure::TokensTried, counters.tokens_tried),
@@ -48,7 +50,8 @@ mod tests {
 
     type Field<Of> = (Figure, fn(&mut Of) -> &mut u64);
 
-    const OF_ZONE: [Field<Counters>; 20] = [
+    const OF_ZONE: [Field<Counters>; 21] = [
+        (Figure::FromStrangers, |counters| &mut counters.from_strangers),
         (Figure::PacketsLost, |counters| &mut counters.packets_lost),
         (Figure::AnswersDropped, |counters| &mut counters.answers_dropped),
         (Figure::TokensTried, |counters| &mut counters.tokens_tried),
@@ -71,12 +74,13 @@ mod tests {
         (Figure::CellsUnkept, |counters| &mut counters.cells_unkept),
     ];
 
-    const OF_SOCKET: [Field<Network>; 8] = [
+    const OF_SOCKET: [Field<Network>; 9] = [
         (Figure::PacketsIn, |network| &mut network.packets_in),
         (Figure::PacketsOut, |network| &mut network.packets_out),
         (Figure::BytesIn, |network| &mut network.bytes_in),
         (Figure::BytesOut, |network| &mut network.bytes_out),
         (Figure::SocketOverflows, |network| &mut network.overflows),
+        (Figure::Filtered, |network| &mut network.filtered),
         (Figure::Truncated, |network| &mut network.truncated),
         (Figure::Rearms, |network| &mut network.rearms),
         (Figure::SendErrors, |network| &mut network.send_errors),

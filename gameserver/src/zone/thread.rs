@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use gameserver_core::{ConfigError, Counters, Now, ServerConfig};
 use gameserver_game::arena::Arena;
-use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing};
+use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing, SocketFilter};
 use gameserver_protocol::micros;
 use gameserver_queue::{Consumer, LockFreeQueue};
 use gameserver_sys::{Clock, thread_cpu_time};
 
 use super::board::{Board, Distribution, Figure};
 use super::counted::counted;
+use super::guard::{Guard, Seen, Verdict, shapes};
 use super::orders::{Order, Orders};
 use super::pace::Pace;
 use super::seat::{Seat, SeatRequest, take_seat};
@@ -160,6 +161,9 @@ struct ZoneThread {
     /// When the last tick ended.
     ended: Duration,
     pace: Pace,
+    guard: Guard,
+    /// What the kernel filters by.
+    filter: Option<SocketFilter>,
     clock: Clock,
 }
 
@@ -185,9 +189,20 @@ impl ZoneThread {
             }
             None => {}
         }
-        let (datagrams, clock) = (opened.datagrams, config.clock);
-        let (applied, late_ticks, waited, ended) = (0, 0, Duration::ZERO, start);
-        let zone = Self { server, datagrams, board, orders, applied, late_ticks, waited, ended, pace, clock };
+        let zone = Self {
+            server,
+            datagrams: opened.datagrams,
+            board,
+            orders,
+            applied: 0,
+            late_ticks: 0,
+            waited: Duration::ZERO,
+            ended: start,
+            pace,
+            guard: Guard::new(start),
+            filter: None,
+            clock: config.clock,
+        };
         Ok((zone, seat))
     }
 
@@ -311,10 +326,54 @@ impl ZoneThread {
         Ok(())
     }
 
+    /// Has the kernel drop what strangers send too much of.
+    fn guard(&mut self, now: Duration, seen: Seen) {
+        let Some(verdict) = self.guard.look(now, seen) else { return };
+        let outcome = match verdict {
+            Verdict::Filter { one_in, is_new } => {
+                if is_new {
+                    tracing::warn!("strangers flood this server: the kernel filters what they send");
+                }
+                self.filter(one_in)
+            }
+            Verdict::Open => {
+                tracing::info!(dropped = seen.dropped, "the flood is over: everybody gets in");
+                self.filter = None;
+                self.datagrams.admit(None)
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(
+                reason = error.to_string(),
+                "the kernel filters nothing: all that comes is looked at here"
+            );
+            self.filter = None;
+            self.guard.has_failed(now);
+        }
+    }
+
+    /// Lets in who is known now, and a share of the strangers' handshakes.
+    fn filter(&mut self, one_in: u32) -> io::Result<()> {
+        let known = self.server.known_addresses();
+        let filter = SocketFilter::new(known, &shapes(), one_in, self.guard.salt());
+        let filter = filter.map_err(io::Error::other).inspect_err(|_| {
+            // without one all get in; an old one would keep out who is known by now
+            let _none_left = self.datagrams.admit(None);
+        })?;
+        if self.filter.as_ref() != Some(&filter) {
+            self.datagrams.admit(Some(&filter))?;
+            self.filter = Some(filter);
+        }
+        Ok(())
+    }
+
     fn publish(&mut self, ticked_at: Duration) {
         let status = self.server.status(now(&self.clock));
         let histograms = self.server.take_histograms();
-        let (counters, network, board) = (self.server.counters(), self.datagrams.counters(), &self.board);
+        let network = self.datagrams.counters();
+        let seen = Seen { let_in: self.server.counters().from_strangers, dropped: network.filtered };
+        self.guard(ticked_at, seen);
+        let (counters, board) = (self.server.counters(), &self.board);
         board.add(Distribution::InputLatency, &histograms.input_latency_us);
         board.add(Distribution::RoundTrip, &histograms.round_trip_us);
         board.add(Distribution::QueueDepth, &histograms.queue_depth);

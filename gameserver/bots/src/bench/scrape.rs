@@ -60,6 +60,7 @@ impl Scrape {
             "shed": self.count("gameserver_rejects_total{reason=\"overloaded\"}"),
             "received": self.count("gameserver_packets_in_total"),
             "dropped": self.count("gameserver_socket_overflows_total"),
+            "filtered": self.count("gameserver_filtered_total"),
         })
     }
 }

@@ -153,6 +153,11 @@ impl Sessions {
         self.connected.iter().filter(|(_, session)| session.is_open())
     }
 
+    /// Addresses of sessions and of handshakes whose token was good.
+    pub(crate) fn known_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.places.keys().copied()
+    }
+
     /// Whether this player only looks on.
     pub(crate) fn is_spectator(&self, slot: u32) -> bool {
         self.connected.get(slot).is_some_and(|session| session.is_spectator)
@@ -165,18 +170,18 @@ impl Sessions {
         datagram: &'a mut [u8],
         counters: &mut Counters,
     ) -> Result<Received<'a>, Refusal> {
+        let place = self.places.get(&from).copied();
+        counters.from_strangers += u64::from(place.is_none());
         if datagram.first() == Some(&0) {
             return self.receive_request(now, from, datagram, counters).map(|()| Received::Nothing);
         }
         let header = PacketHeader::parse(datagram)?;
         let is_response = header.kind == PacketKind::Response;
-        match self.places.get(&from) {
+        match place {
             None => Err(Refusal::NoSession),
-            Some(&Place::Pending(_)) if !is_response => Err(Refusal::Unexpected),
-            Some(&Place::Pending(pending)) => {
-                self.receive_response(now, pending, &header, datagram, counters)
-            }
-            Some(&Place::Session(slot)) => {
+            Some(Place::Pending(_)) if !is_response => Err(Refusal::Unexpected),
+            Some(Place::Pending(pending)) => self.receive_response(now, pending, &header, datagram, counters),
+            Some(Place::Session(slot)) => {
                 match self.connected.get(slot).and_then(|session| session.resuming) {
                     Some(pending) if is_response => {
                         self.receive_response(now, pending, &header, datagram, counters)

@@ -15,10 +15,11 @@ use super::*;
 const KEY: [u8; 32] = [1; 32];
 
 /// What was asked of a socket, and of how many datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     Received(usize),
     Sent(usize),
+    Admitted(Option<SocketFilter>),
 }
 
 /// A socket to which these datagrams come, so many at a time.
@@ -26,6 +27,8 @@ struct Noted {
     /// The last is the next.
     arriving: Vec<(SocketAddr, Vec<u8>)>,
     at_a_time: usize,
+    /// Filters that are refused before one is taken.
+    refusals: usize,
     asked: Rc<RefCell<Vec<Asked>>>,
 }
 
@@ -60,6 +63,13 @@ impl Datagrams for Noted {
         Ok(sent)
     }
 
+    fn admit(&mut self, filter: Option<&SocketFilter>) -> io::Result<()> {
+        self.asked.borrow_mut().push(Asked::Admitted(filter.cloned()));
+        let is_refused = self.refusals > 0;
+        self.refusals = self.refusals.saturating_sub(1);
+        if is_refused { Err(io::Error::other("no room for it")) } else { Ok(()) }
+    }
+
     fn counters(&mut self) -> NetCounters {
         NetCounters::default()
     }
@@ -92,6 +102,16 @@ fn request(number: u16, unix: Duration) -> (SocketAddr, Vec<u8>) {
 
 /// A zone to which strangers come and garbage after them, and what is asked of its socket.
 fn zone(strangers: usize, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<RefCell<Vec<Asked>>>) {
+    zone_whose_kernel_refuses(0, strangers, garbage, at_a_time)
+}
+
+/// The same with a kernel that refuses so many filters.
+fn zone_whose_kernel_refuses(
+    refusals: usize,
+    strangers: usize,
+    garbage: usize,
+    at_a_time: usize,
+) -> (ZoneThread, Rc<RefCell<Vec<Asked>>>) {
     let clock = Clock::start();
     let asked = Rc::default();
     let mut server = ZoneServer::new(ServerConfig {
@@ -114,7 +134,7 @@ fn zone(strangers: usize, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<R
     arriving.extend((0..u16::try_from(strangers).unwrap()).map(|number| request(number, clock.unix())));
     let zone = ZoneThread {
         server,
-        datagrams: Box::new(Noted { arriving, at_a_time, asked: Rc::clone(&asked) }),
+        datagrams: Box::new(Noted { arriving, at_a_time, refusals, asked: Rc::clone(&asked) }),
         board: Arc::new(Board::new(Counters::default().rejects().map(|(label, _)| label))),
         orders: LockFreeQueue::spsc(1).1,
         applied: 0,
@@ -122,6 +142,8 @@ fn zone(strangers: usize, garbage: usize, at_a_time: usize) -> (ZoneThread, Rc<R
         waited: Duration::ZERO,
         ended: Duration::ZERO,
         pace: Pace::new(64, clock.monotonic()),
+        guard: Guard::new(Duration::ZERO),
+        filter: None,
         clock,
     };
     (zone, asked)
@@ -156,4 +178,46 @@ fn a_flush_takes_in_no_more_than_its_share_however_much_arrives() {
         Asked::Sent(7),
     ];
     assert_eq!(*asked.borrow(), expected);
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const FLOOD: Seen = Seen { let_in: 1_000_000, dropped: 0 };
+
+/// What the kernel is to filter by while these are known.
+fn filter_of(zone: &ZoneThread) -> SocketFilter {
+    let known = zone.server.known_addresses();
+    SocketFilter::new(known, &shapes(), 1, zone.guard.salt()).unwrap()
+}
+
+#[test]
+fn while_strangers_flood_the_kernel_lets_in_who_is_known_by_then_and_everybody_afterwards() {
+    let (mut zone, asked) = zone(2, 0, 1);
+    let _first = zone.receive(Duration::ZERO).unwrap();
+    asked.borrow_mut().clear();
+    zone.guard(SECOND, FLOOD);
+    let of_one = filter_of(&zone);
+    assert_eq!(zone.server.known_addresses().count(), 1);
+    assert_eq!(asked.take(), [Asked::Admitted(Some(of_one.clone()))]);
+    zone.guard(2 * SECOND, Seen { dropped: 200_000, ..FLOOD });
+    assert_eq!(asked.take(), [], "the same need not be said twice");
+    let _second = zone.receive(Duration::ZERO).unwrap();
+    zone.guard(3 * SECOND, Seen { dropped: 400_000, ..FLOOD });
+    let of_both = filter_of(&zone);
+    assert_ne!(of_one, of_both);
+    assert_eq!(asked.take(), [Asked::Received(1), Asked::Admitted(Some(of_both))]);
+    zone.guard(9 * SECOND, Seen { dropped: 400_001, ..FLOOD });
+    assert_eq!(asked.take(), [Asked::Admitted(None)]);
+}
+
+#[test]
+fn a_kernel_that_refuses_a_filter_is_asked_again_after_a_minute() {
+    let (mut zone, asked) = zone_whose_kernel_refuses(1, 1, 0, 1);
+    zone.guard(SECOND, FLOOD);
+    asked.borrow_mut().clear();
+    for second in 2..60 {
+        zone.guard(second * SECOND, Seen { let_in: 1_000_000 * u64::from(second), dropped: 0 });
+    }
+    assert_eq!(asked.take(), []);
+    zone.guard(62 * SECOND, Seen { let_in: 100_000_000, dropped: 0 });
+    assert_eq!(asked.take(), [Asked::Admitted(Some(filter_of(&zone)))]);
 }
