@@ -4,7 +4,7 @@
 //! move, and what a shell around the core does besides.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +27,8 @@ const BUFFER_BYTES: usize = 4 << 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the longest datagram that comes or goes.
 const DATAGRAM_BYTES: usize = 2048;
+/// Lines of who asks for figures that are read.
+const ASKED_LINES_MAX: usize = 100;
 
 /// Our game server's core on plain tokio; arguments as `gameserver` has them.
 #[derive(Debug, Parser)]
@@ -139,8 +141,10 @@ fn open(address: SocketAddr) -> anyhow::Result<UdpSocket> {
 /// Has whoever asks for figures know that the server runs, and no more.
 fn answer(admin: &TcpListener) {
     for mut stream in admin.incoming().flatten() {
+        // to the end of what is asked: what is not read would be answered by a reset
+        let asked = BufReader::new(&stream).lines().map_while(Result::ok);
+        let _end = asked.take(ASKED_LINES_MAX).find(String::is_empty);
         // who has gone away needs no answer
-        let _asked = stream.read(&mut [0; 1024]);
         let _told = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
     }
 }
