@@ -53,7 +53,8 @@ fn method() -> String {
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
          nor a world, so their figures are what is there before any of that. Two do the work of a game as well: `tokio-full` is our own server's core, played on by our own bots, \
-         and `go-full` seals its datagrams and tells each player of 50 around it in the same 340 bytes, at full length each time and without the rest of our rules. Clients of Colyseus take more time than its server, so one of eight \
+         and `go-full` seals its datagrams and tells each player of 50 around it in the same 340 bytes, at full length each time and without the rest of our rules. Clients of the bare protocol share eight sockets, which costs the server's core less \
+         than the one for each player that our bots and the clients of `go-full` and renet have: over loopback the sender does the work of the arrival. Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
          sent, and void is what is 10 ms late.\n\n\
          Our server is there twice, with room for four inputs of each player at each tick (its own default is 1000 inputs a tick). `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \

@@ -13,7 +13,6 @@ use anyhow::Context as _;
 use gameserver_net::{Config, Datagrams as _, Mmsg, Outgoing, bind};
 
 use crate::crowd::{Crowd, INPUT_BYTES, Input, read_snapshot, write_input};
-use crate::sealed::Seals;
 
 const SOCKETS: u32 = 8;
 /// What a socket holds while the load sleeps or takes from another.
@@ -24,8 +23,6 @@ const DEPTH: u16 = 256;
 pub(crate) struct Wire {
     server: SocketAddr,
     clients: u32,
-    /// None where nothing is sealed.
-    seals: Option<Seals>,
     sockets: Vec<Mmsg>,
     /// Inputs of each socket until they are sent.
     outgoing: Vec<Vec<Input>>,
@@ -34,7 +31,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn open(server: SocketAddr, clients: u32, seals: Option<Seals>) -> anyhow::Result<Self> {
+    pub(crate) fn open(server: SocketAddr, clients: u32) -> anyhow::Result<Self> {
         let open = |_| -> anyhow::Result<Mmsg> {
             let (socket, _) = bind((Ipv4Addr::LOCALHOST, 0).into(), BUFFER_BYTES)?;
             Mmsg::open(socket, Config { depth: DEPTH, coalesce: Duration::ZERO }).map_err(Into::into)
@@ -42,7 +39,7 @@ impl Wire {
         let sockets: Vec<Mmsg> =
             (0..SOCKETS).map(open).collect::<anyhow::Result<_>>().context("failed to open a socket")?;
         let outgoing = vec![Vec::new(); sockets.len()];
-        Ok(Self { server, clients, seals, sockets, outgoing, turn: 0 })
+        Ok(Self { server, clients, sockets, outgoing, turn: 0 })
     }
 }
 
@@ -67,11 +64,7 @@ impl Crowd for Wire {
             }
             let mut outgoing = outgoing.drain(..);
             socket.transmit(&mut |slot| {
-                let input = outgoing.next()?;
-                match &self.seals {
-                    Some(seals) => seals.write_input(input, slot),
-                    None => write_input(input, slot),
-                }
+                write_input(outgoing.next()?, slot);
                 Some(Outgoing { to: self.server, len: INPUT_BYTES })
             })?;
         }
@@ -81,13 +74,8 @@ impl Crowd for Wire {
     fn receive(&mut self, _now: Duration, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool> {
         self.turn = (self.turn + 1) % self.sockets.len();
         let received = self.sockets[self.turn].receive(Duration::ZERO, &mut |_, snapshot| {
-            let bytes = snapshot.len();
-            let read = match &self.seals {
-                Some(seals) => seals.read_snapshot(snapshot),
-                None => read_snapshot(snapshot),
-            };
-            if let Some((client, newest)) = read {
-                seen(client, newest, bytes);
+            if let Some((client, newest)) = read_snapshot(snapshot) {
+                seen(client, newest, snapshot.len());
             }
         })?;
         Ok(received > 0)
