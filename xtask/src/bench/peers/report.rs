@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::build::Programs;
 use super::contenders::{Contender, EQUAL_WIRE, GIVES, RATES};
 use super::goals;
-use super::search::CLOSE;
+use super::search::{CLOSE, VOID_MAX};
 use super::trial::{DURATION, INPUT_HZ, LOST_MAX, SNAPSHOTS_MIN, Verdict, p99_limit_ms};
 use super::{Capacity, Figures, LATENCY_HZ, Options, Results, Trial};
 use crate::bench::page::Spread;
@@ -49,7 +49,7 @@ fn method() -> String {
          snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
          In each run the search goes up or down from the same number, by steps that begin short, until what holds and what fails are within {} %, so that no run leans on another; \
          what fails by less than twice the limit, or does not let everyone in, is tried once more, because a pause of the machine may be the reason. A trial in which the load itself was more than 1 ms late at p99 is void \
-         and done again. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
+         and done again, up to {} times. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
          nor a world, so their figures are what is there before any of that. Two do the work of a game as well: `tokio-full` is our own server's core, played on by our own bots, \
@@ -66,6 +66,7 @@ fn method() -> String {
         LOST_MAX * 100.0,
         SNAPSHOTS_MIN * 100.0,
         CLOSE - 100,
+        VOID_MAX,
     )
 }
 

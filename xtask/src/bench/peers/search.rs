@@ -10,8 +10,9 @@ const STEP: u32 = 107;
 const DOUBLE: u32 = 200;
 /// Fewer are not tried.
 const LEAST: u32 = 10;
-/// In how many trials of one number the load may be late before that number counts as out of reach.
-const VOID_MAX: u32 = 2;
+/// In how many trials of one number the load may be late before that number counts as out of reach: where a machine wakes a CPU late, every
+/// third trial is void for no other reason.
+pub(super) const VOID_MAX: u32 = 4;
 /// In how many trials a number must fail that does not fail by far: a machine has hiccups, and two seconds are short.
 const FAILURES: u32 = 2;
 
