@@ -47,7 +47,7 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
-    /// Players a core beside other servers: three runs want an hour; the page is written after each
+    /// Players a core beside other servers: each run wants twenty minutes, is kept, and the page is of all that are
     Peers,
     /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
     Regions,

@@ -172,7 +172,7 @@ fn goal(
     for runs in scenes {
         let _infallible = match Spread::of(runs.iter().map(|costs| figure(costs))) {
             Some(Spread { median, .. }) => {
-                write!(text, " {median:.2}, {} |", if is_met(median) { "met" } else { "**not met**" })
+                write!(text, " {median:.2}, {} |", page::verdict(Some(is_met(median))))
             }
             None => write!(text, " - |"),
         };

@@ -1,5 +1,7 @@
 //! A page of figures: what was measured, on what, and how to repeat it.
 
+mod runs;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
@@ -9,6 +11,8 @@ use anyhow::{Context as _, Result};
 
 use crate::checkout::Checkout;
 use crate::process;
+
+pub(super) use self::runs::{Run, Runs};
 
 /// A finished page.
 pub(super) struct Page {
@@ -44,6 +48,15 @@ impl Spread {
     }
 }
 
+/// Whether what is asked for was found; none where nobody can say.
+pub(super) fn verdict(is_met: Option<bool>) -> &'static str {
+    match is_met {
+        Some(true) => "met",
+        Some(false) => "**not met**",
+        None => "open",
+    }
+}
+
 /// A table of spreads; `digits` behind the point.
 pub(super) fn table(head: &str, digits: usize, rows: &[(String, Option<Spread>)]) -> String {
     let mut text = format!("| {head} | min | median | max |\n|---|--:|--:|--:|\n");
@@ -71,19 +84,24 @@ pub(super) fn read(checkout: &Checkout, name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Writes it to `docs/benchmarks`.
+/// Writes what this commit gave to `docs/benchmarks`.
 pub(super) fn write(checkout: &Checkout, page: &Page) -> Result<()> {
+    write_measured(checkout, page, &format!("on commit {}, {}", commit(checkout)?, machine()))
+}
+
+/// Writes what kept runs gave, each maybe of another commit.
+pub(super) fn write_kept<R>(checkout: &Checkout, page: &Page, runs: &[Run<R>]) -> Result<()> {
+    let how_many = if runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", runs.len()) };
+    let measured = format!("in {how_many}:\n\n{}\nWhat follows is of all of them", runs::table(runs));
+    write_measured(checkout, page, &measured)
+}
+
+fn write_measured(checkout: &Checkout, page: &Page, measured: &str) -> Result<()> {
     let directory = checkout.root.join("docs/benchmarks");
     fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;
-    let text = format!(
-        "# {}\n\nMeasured on commit {}, {}. Again: `cargo xtask bench {}`.\n\n{}",
-        page.title,
-        commit(checkout)?,
-        machine(),
-        page.arguments,
-        page.body
-    );
-    let path = directory.join(format!("{}.md", page.name));
+    let Page { name, title, arguments, body } = page;
+    let text = format!("# {title}\n\nMeasured {measured}. Again: `cargo xtask bench {arguments}`.\n\n{body}");
+    let path = directory.join(format!("{name}.md"));
     fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
     println!("{}", path.display());
     Ok(())
@@ -114,6 +132,11 @@ mod tests {
         let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn what_nobody_can_say_is_neither_met_nor_not_met() {
+        assert_eq!([Some(true), Some(false), None].map(verdict), ["met", "**not met**", "open"]);
     }
 
     #[test]

@@ -12,13 +12,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::build::Programs;
-use self::contenders::{ALL, Contender};
-use self::search::Search;
+use self::contenders::{ALL, Contender, RATES};
+use self::search::{Search, VOID_MAX};
 use self::trial::{Figures, Verdict};
-use super::page::{self, Page};
+use super::page::{self, Page, Runs};
 use crate::checkout::Checkout;
 use crate::progress::Progress;
 
@@ -28,60 +28,88 @@ const SMOKE_CLIENTS: u32 = 20;
 /// Ticks a second at which latencies are shown by players, if they are among those that are measured.
 const LATENCY_HZ: u32 = 64;
 
+/// Players by which latencies are shown.
+const PLAYERS: [u32; 4] = [10, 100, 300, 1000];
+
+/// Goes up when what is measured, or how, is no longer as in the runs that are kept.
+const METHOD: u32 = 1;
+
 /// What is measured of peers, and how much.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Of peers these alone, separated by commas; the page is then printed and not written
+    /// Of peers these alone, separated by commas; what is found is then printed, and neither kept nor on the page
     #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(contenders::names()))]
     only: Vec<String>,
-    /// Of peers the ticks a second
-    #[arg(long, value_delimiter = ',', default_values_t = [20, 30, 64, 128], value_parser = clap::value_parser!(u32).range(1..=128))]
+    /// Of peers the ticks a second; others than all four are printed alone
+    #[arg(long, value_delimiter = ',', default_values_t = RATES, value_parser = clap::value_parser!(u32).range(1..=128))]
     rates: Vec<u32>,
-    /// Of peers the players by which latency is shown, at 64 Hz
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 300, 1000], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Of peers the players by which latency is shown, at 64 Hz; others than these are printed alone
+    #[arg(long, value_delimiter = ',', default_values_t = PLAYERS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     players: Vec<u32>,
     /// Of peers only whether each is built and answers twenty clients for a second; no page
     #[arg(long)]
     smoke: bool,
+    /// Of peers begin the page anew instead of adding to the runs that are kept
+    #[arg(long)]
+    fresh: bool,
 }
 
-/// One trial, as it is kept beside the logs.
-#[derive(Debug, Clone, Serialize)]
+impl Options {
+    /// Whether a run is one for the page.
+    fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.rates == RATES && self.players == PLAYERS
+    }
+}
+
+/// One trial.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Trial {
-    run: u8,
-    name: &'static str,
+    name: String,
     rate: u32,
     players: u32,
-    /// None if nobody could join or it ended.
+    /// None if not all could join or it ended.
     figures: Option<Figures>,
     verdict: Verdict,
 }
 
-/// What a search found.
-#[derive(Debug, Clone, Copy)]
-struct Capacity {
-    name: &'static str,
-    rate: u32,
-    players: u32,
-    /// Whether it ended at what the load or the server can have, and not at what holds.
-    is_bound: bool,
+/// A trial in the log.
+#[derive(Serialize)]
+struct Logged<'a> {
+    run: u8,
+    #[serde(flatten)]
+    trial: &'a Trial,
 }
 
-/// All that was measured.
-#[derive(Debug, Default)]
+/// What a search found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Capacity {
+    name: String,
+    rate: u32,
+    /// The most players that held; 0 if none did.
+    holds: u32,
+    /// The fewest that failed, or cannot be had; none if more may hold than could be tried.
+    fails: Option<u32>,
+}
+
+/// All that a run measured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Results {
     latency: Vec<Trial>,
     capacity: Vec<Capacity>,
 }
 
-/// Measures, or only tries with `--smoke`. The page is there after the first run and written anew after each: whoever ends it
-/// early has the runs before.
+/// Measures, or only tries with `--smoke`. Each finished run is kept, and the page of all that are kept written anew: whoever ends
+/// it early has the runs before.
 pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Result<()> {
     let is_wanted = |contender: &&Contender| {
         options.only.is_empty() || options.only.iter().any(|name| name == contender.name)
     };
     let contenders: Vec<&'static Contender> = ALL.iter().filter(is_wanted).collect();
     let progress = Progress::new();
+    let mut kept = Runs::open(checkout, "peers", METHOD)?;
+    if options.fresh {
+        kept.forget();
+    }
     let programs = Programs::build(checkout, &progress, &contenders)?;
     for (name, missing) in programs.missing() {
         progress.say(&format!("{name} is left out: {missing}"));
@@ -90,36 +118,28 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
         return smoke(&programs, &progress);
     }
     let log = checkout.log("peers").with_extension("jsonl");
-    let mut results = Results::default();
+    let mut printed: Vec<Results> = Vec::new();
     for run in 1..=runs {
-        let mut bench = Bench { run, runs, programs: &programs, progress: &progress, log: &log };
-        bench.latencies(options, &mut results)?;
-        for &rate in &options.rates {
-            bench.capacities(rate, &mut results)?;
-        }
-        let body = report::body(&contenders, &programs, options, &results);
-        if options.only.is_empty() {
-            page::write(checkout, &page_of(run, body))?;
+        let bench = Bench { run, runs, programs: &programs, progress: &progress, log: &log };
+        let results = bench.run(options)?;
+        if options.is_whole() {
+            kept.add(checkout, results)?;
+            let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
+            let body = report::body(&contenders, &programs, options, &all);
+            page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all())?;
         } else {
-            progress.say(&body);
+            printed.push(results);
+            let all: Vec<&Results> = printed.iter().collect();
+            progress.say(&report::body(&contenders, &programs, options, &all));
         }
     }
     progress.say(&format!("each trial: {}", log.display()));
     Ok(())
 }
 
-fn page_of(runs: u8, body: String) -> Page {
-    let arguments = format!("peers --runs {runs}");
+fn page_of(runs: usize, body: String) -> Page {
+    let arguments = format!("peers --fresh --runs {runs}");
     Page { name: "peers", title: "Players a core, beside other servers", arguments, body }
-}
-
-/// About how many a contender should have, by what was found of it: at this rate, or else in proportion at the last one. Every
-/// trial that is not needed to find the way is one that everybody else waits for.
-fn before(found: &[Capacity], name: &str, rate: u32) -> Option<u32> {
-    let of_it = || found.iter().rev().filter(|capacity| capacity.name == name && capacity.players > 0);
-    let at_it = of_it().find(|capacity| capacity.rate == rate);
-    let last = at_it.or_else(|| of_it().next())?;
-    Some(last.players * last.rate / rate)
 }
 
 /// Whether everyone who could be built answers.
@@ -152,26 +172,46 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    fn run(&self, options: &Options) -> Result<Results> {
+        let latency = self.latencies(options)?;
+        let mut capacity = Vec::new();
+        for &rate in &options.rates {
+            capacity.extend(self.capacities(rate)?);
+        }
+        Ok(Results { latency, capacity })
+    }
+
     /// Each number of players on each in turn.
-    fn latencies(&mut self, options: &Options, results: &mut Results) -> Result<()> {
+    fn latencies(&self, options: &Options) -> Result<Vec<Trial>> {
         let rate = report::latency_hz(&options.rates);
+        let mut all = Vec::new();
         for &players in &options.players {
             let name = format!("latency with {players} players at {rate} Hz, {} of {}", self.run, self.runs);
-            results.latency.extend(self.progress.step(&name, |_| {
-                let players_of = |contender: &Contender| players.min(contender.players_max) == players;
-                let contenders = self.programs.built().filter(|contender| players_of(contender));
-                contenders.map(|contender| self.trial(contender, rate, players)).collect::<Result<Vec<_>>>()
+            all.extend(self.progress.step(&name, |_| {
+                let contenders = self.programs.built().filter(|contender| players <= contender.players_max);
+                contenders.map(|contender| self.latency(contender, rate, players)).collect::<Result<Vec<_>>>()
             })?);
         }
-        Ok(())
+        Ok(all)
+    }
+
+    /// Again where the load was late: that says nothing.
+    fn latency(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
+        let mut trial = self.trial(contender, rate, players)?;
+        for _ in 1..VOID_MAX {
+            if trial.verdict != Verdict::Void {
+                break;
+            }
+            trial = self.trial(contender, rate, players)?;
+        }
+        Ok(trial)
     }
 
     /// A step of each one's search in turn, until all have ended.
-    fn capacities(&mut self, rate: u32, results: &mut Results) -> Result<()> {
+    fn capacities(&self, rate: u32) -> Result<Vec<Capacity>> {
         let name = format!("players a core at {rate} Hz, {} of {}", self.run, self.runs);
         let search = |contender: &'static Contender| {
-            let before = before(&results.capacity, contender.name, rate);
-            (contender, Search::new(contender.players_max, before))
+            (contender, Search::new(contender.players_max, contender.start(rate)))
         };
         let mut searches: Vec<_> = self.programs.built().map(search).collect();
         self.progress.step(&name, |step| {
@@ -188,23 +228,17 @@ impl Bench<'_> {
                 }
             }
         })?;
-        results.capacity.extend(searches.into_iter().map(|(contender, search)| Capacity {
-            name: contender.name,
-            rate,
-            players: search.found(),
-            is_bound: search.is_bound(),
-        }));
-        Ok(())
+        Ok(searches.into_iter().map(|(contender, search)| capacity(contender, rate, &search)).collect())
     }
 
     fn trial(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
         let (figures, verdict) = match trial::run(self.programs, contender, rate, players) {
             Ok(figures) => (Some(figures), figures.verdict(contender, rate, players)),
-            // a server that ends under its load has failed, and the others go on
-            Err(error) => (None, Verdict::Fails { why: format!("{error:#}"), by_far: true }),
+            // a server that ends under its load, or lets in nobody, has failed when it does so again, and the others go on
+            Err(error) => (None, Verdict::Fails { why: format!("{error:#}"), by_far: false }),
         };
-        let trial = Trial { run: self.run, name: contender.name, rate, players, figures, verdict };
-        let line = serde_json::to_string(&trial)? + "\n";
+        let trial = Trial { name: contender.name.to_owned(), rate, players, figures, verdict };
+        let line = serde_json::to_string(&Logged { run: self.run, trial: &trial })? + "\n";
         let file = OpenOptions::new().create(true).append(true).open(self.log);
         file.and_then(|mut file| file.write_all(line.as_bytes()))
             .with_context(|| format!("failed to write {}", self.log.display()))?;
@@ -212,18 +246,57 @@ impl Bench<'_> {
     }
 }
 
+/// What a search that has ended says of a server. One that cannot have more players than it holds with fails with one more.
+fn capacity(contender: &Contender, rate: u32, search: &Search) -> Capacity {
+    let holds = search.found();
+    let is_full = contender.is_full_then && holds == contender.players_max;
+    let fails = search.failed().or_else(|| is_full.then_some(holds + 1));
+    Capacity { name: contender.name.to_owned(), rate, holds, fails }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_search_begins_at_what_the_run_before_found_or_else_the_rate_before_in_proportion() {
-        let found = |name, rate, players| Capacity { name, rate, players, is_bound: false };
-        let all = [found("go", 20, 3000), found("go", 64, 1000), found("enet", 20, 0), found("go", 20, 2700)];
-        let cases =
-            [("go", 20, Some(2700)), ("go", 64, Some(1000)), ("go", 30, Some(1800)), ("enet", 20, None)];
-        for (name, rate, expected) in cases {
-            assert_eq!(before(&all, name, rate), expected, "{name} at {rate} Hz");
+    fn a_server_that_can_have_no_more_fails_with_one_more_and_a_load_that_can_be_no_more_says_nothing() {
+        for (name, fails) in [("renet", Some(1025)), ("toy", None)] {
+            let contender = ALL.iter().find(|contender| contender.name == name).unwrap();
+            let most = contender.players_max;
+            let mut search = Search::new(most, most);
+            search.learn(most, &Verdict::Holds);
+            let found = capacity(contender, 64, &search);
+            assert_eq!((found.holds, found.fails), (most, fails), "{name}");
         }
+    }
+
+    #[test]
+    fn only_a_run_of_everything_is_for_the_page() {
+        let whole = || Options {
+            only: Vec::new(),
+            rates: RATES.to_vec(),
+            players: PLAYERS.to_vec(),
+            smoke: false,
+            fresh: false,
+        };
+        assert!(whole().is_whole());
+        assert!(!Options { only: vec!["go".to_owned()], ..whole() }.is_whole());
+        assert!(!Options { rates: vec![64], ..whole() }.is_whole());
+        assert!(!Options { players: vec![10], ..whole() }.is_whole());
+    }
+
+    #[test]
+    fn what_a_run_found_is_kept_as_it_was() {
+        let figures =
+            Some(Figures::for_test(r#"{"joined": 10, "clients": 10, "latency_us": {"p99": 2000}}"#));
+        let verdict = Verdict::Fails { why: "p99".to_owned(), by_far: true };
+        let name = "go".to_owned();
+        let capacity = Capacity { name: name.clone(), rate: 64, holds: 10, fails: None };
+        let trial = Trial { name, rate: 64, players: 10, figures, verdict };
+        let line =
+            serde_json::to_string(&Results { latency: vec![trial], capacity: vec![capacity] }).unwrap();
+        let again: Results = serde_json::from_str(&line).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), line);
+        assert_eq!(again.latency[0].figures, figures);
     }
 }

@@ -35,7 +35,9 @@ impl Programs {
         progress: &Progress,
         wanted: &[&'static Contender],
     ) -> Result<Self> {
-        let is_ours = |contender: &&&Contender| matches!(contender.kind, Kind::Ours { .. } | Kind::Toy);
+        let is_ours = |contender: &&&Contender| {
+            matches!(contender.kind, Kind::Ours { .. } | Kind::Core | Kind::Toy { .. })
+        };
         let ours = match wanted.iter().find(is_ours) {
             Some(_) => progress.step("compile game server, bots and toy", |_| images::compile(checkout))?,
             None => PathBuf::new(),
@@ -48,9 +50,12 @@ impl Programs {
         for &contender in wanted {
             let built = match contender.kind {
                 Kind::Ours { .. } => Ok(ours.join("gameserver")),
-                Kind::Toy => Ok(ours.join("toy")),
-                Kind::Cargo => Ok(rust.join(format!("peer-{}", contender.name))),
-                Kind::Go => progress.step("build the peer in Go", |_| install(checkout, contender.name, go)),
+                Kind::Toy { .. } => Ok(ours.join("toy")),
+                Kind::Core | Kind::Cargo => Ok(rust.join(format!("peer-{}", contender.name))),
+                Kind::Go => {
+                    let name = format!("build the peer {}", contender.name);
+                    progress.step(&name, |_| install(checkout, contender.name, go))
+                }
                 Kind::Enet => {
                     progress.step("build the peer on ENet", |_| install(checkout, contender.name, enet))
                 }
@@ -78,25 +83,24 @@ impl Programs {
             .filter_map(|(contender, built)| Some((contender.name, built.as_ref().err()?.as_str())))
     }
 
-    /// Starts a contender: on a port of this machine, that many ticks a second.
-    pub(super) fn server(&self, contender: &Contender, port: u16, tick_hz: u32) -> Result<Command> {
+    fn program(&self, contender: &Contender) -> Result<&Path> {
         let built = self.all.iter().find(|(other, _)| other.name == contender.name);
         let Some((_, Ok(program))) = built else { bail!("{} is not built", contender.name) };
+        Ok(program)
+    }
+
+    /// Starts a contender: on a port of this machine, that many ticks a second.
+    pub(super) fn server(&self, contender: &Contender, port: u16, tick_hz: u32) -> Result<Command> {
+        let program = self.program(contender)?;
         let place = program.parent().context("a program lies in a directory")?;
         let mut command = Command::new(program);
         let (port, tick_hz) = (port.to_string(), tick_hz.to_string());
         match contender.kind {
-            Kind::Toy => {
-                command.args([
-                    "--address",
-                    &format!("127.0.0.1:{port}"),
-                    "--state-bytes",
-                    "340",
-                    "--tick-hz",
-                ]);
-                command.arg(tick_hz);
+            Kind::Toy { net } => {
+                command.args(["--address", &format!("127.0.0.1:{port}"), "--state-bytes", "340"]);
+                command.args(["--net", net, "--tick-hz", &tick_hz]);
             }
-            Kind::Ours { .. } => bail!("bots start the game server"),
+            Kind::Ours { .. } | Kind::Core => bail!("bots start the game server"),
             // one core, so one thread that runs
             Kind::Go => _ = command.env("GOMAXPROCS", "1").args([port, tick_hz]),
             Kind::Cargo | Kind::Enet => _ = command.args([port, tick_hz]),
@@ -135,11 +139,11 @@ impl Programs {
         load
     }
 
-    /// The bots and the game server.
-    pub(super) fn bots(&self) -> Command {
+    /// The bots and a game server.
+    pub(super) fn bots(&self, contender: &Contender) -> Result<Command> {
         let mut bots = Command::new(self.ours.join("bots"));
-        bots.arg("bench").arg("--gameserver").arg(self.ours.join("gameserver"));
-        bots
+        bots.arg("bench").arg("--gameserver").arg(self.program(contender)?);
+        Ok(bots)
     }
 }
 

@@ -10,8 +10,13 @@ pub(super) enum Kind {
         /// Whether it sends each player a snapshot at each tick, news or not.
         is_each_tick: bool,
     },
+    /// A program of the workspace `bench/peers` that our bots start in the place of our game server, and that sends at each tick.
+    Core,
     /// `bench/peers/toy`, which is built with the bots.
-    Toy,
+    Toy {
+        /// How datagrams move, as its `--net` has it.
+        net: &'static str,
+    },
     /// A package of the workspace `bench/peers`.
     Cargo,
     Go,
@@ -36,8 +41,9 @@ pub(super) struct Contender {
     pub(super) players_max: u32,
     /// Whether it is the server that can have no more than those.
     pub(super) is_full_then: bool,
-    /// How many times its players ours should have at equal wire; none where it is there to compare with and no more.
-    pub(super) asked_for: Option<f64>,
+    /// With how many players a search begins, at each of [`RATES`]: about what was found on two cores of an AMD EPYC. A machine that
+    /// is twice as fast takes a few trials more. Each run begins with the same, so that none leans on what another found.
+    starts: [u32; RATES.len()],
     /// What it is, for the page.
     pub(super) about: &'static str,
     /// Session, encryption, world and rules, area of interest, delta, prediction, system calls in batches.
@@ -61,14 +67,20 @@ const OURS: [&str; 7] = [
     "yes",
     "yes",
 ];
+const FULL: [&str; 7] = {
+    let mut gives = OURS;
+    gives[6] = "-";
+    gives
+};
 
-/// What ours should have of a bare transport that does nothing in batches.
-const TRANSPORT: f64 = 1.15;
-/// What ours should have of what games are made with.
-const LIBRARY: f64 = 2.0;
+/// Ticks a second at which all are measured.
+pub(super) const RATES: [u32; 4] = [20, 30, 64, 128];
 
 /// Ours as it has to be for a comparison of the same number of datagrams.
 pub(super) const EQUAL_WIRE: &str = "cranewing-each-tick";
+/// The machine as batches of system calls use it, and our own backend for the same.
+pub(super) const TOY: &str = "toy";
+pub(super) const OURS_BARE: &str = "uring-bare";
 
 pub(super) const ALL: &[Contender] = &[
     Contender {
@@ -78,7 +90,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: None,
+        starts: [1600, 1500, 1500, 1400],
         about: "our game server on io_uring with its arena as it comes, and our bots: a tick that brings a player only what its client predicts costs no datagram",
         gives: OURS,
     },
@@ -89,20 +101,61 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: None,
+        starts: [1600, 1500, 820, 375],
         about: "the same at equal wire: `--replication-hz` as many as the ticks, so a snapshot for each player at each tick, as the others send",
         gives: OURS,
     },
     Contender {
-        name: "toy",
-        kind: Kind::Toy,
+        name: TOY,
+        kind: Kind::Toy { net: "mmsg" },
         protocol: "wire",
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: None,
+        starts: [5300, 4400, 2350, 1200],
         about: "`bench/peers/toy`, recvmmsg and sendmmsg and nothing else: what the machine gives at best",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
+    },
+    Contender {
+        name: OURS_BARE,
+        kind: Kind::Toy { net: "uring" },
+        protocol: "wire",
+        warm_up: NATIVE,
+        players_max: 8000,
+        is_full_then: false,
+        starts: [4300, 3600, 1850, 950],
+        about: "the toy over our own io_uring: our game server with everything off",
+        gives: ["-", "-", "-", "-", "-", "-", "yes"],
+    },
+    Contender {
+        name: "tokio-full",
+        kind: Kind::Core,
+        protocol: "",
+        warm_up: NATIVE,
+        players_max: 8000,
+        is_full_then: false,
+        starts: [1500, 1300, 690, 310],
+        about: "our game server's core and arena on tokio's `UdpSocket`, a runtime of one thread, and our bots: `cranewing-each-tick` with a system call for each datagram",
+        gives: FULL,
+    },
+    Contender {
+        name: "go-full",
+        kind: Kind::Go,
+        protocol: "sealed",
+        warm_up: NATIVE,
+        players_max: 8000,
+        is_full_then: false,
+        starts: [2700, 1800, 850, 480],
+        about: "`go` and what a game cannot do without: each datagram sealed both ways under keys of its client, a window against repetition, and in each snapshot 50 of those around; its clients have a socket each, as our bots have",
+        gives: [
+            "keys that follow from the client's number",
+            "ChaCha20-Poly1305",
+            "players walk",
+            "a grid, 50 of the nearest cells",
+            "-",
+            "-",
+            "-",
+        ],
     },
     Contender {
         name: "tokio",
@@ -111,7 +164,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: Some(TRANSPORT),
+        starts: [4500, 3450, 1600, 920],
         about: "tokio's `UdpSocket`, a runtime of one thread",
         gives: BARE,
     },
@@ -122,7 +175,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: None,
+        starts: [3250, 2650, 1250, 720],
         about: "tokio-uring's `UdpSocket`, 64 receives posted, 64 sends in flight",
         gives: ["-", "-", "-", "-", "-", "-", "one ring, no batches of datagrams"],
     },
@@ -133,7 +186,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        asked_for: Some(TRANSPORT),
+        starts: [4500, 3000, 1400, 800],
         about: "Go's `net.UDPConn`, a goroutine that reads and one that writes",
         gives: BARE,
     },
@@ -144,7 +197,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 8000,
         is_full_then: false,
-        asked_for: None,
+        starts: [3000, 2300, 930, 470],
         about: "Netty's epoll transport, one event loop, on the Java that is installed",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -155,7 +208,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 4000,
         is_full_then: true,
-        asked_for: Some(LIBRARY),
+        starts: [2500, 1900, 1200, 790],
         about: "ENet, its host served between ticks, unreliable packets; at most 4095 peers",
         gives: ["handshake, no authentication", "-", "-", "-", "-", "-", "-"],
     },
@@ -166,7 +219,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 1024,
         is_full_then: true,
-        asked_for: Some(LIBRARY),
+        starts: [1024, 780, 420, 240],
         about: "renet over renetcode, its unreliable channel; at most 1024 clients",
         gives: ["netcode 1.02", "ChaCha20-Poly1305", "-", "-", "-", "-", "-"],
     },
@@ -177,7 +230,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 4000,
         is_full_then: false,
-        asked_for: Some(LIBRARY),
+        starts: [440, 480, 110, 110],
         about: "Colyseus over WebSocket and its own SDK, rooms of 64 whose state is synchronised by itself at each step",
         gives: ["matchmaking, rooms", "-", "one number a player", "its room", "yes", "-", "-"],
     },
@@ -187,6 +240,12 @@ impl Contender {
     /// Whether each player must get a snapshot at each tick.
     pub(super) fn sends_each_tick(&self) -> bool {
         self.kind != Kind::Ours { is_each_tick: false }
+    }
+
+    /// With how many players a search begins at this rate; where none is known, in proportion to the rate next to it.
+    pub(super) fn start(&self, tick_hz: u32) -> u32 {
+        let known = RATES.into_iter().zip(self.starts).min_by_key(|(rate, _)| rate.abs_diff(tick_hz));
+        known.map_or(self.players_max, |(rate, players)| players * rate / tick_hz.max(1))
     }
 }
 
@@ -205,5 +264,18 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), ALL.len());
+    }
+
+    #[test]
+    fn a_search_begins_with_what_is_known_of_the_rate_or_in_proportion_to_the_next() {
+        let go = ALL.iter().find(|contender| contender.name == "go").unwrap();
+        for (at, rate) in RATES.into_iter().enumerate() {
+            assert_eq!(go.start(rate), go.starts[at], "{rate} Hz");
+        }
+        assert_eq!(go.start(10), 2 * go.starts[0]);
+        assert_eq!(go.start(100), go.starts[3] * 128 / 100);
+        for contender in ALL {
+            assert!(contender.starts.iter().all(|start| (1..=contender.players_max).contains(start)));
+        }
     }
 }

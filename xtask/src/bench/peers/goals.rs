@@ -1,76 +1,112 @@
 //! What is asked for, and whether it was found: computed from the results, like everything else on the page.
 
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 
-use super::contenders::{Contender, EQUAL_WIRE};
-use super::report::{found, spread};
+use super::contenders::{Contender, EQUAL_WIRE, OURS_BARE, TOY};
+use super::report::spread;
 use super::{Options, Results, Trial};
+use crate::bench::page::{self, Spread};
 
-/// How many players another server has beside ours.
-#[derive(Debug, Clone, Copy)]
-struct Beside {
-    ratio: f64,
-    /// Nothing failed with ours, so the ratio may be more.
-    may_be_more: bool,
-    /// Nothing failed with the other, so the ratio may be less.
-    may_be_less: bool,
+/// How many times the players of another one is to have.
+struct Goal {
+    of: &'static str,
+    by: &'static str,
+    at_least: f64,
 }
 
-impl Beside {
-    fn judge(&self, asked_for: f64) -> String {
-        let Self { ratio, may_be_more, may_be_less } = *self;
-        let bound = match (may_be_more, may_be_less) {
-            (false, false) => "",
-            (true, false) => "≥ ",
-            (false, true) => "≤ ",
-            (true, true) => "~ ",
+/// What ours is to have of the same work by what one takes first.
+const SAME_WORK: f64 = 1.15;
+/// What ours is to have of what games are made with.
+const LIBRARY: f64 = 2.0;
+/// What our backend is to have of the machine.
+const BARE: f64 = 0.95;
+
+const GOALS: [Goal; 7] = [
+    Goal { of: EQUAL_WIRE, by: "tokio-full", at_least: SAME_WORK },
+    Goal { of: EQUAL_WIRE, by: "go-full", at_least: SAME_WORK },
+    Goal { of: EQUAL_WIRE, by: "netty", at_least: LIBRARY },
+    Goal { of: EQUAL_WIRE, by: "enet", at_least: LIBRARY },
+    Goal { of: EQUAL_WIRE, by: "renet", at_least: LIBRARY },
+    Goal { of: EQUAL_WIRE, by: "colyseus", at_least: LIBRARY },
+    Goal { of: OURS_BARE, by: TOY, at_least: BARE },
+];
+
+/// Between what the players of one by those of another are: each has at least as many as held and fewer than failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Ratio {
+    least: f64,
+    /// Infinite where nothing failed with the one or nothing held with the other.
+    most: f64,
+}
+
+impl Ratio {
+    /// Of one run; none where one of both has no figure.
+    fn of_run(results: &Results, of: &str, by: &str, rate: u32) -> Option<Self> {
+        let find = |name: &str| {
+            let found = results.capacity.iter().find(|found| found.name == name && found.rate == rate)?;
+            Some((f64::from(found.holds), found.fails.map_or(f64::INFINITY, f64::from)))
         };
-        let verdict = match ratio.total_cmp(&asked_for) {
-            Ordering::Less if may_be_more => "open",
-            Ordering::Less => "**not met**",
-            _ if may_be_less => "open",
-            _ => "met",
-        };
-        format!("{bound}{ratio:.2}, {verdict}")
+        let ((holds, fails), (by_holds, by_fails)) = (find(of)?, find(by)?);
+        Some(Self { least: holds / by_fails, most: fails / by_holds })
+    }
+
+    /// Medians over the runs, of both ends: the median of what is between them is between those.
+    fn of_runs(runs: &[&Results], of: &str, by: &str, rate: u32) -> Option<Self> {
+        let ratios = || runs.iter().filter_map(|results| Self::of_run(results, of, by, rate));
+        let least = Spread::of(ratios().map(|ratio| ratio.least))?.median;
+        let most = Spread::of(ratios().map(|ratio| ratio.most))?.median;
+        Some(Self { least, most })
+    }
+
+    /// None as long as the goal is between both ends.
+    fn is_met(self, at_least: f64) -> Option<bool> {
+        if self.least >= at_least {
+            return Some(true);
+        }
+        (self.most < at_least).then_some(false)
+    }
+
+    fn judge(self, at_least: f64) -> String {
+        let Self { least, most } = self;
+        let verdict = page::verdict(self.is_met(at_least));
+        match (least > 0.0, most.is_finite()) {
+            (true, true) => format!("{least:.2}–{most:.2}, {verdict}"),
+            (true, false) => format!("≥ {least:.2}, {verdict}"),
+            (false, true) => format!("≤ {most:.2}, {verdict}"),
+            (false, false) => verdict.to_owned(),
+        }
     }
 }
 
-/// Ours at equal wire beside another, by medians; none where one of both has no figure or nobody could play.
-fn beside(results: &Results, contender: &Contender, rate: u32) -> Option<Beside> {
-    let (ours, may_be_more) = found(&results.capacity, EQUAL_WIRE, rate)?;
-    let (theirs, is_bound) = found(&results.capacity, contender.name, rate)?;
-    let is_full = contender.is_full_then && theirs.median >= f64::from(contender.players_max);
-    let ratio = (theirs.median > 0.0).then(|| ours.median / theirs.median)?;
-    Some(Beside { ratio, may_be_more, may_be_less: is_bound && !is_full })
-}
-
 /// What is asked for of players, and of latency.
-pub(super) fn goals(contenders: &[&'static Contender], options: &Options, results: &Results) -> String {
-    players(contenders, &options.rates, results) + &flat(contenders, &options.players, &results.latency)
+pub(super) fn goals(contenders: &[&'static Contender], options: &Options, runs: &[&Results]) -> String {
+    let latency: Vec<&Trial> = runs.iter().flat_map(|results| &results.latency).collect();
+    players(&options.rates, runs) + &flat(contenders, &options.players, &latency)
 }
 
-fn players(contenders: &[&'static Contender], rates: &[u32], results: &Results) -> String {
+fn players(rates: &[u32], runs: &[&Results]) -> String {
     let heads: Vec<String> = rates.iter().map(|rate| format!("{rate} Hz")).collect();
     let mut text = format!(
-        "\n## What is asked for\n\nPlayers of `{EQUAL_WIRE}` by those of another, medians of the runs. *Open*: one of both could not be tried with as many players as it may have.\n\n\
-         | times the players of | at least | {} |\n|---|--:|{}\n",
+        "\n## What is asked for\n\nThe players of one by those of another in the same run: between what held by what failed and what failed by what held, medians of the runs of both ends. \
+         *Met* and *not met* are said where both ends are on the same side; *open* is what the goal lies within, or where more players may hold than could be tried. \
+         `tokio-full` and `go-full` do the work that ours does, or much of it; `tokio`, `tokio-uring` and `go` show what a bare transport gives before any of that, and nothing is asked for beside them. \
+         `{OURS_BARE}` beside `{TOY}` is our backend with everything off; what the rest costs is told stage by stage in [ADR 26](../adr/0026-what-a-core-is-spent-on.md) and on [the page of costs](costs.md).\n\n\
+         | players of | by those of | at least | {} |\n|---|---|--:|{}\n",
         heads.join(" | "),
         "--:|".repeat(rates.len())
     );
-    for contender in contenders {
-        let Some(asked_for) = contender.asked_for else { continue };
+    for Goal { of, by, at_least } in GOALS {
         let judge = |&rate: &u32| {
-            beside(results, contender, rate).map_or_else(|| "-".to_owned(), |beside| beside.judge(asked_for))
+            Ratio::of_runs(runs, of, by, rate).map_or_else(|| "-".to_owned(), |ratio| ratio.judge(at_least))
         };
         let cells: Vec<String> = rates.iter().map(judge).collect();
-        let _infallible = writeln!(text, "| {} | {asked_for} | {} |", contender.name, cells.join(" | "));
+        let _infallible = writeln!(text, "| {of} | {by} | {at_least} | {} |", cells.join(" | "));
     }
     text
 }
 
 /// How p99 grows from the fewest players to the most.
-fn flat(contenders: &[&'static Contender], players: &[u32], all: &[Trial]) -> String {
+fn flat(contenders: &[&'static Contender], players: &[u32], all: &[&Trial]) -> String {
     let (Some(&few), Some(&many)) = (players.iter().min(), players.iter().max()) else {
         return String::new();
     };
@@ -98,41 +134,71 @@ mod tests {
     use crate::bench::peers::contenders::ALL;
     use crate::bench::peers::trial::Verdict;
 
-    fn page(ours: (u32, bool), name: &'static str, theirs: (u32, bool)) -> String {
-        let capacity = [(EQUAL_WIRE, ours), (name, theirs)]
-            .map(|(name, (players, is_bound))| Capacity { name, rate: 64, players, is_bound })
-            .to_vec();
-        let contenders: Vec<_> = ALL.iter().collect();
-        players(&contenders, &[64], &Results { capacity, ..Results::default() })
+    /// A run in which each held with the one and failed with the other.
+    fn run(found: &[(&str, u32, Option<u32>)]) -> Results {
+        let capacity = |&(name, holds, fails): &(&str, u32, Option<u32>)| Capacity {
+            name: name.to_owned(),
+            rate: 64,
+            holds,
+            fails,
+        };
+        Results { capacity: found.iter().map(capacity).collect(), ..Results::default() }
     }
 
     #[test]
-    fn a_goal_is_met_or_not_or_open_where_one_could_not_be_tried_with_enough() {
+    fn a_goal_is_met_or_not_where_what_is_between_held_and_failed_is_all_on_one_side() {
         let cases = [
-            ((1150, false), "tokio", (1000, false), "| tokio | 1.15 | 1.15, met |"),
-            ((1140, false), "go", (1000, false), "| go | 1.15 | 1.14, **not met** |"),
-            ((1000, true), "tokio", (1000, false), "| tokio | 1.15 | ≥ 1.00, open |"),
-            ((1200, true), "tokio", (1000, false), "| tokio | 1.15 | ≥ 1.20, met |"),
-            ((1200, false), "tokio", (1000, true), "| tokio | 1.15 | ≤ 1.20, open |"),
-            ((1000, false), "tokio", (1000, true), "| tokio | 1.15 | ≤ 1.00, **not met** |"),
-            ((8000, true), "tokio", (8000, true), "| tokio | 1.15 | ~ 1.00, open |"),
-            ((2048, false), "renet", (1024, true), "| renet | 2 | 2.00, met |"),
-            ((2048, false), "renet", (1000, true), "| renet | 2 | ≤ 2.05, open |"),
-            ((2048, false), "enet", (0, false), "| enet | 2 | - |"),
+            ((1150, Some(1240)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.15–1.33, met |"),
+            ((1140, Some(1240)), "go-full", (930, Some(1000)), "| 1.15 | 1.14–1.33, open |"),
+            ((1000, Some(1069)), "go-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, **not met** |"),
+            ((1000, Some(1070)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, open |"),
+            ((1000, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.00, open |"),
+            ((1200, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.20, met |"),
+            ((1150, Some(1200)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.20, open |"),
+            ((1000, Some(1100)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.10, **not met** |"),
+            ((8000, None), "tokio-full", (8000, None), "| 1.15 | open |"),
+            ((2050, Some(2100)), "renet", (1024, Some(1025)), "| 2 | 2.00–2.05, met |"),
+            ((1000, Some(1070)), "enet", (0, Some(10)), "| 2 | ≥ 100.00, met |"),
+            ((0, Some(10)), "enet", (1000, Some(1070)), "| 2 | ≤ 0.01, **not met** |"),
         ];
-        for (ours, name, theirs, row) in cases {
-            let page = page(ours, name, theirs);
-            assert!(page.contains(row), "{row} is not in:\n{page}");
+        for ((holds, fails), name, (by_holds, by_fails), cells) in cases {
+            let run = run(&[(EQUAL_WIRE, holds, fails), (name, by_holds, by_fails)]);
+            let (page, row) = (players(&[64], &[&run]), format!("| {EQUAL_WIRE} | {name} {cells}\n"));
+            assert!(page.contains(&row), "{row} is not in:\n{page}");
         }
     }
 
     #[test]
-    fn only_ours_at_equal_wire_is_set_against_the_goals() {
-        let found = |name, players| Capacity { name, rate: 64, players, is_bound: false };
-        let capacity = vec![found("cranewing", 9000), found(EQUAL_WIRE, 1000), found("go", 1000)];
-        let contenders: Vec<_> = ALL.iter().collect();
-        let page = players(&contenders, &[64], &Results { capacity, ..Results::default() });
-        assert!(page.contains("| go | 1.15 | 1.00, **not met** |"), "{page}");
+    fn who_was_not_measured_is_judged_by_nobody() {
+        let run = run(&[(EQUAL_WIRE, 1000, Some(1070))]);
+        let page = players(&[64], &[&run]);
+        assert!(page.contains("| cranewing-each-tick | netty | 2 | - |"), "{page}");
+        assert!(page.contains("| uring-bare | toy | 0.95 | - |"), "{page}");
+    }
+
+    #[test]
+    fn only_ours_at_equal_wire_is_set_against_the_goals_and_only_beside_equal_work() {
+        let run = run(&[
+            ("cranewing", 9000, Some(9100)),
+            (EQUAL_WIRE, 1000, Some(1070)),
+            ("go", 1000, Some(1070)),
+            ("go-full", 1000, Some(1070)),
+        ]);
+        let page = players(&[64], &[&run]);
+        assert!(page.contains("| cranewing-each-tick | go-full | 1.15 | 0.93–1.07, **not met** |"), "{page}");
+        assert!(!page.contains("| cranewing |") && !page.contains("| go |"), "{page}");
+    }
+
+    #[test]
+    fn ratios_are_of_one_run_and_the_page_has_their_medians() {
+        // one that was slow for one of both, a slow machine, and a fast one
+        let runs = [
+            run(&[(EQUAL_WIRE, 600, Some(630)), ("go-full", 1440, Some(1500))]),
+            run(&[(EQUAL_WIRE, 600, Some(630)), ("go-full", 480, Some(500))]),
+            run(&[(EQUAL_WIRE, 1800, Some(1890)), ("go-full", 1440, Some(1500))]),
+        ];
+        let ratio = Ratio::of_runs(&runs.each_ref(), EQUAL_WIRE, "go-full", 64).unwrap();
+        assert_eq!(ratio, Ratio { least: 1.2, most: 1.3125 });
     }
 
     #[test]
@@ -140,11 +206,11 @@ mod tests {
         let trial = |players, p99_us: u32| {
             let line = format!("{{\"joined\": {players}, \"latency_us\": {{\"p99\": {p99_us}}}}}");
             let figures = Some(Figures::for_test(&line));
-            Trial { run: 1, name: "tokio", rate: 64, players, figures, verdict: Verdict::Holds }
+            Trial { name: "tokio".to_owned(), rate: 64, players, figures, verdict: Verdict::Holds }
         };
         let all = [trial(1000, 30_000), trial(100, 90_000), trial(10, 20_000)];
         let contenders: Vec<_> = ALL.iter().collect();
-        let text = flat(&contenders, &[10, 100, 1000], &all);
+        let text = flat(&contenders, &[10, 100, 1000], &all.each_ref());
         assert!(text.contains("| tokio | 20.0 | 30.0 | 1.50 |"), "{text}");
         assert!(text.contains("| go | - | - | - |"), "{text}");
     }

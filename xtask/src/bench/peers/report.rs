@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::build::Programs;
-use super::contenders::{Contender, EQUAL_WIRE, GIVES};
+use super::contenders::{Contender, EQUAL_WIRE, GIVES, RATES};
 use super::goals;
+use super::search::{CLOSE, VOID_MAX};
 use super::trial::{DURATION, INPUT_HZ, LOST_MAX, SNAPSHOTS_MIN, Verdict, p99_limit_ms};
 use super::{Capacity, Figures, LATENCY_HZ, Options, Results, Trial};
 use crate::bench::page::Spread;
@@ -21,18 +22,20 @@ pub(super) fn body(
     contenders: &[&'static Contender],
     programs: &Programs,
     options: &Options,
-    results: &Results,
+    runs: &[&Results],
 ) -> String {
     let mut text = method();
     text.push_str(&gives(contenders));
     for (name, missing) in programs.missing() {
         let _infallible = writeln!(text, "\n{name} is not measured here: {missing}");
     }
+    let capacities: Vec<&Capacity> = runs.iter().flat_map(|results| &results.capacity).collect();
     for &rate in &options.rates {
-        text.push_str(&capacity(contenders, rate, &results.capacity));
+        text.push_str(&capacity(contenders, rate, &capacities));
     }
-    text.push_str(&goals::goals(contenders, options, results));
-    text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, &results.latency));
+    text.push_str(&goals::goals(contenders, options, runs));
+    let trials: Vec<&Trial> = runs.iter().flat_map(|results| &results.latency).collect();
+    text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, &trials));
     text
 }
 
@@ -44,12 +47,14 @@ fn method() -> String {
          The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
          **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
          snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
-         The search doubles or halves from 1000, or goes up or down by steps that begin short from what the run or the rate before found, until what holds and what fails are within 15 %; \
-         what fails by less than twice the limit is tried once more, because a pause of the machine may be the reason. A trial in which the load itself was more than 1 ms late at p99 is void \
-         and done again; `≥` says that nothing failed: either the load was late above, or the server cannot have more.\n\n\
+         In each run the search goes up or down from the same number, by steps that begin short, until what holds and what fails are within {} %, so that no run leans on another; \
+         what fails by less than twice the limit, or does not let everyone in, is tried once more, because a pause of the machine may be the reason. A trial in which the load itself was more than 1 ms late at p99 is void \
+         and done again, up to {} times. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
-         nor a world, so their figures are what is there before any of that. Clients of Colyseus take more time than its server, so one of eight \
+         nor a world, so their figures are what is there before any of that. Two do the work of a game as well: `tokio-full` is our own server's core, played on by our own bots, \
+         and `go-full` seals its datagrams and tells each player of 50 around it in the same 340 bytes, at full length each time and without the rest of our rules. Clients of the bare protocol share eight sockets, which costs the server's core less \
+         than the one for each player that our bots and the clients of `go-full` and renet have: over loopback the sender does the work of the arrival. Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
          sent, and void is what is 10 ms late.\n\n\
          Our server is there twice, with room for four inputs of each player at each tick (its own default is 1000 inputs a tick). `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \
@@ -57,9 +62,11 @@ fn method() -> String {
          and of others at each tick, which is a snapshot a tick as the others send it and to be set beside them. Up to 30 Hz the first tells of others at each tick as well; what \
          is between both there is what the measure itself is worth.\n\n",
         DURATION.as_secs_f64(),
-        [20, 30, 64, 128].map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
+        RATES.map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
         LOST_MAX * 100.0,
-        SNAPSHOTS_MIN * 100.0
+        SNAPSHOTS_MIN * 100.0,
+        CLOSE - 100,
+        VOID_MAX,
     )
 }
 
@@ -74,42 +81,34 @@ fn gives(contenders: &[&'static Contender]) -> String {
     text
 }
 
-/// Players a core over the runs, and whether more may hold than could be tried.
-pub(super) fn found(all: &[Capacity], name: &str, rate: u32) -> Option<(Spread, bool)> {
-    let found = all.iter().filter(|capacity| capacity.name == name && capacity.rate == rate);
-    let spread = Spread::of(found.clone().map(|capacity| f64::from(capacity.players)))?;
-    Some((spread, found.clone().any(|capacity| capacity.is_bound)))
-}
-
-fn capacity(contenders: &[&'static Contender], rate: u32, all: &[Capacity]) -> String {
-    let ours = found(all, EQUAL_WIRE, rate).map(|(spread, _)| spread.median);
+fn capacity(contenders: &[&'static Contender], rate: u32, all: &[&Capacity]) -> String {
+    let found = |name: &str| {
+        let all = all.iter().filter(move |found| found.name == name && found.rate == rate);
+        all.copied().collect::<Vec<&Capacity>>()
+    };
+    let held = |found: &[&Capacity]| Spread::of(found.iter().map(|found| f64::from(found.holds)));
+    let ours = held(&found(EQUAL_WIRE)).map(|spread| spread.median).filter(|ours| *ours > 0.0);
     let mut text = format!(
-        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | median by that of `{EQUAL_WIRE}` |\n|---|--:|--:|--:|--:|--:|\n"
+        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | failed, median | median by that of `{EQUAL_WIRE}` |\n|---|--:|--:|--:|--:|--:|--:|\n"
     );
-    for contender in contenders {
-        let runs = all.iter().filter(|capacity| capacity.name == contender.name && capacity.rate == rate);
-        let Some((spread, is_bound)) = found(all, contender.name, rate) else {
-            let _infallible = writeln!(text, "| {} | 0 | - | - | - | - |", contender.name);
+    for Contender { name, .. } in contenders {
+        let found = found(name);
+        let Some(Spread { min, median, max }) = held(&found) else {
+            let _infallible = writeln!(text, "| {name} | 0 | - | - | - | - | - |");
             continue;
         };
-        let least = if is_bound { "≥ " } else { "" };
-        let ratio = ours
-            .filter(|ours| *ours > 0.0)
-            .map_or_else(|| "-".to_owned(), |ours| format!("{:.2}", spread.median / ours));
-        let _infallible = writeln!(
-            text,
-            "| {} | {} | {:.0} | {least}{:.0} | {least}{:.0} | {ratio} |",
-            contender.name,
-            runs.count(),
-            spread.min,
-            spread.median,
-            spread.max
-        );
+        let fails = Spread::of(found.iter().map(|found| found.fails.map_or(f64::INFINITY, f64::from)));
+        let fails = fails.map(|spread| spread.median).filter(|fails| fails.is_finite());
+        let fails = fails.map_or_else(|| "-".to_owned(), |fails| format!("{fails:.0}"));
+        let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{:.2}", median / ours));
+        let runs = found.len();
+        let _infallible =
+            writeln!(text, "| {name} | {runs} | {min:.0} | {median:.0} | {max:.0} | {fails} | {ratio} |");
     }
     text
 }
 
-fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &[Trial]) -> String {
+fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &[&Trial]) -> String {
     let mut text = format!(
         "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. A dash: nobody got in, or the load was late in \
          every run.\n"
@@ -136,7 +135,7 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &
 }
 
 /// Of a figure over the runs in which the load was in time.
-pub(super) fn spread(name: &str, players: u32, all: &[Trial], figure: Figure) -> Option<Spread> {
+pub(super) fn spread(name: &str, players: u32, all: &[&Trial], figure: Figure) -> Option<Spread> {
     let trials = all.iter().filter(|trial| trial.name == name && trial.players == players);
     let valid = trials.filter(|trial| trial.verdict != Verdict::Void);
     let values =
@@ -144,7 +143,7 @@ pub(super) fn spread(name: &str, players: u32, all: &[Trial], figure: Figure) ->
     Spread::of(values.filter(|value| !value.is_nan()))
 }
 
-fn cell(name: &str, players: u32, all: &[Trial], figure: Figure) -> String {
+fn cell(name: &str, players: u32, all: &[&Trial], figure: Figure) -> String {
     match spread(name, players, all, figure) {
         Some(Spread { min, median, max }) => format!("{median:.1} ({min:.1}–{max:.1})"),
         None => "-".to_owned(),
@@ -158,19 +157,20 @@ mod tests {
 
     #[test]
     fn each_rate_has_a_table_in_which_everyone_stands_beside_ours() {
-        let capacity_of = |name, players, is_bound| Capacity { name, rate: 64, players, is_bound };
         let found = [
-            capacity_of(EQUAL_WIRE, 1000, false),
-            capacity_of("tokio", 500, false),
-            capacity_of("tokio", 700, false),
-            capacity_of("tokio", 400, false),
-            capacity_of("toy", 2000, true),
+            (EQUAL_WIRE, 1000, Some(1070)),
+            ("tokio", 500, Some(530)),
+            ("tokio", 700, None),
+            ("tokio", 400, Some(430)),
+            ("toy", 2000, None),
         ];
+        let found =
+            found.map(|(name, holds, fails)| Capacity { name: name.to_owned(), rate: 64, holds, fails });
         let contenders: Vec<_> = ALL.iter().collect();
-        let text = capacity(&contenders, 64, &found);
-        assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 0.50 |"), "{text}");
-        assert!(text.contains("| toy | 1 | 2000 | ≥ 2000 | ≥ 2000 | 2.00 |"), "{text}");
-        assert!(text.contains("| go | 0 | - | - | - | - |"), "{text}");
+        let text = capacity(&contenders, 64, &found.each_ref());
+        assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 530 | 0.50 |"), "{text}");
+        assert!(text.contains("| toy | 1 | 2000 | 2000 | 2000 | - | 2.00 |"), "{text}");
+        assert!(text.contains("| go | 0 | - | - | - | - | - |"), "{text}");
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             let line =
                 format!("{{\"joined\": 10, \"clients\": 10, \"latency_us\": {{\"p99\": {}}}}}", p99_ms * 1e3);
             let figures = Some(Figures::for_test(&line));
-            Trial { run: 1, name: "tokio", rate: 64, players: 10, figures, verdict }
+            Trial { name: "tokio".to_owned(), rate: 64, players: 10, figures, verdict }
         };
         let all = [
             trial(20.0, Verdict::Holds),
@@ -187,7 +187,7 @@ mod tests {
             trial(30.0, Verdict::Fails { why: String::new(), by_far: false }),
         ];
         let p99 = |figures: &Figures| figures.p99_ms;
-        assert_eq!(cell("tokio", 10, &all, p99), "30.0 (20.0–30.0)");
-        assert_eq!(cell("go", 10, &all, p99), "-");
+        assert_eq!(cell("tokio", 10, &all.each_ref(), p99), "30.0 (20.0–30.0)");
+        assert_eq!(cell("go", 10, &all.each_ref(), p99), "-");
     }
 }

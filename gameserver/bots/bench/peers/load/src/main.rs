@@ -9,6 +9,7 @@ mod crowd;
 mod enet;
 mod measure;
 mod renet;
+mod sealed;
 mod wire;
 
 use std::io::{self, Write as _};
@@ -23,6 +24,7 @@ use crate::crowd::Crowd;
 use crate::enet::Enet;
 use crate::measure::{Measure, Schedule};
 use crate::renet::Renet;
+use crate::sealed::Sealed;
 use crate::wire::Wire;
 
 /// Within which everyone must have joined.
@@ -37,6 +39,8 @@ const GRACE: Duration = Duration::from_millis(500);
 enum Protocol {
     /// Bare datagrams, for peers that are only a transport.
     Wire,
+    /// The same datagrams, each of them sealed and of a client with a socket of its own.
+    Sealed,
     /// Sessions of renet over netcode.
     Renet,
     /// Sessions of ENet.
@@ -77,6 +81,7 @@ fn main() -> anyhow::Result<()> {
     let clock = Clock::start();
     let mut crowd: Box<dyn Crowd> = match args.protocol {
         Protocol::Wire => Box::new(Wire::open(args.server, args.clients)?),
+        Protocol::Sealed => Box::new(Sealed::open(args.server, args.clients)?),
         Protocol::Renet => Box::new(Renet::open(args.server, args.clients, clock.unix())?),
         Protocol::Enet => Box::new(Enet::open(args.server, args.clients)?),
     };
