@@ -1,5 +1,6 @@
 //! The thread of a zone: receives, ticks, sends, and takes orders from the control thread.
 
+use std::error::Error as _;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -163,6 +164,16 @@ struct ZoneThread {
     clock: Clock,
 }
 
+fn tell_of_fallback(refused: &OpenError) {
+    let reason = refused.source().map_or_else(String::new, ToString::to_string);
+    tracing::warn!(
+        refused = refused.to_string(),
+        reason,
+        remedy = refused.remedy(),
+        "io_uring is not to be had here; recvmmsg and sendmmsg play on"
+    );
+}
+
 impl ZoneThread {
     /// Takes this thread's place, and only then builds what it works with: memory comes from where the thread is that writes to
     /// it first. Opens the backend here, too, since one thread alone may use it.
@@ -175,14 +186,7 @@ impl ZoneThread {
         let opened =
             gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
         match opened.fallback {
-            Some(OpenError::Uring { step, source }) => tracing::warn!(
-                step,
-                reason = source.to_string(),
-                "io_uring is not to be had here; recvmmsg and sendmmsg play on"
-            ),
-            Some(reason) => {
-                tracing::warn!(reason = reason.to_string(), "falling back to recvmmsg and sendmmsg");
-            }
+            Some(refused) => tell_of_fallback(&refused),
             None => {}
         }
         let (datagrams, clock) = (opened.datagrams, config.clock);
