@@ -162,6 +162,20 @@ fn what_a_thief_does_after_a_restart_is_not_its_victims_doing() {
     assert_eq!(failure.broken.rule, Rule::SettlesOnce);
 }
 
+/// The stage of `cargo xtask test` that runs this in release has all of them, in some ten seconds; a debug build a tenth.
+const THOUSANDS: usize = if cfg!(debug_assertions) { 200 } else { 2000 };
+
+#[test]
+fn two_thousand_players_play_through_all_that_goes_wrong_and_everything_holds() {
+    let summary = passes(Plan { zones: 4, ..plan(1, THOUSANDS, 4, Faults::ALL) });
+    let players = THOUSANDS as u64;
+    assert!(summary.player_seconds > 3 * players && summary.settled > 30 * players, "{summary:?}");
+    assert!(summary.entities_compared > 1000 * players, "{summary:?}");
+    for (deed, count) in summary.deeds.each() {
+        assert!(count > 0, "nothing {deed}: {:?}", summary.deeds);
+    }
+}
+
 /// Of a thousand who come in together one has its response repeated by somebody who saw it pass, and the repetition is
 /// there first. It was made of a challenge that had come to the address, so it proves it all the same.
 #[test]
