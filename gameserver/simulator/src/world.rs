@@ -157,6 +157,9 @@ impl World {
         let Some(client) = player.client.as_mut().filter(|_| self.elapsed_us >= player.away_until) else {
             return Ok(());
         };
+        if client.server_address() != flight.from {
+            return Ok(()); // its socket is connected: the kernel keeps what others send
+        }
         let before = client.view().newest_tick();
         client.handle_datagram(now, &mut flight.bytes);
         let after = client.view().newest_tick();

@@ -167,10 +167,10 @@ const THOUSANDS: usize = if cfg!(debug_assertions) { 200 } else { 2000 };
 
 #[test]
 fn two_thousand_players_play_through_all_that_goes_wrong_and_everything_holds() {
-    let summary = passes(Plan { zones: 4, ..plan(1, THOUSANDS, 4, Faults::ALL) });
+    let summary = passes(Plan { zones: 4, ..plan(1, THOUSANDS, 3, Faults::ALL) });
     let players = THOUSANDS as u64;
-    assert!(summary.player_seconds > 3 * players && summary.settled > 30 * players, "{summary:?}");
-    assert!(summary.entities_compared > 1000 * players, "{summary:?}");
+    assert!(summary.player_seconds > 2 * players && summary.settled > 20 * players, "{summary:?}");
+    assert!(summary.entities_compared > 100 * players, "{summary:?}");
     for (deed, count) in summary.deeds.each() {
         assert!(count > 0, "nothing {deed}: {:?}", summary.deeds);
     }

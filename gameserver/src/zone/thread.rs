@@ -1,6 +1,5 @@
 //! The thread of a zone: receives, ticks, sends, and takes orders from the control thread.
 
-use std::error::Error as _;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -165,10 +164,13 @@ struct ZoneThread {
 }
 
 fn tell_of_fallback(refused: &OpenError) {
-    let reason = refused.source().map_or_else(String::new, ToString::to_string);
+    let OpenError::Uring { step, source } = refused else {
+        tracing::warn!(reason = refused.to_string(), "falling back to recvmmsg and sendmmsg");
+        return;
+    };
     tracing::warn!(
-        refused = refused.to_string(),
-        reason,
+        step,
+        reason = source.to_string(),
         remedy = refused.remedy(),
         "io_uring is not to be had here; recvmmsg and sendmmsg play on"
     );
@@ -185,9 +187,8 @@ impl ZoneThread {
         let server = ZoneServer::new(config.server)?;
         let opened =
             gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
-        match opened.fallback {
-            Some(refused) => tell_of_fallback(&refused),
-            None => {}
+        if let Some(refused) = &opened.fallback {
+            tell_of_fallback(refused);
         }
         let (datagrams, clock) = (opened.datagrams, config.clock);
         let (applied, late_ticks, waited, ended) = (0, 0, Duration::ZERO, start);

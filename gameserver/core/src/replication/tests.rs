@@ -283,7 +283,7 @@ impl World {
         self.tick += 1;
         for (index, entity) in (0_i32..).zip(&mut self.entities[1..=SEEN_MAX]) {
             let away = 100 * UNITS_AWAY[index.unsigned_abs() as usize % 4];
-            let (x, y) = (50_000 + away + i32::from(self.tick % 2 == 0), 50_000 + index);
+            let (x, y) = (50_000 + away + i32::from(self.tick.is_multiple_of(2)), 50_000 + index);
             *entity = Some(Entity { id: index.unsigned_abs() + 1, kind: 1, x, y, fields: [100, 0, 0, 0] });
         }
         self.record();
