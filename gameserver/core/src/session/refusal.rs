@@ -5,7 +5,7 @@ use std::fmt;
 use gameserver_protocol::PacketError;
 
 /// Why a datagram was ignored. Its sender is not told, since that may be forged; it is counted under a label
-/// ([`Refusal::as_str`]), which stands beside the sentence that a person may read (its `Display`) in `docs/metrics.md`.
+/// ([`Refusal::as_str`]), which stands beside the sentence that a person may read (its `Display`) in `docs/refusals.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Refusal {
@@ -184,13 +184,13 @@ mod tests {
 
     /// Who looks at metrics meets labels: the page beside them says what each means, in the words of the enums.
     #[test]
-    fn the_page_of_metrics_has_the_sentence_of_each_label() {
-        let page = include_str!("../../../../docs/metrics.md");
+    fn the_page_of_refusals_has_the_sentence_of_each_label() {
+        let page = include_str!("../../../../docs/refusals.md");
         let refusals = Refusal::ALL.iter().map(|refusal| (refusal.as_str(), refusal.to_string()));
         let rejects = RejectReason::ALL.iter().map(|reason| (reason.as_str(), reason.to_string()));
         for (label, sentence) in refusals.chain(rejects) {
             let row = format!("| `{label}` | {sentence} |");
-            assert!(page.lines().any(|line| line == row), "no row in docs/metrics.md: {row}");
+            assert!(page.lines().any(|line| line == row), "no row in docs/refusals.md: {row}");
         }
     }
 }
