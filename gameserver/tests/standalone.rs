@@ -191,6 +191,7 @@ fn where_io_uring_is_denied_mmsg_plays_on_and_says_why() {
         let server = Server::start(&["--key-file", file.path()]);
         let reason = server.logged("io_uring is not to be had here; recvmmsg and sendmmsg play on");
         assert_eq!(reason["step"], "set up a ring");
+        assert!(reason["remedy"].as_str().unwrap().contains("seccomp"), "{reason}");
         assert!(reason["reason"].as_str().unwrap().contains("Operation not permitted"), "{reason}");
         assert_eq!(server.logged("listening")["backend"], "mmsg");
         let control = server.logged("the control thread runs on plain tokio");

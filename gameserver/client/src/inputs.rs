@@ -19,7 +19,7 @@ const LONGEST_HEAD: InputsHead = InputsHead {
 };
 
 /// Inputs that may be open: four seconds of them at 64 a second.
-const MAX_OPEN: usize = 256;
+pub const MAX_OPEN: usize = 256;
 
 /// An input that the server has not said the outcome of.
 #[derive(Clone, Copy, Debug)]

@@ -113,5 +113,6 @@ pub use events::Event;
 pub use gameserver_game::{Game, Notice};
 pub use gameserver_protocol::message::{Entity, Snapshot, SnapshotHead, Watch, Watched};
 pub use gameserver_protocol::{ConnectToken, Now, RejectReason, TokenError, Transmit};
+pub use inputs::MAX_OPEN as MAX_OPEN_INPUTS;
 pub use stats::ClientStats;
 pub use view::{Drawn, MAX_ENTITIES, View};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use common::raw::{Bench, Peer};
 use common::{SERVER_KEY, claims, server_address};
-use gameserver_core::ServerConfig;
+use gameserver_core::{Refusal, ServerConfig};
 use gameserver_protocol::message::ResumeToken;
-use gameserver_protocol::{PROTOCOL_ID, PacketKind};
+use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketKind};
 use proptest::prelude::*;
 
 /// What somebody may send from an address that has proven nothing.
@@ -183,6 +183,47 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     bench.exchange(peer.address, &packet);
     let head = peer.snapshot(&mut bench).head;
     assert_eq!(head.tick, 1);
+}
+
+/// Twenty of each from a port that has eight tries: whether its player gets in all the same.
+#[test]
+fn an_address_is_charged_for_what_makes_the_server_open_a_token_and_for_no_garbage() {
+    let bench = Bench::new();
+    let request = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bench.peer(1, 1).request();
+        change(&mut bytes);
+        bytes
+    };
+    let minted_ago = |seconds| bench.now().unix.saturating_sub(Duration::from_secs(seconds));
+    let mint = |claims: ConnectTokenClaims<'_>| {
+        Peer::new(claims.mint(&SERVER_KEY, &[6; 88]).expect("valid claims"), 1).request()
+    };
+    let elsewhere = [SocketAddr::from(([192, 0, 2, 9], 7777))];
+    let strange = ConnectTokenClaims { server_addresses: &elsewhere, ..claims(1, bench.now().unix) };
+    for (name, bytes, refusal, is_charged) in [
+        ("noise", vec![0x0F; 100], Refusal::Malformed, false),
+        ("nothing", Vec::new(), Refusal::Malformed, false),
+        ("half a request", request(&|bytes| bytes.truncate(500)), Refusal::Malformed, false),
+        ("a request of another version", request(&|bytes| bytes[8] ^= 1), Refusal::OtherProtocol, false),
+        ("a sealed packet of no session", [&[0x85], &[7; 60][..]].concat(), Refusal::NoSession, false),
+        ("an expired token", mint(claims(1, minted_ago(31))), Refusal::TokenExpired, false),
+        ("a changed token", request(&|bytes| bytes[200] ^= 1), Refusal::TokenForged, true),
+        ("another key", bench.peer_with_key(1, 1, &[8; 32]).request(), Refusal::TokenForged, true),
+        ("another server", mint(strange), Refusal::OtherServer, true),
+    ] {
+        let mut bench = Bench::new();
+        let player = bench.peer(2, 2000);
+        for _ in 0..20 {
+            assert!(bench.exchange(player.address, &bytes).is_empty(), "{name}");
+        }
+        let (refused, over_budget) =
+            (bench.server.counters().refused(refusal), bench.server.counters().refused(Refusal::OverBudget));
+        let tried = bench.server.counters().tokens_tried;
+        let expected = if is_charged { (8, 12, 8) } else { (20, 0, 0) };
+        assert_eq!((refused, over_budget, tried), expected, "{name}: {:?}", bench.rejects());
+        let is_let_in = !bench.exchange(player.address, &player.request()).is_empty();
+        assert_eq!(is_let_in, !is_charged, "{name}");
+    }
 }
 
 #[test]

@@ -62,8 +62,8 @@ pub enum Choice {
 /// Sizes and times of a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Receive buffers posted at a time, and datagrams that one [`Datagrams::receive`] delivers at most. A
-    /// power of two from 16 to 32768; CPU cache and locked memory are the price of more.
+    /// Datagrams that one [`Datagrams::receive`] delivers at most, and receive buffers that `uring` posts at a time; `tokio-uring`
+    /// posts 64 and queues as many as this. A power of two from 16 to 32768; CPU cache and locked memory are the price of more.
     pub depth: u16,
     /// How long a receive that waits gathers datagrams at most, so that one wake-up serves many; less where much comes. Never beyond
     /// the wait.
@@ -168,6 +168,29 @@ pub enum OpenError {
     Socket(#[source] io::Error),
 }
 
+impl OpenError {
+    /// What a person can do about it, where that is known.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Uring { source, .. } => source.raw_os_error().and_then(remedy_of),
+            Self::Depth(_) | Self::Socket(_) => None,
+        }
+    }
+}
+
+/// What can be done about a ring that the kernel refuses with this error.
+const fn remedy_of(error: i32) -> Option<&'static str> {
+    match error {
+        libc::ENOMEM => Some("too little memory may be locked: raise memlock (RLIMIT_MEMLOCK) of this user"),
+        libc::EPERM | libc::EACCES => {
+            Some("io_uring is denied: allow it in the seccomp profile and in kernel.io_uring_disabled")
+        }
+        libc::ENOSYS => Some("this kernel or sandbox has no io_uring"),
+        libc::EINVAL => Some("this kernel is older than Linux 6.1"),
+        _ => None,
+    }
+}
+
 /// An open backend and how it was chosen.
 pub struct Opened {
     /// The backend.
@@ -201,4 +224,26 @@ pub fn open(choice: Choice, socket: UdpSocket, config: Config) -> Result<Opened,
     };
     let mmsg = Mmsg::open(socket, config).map_err(OpenError::Socket)?;
     Ok(Opened { datagrams: Box::new(mmsg), fallback })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_ring_is_told_what_to_do_about_it_where_that_is_known() {
+        for (error, said) in [
+            (libc::ENOMEM, "memlock"),
+            (libc::EPERM, "seccomp"),
+            (libc::EACCES, "seccomp"),
+            (libc::ENOSYS, "has no io_uring"),
+            (libc::EINVAL, "older than Linux 6.1"),
+        ] {
+            let refused =
+                OpenError::Uring { step: "set up a ring", source: io::Error::from_raw_os_error(error) };
+            assert!(refused.remedy().is_some_and(|remedy| remedy.contains(said)), "{refused:?}");
+        }
+        assert_eq!(remedy_of(libc::EIO), None);
+        assert_eq!(OpenError::Depth(3).remedy(), None);
+    }
 }

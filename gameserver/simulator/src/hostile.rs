@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
+use gameserver_client::Client;
+use gameserver_game::arena::intents::Intent;
 use gameserver_protocol::{
     ConnectToken, PacketHeader, PacketKey, PacketKind, REQUEST_BYTES, ServerAddresses,
 };
 
 use crate::chance::Chance;
+use crate::game::Watched;
 use crate::player::{Kind, RECORDED_MAX};
 use crate::process::zone_address;
 use crate::world::World;
@@ -15,6 +18,51 @@ use crate::world::World;
 const FLOOD_PORTS: u32 = 500;
 /// Forged datagrams at a time, twenty times a second.
 const FLOOD: usize = 60;
+
+/// What hostile players have done, by their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deeds {
+    /// Messages changed before they were sealed, and datagrams of garbage.
+    pub malformed: u64,
+    /// Datagrams sent once more, in their own name or another's.
+    pub replayed: u64,
+    /// Tokens of others shown while those play.
+    pub stolen: u64,
+    /// Moves asked for that are too far or too many.
+    pub too_fast: u64,
+    /// Attacks on somebody whom they do not see.
+    pub unseen: u64,
+    /// Inputs and forged datagrams of a flood.
+    pub flooded: u64,
+}
+
+impl Deeds {
+    /// Each of them with its name.
+    pub const fn each(&self) -> [(&'static str, u64); 6] {
+        let Self { malformed, replayed, stolen, too_fast, unseen, flooded } = *self;
+        [
+            ("malformed", malformed),
+            ("replayed", replayed),
+            ("stolen", stolen),
+            ("too fast", too_fast),
+            ("unseen", unseen),
+            ("flooded", flooded),
+        ]
+    }
+
+    /// A player of this kind asks for this, `times` over.
+    pub(crate) fn note(&mut self, kind: Kind, client: &Client<Watched>, intent: &Intent, times: u64) {
+        match (kind, intent) {
+            (Kind::Speeder, _) => self.too_fast += times,
+            (Kind::Flooder, _) => self.flooded += times,
+            (Kind::Seer, Intent::Cast { target, .. }) => {
+                let is_seen = client.view().entities().any(|(_, entity)| entity.id == *target);
+                self.unseen += u64::from(!is_seen) * times;
+            }
+            _ => {}
+        }
+    }
+}
 
 /// The token with which a thief's neighbour came in, once it is in: shown to another zone first.
 pub(crate) fn stolen_token(world: &World, thief: usize) -> Option<ConnectToken> {
@@ -45,7 +93,7 @@ pub(crate) fn record(world: &mut World, index: usize, bytes: &[u8]) {
 
 /// A malformed player's own message, with something in it changed before it was sealed.
 pub(crate) fn change(world: &mut World, index: usize, bytes: &[u8]) -> Option<Vec<u8>> {
-    let World { players, hostile, .. } = world;
+    let World { players, hostile, deeds, .. } = world;
     let player = &players[index];
     let token = player.token.as_ref().filter(|_| player.kind == Kind::Malformed)?;
     let header = PacketHeader::parse(bytes).ok()?;
@@ -70,6 +118,7 @@ pub(crate) fn change(world: &mut World, index: usize, bytes: &[u8]) -> Option<Ve
     let mut sealed = vec![0; 1300];
     let len = key.seal_body(PacketKind::Payload, header.sequence, &mut sealed, &body).ok()?;
     sealed.truncate(len);
+    deeds.malformed += 1;
     Some(sealed)
 }
 
@@ -102,6 +151,7 @@ pub(crate) fn misbehave(world: &mut World, index: usize) {
                 let len = hostile_len(&mut world.hostile);
                 let bytes = garbage(&mut world.hostile, len);
                 forge(world, address, &bytes);
+                world.deeds.malformed += 1;
             }
         }
         Kind::Replayer => {
@@ -112,6 +162,7 @@ pub(crate) fn misbehave(world: &mut World, index: usize) {
                     let (from, bytes) = world.players[index].recorded[at].clone();
                     let from = if world.hostile.permille(500) { from } else { address };
                     forge(world, from, &bytes);
+                    world.deeds.replayed += 1;
                 }
             }
         }
@@ -126,6 +177,7 @@ pub(crate) fn misbehave(world: &mut World, index: usize) {
                     bytes[at] ^= 1;
                 }
                 forge(world, SocketAddr::from(([203, 0, 113, 7], port)), &bytes);
+                world.deeds.flooded += 1;
             }
         }
         Kind::Honest | Kind::Spectator | Kind::Thief | Kind::Speeder | Kind::Seer => {}

@@ -34,6 +34,7 @@ use std::fmt;
 use gameserver_game::mix;
 
 pub use faults::Faults;
+pub use hostile::Deeds;
 pub use rules::{Broken, Mutation, Rule};
 use world::World;
 
@@ -99,6 +100,8 @@ pub struct Summary {
     pub sessions: u64,
     /// Sessions of thieves, by tokens that were used in the boot before.
     pub thefts: u64,
+    /// What hostile players did.
+    pub deeds: Deeds,
     /// How often players came back of themselves because their server was silent.
     pub resumes: u64,
     /// Inputs of honest players whose outcome they learned.

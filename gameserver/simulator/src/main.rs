@@ -50,6 +50,7 @@ impl Args {
 fn line(summary: &Summary, took: Duration) -> String {
     let Summary { ticks, state_hash, sent_hash, player_seconds, sessions, resumes, settled, .. } = *summary;
     let Summary { entities_compared, datagrams_up, datagrams_down, refused, .. } = *summary;
+    let deeds = summary.deeds.each().map(|(deed, count)| format!("{count} {deed}")).join(", ");
     let Summary { crashes, drains, vanished, thefts, full_ticks, overloaded, denied, let_in_later, .. } =
         *summary;
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -59,7 +60,7 @@ fn line(summary: &Summary, took: Duration) -> String {
          {resumes} early returns, {settled} settled, {entities_compared} entities compared, {datagrams_up} datagrams up, \
          {datagrams_down} down, {refused} refused, {crashes} crashes, {drains} drains, {vanished} vanished, \
          {thefts} thefts, {full_ticks} full ticks, {overloaded} overloaded, {denied} denied, {let_in_later} let in later, \
-         state {state_hash:016x}, sent {sent_hash:016x}",
+         hostile: {deeds}, state {state_hash:016x}, sent {sent_hash:016x}",
         took.as_secs_f64(),
         rate / 3600,
         rate % 3600 / 36,

@@ -13,7 +13,7 @@ use gameserver_protocol::PacketKind;
 
 use crate::chance::{Chance, Concern};
 use crate::checks::Checks;
-use crate::hostile;
+use crate::hostile::{self, Deeds};
 use crate::minds;
 use crate::network::{Flight, Sky};
 use crate::player::{Kind, Player};
@@ -47,6 +47,7 @@ pub(crate) struct World {
     starts_at: Option<u64>,
     /// By zone: until when it drains.
     drains_until: Vec<Option<u64>>,
+    pub(crate) deeds: Deeds,
     summary: Summary,
 }
 
@@ -66,6 +67,7 @@ impl World {
             hostile: Chance::new(plan.seed, Concern::Hostile, 0),
             starts_at: None,
             drains_until: vec![None; plan.zones],
+            deeds: Deeds::default(),
             summary: Summary::default(),
         };
         for index in 0..world.players.len() {
@@ -155,6 +157,9 @@ impl World {
         let Some(client) = player.client.as_mut().filter(|_| self.elapsed_us >= player.away_until) else {
             return Ok(());
         };
+        if client.server_address() != flight.from {
+            return Ok(()); // its socket is connected: the kernel keeps what others send
+        }
         let before = client.view().newest_tick();
         client.handle_datagram(now, &mut flight.bytes);
         let after = client.view().newest_tick();
@@ -272,6 +277,7 @@ impl World {
                 return;
             };
             self.players[index].begin_with(elapsed_us, boot, token);
+            self.deeds.stolen += 1;
         } else if let Some(token) =
             self.players[index].token.clone().filter(|_| self.process.is(Mutation::ReuseTokens))
         {
@@ -301,13 +307,15 @@ impl World {
             _ => minds::honest(mind, client),
         };
         let Some(intent) = intent else { return };
+        let times = if matches!(kind, Kind::Speeder | Kind::Flooder) { 12 } else { 1 };
+        self.deeds.note(*kind, client, &intent, times);
         match kind {
             Kind::Honest | Kind::Spectator => {
                 let sequence = client.send(now, intent);
                 ledger.sent(sequence, elapsed_us);
             }
             Kind::Speeder | Kind::Flooder => {
-                for _ in 0..12 {
+                for _ in 0..times {
                     client.send_soon(now, intent);
                 }
             }
@@ -356,6 +364,7 @@ impl World {
             entities_compared: self.checks.entities_compared,
             full_ticks: self.checks.full_ticks,
             refused,
+            deeds: self.deeds,
             settled: self.players.iter().map(|player| player.ledger.settled).sum(),
             ..self.summary
         }

@@ -167,6 +167,19 @@ struct ZoneThread {
     clock: Clock,
 }
 
+fn tell_of_fallback(refused: &OpenError) {
+    let OpenError::Uring { step, source } = refused else {
+        tracing::warn!(reason = refused.to_string(), "falling back to recvmmsg and sendmmsg");
+        return;
+    };
+    tracing::warn!(
+        step,
+        reason = source.to_string(),
+        remedy = refused.remedy(),
+        "io_uring is not to be had here; recvmmsg and sendmmsg play on"
+    );
+}
+
 impl ZoneThread {
     /// Takes this thread's place, and only then builds what it works with: memory comes from where the thread is that writes to
     /// it first. Opens the backend here, too, since one thread alone may use it.
@@ -178,16 +191,8 @@ impl ZoneThread {
         let server = ZoneServer::new(config.server)?;
         let opened =
             gameserver_net::open(config.choice, config.socket, config.net).map_err(ZoneError::Open)?;
-        match opened.fallback {
-            Some(OpenError::Uring { step, source }) => tracing::warn!(
-                step,
-                reason = source.to_string(),
-                "io_uring is not to be had here; recvmmsg and sendmmsg play on"
-            ),
-            Some(reason) => {
-                tracing::warn!(reason = reason.to_string(), "falling back to recvmmsg and sendmmsg");
-            }
-            None => {}
+        if let Some(refused) = &opened.fallback {
+            tell_of_fallback(refused);
         }
         let zone = Self {
             server,

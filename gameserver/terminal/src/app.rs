@@ -170,7 +170,11 @@ impl App {
             Event::Corrected { .. } => {}
             Event::GivenUp { input_seq } => {
                 let what = self.asked.settle(input_seq).map_or_else(String::new, |wish| words::wish(&wish));
-                self.log.push(now, Tone::Bad, format!("given up: {what}: too much is under way"));
+                self.log.push(
+                    now,
+                    Tone::Bad,
+                    format!("given up: {what}: the server will not say what became of it"),
+                );
             }
             Event::Notice(told) => {
                 let Some(notice) = Notice::read(&told) else { return };

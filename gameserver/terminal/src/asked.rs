@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use gameserver_client::Watch;
+use gameserver_client::{MAX_OPEN_INPUTS, Watch};
 use gameserver_game::arena::intents::Intent;
 
 use crate::scene::Point;
 
-/// The client library has at most 32 under way.
-const OPEN_MAX: usize = 64;
+/// As many as the client library keeps: the oldest beyond that is given up there, and told to be.
+const OPEN_MAX: usize = MAX_OPEN_INPUTS;
 
 /// Something to ask the server for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +66,13 @@ mod tests {
     fn a_wish_is_open_until_it_is_decided_and_no_more_are_kept_than_can_be_under_way() {
         let mut asked = Asked::default();
         let go = |x| Wish::Do(Intent::Move { x, y: 0 });
-        for (sequence, x) in (1..=70).zip(1..) {
+        for (sequence, x) in (1..=262).zip(1..) {
             asked.push(sequence, go(x));
         }
-        assert_eq!(asked.open().count(), OPEN_MAX);
-        assert_eq!(asked.settle(6), None, "given up");
-        assert_eq!((asked.settle(70), asked.settle(70)), (Some(go(70)), None));
-        assert_eq!(asked.open().next_back(), Some(&go(69)));
+        assert_eq!(asked.open().count(), 256, "as many as the client library keeps");
+        assert_eq!((asked.settle(6), asked.settle(7)), (None, Some(go(7))), "the first six are given up");
+        assert_eq!((asked.settle(262), asked.settle(262)), (Some(go(262)), None));
+        assert_eq!(asked.open().next_back(), Some(&go(261)));
         assert_eq!(go(70).place(), Some((7.0, 0.0)));
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod random;
 pub mod server;
+pub mod table;
 pub mod walk;
 pub mod world;
 

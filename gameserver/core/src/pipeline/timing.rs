@@ -22,7 +22,7 @@ const STEP: i64 = PARTS / 8;
 const CALM_SECONDS: u64 = 2;
 /// How much too early is left alone, or put right one part at a time where the arrivals are as many as can be: it costs less than
 /// swinging to and fro.
-const TOLERANCE: i8 = 3;
+const LITTLE_EARLY: i8 = 3;
 /// How much a client is told to hurry at most, either way: nearly eight ticks.
 const HURRY_MAX: i64 = i8::MAX as i64;
 
@@ -85,7 +85,9 @@ impl Timing {
         let hurry = (self.target - self.least).clamp(-HURRY_MAX, HURRY_MAX);
         match i8::try_from(hurry).unwrap_or(0) {
             -1 => 0,
-            little if (-TOLERANCE..0).contains(&little) => -i8::from(self.arrivals.are_as_many_as_can_be()),
+            little if (-LITTLE_EARLY..0).contains(&little) => {
+                -i8::from(self.arrivals.are_as_many_as_can_be())
+            }
             much => much,
         }
     }

@@ -1,7 +1,7 @@
 //! A viewer against a client that keeps to the wire's documentation and nothing else, over a way that loses, repeats
 //! and reorders in both directions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use gameserver_game::RandomStream;
 use gameserver_protocol::message::{
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::cells::Cells;
 use super::grid::Grid;
 use super::history::History;
-use super::viewer::Scratch;
+use super::viewer::{SEEN_MAX, Scratch};
 use super::{Replication, Told, Viewer, Viewpoint, turn_ticks};
 
 const ENTITIES: u32 = 200;
@@ -220,7 +220,7 @@ fn play(seed: u64, loss: u32, turn_ticks: u64) -> Result<(), String> {
     let mut expected: BTreeMap<u32, Entity> = world.replication.history.entities().collect();
     expected.remove(&0);
     let view = client.view();
-    if expected.len() <= super::viewer::SEEN_MAX && view != expected {
+    if expected.len() <= SEEN_MAX && view != expected {
         return Err(format!("at the end {} of {} are known", view.len(), expected.len()));
     }
     if view.iter().any(|(index, entity)| expected.get(index) != Some(entity)) {
@@ -259,6 +259,40 @@ fn a_settled_world_costs_nothing_but_the_head() {
     assert!(client.view().len() > 50);
 }
 
+/// Everything arrives at once.
+const ALL_ARRIVES: u64 = u64::MAX - 1;
+
+impl World {
+    /// Whom a viewer in the middle is told of, and with how many bytes.
+    fn tell(&mut self, viewer: &mut Viewer, arrived: u64, budget: usize) -> (Vec<u32>, usize) {
+        let mut buffer = [0; MAX_MESSAGE_BYTES];
+        let head = SnapshotHead { tick: self.tick, ..SnapshotHead::default() };
+        let (own, none, quiet) = (FieldList::default(), [].into_iter(), [].into_iter());
+        let mut writer = SnapshotWriter::new(&mut buffer, &head, &own, none, quiet).expect("room for a head");
+        let from = Viewpoint { x: 50_000, y: 50_000, own: Some(0) };
+        let told = Told { arrived, round_trip_ticks: 1, turn: self.replication.turn(0) };
+        self.replication.write(viewer, from, told, budget, &mut writer);
+        let len = writer.finish();
+        let mut snapshot = Snapshot::default();
+        snapshot.decode_into(&buffer[..len]).expect("a snapshot");
+        (snapshot.cells.iter().map(|cell| cell.index).collect(), len)
+    }
+
+    /// As many as a viewer is told of at a time, a quarter of them at each of [`UNITS_AWAY`], and none ever stands still.
+    fn step_crowd(&mut self) {
+        self.tick += 1;
+        for (index, entity) in (0_i32..).zip(&mut self.entities[1..=SEEN_MAX]) {
+            let away = 100 * UNITS_AWAY[index.unsigned_abs() as usize % 4];
+            let (x, y) = (50_000 + away + i32::from(self.tick.is_multiple_of(2)), 50_000 + index);
+            *entity = Some(Entity { id: index.unsigned_abs() + 1, kind: 1, x, y, fields: [100, 0, 0, 0] });
+        }
+        self.record();
+    }
+}
+
+/// One place for each frequency at which news is told.
+const UNITS_AWAY: [i32; 4] = [10, 160, 260, 310];
+
 /// How often a second a viewer is told of somebody who is so many units away and never stands still.
 fn told_a_second(tick_hz: u32, units_away: i32) -> f64 {
     const SECONDS: u32 = 20;
@@ -276,18 +310,8 @@ fn told_a_second(tick_hz: u32, units_away: i32) -> f64 {
         if !viewer.is_due(turn) {
             continue;
         }
-        let mut buffer = [0; MAX_MESSAGE_BYTES];
-        let head = SnapshotHead { tick: world.tick, ..SnapshotHead::default() };
-        let (own, none, quiet) = (FieldList::default(), [].into_iter(), [].into_iter());
-        let mut writer = SnapshotWriter::new(&mut buffer, &head, &own, none, quiet).expect("room for a head");
-        let from = Viewpoint { x: 50_000, y: 50_000, own: Some(0) };
-        // everything arrives at once
-        let told_so_far = Told { arrived: u64::MAX - 1, round_trip_ticks: 1, turn };
-        world.replication.write(&mut viewer, from, told_so_far, BUDGET, &mut writer);
-        let len = writer.finish();
-        let mut snapshot = Snapshot::default();
-        snapshot.decode_into(&buffer[..len]).expect("a snapshot");
-        told += u32::from(tick >= 2 * tick_hz) * u32::try_from(snapshot.cells.len()).expect("one");
+        let (who, _) = world.tell(&mut viewer, ALL_ARRIVES, BUDGET);
+        told += u32::from(tick >= 2 * tick_hz) * u32::try_from(who.len()).expect("one");
     }
     f64::from(told) / f64::from(SECONDS)
 }
@@ -306,5 +330,64 @@ fn who_is_near_is_told_of_at_each_turn_and_who_is_far_two_to_ten_times_a_second(
         }
         let farthest = told_a_second(tick_hz, 310);
         assert!(farthest < 3.5, "{tick_hz} Hz, at the edge of sight: {farthest}");
+    }
+}
+
+/// Ticks that anybody who never stands still waits to be told of at most, by how far away it is: of a crowd in sight, at 64 Hz,
+/// from the first snapshot on.
+fn longest_waits(budget: usize, arrived: u64) -> [u64; UNITS_AWAY.len()] {
+    let (mut world, mut viewer) = (World::new(1, 1), Replication::viewer());
+    let mut told_at = [0; SEEN_MAX];
+    let mut waits = [0; 4];
+    for tick in 1..=2000 {
+        world.step_crowd();
+        let budget_now = if viewer.is_fresh() { MAX_MESSAGE_BYTES } else { budget };
+        let (who, len) = world.tell(&mut viewer, arrived, budget);
+        assert!(len <= budget_now, "tick {tick}: {len} bytes of {budget_now}");
+        for index in who {
+            told_at[index as usize - 1] = tick;
+        }
+        for (index, at) in told_at.iter().enumerate() {
+            waits[index % 4] = waits[index % 4].max(tick - at);
+        }
+    }
+    waits
+}
+
+#[test]
+fn nobody_in_sight_waits_for_longer_than_its_distance_and_the_budget_say() {
+    // near, and as far as is told of ten, five and three times a second
+    for (datagram_bytes, bounds) in [
+        (1200, [1, 8, 14, 24]),
+        // 64 ticks a second and others at 20
+        (898, [1, 9, 16, 26]),
+        // the least that a server can be given: some wait for one and a half seconds
+        (200, [5, 32, 60, 96]),
+    ] {
+        for arrived in [ALL_ARRIVES, 0] {
+            let waits = longest_waits(datagram_bytes - 25, arrived);
+            let is_bounded = waits.iter().zip(bounds).all(|(wait, bound)| *wait <= bound);
+            assert!(
+                is_bounded,
+                "{datagram_bytes} bytes, {arrived:#x} arrived: {waits:?} ticks of {bounds:?}"
+            );
+        }
+    }
+}
+
+/// What the budget does not hold for: the first sixteen snapshots of a newcomer, which have what a datagram has.
+#[test]
+fn a_newcomer_is_told_of_a_whole_crowd_in_its_first_snapshots_whatever_the_budget_is() {
+    let (mut world, mut viewer) = (World::new(1, 1), Replication::viewer());
+    let mut told = BTreeSet::new();
+    for snapshot in 1..=20 {
+        world.step_crowd();
+        let (who, len) = world.tell(&mut viewer, 0, 200 - 25);
+        told.extend(who);
+        assert!(snapshot < 3 || told.len() == SEEN_MAX, "{} are known after {snapshot}", told.len());
+        assert!(
+            len <= if snapshot <= 16 { 1200 - 25 } else { 200 - 25 },
+            "{len} bytes in snapshot {snapshot}"
+        );
     }
 }

@@ -23,7 +23,8 @@ const EVERYONE: Rate = Rate::new(16_384, 16_384);
 /// Limits how much work strangers can cause before they have proven anything.
 ///
 /// Only requests are counted that make the server open a token, and what an accepted one cost is given back: the
-/// budget is one of failures. Tables of fixed size, so addresses and networks that share a slot share its budget. Ports
+/// budget is one of failures. Garbage is not charged: to look an address up here would cost more than to ignore what came,
+/// and whoever forges that address would shut out its players for less. Tables of fixed size, so addresses and networks that share a slot share its budget. Ports
 /// share none: whom the table has no room for is limited with its address only.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -162,6 +163,15 @@ mod tests {
         let mut budget = budget();
         assert_eq!(tries(&mut budget, "2001:db8::1", 0), 4096);
         assert_eq!(tries(&mut budget, "2001:db8::2", 0), 0);
+    }
+
+    #[test]
+    fn an_ipv6_network_runs_dry_before_all_its_hosts_do_and_another_does_not_notice() {
+        let mut budget = budget();
+        let hosts = (0..20).map(|host| format!("2001:db8:0:{host:x}::1"));
+        let total: usize = hosts.map(|host| tries(&mut budget, &host, 0)).sum();
+        assert_eq!(total, 8192);
+        assert_eq!(tries(&mut budget, "2001:db8:1::1", 0), 4096);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Reasons for which a datagram is ignored.
 
+use std::fmt;
+
 use gameserver_protocol::PacketError;
 
-/// Why a datagram was ignored. Nobody is told, since the sender may be forged; it is counted by this label.
+/// Why a datagram was ignored. Its sender is not told, since that may be forged; it is counted under a label
+/// ([`Refusal::as_str`]), which stands beside the sentence that a person may read (its `Display`) in `docs/refusals.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Refusal {
@@ -114,6 +117,35 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Malformed => "Not a packet of the protocol",
+            Self::OtherProtocol => "Another game or another version of it",
+            Self::NoSession => "No session at this address",
+            Self::Unexpected => "A packet that may not be sent now",
+            Self::Replayed => "Received before, or too old to tell",
+            Self::Forged => "Does not authenticate",
+            Self::TooManyForged => "Not tried: too many that did not authenticate",
+            Self::TooManyPackets => "More packets than a player has use for",
+            Self::BadMessage => "Authentic, but no message of the game",
+            Self::NoKey => "The server has no key yet",
+            Self::OverBudget => "Too many requests that led nowhere, or too many returns",
+            Self::TokenExpired => "The token has expired",
+            Self::TokenLifetime => "The token is good for too long",
+            Self::TokenForged => "The token is not sealed with this server's key",
+            Self::OtherServer => "The token names other servers",
+            Self::TokenReused => "The token was used before",
+            Self::AlreadyConnected => "The player or the address is connected already",
+            Self::ResumeOutdated => "The resume token is outdated",
+            Self::Moving => "The player's session elsewhere ends first: ask again",
+            Self::Busy => "The shared tables are taken: ask again",
+            Self::TooManyHandshakes => "Too many others are on their way in",
+            Self::ChallengeForged => "The answer is to no challenge of this server",
+        })
+    }
+}
+
 impl From<PacketError> for Refusal {
     fn from(error: PacketError) -> Self {
         match error {
@@ -128,12 +160,37 @@ impl From<PacketError> for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use gameserver_protocol::RejectReason;
+
     use super::*;
 
     #[test]
     fn numbers_follow_the_list() {
         for (number, refusal) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(refusal as usize, number, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_a_label_and_a_sentence_of_its_own() {
+        let labels: BTreeSet<_> = Refusal::ALL.iter().map(|refusal| refusal.as_str()).collect();
+        let sentences: BTreeSet<_> = Refusal::ALL.iter().map(ToString::to_string).collect();
+        assert_eq!((labels.len(), sentences.len()), (Refusal::ALL.len(), Refusal::ALL.len()));
+        let is_sentence = |text: &String| text.starts_with(|first: char| first.is_ascii_uppercase());
+        assert!(sentences.iter().all(is_sentence), "{sentences:?}");
+    }
+
+    /// Who looks at metrics meets labels: the page beside them says what each means, in the words of the enums.
+    #[test]
+    fn the_page_of_refusals_has_the_sentence_of_each_label() {
+        let page = include_str!("../../../../docs/refusals.md");
+        let refusals = Refusal::ALL.iter().map(|refusal| (refusal.as_str(), refusal.to_string()));
+        let rejects = RejectReason::ALL.iter().map(|reason| (reason.as_str(), reason.to_string()));
+        for (label, sentence) in refusals.chain(rejects) {
+            let row = format!("| `{label}` | {sentence} |");
+            assert!(page.lines().any(|line| line == row), "no row in docs/refusals.md: {row}");
         }
     }
 }

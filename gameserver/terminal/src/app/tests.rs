@@ -186,7 +186,10 @@ fn what_is_confirmed_or_given_up_is_open_no_more() {
     app.tell(START, Event::Confirmed { input_seq: 1, tick: 5 }, &playing());
     assert_eq!((app.asked.open().count(), last(&app)), (1, ""), "what goes well is not told");
     app.tell(START, Event::GivenUp { input_seq: 2 }, &playing());
-    assert_eq!((app.asked.open().count(), last(&app)), (0, "given up: pick up: too much is under way"));
+    assert_eq!(
+        (app.asked.open().count(), last(&app)),
+        (0, "given up: pick up: the server will not say what became of it")
+    );
     app.tell(START, Event::Rejected { input_seq: 9, reason: RejectReason::RateLimited }, &playing());
     assert_eq!(last(&app), "refused: input 9: Too many inputs");
     app.tell(START, Event::Notice(gameserver_client::Notice { code: 250, figures: [0; 3] }), &playing());
