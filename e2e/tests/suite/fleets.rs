@@ -131,7 +131,8 @@ async fn await_settled(region: &Region, leader: &str) -> BTreeMap<String, f64> {
 
 /// What each Fleet of a region says of its ticks.
 async fn tick_figures(region: &Region) -> Result<BTreeMap<String, String>, String> {
-    let fleets = region.all::<Fleet>().list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+    let fleets =
+        region.all::<Fleet>().list(&ListParams::default()).await.map_err(|error| error.to_string())?;
     let figure = |fleet: &Fleet| fleet.status.as_ref()?.tick_p99.clone();
     Ok(fleets.iter().filter_map(|fleet| Some((fleet.name_any(), figure(fleet)?))).collect())
 }

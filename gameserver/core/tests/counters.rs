@@ -249,6 +249,7 @@ fn each_counter_rises_when_what_it_counts_happens() {
             &[
                 "packets_in",
                 "packets_out",
+                "from_strangers",
                 "bytes_in",
                 "bytes_out",
                 "joins",

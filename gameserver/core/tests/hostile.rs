@@ -172,6 +172,10 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     let mut bench = Bench::new();
     let mut peer = bench.peer(1, 1000);
     peer.connect(&mut bench);
+    let known: Vec<_> = bench.server.known_addresses().collect();
+    assert_eq!(known, [peer.address]);
+    let before = bench.server.counters().from_strangers;
+    assert_eq!(before, 1, "its request, and nothing after that");
     let mut random = common::Random::new(1);
     for _ in 0..20_000 {
         let from = SocketAddr::from((random.next().to_le_bytes()[..4].try_into().unwrap_or([0; 4]), 1));
@@ -183,6 +187,8 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     bench.exchange(peer.address, &packet);
     let head = peer.snapshot(&mut bench).head;
     assert_eq!(head.tick, 1);
+    assert_eq!(bench.server.counters().from_strangers, before + 20_000);
+    assert_eq!(bench.server.known_addresses().collect::<Vec<_>>(), known, "noise makes nobody known");
 }
 
 /// Twenty of each from a port that has eight tries: whether its player gets in all the same.

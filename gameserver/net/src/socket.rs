@@ -113,7 +113,7 @@ impl Intake {
     pub(crate) fn admit(&mut self, socket: &UdpSocket, filter: Option<&SocketFilter>) -> io::Result<()> {
         self.count(socket, &mut Counters::default());
         let Some(filter) = filter else { return self.detach(socket) };
-        let program: Vec<_> = filter.program().iter().map(raw_instruction).collect();
+        let program: Vec<_> = filter.program().iter().copied().map(raw_instruction).collect();
         let socket_ref = SockRef::from(socket);
         // Both together may be more than a socket may have (`net.core.optmem_max`, 20 KiB before Linux 6.7).
         let attached = socket_ref.attach_filter(&program).or_else(|_| {
@@ -132,8 +132,8 @@ impl Intake {
     }
 }
 
-fn raw_instruction(instruction: &Instruction) -> SockFilter {
-    let Instruction { code, if_true, if_false, operand } = *instruction;
+fn raw_instruction(instruction: Instruction) -> SockFilter {
+    let Instruction { code, if_true, if_false, operand } = instruction;
     SockFilter::new(code, if_true, if_false, operand)
 }
 

@@ -437,8 +437,8 @@ fn the_kernel_lets_in_who_is_known_and_of_others_what_may_come_from_strangers() 
 
 #[test]
 fn the_kernel_takes_a_filter_of_as_many_as_there_is_room_for_again_and_again() {
-    let known = (0..KNOWN_MAX)
-        .map(|number| SocketAddr::from(([10, 0, (number >> 8) as u8, (number & 255) as u8], 4000)));
+    let number = |number: usize| u16::try_from(number).unwrap().to_be_bytes();
+    let known = (0..KNOWN_MAX).map(number).map(|[high, low]| SocketAddr::from(([10, 0, high, low], 4000)));
     let filter = SocketFilter::new(known, &[HELLO], 4, 9).unwrap();
     let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
     let mut server = open(Choice::Mmsg, socket, Config::default()).unwrap().datagrams;

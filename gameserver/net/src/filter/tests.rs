@@ -1,6 +1,8 @@
 //! Programs are run by an interpreter of the instructions that they use, written from the kernel's description of them; the suite of
 //! the backends has the kernel run them.
 
+use std::net::Ipv4Addr;
+
 use super::*;
 
 /// A datagram as the kernel shows it to a filter.
@@ -73,11 +75,8 @@ fn lets_in(filter: &SocketFilter, shown: &Shown) -> bool {
 }
 
 fn numbered(number: usize) -> SocketAddr {
-    let number = u32::try_from(number).unwrap();
-    SocketAddr::new(
-        std::net::Ipv4Addr::from_bits(0x0a00_0000 + number / 7).into(),
-        2000 + (number % 7) as u16,
-    )
+    let [host, port] = [number / 7, number % 7].map(|part| u16::try_from(part).unwrap());
+    SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + u32::from(host)).into(), 2000 + port)
 }
 
 const LONG: Shape = Shape { bytes: 100..=100, mask: 0xff, first: 0 };
