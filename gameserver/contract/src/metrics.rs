@@ -18,7 +18,7 @@ pub const SOCKET_OVERFLOWS: &str = "gameserver_socket_overflows_total";
 /// Counter: datagrams that the kernel dropped while a filter kept strangers out of a server that they flood: by the filter, or
 /// because the socket buffer was full all the same.
 pub const FILTERED: &str = "gameserver_filtered_total";
-/// Counter: datagrams taken in from addresses that have neither a session nor a handshake whose token was good.
+/// Counter: datagrams taken in from addresses that have no session.
 pub const FROM_STRANGERS: &str = "gameserver_from_strangers_total";
 /// Counter: datagrams dropped because they are longer than a server takes, or from no IP address.
 pub const TRUNCATED: &str = "gameserver_truncated_total";

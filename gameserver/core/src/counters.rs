@@ -12,7 +12,7 @@ pub struct Counters {
     pub packets_in: u64,
     /// Datagrams handed out.
     pub packets_out: u64,
-    /// Datagrams handed in from addresses that have neither a session nor a handshake whose token was good.
+    /// Datagrams handed in from addresses that have no session.
     pub from_strangers: u64,
     /// Bytes handed in, UDP payload only.
     pub bytes_in: u64,

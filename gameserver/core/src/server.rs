@@ -142,9 +142,9 @@ impl<G: Game> ZoneServer<G> {
         i64::try_from(parts / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// Addresses from which something may come that is not a handshake's first datagram: those of sessions, and of handshakes whose
-    /// token was good.
-    pub fn known_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    /// Addresses of sessions, from which anything may come, and of handshakes whose token was good, from which nothing but handshakes
+    /// may; and whether it is a session's.
+    pub fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
         self.sessions.known_addresses()
     }
 

@@ -173,9 +173,9 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     let mut peer = bench.peer(1, 1000);
     peer.connect(&mut bench);
     let known: Vec<_> = bench.server.known_addresses().collect();
-    assert_eq!(known, [peer.address]);
+    assert_eq!(known, [(peer.address, true)]);
     let before = bench.server.counters().from_strangers;
-    assert_eq!(before, 1, "its request, and nothing after that");
+    assert_eq!(before, 2, "its request and its response, and nothing after that");
     let mut random = common::Random::new(1);
     for _ in 0..20_000 {
         let from = SocketAddr::from((random.next().to_le_bytes()[..4].try_into().unwrap_or([0; 4]), 1));

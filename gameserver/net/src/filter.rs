@@ -1,5 +1,5 @@
-//! A filter that the kernel runs before a datagram is put into the socket's buffer: whoever is known gets in, of the others only
-//! what has the shape of something that a stranger may send, and of that a share.
+//! A filter that the kernel runs before a datagram is put into the socket's buffer: whoever is known gets in with all it sends or with
+//! handshakes, of the others only what has the shape of a handshake does, and of that a share.
 //!
 //! It is classic BPF (`SO_ATTACH_FILTER`), which needs no privilege. The kernel shows it the datagram from the UDP header on, and
 //! by negative offsets the IP header. Who is known is a sorted list of fingerprints that the program searches: 32 bits of source
@@ -14,8 +14,8 @@ const INSTRUCTIONS_MAX: usize = 4096;
 const LEAF: usize = 8;
 /// Shapes at most.
 const SHAPES_MAX: usize = 8;
-/// Who can be known at most. Each leaf takes three instructions more than it has fingerprints, and each but the first a place in the
-/// search of two.
+/// Who can be known at most. A leaf takes two instructions more than it has fingerprints, and each but the first two in the search:
+/// one and a half for each who is known.
 pub const KNOWN_MAX: usize = 2400;
 
 const UDP_HEADER_BYTES: u32 = 8;
@@ -27,6 +27,15 @@ const WHOLE: u32 = u32::MAX;
 const NOTHING: u32 = 0;
 /// Where the hash is kept meanwhile.
 const HASH: u32 = 0;
+
+/// How much of what somebody who is known sends gets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// All of it.
+    Full,
+    /// What has the shape of a handshake.
+    Handshakes,
+}
 
 /// What the first byte and the length of something are that a stranger may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,28 +89,52 @@ mod code {
 }
 
 impl SocketFilter {
-    /// Lets in all from `known`, and of what has one of `shapes` and comes from others one in `one_in` (at least 1) by chance.
+    /// Lets in what those who are `known` are trusted with, and of what has one of `shapes` and comes from others one in `one_in` (at
+    /// least 1) by chance.
     ///
     /// # Errors
     /// When more than [`KNOWN_MAX`] are known.
     pub fn new(
-        known: impl IntoIterator<Item = SocketAddr>,
+        known: impl IntoIterator<Item = (SocketAddr, Trust)>,
         shapes: &[Shape],
         one_in: u32,
         salt: u32,
     ) -> Result<Self, TooManyKnown> {
-        let mut fingerprints: Vec<u32> =
-            known.into_iter().map(|address| fingerprint(address, salt)).collect();
-        fingerprints.sort_unstable();
-        fingerprints.dedup();
-        if fingerprints.len() > KNOWN_MAX {
-            return Err(TooManyKnown(fingerprints.len()));
+        let (mut players, mut entering) = (Vec::new(), Vec::new());
+        for (address, trust) in known {
+            let of_their_kind = match trust {
+                Trust::Full => &mut players,
+                Trust::Handshakes => &mut entering,
+            };
+            of_their_kind.push(fingerprint(address, salt));
+        }
+        for fingerprints in [&mut players, &mut entering] {
+            fingerprints.sort_unstable();
+            fingerprints.dedup();
+        }
+        let known = players.len() + entering.len();
+        if known > KNOWN_MAX {
+            return Err(TooManyKnown(known));
         }
         let shapes = &shapes[..shapes.len().min(SHAPES_MAX)];
         let mut program = Program::default();
         program.hash(salt);
-        let strangers = program.search(&fingerprints);
-        program.let_in_strangers(strangers, shapes, one_in.max(1));
+        let others = program.search(&players, Program::let_in);
+        program.land_all(others);
+        let mut known_handshakes = Vec::new();
+        let strangers =
+            program.search(&entering, |program| known_handshakes.push(program.push(code::JUMP, 0)));
+        program.land_all(strangers);
+        let by_chance = program.let_in_shapes(shapes);
+        program.land_all(by_chance);
+        program.push(code::LOAD_WORD, RANDOM);
+        program.branch(code::IF_GREATER, u32::MAX / one_in.max(1), 1, 0);
+        program.let_in();
+        program.push(code::RETURN, NOTHING);
+        program.land_all(known_handshakes);
+        let at_once = program.let_in_shapes(shapes);
+        program.land_all(at_once);
+        program.let_in();
         debug_assert!(program.0.len() <= INSTRUCTIONS_MAX, "{}", program.0.len());
         Ok(Self { program: program.0 })
     }
@@ -113,15 +146,15 @@ impl SocketFilter {
 
 /// What the program computes of a source.
 fn fingerprint(address: SocketAddr, salt: u32) -> u32 {
-    let words: Vec<u32> = match address.ip().to_canonical() {
-        IpAddr::V4(ip) => vec![ip.to_bits()],
-        IpAddr::V6(ip) => ip
-            .octets()
-            .chunks_exact(4)
-            .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
-            .collect(),
+    let of_ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) => mix(salt, ip.to_bits()),
+        IpAddr::V6(ip) => {
+            let word =
+                |at: u32| u32::try_from(ip.to_bits() >> (96 - 32 * at) & u128::from(u32::MAX)).unwrap_or(0);
+            (0..4).map(word).fold(salt, mix)
+        }
     };
-    words.into_iter().chain([address.port().into()]).fold(salt, mix)
+    mix(of_ip, address.port().into())
 }
 
 /// A step of the hash: murmur's finaliser, cut short. Each bit of the word gets everywhere within two steps.
@@ -187,41 +220,49 @@ impl Program {
         self.push(code::KEEP, HASH);
     }
 
-    /// Lets in whoever is among them; returns the jumps of all who are not.
-    fn search(&mut self, fingerprints: &[u32]) -> Vec<usize> {
-        let mut strangers = Vec::new();
-        let leaves: Vec<&[u32]> = fingerprints.chunks(LEAF).collect();
-        self.search_in(&leaves, &mut strangers);
-        strangers
+    fn let_in(&mut self) {
+        self.push(code::RETURN, WHOLE);
     }
 
-    fn search_in(&mut self, leaves: &[&[u32]], strangers: &mut Vec<usize>) {
+    fn land_all(&mut self, jumps: Vec<usize>) {
+        for jump in jumps {
+            self.land(jump);
+        }
+    }
+
+    /// For whoever is among them goes on with the one instruction that `found` pushes; returns the jumps of all who are not.
+    fn search(&mut self, fingerprints: &[u32], mut found: impl FnMut(&mut Self)) -> Vec<usize> {
+        let mut others = Vec::new();
+        let leaves: Vec<&[u32]> = fingerprints.chunks(LEAF).collect();
+        self.search_in(&leaves, &mut found, &mut others);
+        others
+    }
+
+    fn search_in(&mut self, leaves: &[&[u32]], found: &mut impl FnMut(&mut Self), others: &mut Vec<usize>) {
         match leaves {
-            [] => strangers.push(self.push(code::JUMP, 0)),
+            [] => others.push(self.push(code::JUMP, 0)),
             [leaf] => {
                 for (index, &fingerprint) in leaf.iter().enumerate() {
-                    // to the return behind the jump that ends the leaf
+                    // to what is behind the jump that ends the leaf
                     let over = u8::try_from(leaf.len() - index).unwrap_or(u8::MAX);
                     self.branch(code::IF_EQUAL, fingerprint, over, 0);
                 }
-                strangers.push(self.push(code::JUMP, 0));
-                self.push(code::RETURN, WHOLE);
+                others.push(self.push(code::JUMP, 0));
+                found(self);
             }
             _ => {
                 let (left, right) = leaves.split_at(leaves.len() / 2);
                 self.branch(code::IF_AT_LEAST, right[0][0], 0, 1);
                 let go_right = self.push(code::JUMP, 0);
-                self.search_in(left, strangers);
+                self.search_in(left, found, others);
                 self.land(go_right);
-                self.search_in(right, strangers);
+                self.search_in(right, found, others);
             }
         }
     }
 
-    fn let_in_strangers(&mut self, jumps: Vec<usize>, shapes: &[Shape], one_in: u32) {
-        for jump in jumps {
-            self.land(jump);
-        }
+    /// Keeps out what has none of these shapes; returns the jumps of what has.
+    fn let_in_shapes(&mut self, shapes: &[Shape]) -> Vec<usize> {
         let mut fitting = Vec::new();
         for shape in shapes {
             let bytes = |bytes: &u16| u32::from(*bytes) + UDP_HEADER_BYTES;
@@ -234,13 +275,7 @@ impl Program {
             fitting.push(self.push(code::JUMP, 0));
         }
         self.push(code::RETURN, NOTHING);
-        for jump in fitting {
-            self.land(jump);
-        }
-        self.push(code::LOAD_WORD, RANDOM);
-        self.branch(code::IF_GREATER, u32::MAX / one_in, 1, 0);
-        self.push(code::RETURN, WHOLE);
-        self.push(code::RETURN, NOTHING);
+        fitting
     }
 }
 

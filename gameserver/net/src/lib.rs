@@ -23,7 +23,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-pub use filter::{KNOWN_MAX, Shape, SocketFilter, TooManyKnown};
+pub use filter::{KNOWN_MAX, Shape, SocketFilter, TooManyKnown, Trust};
 pub use mmsg::Mmsg;
 pub use socket::{bind, bind_group};
 pub use tokio_uring::TokioUring;

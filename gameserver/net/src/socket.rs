@@ -116,9 +116,13 @@ impl Intake {
         let program: Vec<_> = filter.program().iter().copied().map(raw_instruction).collect();
         let socket_ref = SockRef::from(socket);
         // Both together may be more than a socket may have (`net.core.optmem_max`, 20 KiB before Linux 6.7).
-        let attached = socket_ref.attach_filter(&program).or_else(|_| {
+        let attached = socket_ref.attach_filter(&program).or_else(|error| {
             self.detach(socket)?;
-            socket_ref.attach_filter(&program)
+            if error.raw_os_error() == Some(libc::ENOMEM) {
+                socket_ref.attach_filter(&program)
+            } else {
+                Err(error)
+            }
         });
         self.is_filtering |= attached.is_ok();
         attached

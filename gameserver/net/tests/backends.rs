@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gameserver_net::memory::{Memory, Network};
 use gameserver_net::{
-    Choice, Config, Datagrams, KNOWN_MAX, MAX_DATAGRAM_BYTES, Outgoing, Shape, SocketFilter, bind,
+    Choice, Config, Datagrams, KNOWN_MAX, MAX_DATAGRAM_BYTES, Outgoing, Shape, SocketFilter, Trust, bind,
     bind_group, open,
 };
 
@@ -412,18 +412,21 @@ fn a_filter_lets_in_who_is_known_and_greetings(choice: Choice, local: &str, to: 
         received
     };
     assert_eq!(come(&mut *server, 1), [1, 0x13, 0x14, 101], "{at}: without a filter");
-    let known = [player.local_addr().unwrap()];
+    let known = [(player.local_addr().unwrap(), Trust::Full)];
     server.admit(Some(&SocketFilter::new(known, &[HELLO], 1, 9).unwrap())).unwrap();
     assert_eq!(come(&mut *server, 2), [0x13, 102], "{at}");
-    let both = known.into_iter().chain([stranger.local_addr().unwrap()]);
+    let both = known.into_iter().chain([(stranger.local_addr().unwrap(), Trust::Full)]);
     server.admit(Some(&SocketFilter::new(both, &[], 1, 9).unwrap())).unwrap();
     assert_eq!(come(&mut *server, 3), [3, 0x13, 0x14, 103], "{at}: in the place of the first");
     server.admit(Some(&SocketFilter::new(known, &[HELLO], u32::MAX, 9).unwrap())).unwrap();
     assert_eq!(come(&mut *server, 4), [104], "{at}: next to none of the strangers");
+    let entering = known.into_iter().chain([(stranger.local_addr().unwrap(), Trust::Handshakes)]);
+    server.admit(Some(&SocketFilter::new(entering, &[HELLO], u32::MAX, 9).unwrap())).unwrap();
+    assert_eq!(come(&mut *server, 6), [0x13, 106], "{at}: who is on the way in");
     server.admit(None).unwrap();
     assert_eq!(come(&mut *server, 5), [5, 0x13, 0x14, 105], "{at}: taken out");
     let counters = server.counters();
-    assert_eq!((counters.overflows, counters.filtered), (0, 2 + 3), "{at}");
+    assert_eq!((counters.overflows, counters.filtered), (0, 2 + 3 + 2), "{at}");
 }
 
 #[test]
@@ -438,7 +441,9 @@ fn the_kernel_lets_in_who_is_known_and_of_others_what_may_come_from_strangers() 
 #[test]
 fn the_kernel_takes_a_filter_of_as_many_as_there_is_room_for_again_and_again() {
     let number = |number: usize| u16::try_from(number).unwrap().to_be_bytes();
-    let known = (0..KNOWN_MAX).map(number).map(|[high, low]| SocketAddr::from(([10, 0, high, low], 4000)));
+    let known = (0..KNOWN_MAX)
+        .map(number)
+        .map(|[high, low]| (SocketAddr::from(([10, 0, high, low], 4000)), Trust::Full));
     let filter = SocketFilter::new(known, &[HELLO], 4, 9).unwrap();
     let (socket, _) = bind("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
     let mut server = open(Choice::Mmsg, socket, Config::default()).unwrap().datagrams;

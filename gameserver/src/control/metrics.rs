@@ -19,7 +19,7 @@ const COUNTERS: [(&str, &str, Figure); 32] = [
     (metrics::BYTES_OUT, "Bytes sent, UDP payload only.", Figure::BytesOut),
     (
         metrics::SOCKET_OVERFLOWS,
-        "Datagrams that the kernel dropped, socket buffer full.",
+        "Datagrams that the kernel dropped, socket buffer full, while no filter kept strangers out.",
         Figure::SocketOverflows,
     ),
     (
@@ -29,7 +29,7 @@ const COUNTERS: [(&str, &str, Figure); 32] = [
     ),
     (
         metrics::FROM_STRANGERS,
-        "Datagrams from addresses without a session and without a good token.",
+        "Datagrams taken in from addresses that have no session.",
         Figure::FromStrangers,
     ),
     (metrics::TRUNCATED, "Datagrams dropped, too long or from no IP address.", Figure::Truncated),

@@ -46,7 +46,7 @@ pub(super) enum Verdict {
 pub(super) struct Seen {
     /// From strangers, and let in.
     pub(super) let_in: u64,
-    /// Dropped while there was a filter.
+    /// Dropped by the kernel: by a filter, or because there was no room.
     pub(super) dropped: u64,
 }
 
@@ -94,7 +94,7 @@ impl Guard {
         };
         let (let_in, dropped) = (rate(seen.let_in, before.let_in), rate(seen.dropped, before.dropped));
         let is_new = self.filter.is_none();
-        if is_new && let_in < FLOOD {
+        if is_new && let_in + dropped < FLOOD {
             return None;
         }
         let filtering = self.filter.get_or_insert(Filtering { one_in: 1, busy_at: now });
@@ -188,6 +188,14 @@ mod tests {
             let _verdicts = watched.watch(125, others, fitting);
             assert_eq!(watched.share(), expected, "{others} and {fitting}");
         }
+    }
+
+    #[test]
+    fn a_server_that_takes_in_less_than_comes_notices_a_flood_by_what_found_no_room() {
+        let mut guard = Guard::new(Duration::ZERO);
+        let seen = Seen { let_in: 500, dropped: 2000 };
+        let verdict = guard.look(Duration::from_millis(125), seen);
+        assert_eq!(verdict, Some(Verdict::Filter { one_in: 1, is_new: true }));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use gameserver_core::{ConfigError, Counters, Now, ServerConfig};
 use gameserver_game::arena::Arena;
-use gameserver_net::{Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing, SocketFilter};
+use gameserver_net::{
+    Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing, SocketFilter, Trust,
+};
 use gameserver_protocol::micros;
 use gameserver_queue::{Consumer, LockFreeQueue};
 use gameserver_sys::{Clock, thread_cpu_time};
@@ -336,10 +338,11 @@ impl ZoneThread {
         let Some(verdict) = self.guard.look(now, seen) else { return };
         let outcome = match verdict {
             Verdict::Filter { one_in, is_new } => {
-                if is_new {
+                let outcome = self.filter(one_in);
+                if is_new && outcome.is_ok() {
                     tracing::warn!("strangers flood this server: the kernel filters what they send");
                 }
-                self.filter(one_in)
+                outcome
             }
             Verdict::Open => {
                 tracing::info!(dropped = seen.dropped, "the flood is over: everybody gets in");
@@ -359,7 +362,7 @@ impl ZoneThread {
 
     /// Lets in who is known now, and a share of the strangers' handshakes.
     fn filter(&mut self, one_in: u32) -> io::Result<()> {
-        let known = self.server.known_addresses();
+        let known = known(&self.server);
         let filter = SocketFilter::new(known, &shapes(), one_in, self.guard.salt());
         let filter = filter.map_err(io::Error::other).inspect_err(|_| {
             // without one all get in; an old one would keep out who is known by now
@@ -376,7 +379,8 @@ impl ZoneThread {
         let status = self.server.status(now(&self.clock));
         let histograms = self.server.take_histograms();
         let network = self.datagrams.counters();
-        let seen = Seen { let_in: self.server.counters().from_strangers, dropped: network.filtered };
+        let dropped = network.filtered + network.overflows;
+        let seen = Seen { let_in: self.server.counters().from_strangers, dropped };
         self.guard(ticked_at, seen);
         let (counters, board) = (self.server.counters(), &self.board);
         board.add(Distribution::InputLatency, &histograms.input_latency_us);
@@ -399,6 +403,12 @@ impl ZoneThread {
             board.set(figure, value);
         }
     }
+}
+
+/// Who gets in while strangers flood the server.
+fn known(server: &ZoneServer) -> impl Iterator<Item = (SocketAddr, Trust)> {
+    let trusted = |is_session: bool| if is_session { Trust::Full } else { Trust::Handshakes };
+    server.known_addresses().map(move |(address, is_session)| (address, trusted(is_session)))
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use super::page::Page;
 use crate::checkout::Checkout;
 
 /// What the page shows of each run, with the unit.
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     ("latency_us/p50", "input to state of players, median, ms", 1e3),
     ("latency_us/p99", "input to state of players, p99, ms", 1e3),
     ("latency_us/p999", "input to state of players, p99.9, ms", 1e3),
     ("answered_percent", "inputs of players that were answered, %", 1.0),
     ("zone/dropped", "datagrams that the kernel dropped, thousands a run", 1e3),
+    ("zone/filtered", "datagrams of strangers that a filter in the kernel kept out, thousands a run", 1e3),
     ("zone/received", "datagrams that the server took, thousands a run", 1e3),
     ("server_cpu_percent", "CPU of the server, % of a core", 1.0),
     ("flood/rate", "garbage that was really sent, thousands a second", 1e3),
@@ -44,7 +45,8 @@ fn body(found: &Found) -> String {
          addresses beside them (`flood`), in turn, at each size of the socket's receive buffer (208 KiB are what a socket has that asks for \
          nothing). Garbage comes in trains, one each quarter of a millisecond and each of one kind and from one source; of eight of them three are chance, \
          three have the prefix of a session's packet and a wrong tag, one is a request that is good once and one has forged tokens. Garbage has a core of its own where there is a third; else it shares that of \
-         the bots, who come first, so the page says how much was really sent. A run in which the bots themselves were late does not count. {}\n\n\
+         the bots, who come first, so the page says how much was really sent. \
+         Where strangers send more than 16 384 datagrams a second the server has the kernel filter them; what that keeps out is not in what the kernel dropped. A run in which the bots themselves were late does not count. {}\n\n\
          | buffer | p99 calm, ms | p99 flood, ms | answered in each run, % | within 10 % or 2 ms, and answered |\n|---|--:|--:|--:|---|\n",
         results["players"],
         results["input_hz"],

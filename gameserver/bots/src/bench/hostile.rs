@@ -9,13 +9,14 @@ use crate::args::HostileArgs;
 use crate::flood;
 
 /// Figures that are summed up over runs.
-const SUMMARIZED: [&str; 11] = [
+const SUMMARIZED: [&str; 12] = [
     "/latency_us/p50",
     "/latency_us/p99",
     "/latency_us/p999",
     "/answered_percent",
     "/zone/received",
     "/zone/dropped",
+    "/zone/filtered",
     "/zone/tick_lateness_ticks_p99",
     "/server_cpu_percent",
     "/lateness_us_p99",

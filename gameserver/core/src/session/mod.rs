@@ -153,9 +153,9 @@ impl Sessions {
         self.connected.iter().filter(|(_, session)| session.is_open())
     }
 
-    /// Addresses of sessions and of handshakes whose token was good.
-    pub(crate) fn known_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.places.keys().copied()
+    /// Addresses of sessions and of handshakes whose token was good, and whether it is a session's.
+    pub(crate) fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
+        self.places.iter().map(|(&address, place)| (address, matches!(place, Place::Session(_))))
     }
 
     /// Whether this player only looks on.
@@ -171,7 +171,7 @@ impl Sessions {
         counters: &mut Counters,
     ) -> Result<Received<'a>, Refusal> {
         let place = self.places.get(&from).copied();
-        counters.from_strangers += u64::from(place.is_none());
+        counters.from_strangers += u64::from(!matches!(place, Some(Place::Session(_))));
         if datagram.first() == Some(&0) {
             return self.receive_request(now, from, datagram, counters).map(|()| Received::Nothing);
         }

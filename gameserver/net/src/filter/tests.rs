@@ -79,6 +79,11 @@ fn numbered(number: usize) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + u32::from(host)).into(), 2000 + port)
 }
 
+/// All are trusted.
+fn players(known: impl IntoIterator<Item = SocketAddr>) -> Vec<(SocketAddr, Trust)> {
+    known.into_iter().map(|address| (address, Trust::Full)).collect()
+}
+
 const LONG: Shape = Shape { bytes: 100..=100, mask: 0xff, first: 0 };
 const RANGE: Shape = Shape { bytes: 20..=30, mask: 0x0f, first: 3 };
 
@@ -86,8 +91,11 @@ const RANGE: Shape = Shape { bytes: 20..=30, mask: 0x0f, first: 3 };
 fn who_is_known_gets_in_whatever_it_sends_and_nobody_else_does_however_many_there_are() {
     for count in [0, 1, 7, 8, 9, 63, 1000, KNOWN_MAX] {
         let known: Vec<_> = (0..count).map(numbered).collect();
-        let filter = SocketFilter::new(known.iter().copied(), &[], 1, 7).unwrap();
-        assert!(filter.program.len() <= INSTRUCTIONS_MAX, "{} for {count}", filter.program.len());
+        let filter = SocketFilter::new(players(known.iter().copied()), &[], 1, 7).unwrap();
+        let leaves = count.div_ceil(LEAF);
+        let searched = if count == 0 { 1 } else { count + 2 * leaves + 2 * (leaves - 1) };
+        assert_eq!(filter.program.len(), searched + 88, "{count}");
+        assert!(filter.program.len() <= INSTRUCTIONS_MAX, "{count}");
         for address in &known {
             assert!(lets_in(&filter, &shown(&address.to_string(), b"?", 0)), "{address} of {count}");
         }
@@ -100,13 +108,13 @@ fn who_is_known_gets_in_whatever_it_sends_and_nobody_else_does_however_many_ther
 #[test]
 fn one_more_than_there_is_room_for_is_an_error() {
     let known = (0..=KNOWN_MAX).map(numbered);
-    assert_eq!(SocketFilter::new(known, &[], 1, 7), Err(TooManyKnown(KNOWN_MAX + 1)));
+    assert_eq!(SocketFilter::new(players(known), &[], 1, 7), Err(TooManyKnown(KNOWN_MAX + 1)));
 }
 
 #[test]
 fn port_address_and_family_tell_one_from_another_and_a_mapped_address_is_the_one_that_is_mapped() {
     let known = ["192.0.2.1:5", "[2001:db8::1]:5", "[::ffff:192.0.2.9]:5"];
-    let filter = SocketFilter::new(known.map(|known| known.parse().unwrap()), &[], 1, 7).unwrap();
+    let filter = SocketFilter::new(players(known.map(|known| known.parse().unwrap())), &[], 1, 7).unwrap();
     for (from, expected) in [
         ("192.0.2.1:5", true),
         ("192.0.2.1:6", false),
@@ -152,7 +160,7 @@ fn of_strangers_only_what_has_the_shape_of_a_handshake_gets_in() {
 fn a_share_of_strangers_gets_in_by_chance_and_all_who_are_known() {
     let payload = [0; 100];
     for one_in in [1, 2, 16, 1024] {
-        let filter = SocketFilter::new([numbered(0)], &[LONG], one_in, 7).unwrap();
+        let filter = SocketFilter::new(players([numbered(0)]), &[LONG], one_in, 7).unwrap();
         let get_in = |from: &str| {
             // as many draws, evenly spread
             (0..4096_u32).filter(|draw| lets_in(&filter, &shown(from, &payload, draw << 20))).count()
@@ -164,6 +172,25 @@ fn a_share_of_strangers_gets_in_by_chance_and_all_who_are_known() {
 
 #[test]
 fn two_salts_make_two_programs_of_the_same_addresses() {
-    let [one, other] = [1, 2].map(|salt| SocketFilter::new([numbered(0)], &[], 1, salt).unwrap());
+    let [one, other] = [1, 2].map(|salt| SocketFilter::new(players([numbered(0)]), &[], 1, salt).unwrap());
     assert_ne!(one.program, other.program);
+}
+
+#[test]
+fn who_is_on_the_way_in_gets_in_with_all_its_handshakes_and_with_nothing_else() {
+    for count in [1, 9, 1000] {
+        let entering = (0..count).map(|number| (numbered(number), Trust::Handshakes));
+        let known = entering.chain(players([numbered(2000)]));
+        let filter = SocketFilter::new(known, &[LONG], u32::MAX, 7).unwrap();
+        for (from, bytes, expected) in [
+            (numbered(0), 100, true),
+            (numbered(count - 1), 100, true),
+            (numbered(count - 1), 99, false),
+            (numbered(count), 100, false),
+            (numbered(2000), 99, true),
+        ] {
+            let shown = shown(&from.to_string(), &vec![0; bytes], u32::MAX);
+            assert_eq!(lets_in(&filter, &shown), expected, "{from} of {count} with {bytes} bytes");
+        }
+    }
 }

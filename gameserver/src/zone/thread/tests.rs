@@ -185,8 +185,7 @@ const FLOOD: Seen = Seen { let_in: 1_000_000, dropped: 0 };
 
 /// What the kernel is to filter by while these are known.
 fn filter_of(zone: &ZoneThread) -> SocketFilter {
-    let known = zone.server.known_addresses();
-    SocketFilter::new(known, &shapes(), 1, zone.guard.salt()).unwrap()
+    SocketFilter::new(known(&zone.server), &shapes(), 1, zone.guard.salt()).unwrap()
 }
 
 #[test]
