@@ -39,13 +39,19 @@ impl Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
-        Some(Self { min, median: values[values.len() / 2], max })
+        Some(Self { min, median: medians(&values)?.1, max })
     }
 
     /// Of durations, in seconds.
     pub(super) fn seconds(values: impl IntoIterator<Item = Duration>) -> Option<Self> {
         Self::of(values.into_iter().map(|value| value.as_secs_f64()))
     }
+}
+
+/// The lower and the upper median of sorted values: the two in the middle of an even number, which else are one.
+pub(super) fn medians(sorted: &[f64]) -> Option<(f64, f64)> {
+    let upper = *sorted.get(sorted.len() / 2)?;
+    Some((sorted[(sorted.len() - 1) / 2], upper))
 }
 
 /// Whether what is asked for was found; none where nobody can say.
@@ -132,6 +138,14 @@ mod tests {
         let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn an_even_number_of_values_has_two_medians_and_an_odd_one_has_one() {
+        assert_eq!(medians(&[1.0, 2.0]), Some((1.0, 2.0)));
+        assert_eq!(medians(&[1.0, 2.0, 3.0, 4.0]), Some((2.0, 3.0)));
+        assert_eq!(medians(&[1.0, 2.0, 9.0]), Some((2.0, 2.0)));
+        assert_eq!(medians(&[]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::contenders::{Contender, EQUAL_WIRE, OURS_BARE, TOY};
 use super::report::spread;
 use super::{Options, Results, Trial};
-use crate::bench::page::{self, Spread};
+use crate::bench::page;
 
 /// How many times the players of another one is to have.
 struct Goal {
@@ -20,6 +20,9 @@ const SAME_WORK: f64 = 1.15;
 const LIBRARY: f64 = 2.0;
 /// What our backend is to have of the machine.
 const BARE: f64 = 0.95;
+
+/// Of fewer runs nothing is said but that they are too few.
+const RUNS_MIN: usize = 5;
 
 const GOALS: [Goal; 7] = [
     Goal { of: EQUAL_WIRE, by: "tokio-full", at_least: SAME_WORK },
@@ -37,6 +40,8 @@ struct Ratio {
     least: f64,
     /// Infinite where nothing failed with the one or nothing held with the other.
     most: f64,
+    /// Of how many runs.
+    runs: usize,
 }
 
 impl Ratio {
@@ -47,19 +52,29 @@ impl Ratio {
             Some((f64::from(found.holds), found.fails.map_or(f64::INFINITY, f64::from)))
         };
         let ((holds, fails), (by_holds, by_fails)) = (find(of)?, find(by)?);
-        Some(Self { least: holds / by_fails, most: fails / by_holds })
+        Some(Self { least: holds / by_fails, most: fails / by_holds, runs: 1 })
     }
 
-    /// Medians over the runs, of both ends: the median of what is between them is between those.
+    /// Medians over the runs, of both ends: the median of what is between them is between those. Of an even number of runs the lower
+    /// one of the lower end and the upper one of the upper end, so that no single run makes the claim stronger.
     fn of_runs(runs: &[&Results], of: &str, by: &str, rate: u32) -> Option<Self> {
-        let ratios = || runs.iter().filter_map(|results| Self::of_run(results, of, by, rate));
-        let least = Spread::of(ratios().map(|ratio| ratio.least))?.median;
-        let most = Spread::of(ratios().map(|ratio| ratio.most))?.median;
-        Some(Self { least, most })
+        let ratios: Vec<Self> =
+            runs.iter().filter_map(|results| Self::of_run(results, of, by, rate)).collect();
+        let sorted = |end: fn(&Self) -> f64| {
+            let mut ends: Vec<f64> = ratios.iter().map(end).collect();
+            ends.sort_by(f64::total_cmp);
+            ends
+        };
+        let (least, _) = page::medians(&sorted(|ratio| ratio.least))?;
+        let (_, most) = page::medians(&sorted(|ratio| ratio.most))?;
+        Some(Self { least, most, runs: ratios.len() })
     }
 
-    /// None as long as the goal is between both ends.
+    /// None as long as the goal is between both ends, or runs are too few.
     fn is_met(self, at_least: f64) -> Option<bool> {
+        if self.runs < RUNS_MIN {
+            return None;
+        }
         if self.least >= at_least {
             return Some(true);
         }
@@ -67,13 +82,14 @@ impl Ratio {
     }
 
     fn judge(self, at_least: f64) -> String {
-        let Self { least, most } = self;
-        let verdict = page::verdict(self.is_met(at_least));
+        let Self { least, most, runs } = self;
+        let of_how_many = if runs < RUNS_MIN { format!("{runs} of {RUNS_MIN}") } else { runs.to_string() };
+        let verdict = format!("{}, {of_how_many} runs", page::verdict(self.is_met(at_least)));
         match (least > 0.0, most.is_finite()) {
             (true, true) => format!("{least:.2}–{most:.2}, {verdict}"),
             (true, false) => format!("≥ {least:.2}, {verdict}"),
             (false, true) => format!("≤ {most:.2}, {verdict}"),
-            (false, false) => verdict.to_owned(),
+            (false, false) => verdict,
         }
     }
 }
@@ -87,8 +103,8 @@ pub(super) fn goals(contenders: &[&'static Contender], options: &Options, runs: 
 fn players(rates: &[u32], runs: &[&Results]) -> String {
     let heads: Vec<String> = rates.iter().map(|rate| format!("{rate} Hz")).collect();
     let mut text = format!(
-        "\n## What is asked for\n\nThe players of one by those of another in the same run: between what held by what failed and what failed by what held, medians of the runs of both ends. \
-         *Met* and *not met* are said where both ends are on the same side; *open* is what the goal lies within, or where more players may hold than could be tried. \
+        "\n## What is asked for\n\nThe players of one by those of another in the same run: between what held by what failed and what failed by what held, medians of the runs of both ends, of an even number of runs the lower and the upper. \
+         *Met* and *not met* are said where both ends are on the same side; *open* is what the goal lies within, or where more players may hold than could be tried, and every ratio of fewer than {RUNS_MIN} runs. \
          `tokio-full` and `go-full` do the work that ours does, or much of it; `tokio`, `tokio-uring` and `go` show what a bare transport gives before any of that, and nothing is asked for beside them. \
          `{OURS_BARE}` beside `{TOY}` is our backend with everything off; what the rest costs is told stage by stage in [ADR 26](../adr/0026-what-a-core-is-spent-on.md) and on [the page of costs](costs.md).\n\n\
          | players of | by those of | at least | {} |\n|---|---|--:|{}\n",
@@ -148,22 +164,23 @@ mod tests {
     #[test]
     fn a_goal_is_met_or_not_where_what_is_between_held_and_failed_is_all_on_one_side() {
         let cases = [
-            ((1150, Some(1240)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.15–1.33, met |"),
-            ((1140, Some(1240)), "go-full", (930, Some(1000)), "| 1.15 | 1.14–1.33, open |"),
-            ((1000, Some(1069)), "go-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, **not met** |"),
-            ((1000, Some(1070)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, open |"),
-            ((1000, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.00, open |"),
-            ((1200, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.20, met |"),
-            ((1150, Some(1200)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.20, open |"),
-            ((1000, Some(1100)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.10, **not met** |"),
-            ((8000, None), "tokio-full", (8000, None), "| 1.15 | open |"),
-            ((2050, Some(2100)), "renet", (1024, Some(1025)), "| 2 | 2.00–2.05, met |"),
-            ((1000, Some(1070)), "enet", (0, Some(10)), "| 2 | ≥ 100.00, met |"),
-            ((0, Some(10)), "enet", (1000, Some(1070)), "| 2 | ≤ 0.01, **not met** |"),
+            ((1150, Some(1240)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.15–1.33, met, 5 runs |"),
+            ((1140, Some(1240)), "go-full", (930, Some(1000)), "| 1.15 | 1.14–1.33, open, 5 runs |"),
+            ((1000, Some(1069)), "go-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, **not met**, 5 runs |"),
+            ((1000, Some(1070)), "tokio-full", (930, Some(1000)), "| 1.15 | 1.00–1.15, open, 5 runs |"),
+            ((1000, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.00, open, 5 runs |"),
+            ((1200, None), "tokio-full", (930, Some(1000)), "| 1.15 | ≥ 1.20, met, 5 runs |"),
+            ((1150, Some(1200)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.20, open, 5 runs |"),
+            ((1000, Some(1100)), "tokio-full", (1000, None), "| 1.15 | ≤ 1.10, **not met**, 5 runs |"),
+            ((8000, None), "tokio-full", (8000, None), "| 1.15 | open, 5 runs |"),
+            ((2050, Some(2100)), "renet", (1024, Some(1025)), "| 2 | 2.00–2.05, met, 5 runs |"),
+            ((1000, Some(1070)), "enet", (0, Some(10)), "| 2 | ≥ 100.00, met, 5 runs |"),
+            ((0, Some(10)), "enet", (1000, Some(1070)), "| 2 | ≤ 0.01, **not met**, 5 runs |"),
         ];
         for ((holds, fails), name, (by_holds, by_fails), cells) in cases {
             let run = run(&[(EQUAL_WIRE, holds, fails), (name, by_holds, by_fails)]);
-            let (page, row) = (players(&[64], &[&run]), format!("| {EQUAL_WIRE} | {name} {cells}\n"));
+            let (page, row) =
+                (players(&[64], &[&run; RUNS_MIN]), format!("| {EQUAL_WIRE} | {name} {cells}\n"));
             assert!(page.contains(&row), "{row} is not in:\n{page}");
         }
     }
@@ -184,8 +201,11 @@ mod tests {
             ("go", 1000, Some(1070)),
             ("go-full", 1000, Some(1070)),
         ]);
-        let page = players(&[64], &[&run]);
-        assert!(page.contains("| cranewing-each-tick | go-full | 1.15 | 0.93–1.07, **not met** |"), "{page}");
+        let page = players(&[64], &[&run; RUNS_MIN]);
+        assert!(
+            page.contains("| cranewing-each-tick | go-full | 1.15 | 0.93–1.07, **not met**, 5 runs |"),
+            "{page}"
+        );
         assert!(!page.contains("| cranewing |") && !page.contains("| go |"), "{page}");
     }
 
@@ -198,7 +218,29 @@ mod tests {
             run(&[(EQUAL_WIRE, 1800, Some(1890)), ("go-full", 1440, Some(1500))]),
         ];
         let ratio = Ratio::of_runs(&runs.each_ref(), EQUAL_WIRE, "go-full", 64).unwrap();
-        assert_eq!(ratio, Ratio { least: 1.2, most: 1.3125 });
+        assert_eq!(ratio, Ratio { least: 1.2, most: 1.3125, runs: 3 });
+    }
+
+    #[test]
+    fn of_an_even_number_of_runs_the_better_one_does_not_decide() {
+        let runs = [
+            run(&[(EQUAL_WIRE, 1070, Some(1080)), ("go-full", 930, Some(1000))]),
+            run(&[(EQUAL_WIRE, 1160, Some(1170)), ("go-full", 930, Some(1000))]),
+        ];
+        let ratio = Ratio::of_runs(&runs.each_ref(), EQUAL_WIRE, "go-full", 64).unwrap();
+        assert_eq!(ratio, Ratio { least: 1.07, most: 1170.0 / 930.0, runs: 2 });
+        let six = [&runs[0], &runs[0], &runs[0], &runs[1], &runs[1], &runs[1]];
+        let page = players(&[64], &six);
+        assert!(page.contains("| go-full | 1.15 | 1.07–1.26, open, 6 runs |"), "{page}");
+    }
+
+    #[test]
+    fn fewer_than_five_runs_decide_nothing() {
+        let run = run(&[(EQUAL_WIRE, 2000, Some(2100)), ("go-full", 930, Some(1000))]);
+        let four = players(&[64], &[&run; 4]);
+        assert!(four.contains("| go-full | 1.15 | 2.00–2.26, open, 4 of 5 runs |"), "{four}");
+        let five = players(&[64], &[&run; 5]);
+        assert!(five.contains("| go-full | 1.15 | 2.00–2.26, met, 5 runs |"), "{five}");
     }
 
     #[test]

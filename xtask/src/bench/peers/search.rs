@@ -27,8 +27,8 @@ pub(super) struct Search {
     fails: Option<u32>,
     voids: u32,
     failures: u32,
-    /// Whether the upper side is a number that the load could not carry or the server cannot have.
-    is_bound: bool,
+    /// The least number that failed: the upper side may be one that the load could not carry, which says nothing of the server.
+    failed: Option<u32>,
 }
 
 impl Search {
@@ -42,7 +42,7 @@ impl Search {
             fails: None,
             voids: 0,
             failures: 0,
-            is_bound: false,
+            failed: None,
         }
     }
 
@@ -71,22 +71,23 @@ impl Search {
             Verdict::Fails { by_far, .. } => {
                 self.failures += 1;
                 if *by_far || self.failures >= FAILURES {
-                    self.fail(players, false);
+                    self.failed = Some(self.failed.map_or(players, |failed| failed.min(players)));
+                    self.bound(players);
                 }
             }
             Verdict::Void => {
                 self.voids += 1;
                 if self.voids >= VOID_MAX {
-                    self.fail(players, true);
+                    self.bound(players);
                 }
             }
         }
     }
 
-    fn fail(&mut self, players: u32, is_bound: bool) {
+    /// No more than these are tried from here on.
+    fn bound(&mut self, players: u32) {
         self.lengthen();
         self.fails = Some(players);
-        self.is_bound = is_bound;
         (self.voids, self.failures) = (0, 0);
     }
 
@@ -104,7 +105,7 @@ impl Search {
 
     /// The fewest players that failed; none if more may hold than could be tried.
     pub(super) fn failed(&self) -> Option<u32> {
-        self.fails.filter(|_| !self.is_bound)
+        self.failed
     }
 }
 
@@ -176,6 +177,20 @@ mod tests {
         assert_eq!((search.next(), search.found(), search.failed()), (None, 1000, None));
         search.learn(1060, &fails(true));
         assert_eq!(search.failed(), Some(1060));
+    }
+
+    #[test]
+    fn what_failed_stays_known_when_the_load_cannot_carry_what_is_below() {
+        let mut search = Search::new(8000, 1000);
+        search.learn(1000, &Verdict::Holds);
+        search.learn(1200, &fails(true));
+        for _ in 0..VOID_MAX {
+            assert_eq!(search.next(), Some(1100));
+            search.learn(1100, &Verdict::Void);
+        }
+        assert_eq!((search.found(), search.failed()), (1000, Some(1200)));
+        search.learn(1050, &fails(true));
+        assert_eq!(search.failed(), Some(1050));
     }
 
     #[test]
