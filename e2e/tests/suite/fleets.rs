@@ -71,6 +71,8 @@ async fn a_settled_fleet_causes_no_writes() {
 /// Longer than anything takes that the operator does by time alone: the longest is the half minute after which a new leader
 /// may decide deletions.
 const QUIET_SECONDS: f64 = 40.0;
+/// What a figure of ticks must have moved by at least to be written anew: half a millisecond, and told to a tenth.
+const NEWS_US: u64 = 400;
 /// How often ticks may be news before a Fleet counts as one that never settles.
 const QUIETS_MAX: u32 = 3;
 
@@ -84,12 +86,20 @@ pub(crate) async fn await_quiet(scratch: &Scratch) {
         let settled = await_settled(region, &leader).await;
         let (began, reported) = (Watch::new(), operator::metric(region, &leader, operator::REPORTS).await);
         let before = tick_figures(region).await.unwrap();
+        if operator::writes(region, &leader).await != settled {
+            continue;
+        }
         let news = eventually("no write for longer than any period", PATIENCE, || async {
             let spent = difference(&settled, &operator::writes(region, &leader).await);
             let seconds = began.seconds();
             if !spent.is_empty() {
                 let mut news = tick_figures(region).await?;
-                news.retain(|fleet, figure| before.get(fleet) != Some(figure));
+                if difference(&settled, &operator::writes(region, &leader).await) != spent {
+                    return Err("one more was written meanwhile".to_owned());
+                }
+                news.retain(|fleet, us| {
+                    before.get(fleet).is_none_or(|before| before.abs_diff(*us) >= NEWS_US)
+                });
                 let written: f64 = spent.values().sum();
                 let is_news = spent.keys().all(|name| name.contains("\"fleets/status\""))
                     && written.to_string() == news.len().to_string();
@@ -130,11 +140,21 @@ async fn await_settled(region: &Region, leader: &str) -> BTreeMap<String, f64> {
 }
 
 /// What each Fleet of a region says of its ticks.
-async fn tick_figures(region: &Region) -> Result<BTreeMap<String, String>, String> {
+async fn tick_figures(region: &Region) -> Result<BTreeMap<String, u64>, String> {
     let fleets =
         region.all::<Fleet>().list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-    let figure = |fleet: &Fleet| fleet.status.as_ref()?.tick_p99.clone();
-    Ok(fleets.iter().filter_map(|fleet| Some((fleet.name_any(), figure(fleet)?))).collect())
+    let name = |fleet: &Fleet| format!("{}/{}", fleet.namespace().unwrap_or_default(), fleet.name_any());
+    let figure = |fleet: &Fleet| Some(microseconds(fleet.status.as_ref()?.tick_p99.as_deref()?));
+    Ok(fleets.iter().filter_map(|fleet| Some((name(fleet), figure(fleet)?))).collect())
+}
+
+/// Of what a status says, such as `850us`, `1.5ms` or `12ms`.
+fn microseconds(told: &str) -> u64 {
+    let (number, unit_us) =
+        told.strip_suffix("ms").map_or_else(|| (told.trim_end_matches("us"), 1), |number| (number, 1000));
+    let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+    let [whole, tenths] = [whole, tenths].map(|part| part.parse::<u64>().expect(told));
+    whole * unit_us + tenths * unit_us / 10
 }
 
 #[tokio::test]
