@@ -345,7 +345,7 @@ impl ZoneThread {
                 outcome
             }
             Verdict::Open => {
-                tracing::info!(dropped = seen.dropped, "the flood is over: everybody gets in");
+                tracing::info!("the flood is over: everybody gets in");
                 self.filter = None;
                 self.datagrams.admit(None)
             }
