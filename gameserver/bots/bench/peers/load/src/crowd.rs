@@ -36,7 +36,4 @@ pub(crate) trait Crowd {
     /// Takes a part of what has arrived. Of each snapshot it says whose it is, that client's newest input in it, and its bytes.
     /// False when nothing was there.
     fn receive(&mut self, now: Duration, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool>;
-
-    /// After that many empty parts there is nothing to take anywhere.
-    fn parts(&self) -> usize;
 }

@@ -1,115 +1,116 @@
-//! Clients of ENet, by its translation into Rust: peers of a few hosts, because a server knows a client by its number.
+//! Clients of ENet, by its translation into Rust: a host of one peer for each, as its tutorial has it, on a socket of its own.
 
-use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use gameserver_net::bind;
-use rusty_enet::{Event, Host, HostSettings, Packet, PeerID};
+use rusty_enet::{Event, Host, HostSettings, Packet, PeerID, ReadWrite};
 
 use crate::crowd::{Crowd, INPUT_BYTES, Input, read_snapshot, write_input};
-
-/// A host goes through all its peers whenever it is served.
-const PEERS_A_HOST: u32 = 64;
-const BUFFER_BYTES: usize = 4 << 20;
-/// Events that are taken before inputs are looked for again.
-const EVENTS: usize = 64;
+use crate::sockets::Sockets;
 
 pub(crate) struct Enet {
-    hosts: Vec<Host<UdpSocket>>,
-    /// Client to its peer; its host is by its number.
-    peers: Vec<PeerID>,
-    connected: HashSet<(usize, PeerID)>,
-    /// The host that is served next.
-    turn: usize,
+    server: SocketAddr,
+    sockets: Sockets,
+    clients: Vec<Client>,
+    /// Clients for which something has come that is not taken yet.
+    touched: Vec<u32>,
 }
 
-impl Enet {
-    pub(crate) fn open(server: SocketAddr, clients: u32) -> anyhow::Result<Self> {
-        let mut hosts = Vec::new();
-        let mut peers = Vec::new();
-        for client in 0..clients {
-            if client % PEERS_A_HOST == 0 {
-                let (socket, _) = bind((Ipv4Addr::LOCALHOST, 0).into(), BUFFER_BYTES)?;
-                let settings = HostSettings {
-                    peer_limit: PEERS_A_HOST as usize,
-                    channel_limit: 1,
-                    ..HostSettings::default()
-                };
-                hosts.push(
-                    Host::new(socket, settings)
-                        .map_err(|error| anyhow!("failed to open a host: {error:?}"))?,
-                );
-            }
-            let host = hosts.last_mut().context("there is a host")?;
-            peers.push(host.connect(server, 1, client).context("a host has too many peers")?.id());
-        }
-        Ok(Self { hosts, peers, connected: HashSet::new(), turn: 0 })
+struct Client {
+    number: u32,
+    /// It reads and writes memory, because only sockets with something to read are read.
+    host: Host<ReadWrite<SocketAddr, io::Error>>,
+    peer: PeerID,
+    is_connected: bool,
+}
+
+impl Client {
+    fn new(server: SocketAddr, number: u32) -> anyhow::Result<Self> {
+        let settings = HostSettings { peer_limit: 1, channel_limit: 1, ..HostSettings::default() };
+        let mut host = Host::new(ReadWrite::new(), settings)
+            .map_err(|error| anyhow!("failed to open a host: {error:?}"))?;
+        let peer = host.connect(server, 1, number).context("a host has no peer")?.id();
+        Ok(Self { number, host, peer, is_connected: false })
     }
 
-    /// Takes what one host has; true if there may be more.
-    fn serve(&mut self, at: usize, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool> {
-        for _ in 0..EVENTS {
-            match self.hosts[at].service()? {
-                Some(Event::Receive { packet, .. }) => {
+    /// Takes what has come, answers it, and does what is due.
+    fn serve(&mut self, sockets: &Sockets, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<()> {
+        while let Some(event) = self.host.service()? {
+            match event {
+                Event::Receive { packet, .. } => {
                     if let Some((client, newest)) = read_snapshot(packet.data()) {
                         seen(client, newest, packet.data().len());
                     }
                 }
-                Some(Event::Connect { peer, .. }) => _ = self.connected.insert((at, peer.id())),
-                Some(Event::Disconnect { peer, .. }) => _ = self.connected.remove(&(at, peer.id())),
-                None => return Ok(false),
+                Event::Connect { .. } => self.is_connected = true,
+                Event::Disconnect { .. } => self.is_connected = false,
             }
         }
-        Ok(true)
+        self.pass_on(sockets)
+    }
+
+    fn pass_on(&mut self, sockets: &Sockets) -> io::Result<()> {
+        while let Some((_, datagram)) = self.host.socket_mut().read() {
+            sockets.send(self.number, &datagram)?;
+        }
+        Ok(())
+    }
+}
+
+impl Enet {
+    pub(crate) fn open(server: SocketAddr, clients: u32) -> anyhow::Result<Self> {
+        let sockets = Sockets::open(server, clients)?;
+        let clients =
+            (0..clients).map(|number| Client::new(server, number)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { server, sockets, clients, touched: Vec::new() })
     }
 }
 
 impl Crowd for Enet {
-    fn join(&mut self, _now: Duration) -> io::Result<bool> {
-        for at in 0..self.hosts.len() {
-            while self.serve(at, &mut |_, _, _| ())? {}
+    fn join(&mut self, now: Duration) -> io::Result<bool> {
+        // those who are in already get snapshots all the time, so no longer than until each has had a turn
+        for _ in 0..self.clients.len() {
+            if !self.receive(now, &mut |_, _, _| ())? {
+                break;
+            }
         }
-        Ok(self.connected.len() == self.peers.len())
+        for client in &mut self.clients {
+            client.serve(&self.sockets, &mut |_, _, _| ())?;
+        }
+        Ok(self.clients.iter().all(|client| client.is_connected))
     }
 
     fn joined(&self) -> u32 {
-        u32::try_from(self.connected.len()).unwrap_or(u32::MAX)
+        let joined = self.clients.iter().filter(|client| client.is_connected).count();
+        u32::try_from(joined).unwrap_or(u32::MAX)
     }
 
     fn send(&mut self, _now: Duration, inputs: &mut dyn FnMut() -> Option<Input>) -> io::Result<()> {
-        let mut touched = None;
+        let mut message = [0; INPUT_BYTES];
         while let Some(input) = inputs() {
-            let at = (input.0 / PEERS_A_HOST) as usize;
-            if let Some(before) = touched.replace(at).filter(|before| *before != at) {
-                self.hosts[before].flush();
-            }
-            let mut message = [0; INPUT_BYTES];
+            let Some(client) = self.clients.get_mut(input.0 as usize) else { continue };
             write_input(input, &mut message);
             // a peer that is gone shows as inputs that are lost
-            let _gone = self.hosts[at]
-                .peer_mut(self.peers[input.0 as usize])
-                .send(0, &Packet::unreliable(&message[..]));
-        }
-        if let Some(last) = touched {
-            self.hosts[last].flush();
+            let _gone = client.host.peer_mut(client.peer).send(0, &Packet::unreliable(&message[..]));
+            client.host.flush();
+            client.pass_on(&self.sockets)?;
         }
         Ok(())
     }
 
     fn receive(&mut self, _now: Duration, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool> {
-        self.turn = (self.turn + 1) % self.hosts.len();
-        let mut has_seen = false;
-        self.serve(self.turn, &mut |client, newest, bytes| {
-            has_seen = true;
-            seen(client, newest, bytes);
+        let Self { server, sockets, clients, touched } = self;
+        let has_received = sockets.receive(&mut |number, datagram| {
+            if let Some(client) = clients.get_mut(number as usize) {
+                client.host.socket_mut().write(*server, datagram.to_vec());
+                touched.push(number);
+            }
         })?;
-        Ok(has_seen)
-    }
-
-    fn parts(&self) -> usize {
-        self.hosts.len()
+        for number in touched.drain(..) {
+            clients[number as usize].serve(sockets, seen)?;
+        }
+        Ok(has_received)
     }
 }

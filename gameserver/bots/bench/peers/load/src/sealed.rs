@@ -3,75 +3,37 @@
 //! A datagram is its client (u32), its number among those of its direction from 1 (u64), both big endian and together the nonce, and the rest
 //! under ChaCha20-Poly1305. An input holds its number and where its player walks, and is as long as a bare one; a snapshot holds first the number
 //! of the newest input. Keys follow from the client's number, because how they would be agreed on is no part of what is measured.
-//!
-//! Each client has a socket of its own, as our bots have: over loopback the server's core pays for what a datagram costs where it arrives, and
-//! that is more with a thousand sockets that somebody waits for than with a few.
 
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use gameserver_sys::raise_file_limit;
-use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::crowd::{Crowd, INPUT_BYTES, Input};
+use crate::sockets::Sockets;
 
 const KEY_BYTES: usize = 32;
 /// Bytes of an input between its header and its tag.
 const MESSAGE_BYTES: usize = INPUT_BYTES - NONCE_LEN - 16;
 /// Inputs of a player from one turn to the next.
 const STRAIGHT: u32 = 32;
-/// Sockets that are read before inputs are looked for again; each takes some microseconds.
-const EVENTS: usize = 64;
 
-struct Client {
-    number: u32,
-    socket: UdpSocket,
+struct Keys {
     to_server: LessSafeKey,
     from_server: LessSafeKey,
 }
 
 pub(crate) struct Sealed {
-    poll: Poll,
-    events: Events,
-    clients: Vec<Client>,
-    buffer: Vec<u8>,
+    sockets: Sockets,
+    /// By client.
+    keys: Vec<Keys>,
 }
 
 impl Sealed {
     pub(crate) fn open(server: SocketAddr, clients: u32) -> anyhow::Result<Self> {
-        raise_file_limit(u64::from(clients) + 64).context("failed to have so many sockets")?;
-        let poll = Poll::new()?;
-        let open = |number: u32| -> anyhow::Result<Client> {
-            let mut socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into())?;
-            socket.connect(server)?;
-            poll.registry().register(&mut socket, Token(number as usize), Interest::READABLE)?;
-            Ok(Client { number, socket, to_server: key(number, 0), from_server: key(number, 1) })
-        };
-        let clients =
-            (0..clients).map(open).collect::<anyhow::Result<_>>().context("failed to open a client")?;
-        Ok(Self { poll, events: Events::with_capacity(EVENTS), clients, buffer: vec![0; 2048] })
-    }
-}
-
-impl Client {
-    fn receive(&self, buffer: &mut [u8], seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<()> {
-        loop {
-            match self.socket.recv(buffer) {
-                Ok(length) => {
-                    if let Some(newest) = read_snapshot(&self.from_server, self.number, &mut buffer[..length])
-                    {
-                        seen(self.number, newest, length);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let keys = |client| Keys { to_server: key(client, 0), from_server: key(client, 1) };
+        Ok(Self { sockets: Sockets::open(server, clients)?, keys: (0..clients).map(keys).collect() })
     }
 }
 
@@ -81,40 +43,26 @@ impl Crowd for Sealed {
     }
 
     fn joined(&self) -> u32 {
-        u32::try_from(self.clients.len()).unwrap_or(u32::MAX)
+        self.sockets.count()
     }
 
     fn send(&mut self, _now: Duration, inputs: &mut dyn FnMut() -> Option<Input>) -> io::Result<()> {
         while let Some(input) = inputs() {
-            let Some(client) = self.clients.get(input.0 as usize) else { continue };
-            match client.socket.send(&write_input(&client.to_server, input)) {
-                // what is not sent counts as lost
-                Err(error)
-                    if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) =>
-                {
-                    return Err(error);
-                }
-                _ => {}
-            }
+            let Some(keys) = self.keys.get(input.0 as usize) else { continue };
+            self.sockets.send(input.0, &write_input(&keys.to_server, input))?;
         }
         Ok(())
     }
 
     fn receive(&mut self, _now: Duration, seen: &mut dyn FnMut(u32, u32, usize)) -> io::Result<bool> {
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        for event in &self.events {
-            if let Some(client) = self.clients.get(event.token().0) {
-                client.receive(&mut self.buffer, seen)?;
+        let keys = &self.keys;
+        self.sockets.receive(&mut |client, snapshot| {
+            let Some(keys) = keys.get(client as usize) else { return };
+            let bytes = snapshot.len();
+            if let Some(newest) = read_snapshot(&keys.from_server, client, snapshot) {
+                seen(client, newest, bytes);
             }
-        }
-        Ok(!self.events.is_empty())
-    }
-
-    fn parts(&self) -> usize {
-        1
+        })
     }
 }
 
