@@ -95,10 +95,15 @@ pub(super) fn write(checkout: &Checkout, page: &Page) -> Result<()> {
     write_measured(checkout, page, &format!("on commit {}, {}", commit(checkout)?, machine()))
 }
 
-/// Writes what kept runs gave, each maybe of another commit.
-pub(super) fn write_kept<R>(checkout: &Checkout, page: &Page, runs: &[Run<R>]) -> Result<()> {
-    let how_many = if runs.len() == 1 { "one run".to_owned() } else { format!("{} runs", runs.len()) };
-    let measured = format!("in {how_many}:\n\n{}\nWhat follows is of all of them", runs::table(runs));
+/// Writes what kept runs gave, each maybe of another commit, and each maybe with a part of the results.
+pub(super) fn write_kept<R>(
+    checkout: &Checkout,
+    page: &Page,
+    runs: &[Run<R>],
+    part: impl Fn(&R) -> String,
+) -> Result<()> {
+    let (tally, table) = (runs::tally(runs), runs::table(runs, part));
+    let measured = format!("in {tally}:\n\n{table}\nWhat follows is of all of them");
     write_measured(checkout, page, &measured)
 }
 

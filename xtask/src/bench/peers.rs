@@ -2,9 +2,13 @@
 
 mod build;
 mod contenders;
+mod figures;
 mod goals;
 mod report;
+mod said;
 mod search;
+mod seed;
+mod server;
 mod trial;
 
 use std::fs::OpenOptions;
@@ -16,10 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use self::build::Programs;
 use self::contenders::{ALL, Contender, RATES};
+use self::figures::{Figures, Verdict};
+use self::said::Said;
 use self::search::{Search, VOID_MAX};
-use self::trial::{Figures, Verdict};
+use self::seed::Seed;
 use super::page::{self, Page, Runs};
 use crate::checkout::Checkout;
+use crate::clock;
 use crate::progress::Progress;
 
 /// Clients of a smoke test.
@@ -32,7 +39,7 @@ const LATENCY_HZ: u32 = 64;
 const PLAYERS: [u32; 4] = [10, 100, 300, 1000];
 
 /// Goes up when what is measured, or how, is no longer as in the runs that are kept.
-const METHOD: u32 = 2;
+const METHOD: u32 = 3;
 
 /// What is measured of peers, and how much.
 #[derive(Debug, clap::Args)]
@@ -67,7 +74,7 @@ pub(super) struct Trial {
     name: String,
     rate: u32,
     players: u32,
-    /// None if not all could join or it ended.
+    /// None if not all could join, it ended, or the load failed.
     figures: Option<Figures>,
     verdict: Verdict,
 }
@@ -76,6 +83,8 @@ pub(super) struct Trial {
 #[derive(Serialize)]
 struct Logged<'a> {
     run: u8,
+    /// With the starts of the server and of the load.
+    took_ms: u128,
     #[serde(flatten)]
     trial: &'a Trial,
 }
@@ -89,17 +98,30 @@ struct Capacity {
     holds: u32,
     /// The fewest that failed, or cannot be had; none if more may hold than could be tried.
     fails: Option<u32>,
+    /// Trials that said nothing.
+    voids: u32,
 }
 
-/// All that a run measured.
+/// What a run has measured so far.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Results {
+    seed: Seed,
     latency: Vec<Trial>,
     capacity: Vec<Capacity>,
 }
 
-/// Measures, or only tries with `--smoke`. Each finished run is kept, and the page of all that are kept written anew: whoever ends
-/// it early has the runs before.
+impl Results {
+    /// Which rates there are, for the page.
+    fn part(&self) -> String {
+        let mut rates: Vec<u32> = self.capacity.iter().map(|found| found.rate).collect();
+        rates.dedup();
+        let rates: Vec<String> = rates.iter().map(u32::to_string).collect();
+        format!("{} Hz", rates.join(", "))
+    }
+}
+
+/// Measures, or only tries with `--smoke`. What a run has found is kept after each rate, and the page of all that is kept written anew:
+/// whoever ends it early loses the rate that was going on.
 pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Result<()> {
     let is_wanted = |contender: &&Contender| {
         options.only.is_empty() || options.only.iter().any(|name| name == contender.name)
@@ -121,14 +143,22 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
     let mut printed: Vec<Results> = Vec::new();
     for run in 1..=runs {
         let bench = Bench { run, runs, programs: &programs, progress: &progress, log: &log };
-        let results = bench.run(options)?;
-        if options.is_whole() {
-            kept.add(checkout, results)?;
+        let mut is_kept = false;
+        let mut keep = |results: &Results| -> Result<()> {
+            if is_kept {
+                kept.renew(results.clone())?
+            } else {
+                kept.add(checkout, results.clone())?
+            }
+            is_kept = true;
             let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
             let body = report::body(&contenders, &programs, options, &all);
-            page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all())?;
+            page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all(), Results::part)
+        };
+        if options.is_whole() {
+            bench.run(options, &mut keep)?;
         } else {
-            printed.push(results);
+            printed.push(bench.run(options, &mut |_| Ok(()))?);
             let all: Vec<&Results> = printed.iter().collect();
             progress.say(&report::body(&contenders, &programs, options, &all));
         }
@@ -146,13 +176,13 @@ fn page_of(runs: usize, body: String) -> Page {
 fn smoke(programs: &Programs, progress: &Progress) -> Result<()> {
     let mut silent = Vec::new();
     for contender in programs.built() {
-        let figures = trial::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS);
-        if let Ok(figures) = &figures {
-            progress.say(&format!("{}: {figures}", contender.name));
-        }
-        match figures {
-            Ok(figures) if figures.joined == SMOKE_CLIENTS && figures.p50_ms > 0.0 => {}
-            Ok(figures) => silent.push(format!("{}: {figures}", contender.name)),
+        let said = trial::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS);
+        match said.map(|said| (said.figures(), said)) {
+            Ok((Some(figures), _)) if figures.joined == SMOKE_CLIENTS && figures.p50_ms > 0.0 => {
+                progress.say(&format!("{}: {figures}", contender.name));
+            }
+            Ok((Some(figures), _)) => silent.push(format!("{}: {figures}", contender.name)),
+            Ok((None, said)) => silent.push(format!("{}: {said:?}", contender.name)),
             Err(error) => silent.push(format!("{}: {error:#}", contender.name)),
         }
     }
@@ -172,13 +202,21 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn run(&self, options: &Options) -> Result<Results> {
-        let latency = self.latencies(options)?;
-        let mut capacity = Vec::new();
+    /// `keep` gets what there is after each rate.
+    fn run(&self, options: &Options, keep: &mut dyn FnMut(&Results) -> Result<()>) -> Result<Results> {
+        let seed = Seed::draw()?;
+        let mut results = Results { seed, latency: self.latencies(options)?, capacity: Vec::new() };
         for &rate in &options.rates {
-            capacity.extend(self.capacities(rate)?);
+            let found = self.capacities(rate, seed)?;
+            for Capacity { name, holds, fails, voids, .. } in &found {
+                let fails =
+                    fails.map_or_else(|| "nothing failed".to_owned(), |fails| format!("{fails} failed"));
+                self.progress.say(&format!("{rate} Hz, {name}: {holds} held, {fails}, {voids} void trials"));
+            }
+            results.capacity.extend(found);
+            keep(&results)?;
         }
-        Ok(Results { latency, capacity })
+        Ok(results)
     }
 
     /// Each number of players on each in turn.
@@ -199,7 +237,7 @@ impl Bench<'_> {
     fn latency(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
         let mut trial = self.trial(contender, rate, players)?;
         for _ in 1..VOID_MAX {
-            if trial.verdict != Verdict::Void {
+            if !trial.verdict.is_void() {
                 break;
             }
             trial = self.trial(contender, rate, players)?;
@@ -208,10 +246,10 @@ impl Bench<'_> {
     }
 
     /// A step of each one's search in turn, until all have ended.
-    fn capacities(&self, rate: u32) -> Result<Vec<Capacity>> {
+    fn capacities(&self, rate: u32, seed: Seed) -> Result<Vec<Capacity>> {
         let name = format!("players a core at {rate} Hz, {} of {}", self.run, self.runs);
         let search = |contender: &'static Contender| {
-            (contender, Search::new(contender.players_max, contender.start(rate)))
+            (contender, Search::new(contender.players_max, seed.start(contender.thought(rate), rate)))
         };
         let mut searches: Vec<_> = self.programs.built().map(search).collect();
         self.progress.step(&name, |step| {
@@ -232,13 +270,18 @@ impl Bench<'_> {
     }
 
     fn trial(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
-        let (figures, verdict) = match trial::run(self.programs, contender, rate, players) {
-            Ok(figures) => (Some(figures), figures.verdict(contender, rate, players)),
-            // a server that ends under its load, or lets in nobody, has failed when it does so again, and the others go on
-            Err(error) => (None, Verdict::Fails { why: format!("{error:#}"), by_far: false }),
-        };
+        let begun = clock::now();
+        let said = trial::run(self.programs, contender, rate, players)
+            .with_context(|| format!("failed to try {} with {players} players", contender.name))?;
+        let took_ms = begun.elapsed().as_millis();
+        let verdict = said.verdict(contender, rate, players);
+        if let Said::Nothing(why) = &said {
+            self.progress
+                .say(&format!("{} with {players} players at {rate} Hz is void: {why}", contender.name));
+        }
+        let figures = said.figures();
         let trial = Trial { name: contender.name.to_owned(), rate, players, figures, verdict };
-        let line = serde_json::to_string(&Logged { run: self.run, trial: &trial })? + "\n";
+        let line = serde_json::to_string(&Logged { run: self.run, took_ms, trial: &trial })? + "\n";
         let file = OpenOptions::new().create(true).append(true).open(self.log);
         file.and_then(|mut file| file.write_all(line.as_bytes()))
             .with_context(|| format!("failed to write {}", self.log.display()))?;
@@ -251,7 +294,7 @@ fn capacity(contender: &Contender, rate: u32, search: &Search) -> Capacity {
     let holds = search.found();
     let is_full = contender.is_full_then && holds == contender.players_max;
     let fails = search.failed().or_else(|| is_full.then_some(holds + 1));
-    Capacity { name: contender.name.to_owned(), rate, holds, fails }
+    Capacity { name: contender.name.to_owned(), rate, holds, fails, voids: search.voids() }
 }
 
 #[cfg(test)]
@@ -287,16 +330,23 @@ mod tests {
 
     #[test]
     fn what_a_run_found_is_kept_as_it_was() {
-        let figures =
-            Some(Figures::for_test(r#"{"joined": 10, "clients": 10, "latency_us": {"p99": 2000}}"#));
+        let figures = Some(Figures { joined: 10, p99_ms: 2.0, ..Figures::default() });
         let verdict = Verdict::Fails { why: "p99".to_owned(), by_far: true };
         let name = "go".to_owned();
-        let capacity = Capacity { name: name.clone(), rate: 64, holds: 10, fails: None };
+        let capacity = Capacity { name: name.clone(), rate: 64, holds: 10, fails: None, voids: 1 };
         let trial = Trial { name, rate: 64, players: 10, figures, verdict };
-        let line =
-            serde_json::to_string(&Results { latency: vec![trial], capacity: vec![capacity] }).unwrap();
+        let seed = Seed::draw().unwrap();
+        let results = Results { seed, latency: vec![trial], capacity: vec![capacity] };
+        let line = serde_json::to_string(&results).unwrap();
         let again: Results = serde_json::from_str(&line).unwrap();
         assert_eq!(serde_json::to_string(&again).unwrap(), line);
-        assert_eq!(again.latency[0].figures, figures);
+        assert_eq!((again.latency[0].figures, again.seed), (figures, seed));
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_says_which_rates_it_has() {
+        let found = |rate| Capacity { name: "go".to_owned(), rate, holds: 10, fails: None, voids: 0 };
+        let run = Results { capacity: vec![found(20), found(20), found(30)], ..Results::default() };
+        assert_eq!(run.part(), "20, 30 Hz");
     }
 }

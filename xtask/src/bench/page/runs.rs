@@ -24,6 +24,9 @@ pub(in crate::bench) struct Run<R> {
     /// The day on which it ended.
     date: String,
     machine: String,
+    /// Runs before it that somebody gave up, with `--fresh`.
+    #[serde(default)]
+    discarded: usize,
     pub(in crate::bench) results: R,
 }
 
@@ -32,6 +35,8 @@ pub(in crate::bench) struct Run<R> {
 pub(in crate::bench) struct Runs<R> {
     path: PathBuf,
     method: u32,
+    /// Runs that were given up since the last one that is kept.
+    discarded: usize,
     all: Vec<Run<R>>,
 }
 
@@ -45,11 +50,12 @@ impl<R: Serialize + DeserializeOwned> Runs<R> {
             String::new()
         };
         let all = parse(&text, method).with_context(|| format!("failed to understand {}", path.display()))?;
-        Ok(Self { path, method, all })
+        Ok(Self { path, method, discarded: 0, all })
     }
 
-    /// Begins anew: the next run that is added is the first.
+    /// Begins anew: the next run that is added is the first, and says how many were given up for it.
     pub(in crate::bench) fn forget(&mut self) {
+        self.discarded += discarded(&self.all) + self.all.len();
         self.all.clear();
     }
 
@@ -57,11 +63,22 @@ impl<R: Serialize + DeserializeOwned> Runs<R> {
         &self.all
     }
 
-    /// Keeps a run that has just ended here.
+    /// Keeps a run that has its first results.
     pub(in crate::bench) fn add(&mut self, checkout: &Checkout, results: R) -> Result<()> {
         let date = process::output(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned();
         let (method, commit, machine) = (self.method, commit(checkout)?, machine());
-        self.all.push(Run { method, commit, date, machine, results });
+        let discarded = std::mem::take(&mut self.discarded);
+        self.all.push(Run { method, commit, date, machine, discarded, results });
+        self.write()
+    }
+
+    /// Keeps more of the run that was added last.
+    pub(in crate::bench) fn renew(&mut self, results: R) -> Result<()> {
+        self.all.last_mut().context("no run was added")?.results = results;
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
         let text = lines(&self.all)?;
         let directory = self.path.parent().context("a file lies in a directory")?;
         fs::create_dir_all(directory).with_context(|| format!("failed to create {}", directory.display()))?;
@@ -94,11 +111,41 @@ fn lines<R: Serialize>(all: &[Run<R>]) -> Result<String> {
     Ok(text)
 }
 
-/// Where each run is from.
-pub(super) fn table<R>(runs: &[Run<R>]) -> String {
-    let mut text = "| run | measured | commit | machine |\n|--:|---|---|---|\n".to_owned();
-    for (at, Run { date, commit, machine, .. }) in runs.iter().enumerate() {
-        let _infallible = writeln!(text, "| {} | {date} | {commit} | {machine} |", at + 1);
+/// Runs that were given up for these.
+fn discarded<R>(runs: &[Run<R>]) -> usize {
+    runs.iter().map(|run| run.discarded).sum()
+}
+
+/// How many runs there are of which commit, and how many were given up.
+pub(super) fn tally<R>(runs: &[Run<R>]) -> String {
+    let mut commits: Vec<(&str, usize)> = Vec::new();
+    for run in runs {
+        match commits.iter_mut().find(|(commit, _)| *commit == run.commit) {
+            Some((_, count)) => *count += 1,
+            None => commits.push((&run.commit, 1)),
+        }
+    }
+    let count = |count: usize| if count == 1 { "one run".to_owned() } else { format!("{count} runs") };
+    let mut text = count(runs.len());
+    if commits.len() > 1 {
+        let each: Vec<String> =
+            commits.iter().map(|(commit, runs)| format!("{} of {commit}", count(*runs))).collect();
+        let _infallible = write!(text, " of {} commits ({})", commits.len(), each.join(", "));
+    }
+    match discarded(runs) {
+        0 => {}
+        1 => text.push_str("; one run before was discarded with `--fresh`"),
+        more => _ = write!(text, "; {more} runs before were discarded with `--fresh`"),
+    }
+    text
+}
+
+/// Where each run is from, and what of it there is.
+pub(super) fn table<R>(runs: &[Run<R>], part: impl Fn(&R) -> String) -> String {
+    let mut text = "| run | measured | commit | machine | has |\n|--:|---|---|---|---|\n".to_owned();
+    for (at, Run { date, commit, machine, results, .. }) in runs.iter().enumerate() {
+        let _infallible =
+            writeln!(text, "| {} | {date} | {commit} | {machine} | {} |", at + 1, part(results));
     }
     text
 }
@@ -109,7 +156,7 @@ mod tests {
 
     fn run<R>(method: u32, results: R) -> Run<R> {
         let [commit, date, machine] = ["abc of 2026-01-01", "2026-01-02", "a machine"].map(str::to_owned);
-        Run { method, commit, date, machine, results }
+        Run { method, commit, date, machine, discarded: 0, results }
     }
 
     fn results(text: &str, method: u32) -> Vec<u32> {
@@ -132,9 +179,47 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_of_each_run_where_it_is_from() {
-        let table = table(&[run(2, ()), run(2, ())]);
-        let row = "2026-01-02 | abc of 2026-01-01 | a machine |\n";
-        assert!(table.ends_with(&format!("| 1 | {row}| 2 | {row}")), "{table}");
+    fn the_table_says_of_each_run_where_it_is_from_and_what_it_has() {
+        let table = table(&[run(2, 20), run(2, 30)], |rate| format!("{rate} Hz"));
+        let row = "2026-01-02 | abc of 2026-01-01 | a machine |";
+        assert!(table.ends_with(&format!("| 1 | {row} 20 Hz |\n| 2 | {row} 30 Hz |\n")), "{table}");
+    }
+
+    #[test]
+    fn runs_of_several_commits_and_those_that_were_given_up_are_said() {
+        let of = |commit: &str, discarded| Run { commit: commit.to_owned(), discarded, ..run(2, ()) };
+        let cases = [
+            (vec![of("a", 0)], "one run"),
+            (vec![of("a", 0), of("a", 0)], "2 runs"),
+            (vec![of("a", 1)], "one run; one run before was discarded with `--fresh`"),
+            (vec![of("a", 2), of("a", 1)], "2 runs; 3 runs before were discarded with `--fresh`"),
+            (vec![of("a", 0), of("b", 0), of("a", 0)], "3 runs of 2 commits (2 runs of a, one run of b)"),
+        ];
+        for (runs, said) in cases {
+            assert_eq!(tally(&runs), said);
+        }
+    }
+
+    /// Runs of a method 2 in a file of its own.
+    fn kept(name: &str, all: Vec<Run<u32>>) -> Runs<u32> {
+        let path = std::env::temp_dir().join(format!("cranewing-runs-{name}-{}.jsonl", std::process::id()));
+        Runs { path, method: 2, discarded: 0, all }
+    }
+
+    #[test]
+    fn a_run_is_kept_from_its_first_results_on_and_again_with_more() {
+        let mut runs = kept("renewed", vec![run(2, 10), run(2, 20)]);
+        runs.renew(21).unwrap();
+        let text = fs::read_to_string(&runs.path).unwrap();
+        fs::remove_file(&runs.path).unwrap();
+        assert_eq!(results(&text, 2), [10, 21]);
+        assert!(kept("none", Vec::new()).renew(1).is_err());
+    }
+
+    #[test]
+    fn runs_that_are_given_up_are_counted_also_those_that_were_given_up_for_them() {
+        let mut runs = kept("given-up", vec![Run { discarded: 3, ..run(2, 10) }, run(2, 20)]);
+        runs.forget();
+        assert_eq!((runs.discarded, runs.all().len()), (5, 0));
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::contenders::{Contender, EQUAL_WIRE, OURS_BARE, TOY};
-use super::report::spread;
-use super::{Options, Results, Trial};
+use super::report::{Figure, of_fewer, spread};
+use super::{Options, Results};
 use crate::bench::page;
 
 /// How many times the players of another one is to have.
@@ -96,8 +96,7 @@ impl Ratio {
 
 /// What is asked for of players, and of latency.
 pub(super) fn goals(contenders: &[&'static Contender], options: &Options, runs: &[&Results]) -> String {
-    let latency: Vec<&Trial> = runs.iter().flat_map(|results| &results.latency).collect();
-    players(&options.rates, runs) + &flat(contenders, &options.players, &latency)
+    players(&options.rates, runs) + &flat(contenders, &options.players, runs)
 }
 
 fn players(rates: &[u32], runs: &[&Results]) -> String {
@@ -122,7 +121,7 @@ fn players(rates: &[u32], runs: &[&Results]) -> String {
 }
 
 /// How p99 grows from the fewest players to the most.
-fn flat(contenders: &[&'static Contender], players: &[u32], all: &[&Trial]) -> String {
+fn flat(contenders: &[&'static Contender], players: &[u32], runs: &[&Results]) -> String {
     let (Some(&few), Some(&many)) = (players.iter().min(), players.iter().max()) else {
         return String::new();
     };
@@ -131,24 +130,31 @@ fn flat(contenders: &[&'static Contender], players: &[u32], all: &[&Trial]) -> S
          | p99, ms | {few} players | {many} players | ratio |\n|---|--:|--:|--:|\n"
     );
     for contender in contenders {
-        let p99 = |players| spread(contender.name, players, all, |figures| figures.p99_ms);
-        let (few, many) = (p99(few).map(|spread| spread.median), p99(many).map(|spread| spread.median));
-        let show = |value: Option<f64>, digits: usize| {
-            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-        };
-        let ratio = few.zip(many).map(|(few, many)| many / few);
-        let (few, many, ratio) = (show(few, 1), show(many, 1), show(ratio, 2));
-        let _infallible = writeln!(text, "| {} | {few} | {many} | {ratio} |", contender.name);
+        let p99 = |players| median(contender.name, players, runs, |figures| figures.p99_ms);
+        let (few, many) = (p99(few), p99(many));
+        let ratio =
+            few.0.zip(many.0).map_or_else(|| "-".to_owned(), |(few, many)| format!("{:.2}", many / few));
+        let _infallible = writeln!(text, "| {} | {} | {} | {ratio} |", contender.name, few.1, many.1);
     }
     text
 }
 
+/// A median, and how the page shows it.
+fn median(name: &str, players: u32, runs: &[&Results], figure: Figure) -> (Option<f64>, String) {
+    let found = spread(name, players, runs, figure);
+    let shown = found.map_or_else(
+        || "-".to_owned(),
+        |(spread, of)| format!("{:.1}{}", spread.median, of_fewer(of, runs.len())),
+    );
+    (found.map(|(spread, _)| spread.median), shown)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Capacity, Figures};
+    use super::super::{Capacity, Figures, Trial};
     use super::*;
     use crate::bench::peers::contenders::ALL;
-    use crate::bench::peers::trial::Verdict;
+    use crate::bench::peers::figures::Verdict;
 
     /// A run in which each held with the one and failed with the other.
     fn run(found: &[(&str, u32, Option<u32>)]) -> Results {
@@ -157,6 +163,7 @@ mod tests {
             rate: 64,
             holds,
             fails,
+            voids: 0,
         };
         Results { capacity: found.iter().map(capacity).collect(), ..Results::default() }
     }
@@ -245,15 +252,23 @@ mod tests {
 
     #[test]
     fn how_flat_latency_is_follows_from_the_fewest_and_the_most_players() {
-        let trial = |players, p99_us: u32| {
-            let line = format!("{{\"joined\": {players}, \"latency_us\": {{\"p99\": {p99_us}}}}}");
-            let figures = Some(Figures::for_test(&line));
-            Trial { name: "tokio".to_owned(), rate: 64, players, figures, verdict: Verdict::Holds }
+        let trial = |players, p99_ms, verdict| {
+            let figures = Some(Figures { joined: players, p99_ms, ..Figures::default() });
+            Trial { name: "tokio".to_owned(), rate: 64, players, figures, verdict }
         };
-        let all = [trial(1000, 30_000), trial(100, 90_000), trial(10, 20_000)];
+        let void = Verdict::Void { why: String::new() };
+        let run = |latency| Results { latency, ..Results::default() };
+        let whole = run(vec![
+            trial(1000, 30.0, Verdict::Holds),
+            trial(100, 90.0, Verdict::Holds),
+            trial(10, 20.0, Verdict::Holds),
+        ]);
+        let part = run(vec![trial(1000, 90.0, void), trial(10, 20.0, Verdict::Holds)]);
         let contenders: Vec<_> = ALL.iter().collect();
-        let text = flat(&contenders, &[10, 100, 1000], &all.each_ref());
+        let text = flat(&contenders, &[10, 100, 1000], &[&whole]);
         assert!(text.contains("| tokio | 20.0 | 30.0 | 1.50 |"), "{text}");
         assert!(text.contains("| go | - | - | - |"), "{text}");
+        let text = flat(&contenders, &[10, 1000], &[&whole, &part]);
+        assert!(text.contains("| tokio | 20.0 | 30.0, 1 of 2 | 1.50 |"), "{text}");
     }
 }

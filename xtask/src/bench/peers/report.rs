@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use super::build::Programs;
 use super::contenders::{Contender, EQUAL_WIRE, GIVES, RATES};
+use super::figures::{Figures, LOST_MAX, SNAPSHOTS_MIN, p99_limit_ms};
 use super::goals;
 use super::search::{CLOSE, VOID_MAX};
-use super::trial::{DURATION, INPUT_HZ, LOST_MAX, SNAPSHOTS_MIN, Verdict, p99_limit_ms};
-use super::{Capacity, Figures, LATENCY_HZ, Options, Results, Trial};
+use super::seed;
+use super::trial::{DURATION, INPUT_HZ};
+use super::{Capacity, LATENCY_HZ, Options, Results};
 use crate::bench::page::Spread;
 
 /// One figure of a trial.
@@ -34,8 +36,7 @@ pub(super) fn body(
         text.push_str(&capacity(contenders, rate, &capacities));
     }
     text.push_str(&goals::goals(contenders, options, runs));
-    let trials: Vec<&Trial> = runs.iter().flat_map(|results| &results.latency).collect();
-    text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, &trials));
+    text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, runs));
     text
 }
 
@@ -47,14 +48,15 @@ fn method() -> String {
          The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
          **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
          snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
-         In each run the search goes up or down from the same number, by steps that begin short, until what holds and what fails are within {} %, so that no run leans on another; \
-         what fails by less than twice the limit, or does not let everyone in, is tried once more, because a pause of the machine may be the reason. A trial in which the load itself was more than 1 ms late at p99 is void \
-         and done again, up to {} times. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
+         Each search begins with {} to {} % of what the server is thought to hold, drawn for each run and rate and the same for everyone in it, so that no run leans on another or tries the same numbers as all. It goes up or down by steps that get longer, and then to the middle, until what holds and what fails are within {} %; \
+         what then fails by less than twice the limit, or nearly lets everyone in, must do so again, because a pause of the machine may be the reason. A server has failed when it ends, lets players wait, or is beyond a limit. A trial in which the load itself was more than 1 ms late at p99, or failed, is void \
+         and done again, up to {} times; the last column says how many there were. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
          nor a world, so their figures are what is there before any of that. Two do the work of a game as well: `tokio-full` is our own server's core, played on by our own bots, \
-         and `go-full` seals its datagrams and tells each player of 50 around it in the same 340 bytes, at full length each time and without the rest of our rules. Clients of the bare protocol share eight sockets, which costs the server's core less \
-         than the one for each player that our bots and the clients of `go-full` and renet have: over loopback the sender does the work of the arrival. Clients of Colyseus take more time than its server, so one of eight \
+         and `go-full` seals its datagrams and tells each player of 50 around it in the same 340 bytes, at full length each time and without the rest of our rules.\n\n\
+         Each client has a socket of its own, whatever it speaks: over loopback the sender does the work of the arrival, and that costs a server's core more with a thousand sockets than with a few. \
+         Clients of Colyseus take more time than its server, so one of eight \
          decodes what it gets and is measured; they are a program in JavaScript, which pauses by itself, so their inputs count from when they were really \
          sent, and void is what is 10 ms late.\n\n\
          Our server is there twice, with room for four inputs of each player at each tick (its own default is 1000 inputs a tick). `cranewing` is what comes without arguments: a tick that brings a player nothing but what its client predicts costs no datagram, so \
@@ -65,6 +67,8 @@ fn method() -> String {
         RATES.map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
         LOST_MAX * 100.0,
         SNAPSHOTS_MIN * 100.0,
+        seed::PERCENT[0],
+        seed::PERCENT[1],
         CLOSE - 100,
         VOID_MAX,
     )
@@ -89,29 +93,31 @@ fn capacity(contenders: &[&'static Contender], rate: u32, all: &[&Capacity]) -> 
     let held = |found: &[&Capacity]| Spread::of(found.iter().map(|found| f64::from(found.holds)));
     let ours = held(&found(EQUAL_WIRE)).map(|spread| spread.median).filter(|ours| *ours > 0.0);
     let mut text = format!(
-        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | failed, median | median by that of `{EQUAL_WIRE}` |\n|---|--:|--:|--:|--:|--:|--:|\n"
+        "\n## {rate} Hz\n\n| players a core | runs | min | median | max | failed, median | median by that of `{EQUAL_WIRE}` | void trials |\n|---|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     for Contender { name, .. } in contenders {
         let found = found(name);
         let Some(Spread { min, median, max }) = held(&found) else {
-            let _infallible = writeln!(text, "| {name} | 0 | - | - | - | - | - |");
+            let _infallible = writeln!(text, "| {name} | 0 | - | - | - | - | - | - |");
             continue;
         };
         let fails = Spread::of(found.iter().map(|found| found.fails.map_or(f64::INFINITY, f64::from)));
         let fails = fails.map(|spread| spread.median).filter(|fails| fails.is_finite());
         let fails = fails.map_or_else(|| "-".to_owned(), |fails| format!("{fails:.0}"));
         let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{:.2}", median / ours));
-        let runs = found.len();
-        let _infallible =
-            writeln!(text, "| {name} | {runs} | {min:.0} | {median:.0} | {max:.0} | {fails} | {ratio} |");
+        let (runs, voids) = (found.len(), found.iter().map(|found| found.voids).sum::<u32>());
+        let _infallible = writeln!(
+            text,
+            "| {name} | {runs} | {min:.0} | {median:.0} | {max:.0} | {fails} | {ratio} | {voids} |"
+        );
     }
     text
 }
 
-fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &[&Trial]) -> String {
+fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], runs: &[&Results]) -> String {
     let mut text = format!(
-        "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. A dash: nobody got in, or the load was late in \
-         every run.\n"
+        "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. *n of m*: of so many of the runs, because in the others nobody \
+         got in or the load was late. A dash: so it was in every run, or it cannot have as many players.\n"
     );
     let tables: [(&str, Figure); 6] = [
         ("input to state, median, ms", |figures| figures.p50_ms),
@@ -127,25 +133,35 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], all: &
             write!(text, "\n| {head} | {} |\n|---|{}\n", heads.join(" | "), "--:|".repeat(players.len()));
         for contender in contenders {
             let cells: Vec<String> =
-                players.iter().map(|&players| cell(contender.name, players, all, figure)).collect();
+                players.iter().map(|&players| cell(contender.name, players, runs, figure)).collect();
             let _infallible = writeln!(text, "| {} | {} |", contender.name, cells.join(" | "));
         }
     }
     text
 }
 
-/// Of a figure over the runs in which the load was in time.
-pub(super) fn spread(name: &str, players: u32, all: &[&Trial], figure: Figure) -> Option<Spread> {
-    let trials = all.iter().filter(|trial| trial.name == name && trial.players == players);
-    let valid = trials.filter(|trial| trial.verdict != Verdict::Void);
+/// Of a figure over the runs in which the load was in time, and how many those are.
+pub(super) fn spread(name: &str, players: u32, runs: &[&Results], figure: Figure) -> Option<(Spread, usize)> {
+    let trials = runs.iter().flat_map(|results| &results.latency);
+    let trials = trials.filter(|trial| trial.name == name && trial.players == players);
+    let valid = trials.filter(|trial| !trial.verdict.is_void());
     let values =
         valid.filter_map(|trial| trial.figures.as_ref().filter(|figures| figures.joined > 0).map(figure));
-    Spread::of(values.filter(|value| !value.is_nan()))
+    let values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
+    let of = values.len();
+    Some((Spread::of(values)?, of))
 }
 
-fn cell(name: &str, players: u32, all: &[&Trial], figure: Figure) -> String {
-    match spread(name, players, all, figure) {
-        Some(Spread { min, median, max }) => format!("{median:.1} ({min:.1}–{max:.1})"),
+/// Says of how many of the runs something is, where it is not of all.
+pub(super) fn of_fewer(of: usize, runs: usize) -> String {
+    if of < runs { format!(", {of} of {runs}") } else { String::new() }
+}
+
+fn cell(name: &str, players: u32, runs: &[&Results], figure: Figure) -> String {
+    match spread(name, players, runs, figure) {
+        Some((Spread { min, median, max }, of)) => {
+            format!("{median:.1} ({min:.1}–{max:.1}){}", of_fewer(of, runs.len()))
+        }
         None => "-".to_owned(),
     }
 }
@@ -153,7 +169,9 @@ fn cell(name: &str, players: u32, all: &[&Trial], figure: Figure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::peers::Trial;
     use crate::bench::peers::contenders::ALL;
+    use crate::bench::peers::figures::Verdict;
 
     #[test]
     fn each_rate_has_a_table_in_which_everyone_stands_beside_ours() {
@@ -164,30 +182,37 @@ mod tests {
             ("tokio", 400, Some(430)),
             ("toy", 2000, None),
         ];
-        let found =
-            found.map(|(name, holds, fails)| Capacity { name: name.to_owned(), rate: 64, holds, fails });
+        let found = found.map(|(name, holds, fails)| Capacity {
+            name: name.to_owned(),
+            rate: 64,
+            holds,
+            fails,
+            voids: 2,
+        });
         let contenders: Vec<_> = ALL.iter().collect();
         let text = capacity(&contenders, 64, &found.each_ref());
-        assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 530 | 0.50 |"), "{text}");
-        assert!(text.contains("| toy | 1 | 2000 | 2000 | 2000 | - | 2.00 |"), "{text}");
-        assert!(text.contains("| go | 0 | - | - | - | - | - |"), "{text}");
+        assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 530 | 0.50 | 6 |"), "{text}");
+        assert!(text.contains("| toy | 1 | 2000 | 2000 | 2000 | - | 2.00 | 2 |"), "{text}");
+        assert!(text.contains("| go | 0 | - | - | - | - | - | - |"), "{text}");
+    }
+
+    /// A run in which tokio had ten players.
+    fn run(p99_ms: f64, verdict: Verdict) -> Results {
+        let figures = Some(Figures { joined: 10, p99_ms, ..Figures::default() });
+        let trial = Trial { name: "tokio".to_owned(), rate: 64, players: 10, figures, verdict };
+        Results { latency: vec![trial], ..Results::default() }
     }
 
     #[test]
-    fn a_trial_whose_load_was_late_is_no_latency() {
-        let trial = |p99_ms: f64, verdict| {
-            let line =
-                format!("{{\"joined\": 10, \"clients\": 10, \"latency_us\": {{\"p99\": {}}}}}", p99_ms * 1e3);
-            let figures = Some(Figures::for_test(&line));
-            Trial { name: "tokio".to_owned(), rate: 64, players: 10, figures, verdict }
-        };
-        let all = [
-            trial(20.0, Verdict::Holds),
-            trial(900.0, Verdict::Void),
-            trial(30.0, Verdict::Fails { why: String::new(), by_far: false }),
-        ];
+    fn a_trial_whose_load_was_late_is_no_latency_and_the_cell_says_of_how_many_runs_it_is() {
         let p99 = |figures: &Figures| figures.p99_ms;
-        assert_eq!(cell("tokio", 10, &all.each_ref(), p99), "30.0 (20.0–30.0)");
-        assert_eq!(cell("go", 10, &all.each_ref(), p99), "-");
+        let valid =
+            [run(20.0, Verdict::Holds), run(30.0, Verdict::Fails { why: String::new(), by_far: false })];
+        assert_eq!(cell("tokio", 10, &valid.each_ref(), p99), "30.0 (20.0–30.0)");
+        let late = run(900.0, Verdict::Void { why: String::new() });
+        let all = [&valid[0], &late, &valid[1]];
+        assert_eq!(cell("tokio", 10, &all, p99), "30.0 (20.0–30.0), 2 of 3");
+        assert_eq!(cell("tokio", 10, &[&late], p99), "-");
+        assert_eq!(cell("go", 10, &all, p99), "-");
     }
 }

@@ -28,11 +28,11 @@ use crate::sealed::Sealed;
 use crate::wire::Wire;
 
 /// Within which everyone must have joined.
-const JOIN_LIMIT: Duration = Duration::from_secs(20);
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// Sleep of a turn with nothing to take: inputs that are due meanwhile make a batch, and none is late by more.
 const SLEEP: Duration = Duration::from_micros(250);
-/// How long the last inputs are waited for.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long the last inputs are waited for: longer than any that is in time.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// What the clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

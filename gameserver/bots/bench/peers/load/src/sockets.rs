@@ -13,7 +13,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
 /// Sockets that are read before inputs are looked for again; each takes some microseconds.
-const EVENTS: usize = 64;
+const EVENTS: usize = 16;
 /// Bytes of the longest datagram that comes.
 const DATAGRAM_BYTES: usize = 2048;
 /// Files that are open besides the sockets, and room to spare.
