@@ -146,11 +146,11 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
         let mut is_kept = false;
         let mut keep = |results: &Results| -> Result<()> {
             if is_kept {
-                kept.renew(results.clone())?
+                kept.renew(results.clone())?;
             } else {
-                kept.add(checkout, results.clone())?
+                kept.add(checkout, results.clone())?;
+                is_kept = true;
             }
-            is_kept = true;
             let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
             let body = report::body(&contenders, &programs, options, &all);
             page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all(), Results::part)

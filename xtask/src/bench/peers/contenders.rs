@@ -56,7 +56,7 @@ pub(super) const GIVES: [&str; 7] =
 
 const NATIVE: Duration = Duration::from_millis(1000);
 /// A compiler that works beside what it compiles, on the same core, wants this long.
-const JUST_IN_TIME: Duration = Duration::from_millis(5000);
+const JUST_IN_TIME: Duration = Duration::from_millis(3000);
 const BARE: [&str; 7] = ["-", "-", "-", "-", "-", "-", "-"];
 const OURS: [&str; 7] = [
     "netcode 1.02, resume",
@@ -101,7 +101,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [1600, 1500, 820, 375],
+        thought: [1600, 1500, 890, 400],
         about: "the same at equal wire: `--replication-hz` as many as the ticks, so a snapshot for each player at each tick, as the others send",
         gives: OURS,
     },
@@ -112,7 +112,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [5300, 4400, 2350, 1200],
+        thought: [4450, 3550, 1850, 1030],
         about: "`bench/peers/toy`, recvmmsg and sendmmsg and nothing else: what the machine gives at best",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -123,7 +123,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [4300, 3600, 1850, 950],
+        thought: [4300, 3300, 1600, 820],
         about: "the toy over our own io_uring: our game server with everything off",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -134,7 +134,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [1500, 1300, 690, 310],
+        thought: [1500, 1300, 760, 340],
         about: "our game server's core and arena on tokio's `UdpSocket`, a runtime of one thread, and our bots: `cranewing-each-tick` with a system call for each datagram",
         gives: FULL,
     },
@@ -145,7 +145,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [2700, 1800, 850, 480],
+        thought: [2350, 1680, 850, 480],
         about: "`go` and what a game cannot do without: each datagram sealed both ways under keys of its client, a window against repetition, and in each snapshot 50 of those around",
         gives: [
             "keys that follow from the client's number",
@@ -164,7 +164,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [4500, 3450, 1600, 920],
+        thought: [3300, 2680, 1370, 790],
         about: "tokio's `UdpSocket`, a runtime of one thread",
         gives: BARE,
     },
@@ -175,7 +175,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [3250, 2650, 1250, 720],
+        thought: [2850, 2200, 970, 570],
         about: "tokio-uring's `UdpSocket`, 64 receives posted, 64 sends in flight",
         gives: ["-", "-", "-", "-", "-", "-", "one ring, no batches of datagrams"],
     },
@@ -186,7 +186,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [4500, 3000, 1400, 800],
+        thought: [3230, 2430, 1205, 680],
         about: "Go's `net.UDPConn`, a goroutine that reads and one that writes",
         gives: BARE,
     },
@@ -197,7 +197,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 8000,
         is_full_then: false,
-        thought: [3000, 2300, 930, 470],
+        thought: [2200, 1700, 700, 380],
         about: "Netty's epoll transport, one event loop, on the Java that is installed",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -208,7 +208,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 4000,
         is_full_then: true,
-        thought: [2500, 1900, 1200, 790],
+        thought: [2400, 1850, 1000, 660],
         about: "ENet, its host served between ticks, unreliable packets; at most 4095 peers. Each client is a host of one peer, by ENet's translation into Rust",
         gives: ["handshake, no authentication", "-", "-", "-", "-", "-", "-"],
     },

@@ -6,10 +6,8 @@ use super::figures::Verdict;
 
 /// What holds and what fails may be apart by this factor in the end, in percent.
 pub(super) const CLOSE: u32 = 108;
-/// The first step, in percent: halves of it are close.
-const STEP: u32 = 115;
-/// The longest step while one side is not known, in percent.
-const DOUBLE: u32 = 200;
+/// Steps while one side is not known, in percent; the last one again and again. Halves of the first are close.
+const STEPS: [u32; 5] = [115, 115, 132, 175, 200];
 /// Fewer are not tried.
 const LEAST: u32 = 10;
 /// In how many trials of one number the load may be late or fail before that number counts as out of reach: where a machine wakes a CPU
@@ -24,16 +22,16 @@ const FAILURES: u32 = 2;
 pub(super) struct Search {
     first: u32,
     most: u32,
-    /// How far the next step goes while one side is not known, in percent.
-    step: u32,
+    /// Steps that did not lead to the other side.
+    steps: usize,
     holds: Option<u32>,
     /// Numbers above that failed, and how often.
     failed: BTreeMap<u32, u32>,
     /// The least number that the load could not carry, which says nothing of the server.
     out_of_reach: Option<u32>,
     /// Trials of one number in a row that were void.
+    voids_in_a_row: u32,
     voids: u32,
-    voids_in_all: u32,
 }
 
 impl Search {
@@ -42,23 +40,24 @@ impl Search {
         Self {
             first: start.max(LEAST).min(most),
             most,
-            step: STEP,
+            steps: 0,
             holds: None,
             failed: BTreeMap::new(),
             out_of_reach: None,
+            voids_in_a_row: 0,
             voids: 0,
-            voids_in_all: 0,
         }
     }
 
     /// How many to try next; none when it is known well enough.
     pub(super) fn next(&self) -> Option<u32> {
+        let step = STEPS[self.steps.min(STEPS.len() - 1)];
         let next = match (self.holds, self.bound()) {
             (None, None) => Some(self.first),
             (Some(holds), None) => {
-                (holds < self.most).then(|| (holds * self.step / 100).max(holds + 1).min(self.most))
+                (holds < self.most).then(|| (holds * step / 100).max(holds + 1).min(self.most))
             }
-            (None, Some(bound)) => (bound > LEAST).then(|| (bound * 100).div_ceil(self.step).max(LEAST)),
+            (None, Some(bound)) => (bound > LEAST).then(|| (bound * 100).div_ceil(step).max(LEAST)),
             (Some(holds), Some(bound)) => {
                 let is_far = bound * 100 > holds * CLOSE && bound > holds + 1;
                 is_far.then(|| u32::midpoint(holds, bound))
@@ -79,9 +78,9 @@ impl Search {
                 *self.failed.entry(players).or_default() += if *by_far { FAILURES } else { 1 };
             }
             Verdict::Void { .. } => {
+                self.voids_in_a_row += 1;
                 self.voids += 1;
-                self.voids_in_all += 1;
-                if self.voids < VOID_MAX {
+                if self.voids_in_a_row < VOID_MAX {
                     return;
                 }
                 // whether it fails there is never known
@@ -89,10 +88,10 @@ impl Search {
                 self.out_of_reach = Some(self.out_of_reach.map_or(players, |other| other.min(players)));
             }
         }
-        self.voids = 0;
+        self.voids_in_a_row = 0;
         if was_open && self.is_open() {
             // further away than thought
-            self.step = (self.step * self.step / 100).min(DOUBLE);
+            self.steps += 1;
         }
     }
 
@@ -127,7 +126,7 @@ impl Search {
 
     /// Trials that say nothing.
     pub(super) fn voids(&self) -> u32 {
-        self.voids_in_all
+        self.voids
     }
 }
 
@@ -182,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn where_the_answer_is_as_thought_a_search_takes_five_or_six_trials_wherever_it_begins() {
+    fn where_the_answer_is_as_thought_a_search_takes_five_trials_wherever_it_begins() {
         let trials: Vec<u32> = (700..=1400).map(|start| search(8000, start, 1000).1).collect();
         let mean = f64::from(trials.iter().sum::<u32>()) / 701.0;
-        assert!(mean < 5.6, "{mean}");
+        assert!(mean < 5.3, "{mean}");
         assert!(trials.iter().all(|trials| *trials <= 8), "{trials:?}");
     }
 
