@@ -168,7 +168,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
 }
 
 fn page_of(runs: usize, body: String) -> Page {
-    let arguments = format!("peers --fresh --runs {runs}");
+    let arguments = format!("peers --runs {runs}");
     Page { name: "peers", title: "Players a core, beside other servers", arguments, body }
 }
 
