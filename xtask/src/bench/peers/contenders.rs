@@ -55,8 +55,8 @@ pub(super) const GIVES: [&str; 7] =
     ["session", "encryption", "world and rules", "area of interest", "delta", "prediction", "batched calls"];
 
 const NATIVE: Duration = Duration::from_millis(1000);
-/// A compiler that works beside what it compiles, on the same core, wants this long.
-const JUST_IN_TIME: Duration = Duration::from_millis(3000);
+/// A compiler that works beside what it compiles, on the same core, wants this long: after 3 s Netty's p99 was up to 18 times as long.
+const JUST_IN_TIME: Duration = Duration::from_millis(5000);
 const BARE: [&str; 7] = ["-", "-", "-", "-", "-", "-", "-"];
 const OURS: [&str; 7] = [
     "netcode 1.02, resume",
@@ -197,7 +197,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 8000,
         is_full_then: false,
-        thought: [2200, 1700, 700, 380],
+        thought: [2250, 1700, 680, 350],
         about: "Netty's epoll transport, one event loop, on the Java that is installed",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
