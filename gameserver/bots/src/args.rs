@@ -152,6 +152,15 @@ pub struct BenchArgs {
     pub play: PlayArgs,
 }
 
+/// Ticks of a server, and how much one of them carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scene {
+    /// Ticks a second, 1 to 1000.
+    pub tick_hz: u32,
+    /// Inputs that a tick carries out at most, 1 to 5000.
+    pub limit: u32,
+}
+
 /// Arguments of `bots overload`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct OverloadArgs {
@@ -161,15 +170,10 @@ pub struct OverloadArgs {
     /// Datagram backend of the game server, as its `--net` names it.
     #[arg(long, default_value = "uring")]
     pub backend: String,
-    /// Bots on the server.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub players: u32,
-    /// Ticks a second of the server. At 10 the bots' own core has time for 40 000 inputs a second, and at 30 not for 120 000.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub tick_hz: u32,
-    /// Inputs that a tick carries out at most.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub limit: u32,
+    /// What is measured in turn: ticks a second of the server, and inputs that each carries out at most. There are as many bots as may
+    /// ask for that often enough. The bots' own core has time for some 60 000 inputs a second.
+    #[arg(long, value_delimiter = ',', value_parser = parse_scene, default_value = "10:1000,30:500,64:250")]
+    pub scenes: Vec<Scene>,
     /// How many times the limit is asked for.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=16))]
     pub times: u32,
@@ -260,6 +264,17 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+fn parse_scene(text: &str) -> Result<Scene, String> {
+    let told = || format!("`{text}` is not ticks a second and inputs a tick, such as 30:500");
+    let (tick_hz, limit) = text.split_once(':').ok_or_else(told)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_not_a_number| told());
+    let scene = Scene { tick_hz: number(tick_hz)?, limit: number(limit)? };
+    if !(1..=1000).contains(&scene.tick_hz) || !(1..=5000).contains(&scene.limit) {
+        return Err(format!("`{text}`: ticks are 1 to 1000 a second, inputs 1 to 5000 a tick"));
+    }
+    Ok(scene)
+}
+
 fn parse_region(text: &str) -> Result<RegionArg, String> {
     let (id, kubeconfig) = match text.split_once('=') {
         Some((id, path)) => (id, Some(PathBuf::from(path))),
@@ -287,6 +302,14 @@ mod tests {
         assert_eq!(parse_region("kr=/tmp/kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig }));
         assert_eq!(parse_region("kr"), Ok(RegionArg { id: "kr".to_owned(), kubeconfig: None }));
         assert!(parse_region("=/tmp/kr").is_err());
+    }
+
+    #[test]
+    fn a_scene_is_ticks_a_second_and_inputs_a_tick() {
+        assert_eq!(parse_scene("30:500"), Ok(Scene { tick_hz: 30, limit: 500 }));
+        for no_scene in ["30", "30:", ":500", "a:500", "0:500", "1001:500", "30:0", "30:5001"] {
+            assert!(parse_scene(no_scene).is_err(), "{no_scene}");
+        }
     }
 
     #[test]

@@ -1,14 +1,13 @@
-//! `bots overload`: as many inputs as a tick carries out, and several times as many, in turn.
+//! `bots overload`: as many inputs as a tick carries out, and several times as many, in turn and at each of several rates.
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::server::Launch;
 use super::trial::Trial;
 use super::{cpus, game_run, summary, tell};
-use crate::args::OverloadArgs;
+use crate::args::{OverloadArgs, Scene};
 use crate::bot::Play;
 
 /// Figures that are summed up over runs.
@@ -30,31 +29,32 @@ const SUMMARIZED: [&str; 12] = [
 const INPUTS_A_TICK_MAX: u32 = 2;
 
 pub(crate) fn run(args: &OverloadArgs) -> anyhow::Result<()> {
-    let (cpus, tick_hz) = (cpus()?, args.tick_hz);
-    let more = ["--max-commands-per-tick".to_owned(), args.limit.to_string()];
-    let launch = Launch {
-        program: &args.gameserver,
-        backend: &args.backend,
-        capacity: args.players,
-        tick_hz,
-        more: &more,
-    };
+    let cpus = cpus()?;
     let mut runs = Vec::new();
     for run in 0..args.runs {
-        for times in [1, args.times] {
-            let play = load(args, times)?;
-            let (name, players, duration) = (name(times), args.players, args.duration);
-            let figures = game_run(&Trial { name, players, play, duration, flood: None }, &launch, cpus)?;
-            tracing::info!(run, times, "{figures}");
-            runs.push(figures);
+        for &scene in &args.scenes {
+            let (players, duration) = (players(scene, args.times), args.duration);
+            let more = ["--max-commands-per-tick".to_owned(), scene.limit.to_string()];
+            let launch = Launch {
+                program: &args.gameserver,
+                backend: &args.backend,
+                capacity: players,
+                tick_hz: scene.tick_hz,
+                more: &more,
+            };
+            for times in [1, args.times] {
+                let (name, play) = (name(scene, times), load(scene, players, times));
+                let figures = game_run(&Trial { name, players, play, duration, flood: None }, &launch, cpus)?;
+                tracing::info!(run, tick_hz = scene.tick_hz, times, "{figures}");
+                runs.push(figures);
+            }
         }
     }
-    let summaries: Vec<Value> =
-        [1, args.times].map(|times| summary(&name(times), &runs, &SUMMARIZED)).to_vec();
+    let scenes: Vec<Value> = args.scenes.iter().map(|&scene| told(scene, args.times)).collect();
+    let names = args.scenes.iter().flat_map(|&scene| [1, args.times].map(|times| name(scene, times)));
+    let summaries: Vec<Value> = names.map(|name| summary(&name, &runs, &SUMMARIZED)).collect();
     let results = json!({
-        "players": args.players,
-        "tick_hz": tick_hz,
-        "limit": args.limit,
+        "scenes": scenes,
         "times": args.times,
         "duration_seconds": args.duration.as_secs_f64(),
         "summary": summaries,
@@ -63,37 +63,31 @@ pub(crate) fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     tell(args.out.as_deref(), &results)
 }
 
-fn name(times: u32) -> String {
-    format!("{times}x")
+fn told(scene: Scene, times: u32) -> Value {
+    json!({ "tick_hz": scene.tick_hz, "limit": scene.limit, "players": players(scene, times) })
+}
+
+fn name(scene: Scene, times: u32) -> String {
+    format!("{} Hz, {times}x", scene.tick_hz)
+}
+
+/// As few bots as may ask for `times` the limit.
+fn players(scene: Scene, times: u32) -> u32 {
+    (scene.limit * times).div_ceil(INPUTS_A_TICK_MAX)
 }
 
 /// How each bot plays for all of them to ask for `times` the limit: as seldom as that takes, or several inputs at once in
 /// each tick.
-fn load(args: &OverloadArgs, times: u32) -> anyhow::Result<Play> {
-    let (asked, players) = (args.limit * times, args.players);
-    ensure!(
-        asked <= players * INPUTS_A_TICK_MAX,
-        "{asked} inputs a tick are more than {players} players may send; take more players or a lower limit"
-    );
+fn load(scene: Scene, players: u32, times: u32) -> Play {
+    let asked = scene.limit * times;
     let inputs_at_once = asked.div_ceil(players).max(1);
-    let input_period = Duration::from_secs(1) / args.tick_hz * (players * inputs_at_once) / asked;
-    Ok(Play { input_period, tick_hz: args.tick_hz, is_in_phase: false, inputs_at_once })
+    let input_period = Duration::from_secs(1) / scene.tick_hz * (players * inputs_at_once) / asked;
+    Play { input_period, tick_hz: scene.tick_hz, is_in_phase: false, inputs_at_once }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    use crate::args::{Args, Command};
-
-    fn args(more: &str) -> OverloadArgs {
-        let line = format!("bots overload --gameserver g --tick-hz 20 {more}");
-        match Args::parse_from(line.trim().split(' ')).command {
-            Command::Overload(args) => args,
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn all_bots_together_ask_for_as_much_as_they_should() {
@@ -104,13 +98,15 @@ mod tests {
             ("everyone one in each", 1000, 1000, 1, 1, tick),
             ("three in two ticks, two at once", 1000, 500, 3, 2, tick * 4 / 3),
         ] {
-            let play = load(&args(&format!("--players {players} --limit {limit}")), times).unwrap();
+            let play = load(Scene { tick_hz: 20, limit }, players, times);
             assert_eq!((play.inputs_at_once, play.input_period), (at_once, period), "{rule}");
         }
     }
 
     #[test]
-    fn more_than_players_may_send_is_refused() {
-        assert!(load(&args("--players 100 --limit 100"), 3).is_err());
+    fn there_are_as_many_bots_as_may_ask_for_so_much() {
+        for (limit, times, expected) in [(1000, 4, 2000), (500, 4, 1000), (333, 3, 500), (1, 2, 1)] {
+            assert_eq!(players(Scene { tick_hz: 20, limit }, times), expected, "{times} times {limit}");
+        }
     }
 }
