@@ -5,7 +5,7 @@ use e2e::kstatus::{Standing, standing};
 use e2e::{Need, PATIENCE, Region, Scratch, Watch, eventually, in_namespace, operator, say};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, LogParams};
 use operator_api::{Fleet, GameServer};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -261,13 +261,19 @@ async fn settle(scratch: &Scratch, from: &Value, replicas: usize) -> Value {
     last
 }
 
-/// E1, A12: the runtime's default profile denies io_uring; the server says so, and people play on it all the same.
+/// E1, A11, A12: the runtime's default profile denies io_uring and memory policies; the server says so, and people play on it all
+/// the same.
 #[tokio::test]
 async fn a_server_without_io_uring_plays_on_by_recvmmsg() {
     in_namespace("mmsg", &[Need::Bots], async |scratch| {
-        drop(scratch.apply::<Fleet>(&duel(1, RUNTIME_DEFAULT)).await);
+        let interleaved = "env: [{name: CRANEWING_NUMA, value: interleaved}], resources:";
+        drop(scratch.apply::<Fleet>(&duel(1, RUNTIME_DEFAULT).replace("resources:", interleaved)).await);
         let servers = scratch.await_fleet("duel", 1).await;
         assert_eq!(servers[0].status.as_ref().unwrap().backend.as_deref(), Some("mmsg"));
+        let log = scratch.api::<Pod>().logs("duel-0", &LogParams::default()).await.unwrap();
+        for said in ["the memory policy is not to be had here", "seccomp profile that allows mbind"] {
+            assert!(log.contains(said), "{said} is not in:\n{log}");
+        }
         let bots = Bots::start(scratch, "duel", 16, (1, 600, 1));
         bots.await_playing(16).await;
         eventually("the server says who plays", PATIENCE, || async {

@@ -109,7 +109,7 @@ fn bind(placement: NumaPlacement, facts: &NumaFacts) -> Option<PolicyOutcome> {
         }
     };
     if let PolicyOutcome::Denied { reason } | PolicyOutcome::Unconfirmed { reason } = outcome {
-        let reason = reason.to_string();
+        let (reason, remedy) = (reason.to_string(), reason.remedy());
         if is_default {
             tracing::info!(
                 reason,
@@ -118,6 +118,7 @@ fn bind(placement: NumaPlacement, facts: &NumaFacts) -> Option<PolicyOutcome> {
         } else {
             tracing::warn!(
                 reason,
+                remedy,
                 "the memory policy is not to be had here; memory comes from where the thread is"
             );
         }
