@@ -25,8 +25,21 @@ pub(crate) use hostile::run as run_hostile;
 pub(crate) use overload::run as run_overload;
 
 /// Figures of a run that are summed up over runs, as paths into its JSON.
-const SUMMARIZED: [&str; 5] =
-    ["/latency_us/p50", "/latency_us/p99", "/latency_us/p999", "/server_cpu_percent", "/lateness_us_p99"];
+const SUMMARIZED: [&str; 13] = [
+    "/latency_us/p50",
+    "/latency_us/p99",
+    "/latency_us/p999",
+    "/server_cpu_percent",
+    "/lateness_us_p99",
+    "/zone/tick_wait_us_p50",
+    "/zone/tick_wait_us_p99",
+    "/zone/tick_receive_us_p50",
+    "/zone/tick_receive_us_p99",
+    "/zone/tick_work_us_p50",
+    "/zone/tick_work_us_p99",
+    "/zone/tick_flush_us_p50",
+    "/zone/tick_flush_us_p99",
+];
 
 /// Who is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,17 +146,19 @@ fn tell(out: Option<&Path>, results: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// Minimum, median and maximum of each figure over the runs of one server that are not void.
+/// Minimum, median and maximum of each figure over the runs of one server that are not void, and how many of both there are. The
+/// median of an even number is the mean of the two in the middle.
 fn summary(server: &str, runs: &[Value], paths: &[&str]) -> Value {
-    let is_valid = |figures: &&Value| figures["server"] == server && figures["void"] == json!(false);
-    let valid: Vec<_> = runs.iter().filter(is_valid).collect();
-    let mut summary = json!({ "server": server, "valid_runs": valid.len() });
+    let of_server = runs.iter().filter(|figures| figures["server"] == server);
+    let (valid, void): (Vec<_>, Vec<_>) = of_server.partition(|figures| figures["void"] == json!(false));
+    let mut summary = json!({ "server": server, "valid_runs": valid.len(), "void_runs": void.len() });
     for path in paths {
         let mut values: Vec<f64> =
             valid.iter().filter_map(|figures| figures.pointer(path)?.as_f64()).collect();
         values.sort_by(f64::total_cmp);
         if let (Some(min), Some(max)) = (values.first(), values.last()) {
-            summary[&path[1..]] = json!({ "min": min, "median": values[values.len() / 2], "max": max });
+            let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+            summary[&path[1..]] = json!({ "min": min, "median": f64::midpoint(lower, upper), "max": max });
         }
     }
     summary
@@ -176,12 +191,22 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_leaves_void_runs_out() {
+    fn a_summary_leaves_void_runs_out_and_counts_them() {
         let run = |p99, void| json!({ "server": "toy", "latency_us": { "p99": p99 }, "void": void });
         let runs = [run(30, false), run(10, false), run(20, false), run(999, true)];
         let summary = summary("toy", &runs, &SUMMARIZED);
-        assert_eq!(summary["valid_runs"], json!(3));
+        assert_eq!((&summary["valid_runs"], &summary["void_runs"]), (&json!(3), &json!(1)));
         assert_eq!(summary["latency_us/p99"], json!({ "min": 10.0, "median": 20.0, "max": 30.0 }));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_of_runs_favours_neither_side() {
+        let run = |p99: u32| json!({ "server": "toy", "latency_us": { "p99": p99 }, "void": false });
+        for (values, expected) in [(&[7][..], 7.0), (&[1, 2], 1.5), (&[9, 1, 2], 2.0), (&[4, 1, 9, 2], 3.0)] {
+            let runs: Vec<_> = values.iter().copied().map(run).collect();
+            let summary = summary("toy", &runs, &SUMMARIZED);
+            assert_eq!(summary["latency_us/p99"]["median"], json!(expected), "{values:?}");
+        }
     }
 
     #[test]

@@ -86,15 +86,18 @@ impl Found {
         }
     }
 
-    /// A table for each figure, with a row for each of those that were measured and, if `last` says so, one cell more.
+    /// A table for each figure, with a row for each of those that were measured and, if `last` says so, one cell more. Void runs
+    /// are in no figure.
     pub(super) fn tables(&self, figures: &[Figure], last: Option<LastCell<'_>>) -> String {
         let mut text = String::new();
         for figure in figures {
             let (path, name, divisor) = figure;
             let head = last.map_or_else(String::new, |(head, _)| format!(" {head} |"));
             let rule = last.map_or("", |_| "--:|");
-            let _infallible =
-                writeln!(text, "\n| {name} | runs | min | median | max |{head}\n|---|--:|--:|--:|--:|{rule}");
+            let _infallible = writeln!(
+                text,
+                "\n| {name} | runs | void | min | median | max |{head}\n|---|--:|--:|--:|--:|--:|{rule}"
+            );
             for summary in self.summaries() {
                 let cell = |of: &str| {
                     let value = summary[path][of].as_f64();
@@ -103,9 +106,10 @@ impl Found {
                 let end = last.map_or_else(String::new, |(_, cell)| format!(" {} |", cell(summary, figure)));
                 let _infallible = writeln!(
                     text,
-                    "| {} | {} | {} | {} | {} |{end}",
+                    "| {} | {} | {} | {} | {} | {} |{end}",
                     summary["server"].as_str().unwrap_or_default(),
                     summary["valid_runs"],
+                    summary["void_runs"],
                     cell("min"),
                     cell("median"),
                     cell("max")

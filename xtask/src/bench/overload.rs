@@ -85,7 +85,7 @@ mod tests {
 
     fn page(lateness: f64, jain: f64) -> String {
         let spread = |median: f64| json!({"min": 0.0, "median": median, "max": 9.0});
-        let summary = |server: &str, lateness, jain| json!({"server": server, "valid_runs": 3, "zone/tick_lateness_ticks_p99": spread(lateness), "jain": spread(jain)});
+        let summary = |server: &str, lateness, jain| json!({"server": server, "valid_runs": 3, "void_runs": 1, "zone/tick_lateness_ticks_p99": spread(lateness), "jain": spread(jain)});
         let summaries = [summary("30 Hz, 1x", 0.0, 1.0), summary("30 Hz, 4x", lateness, jain)];
         let scenes = [json!({"tick_hz": 30, "limit": 500, "players": 1000})];
         body(&Found::of(json!({"scenes": scenes, "times": 4, "summary": summaries})))
@@ -96,6 +96,6 @@ mod tests {
         assert!(page(0.49, 0.95).contains("| 30 | 1000 | 500 | 0.49 | 0.95 | yes |"));
         assert!(page(0.50, 0.95).contains("| **no** |"), "a tick is too late");
         assert!(page(0.49, 0.94).contains("| **no** |"), "shares are not even");
-        assert!(page(0.25, 0.97).contains("| 30 Hz, 4x | 3 | 0.00 | 0.25 | 9.00 |"));
+        assert!(page(0.25, 0.97).contains("| 30 Hz, 4x | 3 | 1 | 0.00 | 0.25 | 9.00 |"));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Page {
     pub(super) body: String,
 }
 
-/// Minimum, median and maximum of one figure over the runs.
+/// Minimum, median and maximum of one figure over the runs. The median of an even number is the mean of the two in the middle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
     pub(super) min: f64,
@@ -39,7 +39,8 @@ impl Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
-        Some(Self { min, median: medians(&values)?.1, max })
+        let (lower, upper) = medians(&values)?;
+        Some(Self { min, median: f64::midpoint(lower, upper), max })
     }
 
     /// Of durations, in seconds.
@@ -143,6 +144,20 @@ mod tests {
         let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_favours_neither_side() {
+        for (values, expected) in [
+            (&[7.0][..], "7.0"),
+            (&[1.0, 2.0], "1.5"),
+            (&[9.0, 1.0, 2.0], "2.0"),
+            (&[4.0, 1.0, 9.0, 2.0], "3.0"),
+            (&[1.0, f64::INFINITY], "inf"),
+        ] {
+            let median = Spread::of(values.iter().copied()).unwrap().median;
+            assert_eq!(format!("{median:.1}"), expected, "{values:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+/// What makes up the time of a zone's thread, as the server names it.
+const STAGES: [&str; 4] = ["wait", "receive", "work", "flush"];
+
 /// Figures by series, as they stand in the text: `name{labels}`. Those of several zones are one, the sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Scrape(BTreeMap<String, f64>);
@@ -33,9 +36,9 @@ impl Scrape {
         self.0.get(series).copied().unwrap_or(0.0)
     }
 
-    /// The upper bound of the bucket in which 99 of 100 end, seconds; `None` when nothing was counted.
-    fn p99(&self, histogram: &str) -> Option<f64> {
-        let wanted = 0.99 * self.count(&format!("{histogram}_count"));
+    /// The upper bound of the bucket in which that share ends, seconds; `None` when nothing was counted.
+    fn quantile(&self, share: f64, histogram: &str) -> Option<f64> {
+        let wanted = share * self.count(&format!("{histogram}_count"));
         let head = format!("{histogram}_bucket{{le=\"");
         let buckets = self.0.iter().filter_map(|(series, count)| {
             let bound = series.strip_prefix(&head)?.strip_suffix("\"}")?.parse::<f64>().ok()?;
@@ -47,12 +50,9 @@ impl Scrape {
 
     /// What the pages show of it, times in microseconds.
     pub(super) fn figures(&self, tick_hz: u32) -> Value {
-        let p99_us = |name: &str| self.p99(name).map(|seconds| seconds * 1e6);
-        let lateness = self.p99("gameserver_tick_lateness_seconds");
-        json!({
+        let lateness = self.quantile(0.99, "gameserver_tick_lateness_seconds");
+        let mut figures = json!({
             "tick_lateness_ticks_p99": lateness.map(|seconds| seconds * f64::from(tick_hz)),
-            "tick_work_us_p99": p99_us("gameserver_tick_work_seconds"),
-            "tick_flush_us_p99": p99_us("gameserver_tick_flush_seconds"),
             "late_ticks": self.count("gameserver_late_ticks_total"),
             "ticks": self.count("gameserver_tick_work_seconds_count"),
             "full_ticks": self.count("gameserver_commands_deferred_total"),
@@ -61,7 +61,14 @@ impl Scrape {
             "received": self.count("gameserver_packets_in_total"),
             "dropped": self.count("gameserver_socket_overflows_total"),
             "filtered": self.count("gameserver_filtered_total"),
-        })
+        });
+        for stage in STAGES {
+            for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+                let took = self.quantile(share, &format!("gameserver_tick_{stage}_seconds"));
+                figures[format!("tick_{stage}_us_{name}")] = json!(took.map(|seconds| seconds * 1e6));
+            }
+        }
+        figures
     }
 }
 
@@ -99,6 +106,31 @@ mod tests {
         assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.02), "all thousand are within a millisecond");
         let figures = scrape(1000, 11, 0).figures(20);
         assert_eq!(figures["tick_lateness_ticks_p99"], json!(0.2), "more than one of a hundred is not");
+    }
+
+    #[test]
+    fn each_stage_of_a_tick_has_the_bounds_below_which_half_and_nearly_all_ended() {
+        let bucket = |stage: &str, bound: &str, count: u32| {
+            format!("gameserver_tick_{stage}_seconds_bucket{{zone=\"0\",le=\"{bound}\"}} {count}\n")
+        };
+        let stage = |stage: &str, factor: u32| {
+            let bounds = [1, 2, 4].map(|bound| format!("0.{:03}", bound * factor));
+            let counts = [49, 98, 100];
+            let buckets: String =
+                bounds.iter().zip(counts).map(|(bound, count)| bucket(stage, bound, count)).collect();
+            buckets + &format!("gameserver_tick_{stage}_seconds_count{{zone=\"0\"}} 100\n")
+        };
+        let text: String = STAGES.iter().zip(1..).map(|(name, factor)| stage(name, factor)).collect();
+        let figures = Scrape::parse(&text).figures(64);
+        for (stage, p50, p99) in [
+            ("wait", 2000.0, 4000.0),
+            ("receive", 4000.0, 8000.0),
+            ("work", 6000.0, 12000.0),
+            ("flush", 8000.0, 16000.0),
+        ] {
+            let of = |name: &str| &figures[format!("tick_{stage}_us_{name}")];
+            assert_eq!((of("p50"), of("p99")), (&json!(p50), &json!(p99)), "{stage}");
+        }
     }
 
     #[test]

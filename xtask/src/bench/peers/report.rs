@@ -208,10 +208,10 @@ mod tests {
         let p99 = |figures: &Figures| figures.p99_ms;
         let valid =
             [run(20.0, Verdict::Holds), run(30.0, Verdict::Fails { why: String::new(), by_far: false })];
-        assert_eq!(cell("tokio", 10, &valid.each_ref(), p99), "30.0 (20.0–30.0)");
+        assert_eq!(cell("tokio", 10, &valid.each_ref(), p99), "25.0 (20.0–30.0)");
         let late = run(900.0, Verdict::Void { why: String::new() });
         let all = [&valid[0], &late, &valid[1]];
-        assert_eq!(cell("tokio", 10, &all, p99), "30.0 (20.0–30.0), 2 of 3");
+        assert_eq!(cell("tokio", 10, &all, p99), "25.0 (20.0–30.0), 2 of 3");
         assert_eq!(cell("tokio", 10, &[&late], p99), "-");
         assert_eq!(cell("go", 10, &all, p99), "-");
     }
