@@ -21,6 +21,7 @@ pub(crate) use all::fake::Fake;
 pub(crate) use all::{ZoneFacts, Zones};
 pub(crate) use board::{Board, Distribution, Figure, Total};
 pub(crate) use boards::Boards;
+pub(crate) use guard::FilterState;
 pub(crate) use orders::Order;
 #[cfg(test)]
 pub(crate) use seat::Seat;

@@ -112,6 +112,11 @@ pub const BACKEND: &str = "gameserver_backend_info";
 /// Gauge, always 1, by `zone`, `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
 /// `memory` (`applied`, `unconfirmed`, `denied`, `default`): where the zone thread and its memory are.
 pub const NUMA: &str = "gameserver_numa_info";
+/// Gauge, 1 for what is so, by `state` (`off`, `on`, `refused` by the kernel) and `zone`: whether the kernel filters what strangers
+/// send.
+pub const FILTER: &str = "gameserver_filter_info";
+/// Gauge: share of strangers' handshakes that gets in, 1 without a filter.
+pub const HANDSHAKES_LET_IN: &str = "gameserver_handshakes_let_in_ratio";
 /// Gauge, 1 for the current phase, by `phase`.
 pub const PHASE: &str = "gameserver_phase_info";
 /// Gauge, always 1, by `version`.
@@ -173,6 +178,8 @@ pub const ALL: &[&str] = &[
     START_TIME,
     BACKEND,
     NUMA,
+    FILTER,
+    HANDSHAKES_LET_IN,
     PHASE,
     BUILD,
     REPORT_STREAMS,

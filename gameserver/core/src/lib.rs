@@ -41,4 +41,4 @@ pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
 pub use replication::turn_ticks;
 pub use server::{ServerStatus, ZoneServer};
-pub use session::{MAX_SERVERS, Refusal, Registry};
+pub use session::{Known, MAX_SERVERS, Refusal, Registry};

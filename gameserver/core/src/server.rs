@@ -13,7 +13,7 @@ use crate::foreseen::Foreseen;
 use crate::output::FlushOrder;
 use crate::pipeline::{Arrival, Demand, Limits, PARTS, Patience, Player};
 use crate::replication::{Replication, Told, Viewer, Viewpoint};
-use crate::session::{Received, Refusal, Sessions};
+use crate::session::{Known, Received, Refusal, Sessions};
 use crate::spectator::Camera;
 
 /// Bytes of a datagram besides the message in it.
@@ -142,9 +142,8 @@ impl<G: Game> ZoneServer<G> {
         i64::try_from(parts / 1_000_000).unwrap_or(i64::MAX)
     }
 
-    /// Addresses of sessions, from which anything may come, and of handshakes whose token was good, from which nothing but handshakes
-    /// may; and whether it is a session's.
-    pub fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
+    /// Addresses that are no strangers', and why.
+    pub fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, Known)> {
         self.sessions.known_addresses()
     }
 

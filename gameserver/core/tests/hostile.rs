@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::raw::{Bench, Peer};
 use common::{SERVER_KEY, claims, server_address};
-use gameserver_core::{Refusal, ServerConfig};
+use gameserver_core::{Known, Refusal, ServerConfig};
 use gameserver_protocol::message::ResumeToken;
 use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, PacketKind};
 use proptest::prelude::*;
@@ -173,7 +173,7 @@ fn noise_from_many_addresses_leaves_a_player_alone() {
     let mut peer = bench.peer(1, 1000);
     peer.connect(&mut bench);
     let known: Vec<_> = bench.server.known_addresses().collect();
-    assert_eq!(known, [(peer.address, true)]);
+    assert_eq!(known, [(peer.address, Known::Session)]);
     let before = bench.server.counters().from_strangers;
     assert_eq!(before, 2, "its request and its response, and nothing after that");
     let mut random = common::Random::new(1);

@@ -10,7 +10,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use tokio::sync::watch;
 
-use crate::zone::{Board, Boards, Distribution, Figure, Total, ZoneFacts};
+use crate::zone::{Board, Boards, Distribution, Figure, FilterState, Total, ZoneFacts};
 
 const COUNTERS: [(&str, &str, Figure); 32] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
@@ -204,12 +204,16 @@ impl BoardCollector {
         family(metrics::REJECTS, "Datagrams and inputs refused.", MetricType::COUNTER, counts)
     }
 
-    fn gauges_of_zones(&self) -> [MetricFamily; 4] {
+    fn gauges_of_zones(&self) -> [MetricFamily; 6] {
         let players = self.by_zone(|board, zone| whole(board.get(Figure::Players), &[("zone", zone)]));
         let waiting = self.by_zone(|board, zone| {
             let waiting = board.get(Figure::OrdersGiven).saturating_sub(board.get(Figure::OrdersApplied));
             whole(waiting, &[("zone", zone)])
         });
+        let filter = |board: &Board| FilterState::of(board.get(Figure::Filter));
+        let filters =
+            self.by_zone(|board, zone| gauge(1.0, &[("state", filter(board).as_str()), ("zone", zone)]));
+        let let_in = self.by_zone(|board, zone| gauge(filter(board).share(), &[("zone", zone)]));
         let facts = || self.shown.zones.iter().enumerate().map(|(zone, facts)| (zone.to_string(), facts));
         let backends =
             facts().map(|(zone, facts)| gauge(1.0, &[("backend", facts.backend.as_str()), ("zone", &zone)]));
@@ -217,6 +221,8 @@ impl BoardCollector {
         [
             (metrics::PLAYERS, "Connected players.", players),
             (metrics::ORDERS_WAITING, "Orders that the zone has not carried out yet.", waiting),
+            (metrics::FILTER, "Whether the kernel filters what strangers send.", filters),
+            (metrics::HANDSHAKES_LET_IN, "Share of strangers' handshakes that gets in.", let_in),
             (metrics::BACKEND, "Datagram backend in use.", backends.collect()),
             (metrics::NUMA, "Where the zone thread and its memory are.", seats.collect()),
         ]

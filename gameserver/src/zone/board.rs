@@ -27,6 +27,8 @@ pub(crate) enum Figure {
     TokensTried,
     PacketsTried,
     Players,
+    /// Whether the kernel filters what strangers send: a [`super::FilterState`].
+    Filter,
     Joins,
     Leaves,
     Denials,

@@ -50,6 +50,55 @@ pub(super) struct Seen {
     pub(super) dropped: u64,
 }
 
+/// Whether the kernel filters what strangers send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilterState {
+    Off,
+    /// One in so many of the strangers' handshakes gets in.
+    On {
+        one_in: u32,
+    },
+    /// The kernel did not do it, and is left alone for a while.
+    Refused,
+}
+
+impl FilterState {
+    /// As one word of a board.
+    pub(crate) fn shown(self) -> u64 {
+        match self {
+            Self::Off => 0,
+            Self::On { one_in } => one_in.into(),
+            Self::Refused => u64::MAX,
+        }
+    }
+
+    /// What that word says.
+    pub(crate) fn of(shown: u64) -> Self {
+        match u32::try_from(shown) {
+            Ok(0) => Self::Off,
+            Ok(one_in) => Self::On { one_in },
+            Err(_beyond) => Self::Refused,
+        }
+    }
+
+    /// Name in labels.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On { .. } => "on",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The share of strangers' handshakes that gets in.
+    pub(crate) fn share(self) -> f64 {
+        match self {
+            Self::On { one_in } => 1.0 / f64::from(one_in),
+            Self::Off | Self::Refused => 1.0,
+        }
+    }
+}
+
 /// Looks at what strangers send.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -114,6 +163,15 @@ impl Guard {
         Some(Verdict::Filter { one_in: filtering.one_in, is_new })
     }
 
+    /// What is so until the next look.
+    pub(super) fn state(&self, now: Duration) -> FilterState {
+        match self.filter {
+            Some(Filtering { one_in, .. }) => FilterState::On { one_in },
+            None if now < self.not_before => FilterState::Refused,
+            None => FilterState::Off,
+        }
+    }
+
     /// The kernel did not do it: everybody gets in, and it is left alone for a while.
     pub(super) fn has_failed(&mut self, now: Duration) {
         (self.filter, self.not_before) = (None, now + RETRY_AFTER);
@@ -176,6 +234,10 @@ mod tests {
 
         fn share(&self) -> Option<u32> {
             self.guard.filter.map(|filter| filter.one_in)
+        }
+
+        fn state(&self) -> FilterState {
+            self.guard.state(Duration::from_millis(self.millis))
         }
     }
 
@@ -247,6 +309,36 @@ mod tests {
         assert_eq!(watched.watch(59 * SECOND, 200_000, 0), []);
         let again = watched.watch(2 * SECOND, 200_000, 0);
         assert_eq!(again[0], Verdict::Filter { one_in: 1, is_new: true });
+    }
+
+    #[test]
+    fn the_state_is_on_in_a_flood_refused_while_the_kernel_is_left_alone_and_off_else() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.state(), FilterState::Off);
+        let _verdicts = watched.watch(10 * SECOND, 0, 50_000);
+        assert_eq!(watched.state(), FilterState::On { one_in: 4 });
+        let _verdicts = watched.watch(10 * SECOND, 0, 0);
+        assert_eq!(watched.state(), FilterState::Off);
+        let _verdicts = watched.watch(125, 200_000, 0);
+        watched.guard.has_failed(Duration::from_millis(watched.millis));
+        assert_eq!(watched.state(), FilterState::Refused);
+        let _verdicts = watched.watch(59 * SECOND, 0, 0);
+        assert_eq!(watched.state(), FilterState::Refused);
+        let _verdicts = watched.watch(2 * SECOND, 0, 0);
+        assert_eq!(watched.state(), FilterState::Off);
+    }
+
+    #[test]
+    fn a_state_is_a_word_and_back_a_name_and_a_share() {
+        for (state, name, share) in [
+            (FilterState::Off, "off", "1"),
+            (FilterState::On { one_in: 1 }, "on", "1"),
+            (FilterState::On { one_in: ONE_IN_MAX }, "on", "0.0009765625"),
+            (FilterState::Refused, "refused", "1"),
+        ] {
+            let shown = FilterState::of(state.shown());
+            assert_eq!((shown, shown.as_str(), &*shown.share().to_string()), (state, name, share));
+        }
     }
 
     #[test]

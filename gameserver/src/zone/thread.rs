@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gameserver_core::{ConfigError, Counters, Now, ServerConfig};
+use gameserver_core::{ConfigError, Counters, Known, Now, ServerConfig};
 use gameserver_game::arena::Arena;
 use gameserver_net::{
     Backend, Choice, Config as NetConfig, Datagrams, OpenError, Outgoing, SocketFilter, Trust,
@@ -390,6 +390,7 @@ impl ZoneThread {
         let counted = counted(counters, &network);
         for (figure, value) in counted.into_iter().chain([
             (Figure::Players, status.players as u64),
+            (Figure::Filter, self.guard.state(ticked_at).shown()),
             (Figure::LateTicks, self.late_ticks),
             (Figure::CpuUs, micros(thread_cpu_time())),
             (Figure::TickedAtUs, micros(ticked_at)),
@@ -407,8 +408,11 @@ impl ZoneThread {
 
 /// Who gets in while strangers flood the server.
 fn known(server: &ZoneServer) -> impl Iterator<Item = (SocketAddr, Trust)> {
-    let trusted = |is_session: bool| if is_session { Trust::Full } else { Trust::Handshakes };
-    server.known_addresses().map(move |(address, is_session)| (address, trusted(is_session)))
+    let trusted = |known: Known| match known {
+        Known::Session => Trust::Full,
+        Known::Handshake => Trust::Handshakes,
+    };
+    server.known_addresses().map(move |(address, known)| (address, trusted(known)))
 }
 
 #[cfg(test)]

@@ -54,6 +54,15 @@ pub(crate) enum Received<'a> {
     Message(u32, &'a [u8]),
 }
 
+/// Why an address is no stranger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It has a session: anything may come from it.
+    Session,
+    /// Its token was good, and it has no session yet: nothing but handshakes may come from it.
+    Handshake,
+}
+
 /// Where an address stands.
 #[derive(Clone, Copy, Debug)]
 enum Place {
@@ -153,9 +162,13 @@ impl Sessions {
         self.connected.iter().filter(|(_, session)| session.is_open())
     }
 
-    /// Addresses of sessions and of handshakes whose token was good, and whether it is a session's.
-    pub(crate) fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
-        self.places.iter().map(|(&address, place)| (address, matches!(place, Place::Session(_))))
+    /// Addresses that are no strangers', and why.
+    pub(crate) fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, Known)> {
+        let known = |place: &Place| match place {
+            Place::Session(_) => Known::Session,
+            Place::Pending(_) => Known::Handshake,
+        };
+        self.places.iter().map(move |(&address, place)| (address, known(place)))
     }
 
     /// Whether this player only looks on.

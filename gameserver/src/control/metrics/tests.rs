@@ -175,6 +175,8 @@ fn values_are_those_of_the_boards() {
     other.set(Figure::OrdersGiven, 9);
     other.set(Figure::OrdersApplied, 7);
     one.set(Figure::CpuUs, 1_500_000);
+    one.set(Figure::Filter, FilterState::On { one_in: 4 }.shown());
+    other.set(Figure::Filter, FilterState::Refused.shown());
     other.set_rejects([3].into_iter());
     other.record(Distribution::TickWork, 1500);
     let text = scrape(&boards);
@@ -192,6 +194,10 @@ fn values_are_those_of_the_boards() {
         "gameserver_backend_info{backend=\"mmsg\",zone=\"1\"} 1",
         "gameserver_numa_info{placement=\"on-node\",node=\"1\",memory=\"denied\",zone=\"0\"} 1",
         "gameserver_numa_info{placement=\"on-node\",node=\"3\",memory=\"denied\",zone=\"1\"} 1",
+        "gameserver_filter_info{state=\"on\",zone=\"0\"} 1",
+        "gameserver_filter_info{state=\"refused\",zone=\"1\"} 1",
+        "gameserver_handshakes_let_in_ratio{zone=\"0\"} 0.25",
+        "gameserver_handshakes_let_in_ratio{zone=\"1\"} 1",
         "gameserver_phase_info{phase=\"ready\"} 1",
         "gameserver_report_streams 2",
         "gameserver_tick_work_seconds_count{zone=\"1\"} 1",

@@ -10,6 +10,7 @@ use gameserver_protocol::{
     ConnectTokenClaims, MAX_DATAGRAM_BYTES, PROTOCOL_ID, TOKEN_RANDOM_BYTES, USER_DATA_BYTES, write_request,
 };
 
+use super::super::guard::FilterState;
 use super::*;
 
 const KEY: [u8; 32] = [1; 32];
@@ -217,6 +218,8 @@ fn a_kernel_that_refuses_a_filter_is_asked_again_after_a_minute() {
         zone.guard(second * SECOND, Seen { let_in: 1_000_000 * u64::from(second), dropped: 0 });
     }
     assert_eq!(asked.take(), []);
+    assert_eq!(zone.guard.state(59 * SECOND), FilterState::Refused);
     zone.guard(62 * SECOND, Seen { let_in: 100_000_000, dropped: 0 });
     assert_eq!(asked.take(), [Asked::Admitted(Some(filter_of(&zone)))]);
+    assert_eq!(zone.guard.state(62 * SECOND), FilterState::On { one_in: 1 });
 }
