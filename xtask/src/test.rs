@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             // the digests in its tests are those of every build
             tests(cargo(&checkout)?.args(["test", "--locked", "--release", "--package=gameserver-simulator"]))
         }),
-        stage("interleavings", true, || tests(&mut interleavings(&checkout)?)),
+        stage("interleavings", true, || interleavings(&checkout)),
     ];
     if args.fast {
         println!("\n== end to end, first path of README: left out by --fast");
@@ -259,14 +259,24 @@ fn result_line(line: &str) -> Option<(usize, usize)> {
 }
 
 /// The tests of what threads share, in every order in which they may run. They need atomics of another kind, and so a build and a
-/// target directory of their own: a small package and what it needs.
-fn interleavings(checkout: &Checkout) -> Result<Command> {
-    let mut loom = cargo(checkout)?;
-    loom.args(["test", "--locked", "--package=gameserver-queue", "--test=loom"]);
-    loom.env("CARGO_TARGET_DIR", target::directory(checkout).join("loom"));
+/// target directory of their own: two small packages and what they need.
+fn interleavings(checkout: &Checkout) -> Result<Counts> {
     let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    loom.env("RUSTFLAGS", format!("{flags} --cfg loom").trim_start());
-    Ok(loom)
+    let mut all = Counts::default();
+    for which in [
+        ["--package=gameserver-queue", "--test=loom"].as_slice(),
+        &["--package=gameserver-core", "--lib", "interleavings"],
+    ] {
+        let mut loom = cargo(checkout)?;
+        loom.args(["test", "--locked"]).args(which);
+        loom.env("CARGO_TARGET_DIR", target::directory(checkout).join("loom"));
+        loom.env("RUSTFLAGS", format!("{flags} --cfg loom").trim_start());
+        let Counts { passed, failed, not_run } = tests(&mut loom)?;
+        all.passed += passed;
+        all.failed += failed;
+        all.not_run.extend(not_run);
+    }
+    Ok(all)
 }
 
 /// Licences, banned crates and sources by `deny.toml`. Advisories need a database from outside and are not asked.

@@ -9,6 +9,7 @@ mod peer;
 mod refusal;
 mod registry;
 mod resume;
+mod sync;
 mod used_tokens;
 
 use std::collections::HashMap;

@@ -4,17 +4,22 @@
 //! A server asks only when somebody comes or goes, never for a packet, and never waits: whoever finds another thread at
 //! the tables tries again for a few microseconds and then gives up. A handshake is then ignored, and its client
 //! repeats itself in a tenth of a second; who has left is told at the next tick.
+//!
+//! Invariants, in whatever order threads run (`interleavings.rs`):
+//! - A token opens one session, and a place is given once.
+//! - A server learns of each of its players who has come back elsewhere.
+//! - No serial and no sequence outside of sessions is given twice.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use gameserver_contract::TOKEN_LIFETIME_SECONDS;
 use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence};
 
 use super::keyed_hash::KeyedState;
+use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, spin_loop};
 use super::used_tokens::UsedTokens;
 use super::{Refusal, nanos};
 use crate::rate::{Bucket, Rate};
@@ -28,7 +33,7 @@ const RESUMES: Rate = Rate::once_in(10, 4);
 
 /// Tries to get at the tables: some microseconds, many times as long as another thread holds them unless it is
 /// interrupted there.
-const TRIES: usize = 200;
+const TRIES: usize = if cfg!(loom) { 1 } else { 200 };
 
 /// Shared by the zone servers of one process, so that a token opens one session, a player is in one place, and no more are
 /// here than the process has places, whichever server they come to.
@@ -39,7 +44,8 @@ pub struct Registry {
     next_global: AtomicU64,
     newest_serial: AtomicU64,
     servers: AtomicUsize,
-    /// By server: whether a session of its is to end because its player came back elsewhere.
+    /// By server: whether a session of its may have to end because its player came back elsewhere. Written at the tables only, so that
+    /// nobody takes back what another has just told; read without them.
     evictions: Box<[AtomicBool]>,
 }
 
@@ -69,7 +75,7 @@ impl Registry {
             match self.tables.try_lock() {
                 Ok(tables) => return Some(tables),
                 Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+                Err(TryLockError::WouldBlock) => spin_loop(),
             }
         }
         None
@@ -165,16 +171,18 @@ impl Member {
         if self.leaving.len() >= self.leaving_max {
             return Err(Refusal::Busy);
         }
-        let entry = self.at_tables(now, |tables, server| tables.enter(now, visitor, server, session));
+        let number = self.number;
+        let entry = self.at_tables(now, |tables, evictions| {
+            let entry = tables.enter(now, visitor, number, session);
+            if let Ok(Entry::Elsewhere(other)) = entry {
+                evictions[other].store(true, Ordering::Release);
+            }
+            entry
+        });
         match entry.unwrap_or(Err(Refusal::Busy))? {
             Entry::Here => Ok(Room::Free),
             Entry::Full => Ok(Room::Full),
-            Entry::Elsewhere(other) => {
-                if let Some(eviction) = self.registry.evictions.get(other) {
-                    eviction.store(true, Ordering::Release);
-                }
-                Err(Refusal::Moving)
-            }
+            Entry::Elsewhere(_) => Err(Refusal::Moving),
         }
     }
 
@@ -199,20 +207,22 @@ impl Member {
         if !self.registry.evictions[number].load(Ordering::Acquire) {
             return None;
         }
-        let client = self.at_tables(now, |tables, server| tables.pop_eviction(now, server))?;
-        if client.is_none() {
-            self.registry.evictions[number].store(false, Ordering::Release);
-        }
-        client
+        self.at_tables(now, |tables, evictions| {
+            let client = tables.pop_eviction(now, number);
+            if client.is_none() {
+                evictions[number].store(false, Ordering::Release);
+            }
+            client
+        })?
     }
 
-    fn at_tables<T>(&mut self, now: Now, act: impl FnOnce(&mut Tables, usize) -> T) -> Option<T> {
+    fn at_tables<T>(&mut self, now: Now, act: impl FnOnce(&mut Tables, &[AtomicBool]) -> T) -> Option<T> {
         self.now_unix = now.unix.as_secs();
         let mut tables = self.registry.try_tables()?;
         while let Some(departure) = self.leaving.pop_front() {
             tables.leave(&departure, self.number);
         }
-        Some(act(&mut tables, self.number))
+        Some(act(&mut tables, &self.registry.evictions))
     }
 }
 
@@ -419,5 +429,7 @@ impl Presence {
     }
 }
 
+#[cfg(all(test, loom))]
+mod interleavings;
 #[cfg(test)]
 mod tests;

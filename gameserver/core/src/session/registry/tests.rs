@@ -6,32 +6,32 @@ use super::*;
 
 const UNIX: u64 = 1_790_000_000;
 
-fn at(seconds: u64) -> Now {
+pub(super) fn at(seconds: u64) -> Now {
     Now { monotonic: Duration::from_secs(seconds), unix: Duration::from_secs(UNIX + seconds) }
 }
 
-fn registry(players: usize) -> Arc<Registry> {
+pub(super) fn registry(players: usize) -> Arc<Registry> {
     Arc::new(Registry::new(players, UNIX * 1000, &[1; 32]))
 }
 
-fn member(registry: &Arc<Registry>) -> Member {
+pub(super) fn member(registry: &Arc<Registry>) -> Member {
     Member::new(Arc::clone(registry), 10).expect("one of few")
 }
 
 /// By a backend's token, which is named by its number.
-fn visitor(client_id: u64, tag: u128) -> Visitor {
+pub(super) fn visitor(client_id: u64, tag: u128) -> Visitor {
     let address = SocketAddr::from(([10, 0, 0, 1], 1000));
     Visitor { client_id, tag, mark: None, address, expire_unix: UNIX + 30 }
 }
 
 /// By a resume token of `session`.
-fn returning(client_id: u64, session: u64, serial: u64) -> Visitor {
+pub(super) fn returning(client_id: u64, session: u64, serial: u64) -> Visitor {
     let tag = u128::from(serial) << 64 | u128::from(session);
     Visitor { mark: Some(ResumeMark { session, serial }), ..visitor(client_id, tag) }
 }
 
 /// Shows the token and answers the challenge, where there is a place.
-fn come(member: &mut Member, now: Now, visitor: &Visitor) -> Result<u64, Refusal> {
+pub(super) fn come(member: &mut Member, now: Now, visitor: &Visitor) -> Result<u64, Refusal> {
     let session = member.next_serial(now);
     assert_eq!(member.present(now, visitor)?, Room::Free);
     assert_eq!(member.enter(now, visitor, session)?, Room::Free);
