@@ -6,6 +6,7 @@ mod files;
 mod oncall;
 mod pages;
 mod register;
+mod resources;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
