@@ -64,20 +64,17 @@ fn a_token_opens_one_session_and_a_place_is_given_once_in_every_order() {
 }
 
 #[test]
-fn no_serial_is_given_twice_and_each_server_sees_them_grow() {
-    loom::model(|| {
-        let registry = registry(1);
-        let servers = [(); 2].map(|()| {
-            let server = member(&registry);
-            thread::spawn(move || {
-                let serials = [server.next_serial(at(0)), server.next_serial(at(0))];
-                (serials, [server.next_global(), server.next_global()])
-            })
-        });
-        let [(ours, ours_global), (theirs, theirs_global)] = servers.map(|server| server.join().unwrap());
-        for (ours, theirs) in [(ours, theirs), (ours_global, theirs_global)] {
+fn no_serial_and_no_sequence_is_given_twice_and_each_server_sees_them_grow() {
+    for next in [|server: &Member| server.next_serial(at(0)), Member::next_global] {
+        loom::model(move || {
+            let registry = registry(1);
+            let servers = [(); 2].map(|()| {
+                let server = member(&registry);
+                thread::spawn(move || [next(&server), next(&server)])
+            });
+            let [ours, theirs] = servers.map(|server| server.join().unwrap());
             assert!(ours[0] < ours[1] && theirs[0] < theirs[1], "{ours:?} {theirs:?}");
-            assert!(ours.iter().all(|serial| !theirs.contains(serial)), "{ours:?} {theirs:?}");
-        }
-    });
+            assert!(ours.iter().all(|number| !theirs.contains(number)), "{ours:?} {theirs:?}");
+        });
+    }
 }
