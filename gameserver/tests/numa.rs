@@ -93,7 +93,7 @@ fn a_node_that_is_not_there_is_told_and_the_server_runs() {
 
 /// As runtimes deny it (EPERM), and as a kernel without NUMA or a sandbox answers.
 #[test]
-fn where_memory_policies_are_denied_a_server_of_each_placement_plays_on_and_says_in_one_line_what_to_do() {
+fn where_memory_policies_are_denied_a_server_plays_on_and_says_what_to_do() {
     for (error, reason, remedy) in [
         (libc::EPERM, "the container forbids memory policies", "seccomp profile that allows mbind"),
         (libc::ENOSYS, "the kernel knows no memory policies", "kernel and in a sandbox that have NUMA"),

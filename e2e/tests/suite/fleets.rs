@@ -264,7 +264,7 @@ async fn settle(scratch: &Scratch, from: &Value, replicas: usize) -> Value {
 /// E1, A11, A12: the runtime's default profile denies io_uring and memory policies; the server says so, and people play on it all
 /// the same.
 #[tokio::test]
-async fn a_server_without_io_uring_plays_on_by_recvmmsg() {
+async fn a_server_without_io_uring_and_memory_policies_plays_on() {
     in_namespace("mmsg", &[Need::Bots], async |scratch| {
         let interleaved = "env: [{name: CRANEWING_NUMA, value: interleaved}], resources:";
         drop(scratch.apply::<Fleet>(&duel(1, RUNTIME_DEFAULT).replace("resources:", interleaved)).await);

@@ -175,7 +175,7 @@ pub struct OverloadArgs {
     #[arg(long, value_delimiter = ',', value_parser = parse_scene, default_value = "10:1000,30:500,64:250")]
     pub scenes: Vec<Scene>,
     /// How many times the limit is asked for.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=16))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=8))]
     pub times: u32,
     /// Runs of each, taken in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -146,7 +146,7 @@ fn tell(out: Option<&Path>, results: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// Minimum, median and maximum of each figure over the runs of one server that are not void, and how many of both there are. The
+/// Minimum, median and maximum of each figure over the runs of one server that are not void, where each of them has it, and how many of both there are. The
 /// median of an even number is the mean of the two in the middle.
 fn summary(server: &str, runs: &[Value], paths: &[&str]) -> Value {
     let of_server = runs.iter().filter(|figures| figures["server"] == server);
@@ -156,7 +156,10 @@ fn summary(server: &str, runs: &[Value], paths: &[&str]) -> Value {
         let mut values: Vec<f64> =
             valid.iter().filter_map(|figures| figures.pointer(path)?.as_f64()).collect();
         values.sort_by(f64::total_cmp);
-        if let (Some(min), Some(max)) = (values.first(), values.last()) {
+        // a figure that a run could not tell, such as one beyond the last bucket, would leave the milder runs alone
+        if let (Some(min), Some(max)) = (values.first(), values.last())
+            && values.len() == valid.len()
+        {
             let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
             summary[&path[1..]] = json!({ "min": min, "median": f64::midpoint(lower, upper), "max": max });
         }
@@ -197,6 +200,13 @@ mod tests {
         let summary = summary("toy", &runs, &SUMMARIZED);
         assert_eq!((&summary["valid_runs"], &summary["void_runs"]), (&json!(3), &json!(1)));
         assert_eq!(summary["latency_us/p99"], json!({ "min": 10.0, "median": 20.0, "max": 30.0 }));
+    }
+
+    #[test]
+    fn a_figure_that_one_run_could_not_tell_is_not_that_of_the_others() {
+        let run = |p99: Option<u32>| json!({ "server": "toy", "latency_us": { "p99": p99 }, "void": false });
+        let summary = summary("toy", &[run(Some(10)), run(None), run(Some(20))], &SUMMARIZED);
+        assert_eq!((&summary["valid_runs"], summary.get("latency_us/p99")), (&json!(3), None));
     }
 
     #[test]

@@ -112,8 +112,8 @@ pub const BACKEND: &str = "gameserver_backend_info";
 /// Gauge, always 1, by `zone`, `placement` (`on-node`, `interleaved`, `unbound`), `node` (empty for none in particular) and
 /// `memory` (`applied`, `unconfirmed`, `denied`, `default`): where the zone thread and its memory are.
 pub const NUMA: &str = "gameserver_numa_info";
-/// Gauge, 1 for what is so, by `state` (`off`, `on`, `refused` by the kernel) and `zone`: whether the kernel filters what strangers
-/// send.
+/// Gauge, 1 for what is so, by `state` (`off`, `on`, `refused`: the kernel did not take the filter, or more are known than one has
+/// room for) and `zone`: whether the kernel filters what strangers send.
 pub const FILTER: &str = "gameserver_filter_info";
 /// Gauge: share of strangers' handshakes that gets in, 1 without a filter.
 pub const HANDSHAKES_LET_IN: &str = "gameserver_handshakes_let_in_ratio";

@@ -20,6 +20,7 @@ fn median(values: &mut [Duration]) -> Duration {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // a request and responses, as the game server lets them in; this crate does not know the protocol
     let shapes = [
         Shape { bytes: 1078..=1078, mask: 0xff, first: 0 },
         Shape { bytes: 326..=333, mask: 0x0f, first: 3 },

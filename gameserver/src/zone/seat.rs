@@ -2,8 +2,8 @@
 
 use gameserver_sys::{CpuFacts, MemoryPolicy};
 use gameserver_sys::{
-    NumaFacts, NumaPlacement, NumaReason, NumaRequest, PinRequest, Placement, PolicyOutcome, Topology,
-    bind_thread_to_node, cpus_of, decide_numa, decide_placement, node_of_new_memory, observe_cpus,
+    NumaFacts, NumaPlacement, NumaReason, NumaRequest, PinRequest, Placement, PolicyDenial, PolicyOutcome,
+    Topology, bind_thread_to_node, cpus_of, decide_numa, decide_placement, node_of_new_memory, observe_cpus,
     observe_numa, pin_current_thread, set_thread_memory,
 };
 
@@ -109,7 +109,7 @@ fn bind(placement: NumaPlacement, facts: &NumaFacts) -> Option<PolicyOutcome> {
         }
     };
     if let PolicyOutcome::Denied { reason } | PolicyOutcome::Unconfirmed { reason } = outcome {
-        let (reason, remedy) = (reason.to_string(), reason.remedy());
+        let (reason, remedy) = (reason.to_string(), remedy(reason));
         if is_default {
             tracing::info!(
                 reason,
@@ -124,6 +124,23 @@ fn bind(placement: NumaPlacement, facts: &NumaFacts) -> Option<PolicyOutcome> {
         }
     }
     Some(outcome)
+}
+
+/// What a person can do about a policy that is not to be had, where that is known.
+const fn remedy(denial: PolicyDenial) -> Option<&'static str> {
+    match denial {
+        PolicyDenial::Forbidden => Some(
+            "give the pod a seccomp profile that allows mbind, set_mempolicy and get_mempolicy, or ask for --numa auto, which needs \
+             none of them",
+        ),
+        PolicyDenial::Unsupported => Some(
+            "run on a kernel and in a sandbox that have NUMA, or ask for --numa auto, which needs no policy",
+        ),
+        PolicyDenial::NoSuchNode => {
+            Some("ask for a node whose memory the pod may use: Mems_allowed_list in /proc/self/status")
+        }
+        PolicyDenial::Ignored | PolicyDenial::Other(_) => None,
+    }
 }
 
 /// What came of the policy, and whether memory comes from the node without one.
@@ -166,7 +183,19 @@ fn place(request: SeatRequest, facts: &CpuFacts, among: &[usize]) -> Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gameserver_sys::{Node, PolicyDenial};
+    use gameserver_sys::Node;
+
+    #[test]
+    fn who_has_no_memory_policy_is_told_what_to_do_about_it_where_that_is_known() {
+        for (denial, said) in [
+            (PolicyDenial::Forbidden, "seccomp profile"),
+            (PolicyDenial::Unsupported, "have NUMA"),
+            (PolicyDenial::NoSuchNode, "Mems_allowed_list"),
+        ] {
+            assert!(remedy(denial).is_some_and(|remedy| remedy.contains(said)), "{denial:?}");
+        }
+        assert_eq!([PolicyDenial::Ignored, PolicyDenial::Other(5)].map(remedy), [None, None]);
+    }
 
     #[test]
     fn a_seat_says_from_where_memory_comes_only_where_that_is_known() {

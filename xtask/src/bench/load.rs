@@ -77,6 +77,12 @@ impl Found {
         self.summaries().find(|summary| summary["server"] == of)?[path][which].as_f64()
     }
 
+    /// How many runs of whoever is called so count.
+    pub(super) fn valid_runs(&self, of: &str) -> u64 {
+        let summary = self.summaries().find(|summary| summary["server"] == of);
+        summary.and_then(|summary| summary["valid_runs"].as_u64()).unwrap_or(0)
+    }
+
     /// In which network it was measured.
     pub(super) fn network(&self) -> &'static str {
         if self.own_network {

@@ -112,6 +112,34 @@ fn unsafe_is_only_where_the_kernel_is_talked_to() {
     assert_eq!(lax, Vec::<&PathBuf>::new(), "the lints of every workspace deny it");
 }
 
+/// Where sources of a game server may name atomics, and why no other has to be tried by loom.
+const ATOMICS: [(&str, &str); 5] = [
+    ("gameserver/queue/src/sync.rs", "loom's in its tests"),
+    ("gameserver/core/src/session/sync.rs", "loom's in its tests"),
+    ("gameserver/net/src/uring/buffers.rs", "the tail of a ring, whose other side is the kernel"),
+    ("gameserver/bots/src/stop.rs", "one flag"),
+    ("gameserver/terminal/src/play.rs", "one flag"),
+];
+
+#[test]
+fn atomics_are_only_where_loom_tries_them_or_nothing_follows_from_one_for_another() {
+    let is_source = |path: &Path| {
+        path.starts_with("gameserver") && path.components().any(|part| part.as_os_str() == "src")
+    };
+    let names =
+        |path: &PathBuf| crate::text(path).is_some_and(|text| text.contains(concat!("sync::", "atomic")));
+    let found: Vec<PathBuf> =
+        rust_files().into_iter().filter(|path| is_source(path) && names(path)).collect();
+    let is_known = |path: &&PathBuf| ATOMICS.iter().any(|(known, _)| path.as_path() == Path::new(known));
+    // a fixture of tests
+    let others: Vec<_> =
+        found.iter().filter(|path| !is_known(path) && !path.ends_with("numa/fixture.rs")).collect();
+    assert_eq!(others, Vec::<&PathBuf>::new(), "they need a test by loom, or a reason here");
+    let gone: Vec<_> =
+        ATOMICS.iter().filter(|(known, _)| !found.iter().any(|path| path == Path::new(known))).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
 #[test]
 fn a_lifted_lint_is_found_however_it_is_written() {
     let lint = concat!("unsafe", "_code");

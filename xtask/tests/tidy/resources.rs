@@ -1,5 +1,5 @@
 //! Resources of ours on pages and among the samples are such as the definitions take: no field that is not there, none missing, each of
-//! its type and within its bounds. Patterns and rules in CEL are the API server's to judge.
+//! its type and within its bounds. Patterns, lengths of text and rules in CEL are the API server's to judge.
 
 use std::path::Path;
 
@@ -12,18 +12,37 @@ const GROUP: &str = "cranewing.dev/";
 fn blocks(path: &Path, text: &str) -> Vec<String> {
     match path.extension().and_then(|end| end.to_str()) {
         Some("yaml") if path.starts_with("docs") => vec![text.to_owned()],
-        Some("md") => {
-            let fenced = text.split("\n```yaml\n").skip(1);
-            fenced.filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
-        }
+        Some("md") => fenced(text),
         _ => Vec::new(),
     }
 }
 
+/// The blocks of YAML in Markdown.
+fn fenced(text: &str) -> Vec<String> {
+    let (mut blocks, mut block) = (Vec::new(), None::<String>);
+    for line in text.lines() {
+        match (&mut block, line.trim()) {
+            (Some(_), "```") => blocks.extend(block.take()),
+            (Some(block), _) => block.extend([line, "\n"]),
+            (None, "```yaml" | "```yml") => block = Some(String::new()),
+            (None, _) => {}
+        }
+    }
+    blocks
+}
+
+/// Whether a document is a part of a resource that does not say of which: nobody can apply it, and nothing can check it.
+fn is_fragment(document: &Value) -> bool {
+    document.get("apiVersion").is_none() && ["spec", "template"].iter().any(|key| document.get(key).is_some())
+}
+
 /// Our resources among the documents of a block.
-fn resources(block: &str) -> Result<Vec<Value>, serde_yaml::Error> {
+fn resources(block: &str) -> Result<Vec<Value>, Box<dyn std::error::Error>> {
     let documents: Vec<Value> =
         serde_yaml::Deserializer::from_str(block).map(Value::deserialize).collect::<Result<_, _>>()?;
+    if documents.iter().any(is_fragment) {
+        return Err("a part of a resource, without its apiVersion".into());
+    }
     let is_ours = |value: &Value| value["apiVersion"].as_str().is_some_and(|api| api.starts_with(GROUP));
     Ok(documents.into_iter().filter(is_ours).collect())
 }
@@ -127,6 +146,20 @@ fn every_resource_on_a_page_and_every_sample_is_such_as_its_definition_takes() {
     assert_eq!(wrong, Vec::<String>::new());
     for page in ["README.md", "docs/zones.md", "docs/placed-fleets.md", "docs/samples/fleet.yaml"] {
         assert!(seen.iter().any(|path| path == Path::new(page)), "no resource is found in {page}: {seen:?}");
+    }
+}
+
+#[test]
+fn each_block_of_a_page_is_found_and_a_part_of_a_resource_is_none() {
+    let page = "```yaml\na: 1\n```\ntext\n  ```yml\n  b: 2\n  ```\n```sh\nc: 3\n```\n";
+    assert_eq!(fenced(page), ["a: 1\n", "  b: 2\n"]);
+    for (block, is_taken) in [
+        ("template: {spec: {capacity: 10}}", false),
+        ("spec: {capacity: 10}", false),
+        ("server: {replicas: 2}", true),
+        ("apiVersion: v1\nspec: {}", true),
+    ] {
+        assert_eq!(resources(block).is_ok(), is_taken, "{block}");
     }
 }
 

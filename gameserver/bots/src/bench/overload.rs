@@ -68,7 +68,7 @@ fn told(scene: Scene, times: u32) -> Value {
 }
 
 fn name(scene: Scene, times: u32) -> String {
-    format!("{} Hz, {times}x", scene.tick_hz)
+    format!("{} Hz, {} a tick, {times}x", scene.tick_hz, scene.limit)
 }
 
 /// As few bots as may ask for `times` the limit.

@@ -32,7 +32,7 @@ pub const MAX_SERVERS: usize = 256;
 const RESUMES: Rate = Rate::once_in(10, 4);
 
 /// Tries to get at the tables: some microseconds, many times as long as another thread holds them unless it is
-/// interrupted there.
+/// interrupted there. One in the tests by loom, to which each more is an order of its own that shows nothing new.
 const TRIES: usize = if cfg!(loom) { 1 } else { 200 };
 
 /// Shared by the zone servers of one process, so that a token opens one session, a player is in one place, and no more are
@@ -175,6 +175,7 @@ impl Member {
         let entry = self.at_tables(now, |tables, evictions| {
             let entry = tables.enter(now, visitor, number, session);
             if let Ok(Entry::Elsewhere(other)) = entry {
+                // `other` is the number of a member, and none has one beyond these
                 evictions[other].store(true, Ordering::Release);
             }
             entry

@@ -62,25 +62,6 @@ impl fmt::Display for PolicyDenial {
     }
 }
 
-impl PolicyDenial {
-    /// What a person can do about it, where that is known.
-    pub const fn remedy(self) -> Option<&'static str> {
-        match self {
-            Self::Forbidden => Some(
-                "give the pod a seccomp profile that allows mbind, set_mempolicy and get_mempolicy, or ask for --numa auto, which needs \
-                 none of them",
-            ),
-            Self::Unsupported => Some(
-                "run on a kernel and in a sandbox that have NUMA, or ask for --numa auto, which needs no policy",
-            ),
-            Self::NoSuchNode => {
-                Some("ask for a node whose memory the pod may use: Mems_allowed_list in /proc/self/status")
-            }
-            Self::Ignored | Self::Other(_) => None,
-        }
-    }
-}
-
 impl From<io::Error> for PolicyDenial {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
