@@ -171,8 +171,8 @@ pub struct OverloadArgs {
     #[arg(long, default_value = "uring")]
     pub backend: String,
     /// What is measured in turn: ticks a second of the server, and inputs that each carries out at most. There are as many bots as may
-    /// ask for that often enough. The bots' own core has time for some 60 000 inputs a second.
-    #[arg(long, value_delimiter = ',', value_parser = parse_scene, default_value = "10:1000,30:500,64:250")]
+    /// ask for that often enough. The bots' own core has time for some 40 000 inputs a second.
+    #[arg(long, value_delimiter = ',', value_parser = parse_scene, default_value = "10:1000,30:300,64:150")]
     pub scenes: Vec<Scene>,
     /// How many times the limit is asked for.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=8))]
