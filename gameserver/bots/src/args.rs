@@ -144,7 +144,10 @@ pub struct BenchArgs {
     /// Seconds measured in a run, after everyone has joined.
     #[arg(long, default_value = "5", value_parser = parse_seconds)]
     pub duration: Duration,
-    /// File for the results, JSON; standard output without it.
+    /// Seconds within which everyone must have joined.
+    #[arg(long, default_value = "30", value_parser = parse_seconds)]
+    pub join_limit: Duration,
+    /// File for the results, JSON, or for what a server did so that there are none; standard output without it.
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// How each bot plays.

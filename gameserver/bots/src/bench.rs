@@ -1,6 +1,7 @@
 //! Benches of one server under bots: ours and the toy in turn (`bots bench`), more inputs than a tick carries out
 //! (`bots overload`), and garbage beside the players (`bots hostile`). Runs take turns, so that all share the same minutes.
 
+mod failure;
 mod hostile;
 mod overload;
 mod scrape;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::args::BenchArgs;
 use crate::swarm::Ticket;
+use failure::Failure;
 use server::{Launch, Server};
 use trial::Trial;
 
@@ -66,6 +68,10 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     for run in 0..args.runs {
         for contender in &contenders {
             let figures = one_run(args, contender, cpus)
+                .or_else(|error| {
+                    tell_failure(args.out.as_deref(), &error)?;
+                    Err(error)
+                })
                 .with_context(|| format!("run {run} of {} failed", contender.name()))?;
             tracing::info!(run, "{figures}");
             runs.push(figures);
@@ -92,6 +98,7 @@ fn one_run(args: &BenchArgs, contender: &Contender, cpus: Cpus) -> anyhow::Resul
         players,
         play: args.play.into(),
         duration: args.duration,
+        join_limit: args.join_limit,
         flood: None,
     };
     match contender {
@@ -146,6 +153,11 @@ fn tell(out: Option<&Path>, results: &Value) -> anyhow::Result<()> {
     }
 }
 
+/// Writes in the place of the results what a server did, if that is why there are none.
+fn tell_failure(out: Option<&Path>, error: &anyhow::Error) -> anyhow::Result<()> {
+    error.downcast_ref::<Failure>().map_or(Ok(()), |failure| tell(out, &failure.json()))
+}
+
 /// Minimum, median and maximum of each figure over the runs of one server that are not void, where each of them has it, and how many of both there are. The
 /// median of an even number is the mean of the two in the middle.
 fn summary(server: &str, runs: &[Value], paths: &[&str]) -> Value {
@@ -191,6 +203,23 @@ mod tests {
         assert_eq!(parse("bots bench --gameserver x --replication-hz 64"), ["--replication-hz", "64"]);
         let line = "bots bench --gameserver x --max-commands-per-tick 8000";
         assert_eq!(parse(line), ["--max-commands-per-tick", "8000"]);
+    }
+
+    #[test]
+    fn what_a_server_did_is_in_the_file_of_the_results_and_what_the_bots_did_is_not() {
+        let out = std::env::temp_dir().join(format!("cranewing-bots-failure-{}.json", std::process::id()));
+        let told = |error: anyhow::Error| {
+            tell_failure(Some(&out), &error).unwrap();
+            let text = fs::read_to_string(&out).ok()?;
+            fs::remove_file(&out).unwrap();
+            Some(serde_json::from_str::<Value>(&text).unwrap())
+        };
+        let too_few = Failure::TooFew { joined: 3, players: 10 };
+        let error = anyhow::Error::from(too_few).context("run 0 failed");
+        assert_eq!(told(error), Some(json!({ "joined": 3, "players": 10 })));
+        let ended = Failure::ServerEnded("signal: 11".to_owned());
+        assert_eq!(told(ended.into()), Some(json!({ "server_ended": "signal: 11" })));
+        assert_eq!(told(anyhow::anyhow!("failed to pin the bots")), None);
     }
 
     #[test]

@@ -152,8 +152,7 @@ impl Bot {
     fn send_input(&mut self, due: Duration, now: Now, stats: &mut Stats) -> bool {
         let sent = self.session.send_input(now, self.play.is_in_phase, &mut self.random);
         let Some(sequence) = sent else { return false };
-        stats.totals.inputs += 1;
-        stats.record_lateness(now.monotonic.saturating_sub(due));
+        stats.record_sent(due, now.monotonic);
         if self.open.len() == OPEN_INPUTS_MAX {
             self.open.pop_front();
             stats.totals.lost += 1;
@@ -249,7 +248,7 @@ impl Bot {
         // a toy state settles all before the newest as well
         let settled = if matches!(self.session, Session::Toy(_)) { 0..=at } else { at..=at };
         for (_, due) in self.open.drain(settled) {
-            stats.record_latency(now.saturating_sub(due));
+            stats.record_answer(due, now);
         }
         true
     }

@@ -1,6 +1,7 @@
 //! What the bots of a region counted and measured, with their own lateness beside it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use gameserver_protocol::micros;
@@ -17,8 +18,7 @@ const LATENCY_MAX_US: u64 = 60_000_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) totals: Totals,
-    /// Since [`Stats::start_measuring`].
-    pub(crate) measured: Timings,
+    pub(crate) measured: Measured,
     /// Since the last line.
     recent: Timings,
 }
@@ -48,6 +48,33 @@ pub(crate) struct Totals {
     pub(crate) snapshots: u64,
     /// Of their datagrams, without UDP and IP.
     pub(crate) snapshot_bytes: u64,
+}
+
+/// What became of the inputs that were due in a stretch of time, whenever they were sent and answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    /// All of the time, unless [`Stats::measure`] said otherwise.
+    due: Range<Duration>,
+    pub(crate) sent: u64,
+    pub(crate) timings: Timings,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        Self { due: Duration::ZERO..Duration::MAX, sent: 0, timings: Timings::default() }
+    }
+}
+
+impl Measured {
+    /// Inputs that were carried out or refused.
+    pub(crate) fn answered(&self) -> u64 {
+        self.timings.latency_us.len()
+    }
+
+    /// Inputs of which nothing was heard yet.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.answered())
+    }
 }
 
 /// Distributions in microseconds.
@@ -85,21 +112,29 @@ impl Timings {
 }
 
 impl Stats {
-    /// From when an input was due to the first state that tells its outcome.
-    pub(crate) fn record_latency(&mut self, latency: Duration) {
-        self.measured.latency_us.saturating_record(micros(latency));
-        self.recent.latency_us.saturating_record(micros(latency));
+    /// The first state came that tells the outcome of an input.
+    pub(crate) fn record_answer(&mut self, due: Duration, now: Duration) {
+        let latency_us = micros(now.saturating_sub(due));
+        if self.measured.due.contains(&due) {
+            self.measured.timings.latency_us.saturating_record(latency_us);
+        }
+        self.recent.latency_us.saturating_record(latency_us);
     }
 
-    /// How long after it was due an input was sent.
-    pub(crate) fn record_lateness(&mut self, lateness: Duration) {
-        self.measured.lateness_us.saturating_record(micros(lateness));
-        self.recent.lateness_us.saturating_record(micros(lateness));
+    /// An input was sent.
+    pub(crate) fn record_sent(&mut self, due: Duration, now: Duration) {
+        self.totals.inputs += 1;
+        let lateness_us = micros(now.saturating_sub(due));
+        if self.measured.due.contains(&due) {
+            self.measured.sent += 1;
+            self.measured.timings.lateness_us.saturating_record(lateness_us);
+        }
+        self.recent.lateness_us.saturating_record(lateness_us);
     }
 
-    /// Forgets the distributions so far: those of a warm-up.
-    pub(crate) fn start_measuring(&mut self) {
-        self.measured.clear();
+    /// Measures what is due in this stretch, and nothing of what was before.
+    pub(crate) fn measure(&mut self, due: Range<Duration>) {
+        self.measured = Measured { due, ..Measured::default() };
     }
 
     /// The line of one second; distributions are those since the last line, counts those since the start.
@@ -125,13 +160,14 @@ impl Stats {
         line
     }
 
-    /// Everything since the start, for the end of a run.
+    /// Counts since the start and what was measured, for the end of a run.
     pub(crate) fn summary(&self) -> Value {
+        let timings = &self.measured.timings;
         json!({
             "totals": self.totals,
-            "latency_us": self.measured.latency_json(),
-            "lateness_us_p99": self.measured.lateness_us.value_at_quantile(0.99),
-            "void": self.measured.is_void(),
+            "latency_us": timings.latency_json(),
+            "lateness_us_p99": timings.lateness_us.value_at_quantile(0.99),
+            "void": timings.is_void(),
         })
     }
 }
@@ -160,7 +196,7 @@ mod tests {
     fn a_line_has_the_distributions_of_its_own_second_and_all_counts() {
         let mut stats = Stats::default();
         stats.totals.joins = 3;
-        stats.record_latency(20 * MS);
+        stats.record_answer(5 * MS, 25 * MS);
         let first = line(&mut stats);
         assert_eq!(
             (&first["players"], &first["joins"], &first["servers"]["arena-1"]),
@@ -175,18 +211,40 @@ mod tests {
     #[test]
     fn a_run_with_late_bots_is_void() {
         let mut stats = Stats::default();
-        stats.record_lateness(MS / 2);
-        assert!(!stats.measured.is_void());
-        stats.record_lateness(2 * MS);
-        assert!(stats.measured.is_void());
-        stats.start_measuring();
-        assert!(!stats.measured.is_void());
+        stats.record_sent(MS, MS * 3 / 2);
+        assert!(!stats.measured.timings.is_void());
+        stats.record_sent(MS, 3 * MS);
+        assert!(stats.measured.timings.is_void());
+        stats.measure(4 * MS..8 * MS);
+        assert!(!stats.measured.timings.is_void());
+    }
+
+    #[test]
+    fn an_input_counts_if_it_was_due_in_the_stretch_whenever_it_was_sent_and_answered() {
+        let mut stats = Stats::default();
+        stats.measure(10 * MS..20 * MS);
+        for (what, due, sent, answered, counts) in [
+            ("due before, answered within", 9, 9, Some(12), [0, 0]),
+            ("due as it begins", 10, 10, Some(12), [1, 1]),
+            ("due within, sent and answered after", 19, 21, Some(40), [1, 1]),
+            ("due within, never answered", 15, 15, None, [1, 0]),
+            ("due as it ends", 20, 20, Some(21), [0, 0]),
+        ] {
+            let before = [stats.measured.sent, stats.measured.answered()];
+            stats.record_sent(due * MS, sent * MS);
+            if let Some(answered) = answered {
+                stats.record_answer(due * MS, answered * MS);
+            }
+            let after = [stats.measured.sent, stats.measured.answered()];
+            assert_eq!([after[0] - before[0], after[1] - before[1]], counts, "{what}");
+        }
+        assert_eq!((stats.totals.inputs, stats.measured.lost()), (5, 1));
     }
 
     #[test]
     fn a_latency_beyond_the_longest_counts_as_the_longest() {
         let mut stats = Stats::default();
-        stats.record_latency(Duration::from_secs(1_000_000));
-        assert!(stats.measured.latency_us.max() >= LATENCY_MAX_US);
+        stats.record_answer(Duration::ZERO, Duration::from_secs(1_000_000));
+        assert!(stats.measured.timings.latency_us.max() >= LATENCY_MAX_US);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::server::Launch;
-use super::trial::Trial;
+use super::trial::{JOIN_LIMIT, Trial};
 use super::{Cpus, cpus, game_run, summary, tell};
 use crate::args::HostileArgs;
 use crate::flood;
@@ -66,6 +66,7 @@ fn one_run(args: &HostileArgs, kib: u32, flood: Option<flood::Plan>, cpus: Cpus)
         players: args.players,
         play: args.play.into(),
         duration: args.duration,
+        join_limit: JOIN_LIMIT,
         flood,
     };
     game_run(&trial, &launch, cpus)

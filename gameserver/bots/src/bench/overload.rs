@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::server::Launch;
-use super::trial::Trial;
+use super::trial::{JOIN_LIMIT, Trial};
 use super::{cpus, game_run, summary, tell};
 use crate::args::{OverloadArgs, Scene};
 use crate::bot::Play;
@@ -44,7 +44,8 @@ pub(crate) fn run(args: &OverloadArgs) -> anyhow::Result<()> {
             };
             for times in [1, args.times] {
                 let (name, play) = (name(scene, times), load(scene, players, times));
-                let figures = game_run(&Trial { name, players, play, duration, flood: None }, &launch, cpus)?;
+                let trial = Trial { name, players, play, duration, join_limit: JOIN_LIMIT, flood: None };
+                let figures = game_run(&trial, &launch, cpus)?;
                 tracing::info!(run, tick_hz = scene.tick_hz, times, "{figures}");
                 runs.push(figures);
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gameserver_access::ServerKey;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::scrape::Scrape;
 
@@ -71,6 +72,18 @@ impl Server {
         Ok(Some(Scrape::parse(&text)))
     }
 
+    /// How it ended, if it did; it stays to be reaped.
+    pub(super) fn ended(&self) -> anyhow::Result<Option<String>> {
+        let pid = Pid::from_child(&self.child);
+        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(pid), asked).context("failed to ask for the server")?;
+        Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exit status: {code}"),
+            (None, Some(signal)) => format!("signal: {signal}"),
+            (None, None) => "for no reason that is told".to_owned(),
+        }))
+    }
+
     /// CPU time of the process so far: fields 14 and 15 of `/proc/PID/stat`, in hundredths of a second, which is what
     /// Linux shows on every machine.
     pub(super) fn cpu_time(&self) -> anyhow::Result<Duration> {
@@ -125,6 +138,20 @@ fn free_admin_address() -> anyhow::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_seen_and_how_it_went() {
+        for (script, how) in [("exit 3", "exit status: 3"), ("kill -9 $$", "signal: 9")] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let child = start(command).unwrap();
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+            let server = Server { child, address, admin: None, key_file: PathBuf::new() };
+            let ended = std::iter::repeat_with(|| server.ended().unwrap()).flatten().next();
+            assert_eq!(ended.as_deref(), Some(how));
+            assert_eq!(server.ended().unwrap().as_deref(), Some(how), "and again");
+        }
+    }
 
     #[test]
     fn cpu_time_is_user_and_system_time_whatever_the_name() {
