@@ -34,7 +34,7 @@ pub(crate) fn in_own_network(command: &Command) -> Option<Command> {
 }
 
 /// The same command, run by another program.
-fn wrapped(program: &str, arguments: &[&str], command: &Command) -> Command {
+pub(crate) fn wrapped(program: &str, arguments: &[&str], command: &Command) -> Command {
     let mut wrapped = Command::new(program);
     wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {

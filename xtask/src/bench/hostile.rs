@@ -46,7 +46,7 @@ fn body(found: &Found) -> String {
          nothing). Garbage comes in trains, one each quarter of a millisecond and each of one kind and from one source; of eight of them three are chance, \
          three have the prefix of a session's packet and a wrong tag, one is a request that is good once and one has forged tokens. Garbage has a core of its own where there is a third; else it shares that of \
          the bots, who come first, so the page says how much was really sent. \
-         Where strangers send more than 16 384 datagrams a second the server has the kernel filter them; what that keeps out is not in what the kernel dropped. A run in which the bots themselves were late does not count. {}\n\n\
+         Where strangers send more than 16 384 datagrams a second the server has the kernel filter them; what that keeps out is not in what the kernel dropped. An input is answered when the server says what became of it, a refusal included, until a quarter of a second after what is measured. A run in which the bots themselves were late does not count. {}\n\n\
          | buffer | p99 calm, ms | p99 flood, ms | answered in each run, % | within 10 % or 2 ms, and answered |\n|---|--:|--:|--:|---|\n",
         results["players"],
         results["input_hz"],

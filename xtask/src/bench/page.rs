@@ -85,6 +85,18 @@ pub(super) fn commit(checkout: &Checkout) -> Result<String> {
     Ok(process::output(&mut log)?.trim().to_owned())
 }
 
+/// What is about to be built: the commit, and whether sources are other than it has them. Pages and what they are of are no sources.
+pub(super) fn source(checkout: &Checkout) -> Result<String> {
+    let mut status = Command::new("git");
+    status.current_dir(&checkout.root).args(["status", "--porcelain", "--", ".", ":!docs/benchmarks"]);
+    Ok(marked(commit(checkout)?, &process::output(&mut status)?))
+}
+
+/// A commit that says when there is more than it.
+fn marked(commit: String, changes: &str) -> String {
+    if changes.trim().is_empty() { commit } else { commit + ", with changes" }
+}
+
 /// The text of a page that was written before.
 pub(super) fn read(checkout: &Checkout, name: &str) -> Result<String> {
     let path = checkout.root.join(format!("docs/benchmarks/{name}.md"));
@@ -138,6 +150,13 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_says_when_what_is_built_has_more_than_it() {
+        let of = |changes| marked("abc of 2026-01-01".to_owned(), changes);
+        assert_eq!(of(""), "abc of 2026-01-01");
+        assert_eq!(of(" M xtask/src/bench.rs\n"), "abc of 2026-01-01, with changes");
+    }
 
     #[test]
     fn a_spread_is_least_middle_and_most_and_nothing_has_none() {

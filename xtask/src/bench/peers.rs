@@ -24,6 +24,7 @@ use self::figures::{Figures, Verdict};
 use self::said::Said;
 use self::search::{Search, VOID_MAX};
 use self::seed::Seed;
+use self::trial::Setup;
 use super::page::{self, Page, Runs};
 use crate::checkout::Checkout;
 use crate::clock;
@@ -39,7 +40,7 @@ const LATENCY_HZ: u32 = 64;
 const PLAYERS: [u32; 4] = [10, 100, 300, 1000];
 
 /// Goes up when what is measured, or how, is no longer as in the runs that are kept.
-const METHOD: u32 = 3;
+const METHOD: u32 = 4;
 
 /// What is measured of peers, and how much.
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ pub(super) struct Trial {
     name: String,
     rate: u32,
     players: u32,
-    /// None if not all could join, it ended, or the load failed.
+    /// None if the server did not start or ended, not all could join, or the load failed.
     figures: Option<Figures>,
     verdict: Verdict,
 }
@@ -128,7 +129,8 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
     };
     let contenders: Vec<&'static Contender> = ALL.iter().filter(is_wanted).collect();
     let progress = Progress::new();
-    let mut kept = Runs::open(checkout, "peers", METHOD)?;
+    // before anything is built: the tree may be another by the time a run has results
+    let mut kept = Runs::open(checkout, "peers", METHOD, page::source(checkout)?)?;
     if options.fresh {
         kept.forget();
     }
@@ -148,7 +150,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
             if is_kept {
                 kept.renew(results.clone())?;
             } else {
-                kept.add(checkout, results.clone())?;
+                kept.add(results.clone())?;
                 is_kept = true;
             }
             let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
@@ -176,7 +178,7 @@ fn page_of(runs: usize, body: String) -> Page {
 fn smoke(programs: &Programs, progress: &Progress) -> Result<()> {
     let mut silent = Vec::new();
     for contender in programs.built() {
-        let said = trial::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS);
+        let said = Setup::smoke(programs, contender, LATENCY_HZ, SMOKE_CLIENTS).run();
         match said.map(|said| (said.figures(), said)) {
             Ok((Some(figures), _)) if figures.joined == SMOKE_CLIENTS && figures.p50_ms > 0.0 => {
                 progress.say(&format!("{}: {figures}", contender.name));
@@ -233,7 +235,7 @@ impl Bench<'_> {
         Ok(all)
     }
 
-    /// Again where the load was late: that says nothing.
+    /// Again where the load was late, or nothing came of it: that says nothing.
     fn latency(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
         let mut trial = self.trial(contender, rate, players)?;
         for _ in 1..VOID_MAX {
@@ -249,7 +251,7 @@ impl Bench<'_> {
     fn capacities(&self, rate: u32, seed: Seed) -> Result<Vec<Capacity>> {
         let name = format!("players a core at {rate} Hz, {} of {}", self.run, self.runs);
         let search = |contender: &'static Contender| {
-            (contender, Search::new(contender.players_max, seed.start(contender.thought(rate), rate)))
+            (contender, Search::new(contender.players_max, seed.start(contender.about_held(rate), rate)))
         };
         let mut searches: Vec<_> = self.programs.built().map(search).collect();
         self.progress.step(&name, |step| {
@@ -271,11 +273,12 @@ impl Bench<'_> {
 
     fn trial(&self, contender: &'static Contender, rate: u32, players: u32) -> Result<Trial> {
         let begun = clock::now();
-        let said = trial::run(self.programs, contender, rate, players)
+        let said = Setup::whole(self.programs, contender, rate, players)
+            .run()
             .with_context(|| format!("failed to try {} with {players} players", contender.name))?;
         let took_ms = begun.elapsed().as_millis();
         let verdict = said.verdict(contender, rate, players);
-        if let Said::Nothing(why) = &said {
+        if let Said::Unusable(why) = &said {
             self.progress
                 .say(&format!("{} with {players} players at {rate} Hz is void: {why}", contender.name));
         }

@@ -10,18 +10,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{commit, machine};
+use super::machine;
 use crate::checkout::Checkout;
 use crate::process;
 
-/// One finished run.
+/// One run, with all that it has found so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::bench) struct Run<R> {
     /// By which method it was measured: figures of two methods are not to be put together.
     method: u32,
-    /// Which, and of when.
+    /// Of which its programs were built, and whether with changes.
     commit: String,
-    /// The day on which it ended.
+    /// The day on which it had its first results, UTC.
     date: String,
     machine: String,
     /// Runs before it that somebody gave up, with `--fresh`.
@@ -35,14 +35,21 @@ pub(in crate::bench) struct Run<R> {
 pub(in crate::bench) struct Runs<R> {
     path: PathBuf,
     method: u32,
+    /// Of which the programs of this process are built.
+    source: String,
     /// Runs that were given up since the last one that is kept.
     discarded: usize,
     all: Vec<Run<R>>,
 }
 
 impl<R: Serialize + DeserializeOwned> Runs<R> {
-    /// What is kept of a subject. Runs of another method are left out, and gone when the next one is added.
-    pub(in crate::bench) fn open(checkout: &Checkout, name: &str, method: u32) -> Result<Self> {
+    /// What is kept of a subject; what is added is of `source`. Runs of another method are left out, and gone when the next one is added.
+    pub(in crate::bench) fn open(
+        checkout: &Checkout,
+        name: &str,
+        method: u32,
+        source: String,
+    ) -> Result<Self> {
         let path = checkout.root.join(format!("docs/benchmarks/data/{name}.jsonl"));
         let text = if path.exists() {
             fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?
@@ -50,7 +57,7 @@ impl<R: Serialize + DeserializeOwned> Runs<R> {
             String::new()
         };
         let all = parse(&text, method).with_context(|| format!("failed to understand {}", path.display()))?;
-        Ok(Self { path, method, discarded: 0, all })
+        Ok(Self { path, method, source, discarded: 0, all })
     }
 
     /// Begins anew: the next run that is added is the first, and says how many were given up for it.
@@ -64,9 +71,9 @@ impl<R: Serialize + DeserializeOwned> Runs<R> {
     }
 
     /// Keeps a run that has its first results.
-    pub(in crate::bench) fn add(&mut self, checkout: &Checkout, results: R) -> Result<()> {
+    pub(in crate::bench) fn add(&mut self, results: R) -> Result<()> {
         let date = process::output(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned();
-        let (method, commit, machine) = (self.method, commit(checkout)?, machine());
+        let (method, commit, machine) = (self.method, self.source.clone(), machine());
         let discarded = std::mem::take(&mut self.discarded);
         self.all.push(Run { method, commit, date, machine, discarded, results });
         self.write()
@@ -203,7 +210,21 @@ mod tests {
     /// Runs of a method 2 in a file of its own.
     fn kept(name: &str, all: Vec<Run<u32>>) -> Runs<u32> {
         let path = std::env::temp_dir().join(format!("cranewing-runs-{name}-{}.jsonl", std::process::id()));
-        Runs { path, method: 2, discarded: 0, all }
+        Runs { path, method: 2, source: "def of 2026-01-03, with changes".to_owned(), discarded: 0, all }
+    }
+
+    #[test]
+    fn a_run_is_of_what_was_built_and_not_of_what_is_there_when_it_is_kept() {
+        let mut runs = kept("added", vec![run(2, 10)]);
+        runs.add(20).unwrap();
+        let text = fs::read_to_string(&runs.path).unwrap();
+        fs::remove_file(&runs.path).unwrap();
+        assert_eq!(results(&text, 2), [10, 20]);
+        assert_eq!(runs.all()[1].commit, "def of 2026-01-03, with changes");
+        assert_eq!(
+            tally(runs.all()),
+            "2 runs of 2 commits (one run of abc of 2026-01-01, one run of def of 2026-01-03, with changes)"
+        );
     }
 
     #[test]

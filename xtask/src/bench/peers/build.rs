@@ -139,10 +139,14 @@ impl Programs {
         load
     }
 
-    /// The bots and a game server.
+    /// The bots and a game server, which is there.
     pub(super) fn bots(&self, contender: &Contender) -> Result<Command> {
+        let server = self.program(contender)?;
+        if !server.is_file() {
+            bail!("{} is not there", server.display());
+        }
         let mut bots = Command::new(self.ours.join("bots"));
-        bots.arg("bench").arg("--gameserver").arg(self.program(contender)?);
+        bots.arg("bench").arg("--gameserver").arg(server);
         Ok(bots)
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Contender {
     pub(super) is_full_then: bool,
     /// About what was found on two cores of an AMD EPYC, at each of [`RATES`]: a search begins near it. A machine that is twice as fast takes
     /// a few trials more. It is the same in each run, so that none leans on what another found.
-    thought: [u32; RATES.len()],
+    about_held: [u32; RATES.len()],
     /// What it is, for the page.
     pub(super) about: &'static str,
     /// Session, encryption, world and rules, area of interest, delta, prediction, system calls in batches.
@@ -90,7 +90,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [1600, 1500, 1500, 1400],
+        about_held: [1600, 1500, 1500, 1400],
         about: "our game server on io_uring with its arena as it comes, and our bots: a tick that brings a player only what its client predicts costs no datagram",
         gives: OURS,
     },
@@ -101,7 +101,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [1600, 1500, 890, 400],
+        about_held: [1600, 1500, 890, 400],
         about: "the same at equal wire: `--replication-hz` as many as the ticks, so a snapshot for each player at each tick, as the others send",
         gives: OURS,
     },
@@ -112,7 +112,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [4450, 3550, 1850, 1030],
+        about_held: [4450, 3550, 1850, 1030],
         about: "`bench/peers/toy`, recvmmsg and sendmmsg and nothing else: what the machine gives at best",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -123,7 +123,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [4300, 3300, 1600, 820],
+        about_held: [4300, 3300, 1600, 820],
         about: "the toy over our own io_uring: our game server with everything off",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -134,7 +134,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [1500, 1300, 760, 340],
+        about_held: [1500, 1300, 760, 340],
         about: "our game server's core and arena on tokio's `UdpSocket`, a runtime of one thread, and our bots: `cranewing-each-tick` with a system call for each datagram",
         gives: FULL,
     },
@@ -145,7 +145,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [2350, 1680, 850, 480],
+        about_held: [2350, 1680, 850, 480],
         about: "`go` and what a game cannot do without: each datagram sealed both ways under keys of its client, a window against repetition, and in each snapshot 50 of those around",
         gives: [
             "keys that follow from the client's number",
@@ -164,7 +164,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [3300, 2680, 1370, 790],
+        about_held: [3300, 2680, 1370, 790],
         about: "tokio's `UdpSocket`, a runtime of one thread",
         gives: BARE,
     },
@@ -175,7 +175,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [2850, 2200, 970, 570],
+        about_held: [2850, 2200, 970, 570],
         about: "tokio-uring's `UdpSocket`, 64 receives posted, 64 sends in flight",
         gives: ["-", "-", "-", "-", "-", "-", "one ring, no batches of datagrams"],
     },
@@ -186,7 +186,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 8000,
         is_full_then: false,
-        thought: [3230, 2430, 1205, 680],
+        about_held: [3230, 2430, 1205, 680],
         about: "Go's `net.UDPConn`, a goroutine that reads and one that writes",
         gives: BARE,
     },
@@ -197,7 +197,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 8000,
         is_full_then: false,
-        thought: [2250, 1700, 680, 350],
+        about_held: [2250, 1700, 680, 350],
         about: "Netty's epoll transport, one event loop, on the Java that is installed",
         gives: ["-", "-", "-", "-", "-", "-", "yes"],
     },
@@ -208,7 +208,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 4000,
         is_full_then: true,
-        thought: [2400, 1850, 1000, 660],
+        about_held: [2400, 1850, 1000, 660],
         about: "ENet, its host served between ticks, unreliable packets; at most 4095 peers. Each client is a host of one peer, by ENet's translation into Rust",
         gives: ["handshake, no authentication", "-", "-", "-", "-", "-", "-"],
     },
@@ -219,7 +219,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: NATIVE,
         players_max: 1024,
         is_full_then: true,
-        thought: [1024, 780, 420, 240],
+        about_held: [1024, 780, 420, 240],
         about: "renet over renetcode, its unreliable channel; at most 1024 clients",
         gives: ["netcode 1.02", "ChaCha20-Poly1305", "-", "-", "-", "-", "-"],
     },
@@ -230,7 +230,7 @@ pub(super) const ALL: &[Contender] = &[
         warm_up: JUST_IN_TIME,
         players_max: 4000,
         is_full_then: false,
-        thought: [440, 480, 110, 110],
+        about_held: [440, 480, 110, 110],
         about: "Colyseus over WebSocket and its own SDK, rooms of 64 whose state is synchronised by itself at each step",
         gives: ["matchmaking, rooms", "-", "one number a player", "its room", "yes", "-", "-"],
     },
@@ -243,8 +243,8 @@ impl Contender {
     }
 
     /// About how many players it holds at this rate; where none is known, in proportion to the rate next to it.
-    pub(super) fn thought(&self, tick_hz: u32) -> u32 {
-        let known = RATES.into_iter().zip(self.thought).min_by_key(|(rate, _)| rate.abs_diff(tick_hz));
+    pub(super) fn about_held(&self, tick_hz: u32) -> u32 {
+        let known = RATES.into_iter().zip(self.about_held).min_by_key(|(rate, _)| rate.abs_diff(tick_hz));
         known.map_or(self.players_max, |(rate, players)| players * rate / tick_hz.max(1))
     }
 }
@@ -267,15 +267,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_thought_is_what_is_known_of_the_rate_or_in_proportion_to_the_next() {
+    fn what_is_about_held_is_what_is_known_of_the_rate_or_in_proportion_to_the_next() {
         let go = ALL.iter().find(|contender| contender.name == "go").unwrap();
         for (at, rate) in RATES.into_iter().enumerate() {
-            assert_eq!(go.thought(rate), go.thought[at], "{rate} Hz");
+            assert_eq!(go.about_held(rate), go.about_held[at], "{rate} Hz");
         }
-        assert_eq!(go.thought(10), 2 * go.thought[0]);
-        assert_eq!(go.thought(100), go.thought[3] * 128 / 100);
+        assert_eq!(go.about_held(10), 2 * go.about_held[0]);
+        assert_eq!(go.about_held(100), go.about_held[3] * 128 / 100);
         for contender in ALL {
-            assert!(contender.thought.iter().all(|thought| (1..=contender.players_max).contains(thought)));
+            assert!(contender.about_held.iter().all(|held| (1..=contender.players_max).contains(held)));
         }
     }
 }

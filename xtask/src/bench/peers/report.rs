@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use super::build::Programs;
 use super::contenders::{Contender, EQUAL_WIRE, GIVES, RATES};
-use super::figures::{Figures, LOST_MAX, SNAPSHOTS_MIN, p99_limit_ms};
+use super::figures::{
+    Figures, JOINED_PERCENT, LOST_BY_FAR, LOST_MAX, P99_BY_FAR, SNAPSHOTS_BY_FAR, SNAPSHOTS_MIN, p99_limit_ms,
+};
 use super::goals;
 use super::search::{CLOSE, VOID_MAX};
 use super::seed;
-use super::trial::{DURATION, INPUT_HZ};
+use super::trial::{DURATION, INPUT_HZ, JOIN_LIMIT};
 use super::{Capacity, LATENCY_HZ, Options, Results};
 use crate::bench::page::Spread;
 
@@ -45,12 +47,17 @@ fn method() -> String {
         "N players each send {INPUT_HZ} inputs of 64 bytes a second, open loop and each at its own phase. At every tick the server sends each of them one \
          snapshot of about 340 bytes, which names the newest input of that player that it has taken. \
          Measured is the time from when an input was due to the first snapshot that acknowledges it, over loopback, {:.0} s a trial. \
-         The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO).\n\n\
+         The server has one core, everything that belongs to it included, and the load another, where it runs before everything else (SCHED_FIFO). \
+         After what is measured everyone plays on for a quarter of a second: of the inputs that were due while it was measured, those that nothing has answered by then are lost. \
+         One that our server refuses is answered. Everyone has {:.0} s to join, which is not measured: our bots join ten in each of their turns, 50 clients of renet \
+         at a time, 16 of Colyseus, those of ENet all at once, and those of the bare protocol, sealed or not, by their first input.\n\n\
          **Players a core** is the largest N for which p99 stays below 1.5 ticks + 5 ms ({}), less than {} % of the inputs get lost and {:.0} % of the \
          snapshots come. An input waits for a tick at most; half a tick is left to work and to send what came of it, and 5 ms for what else the machine does. \
-         Each search begins with {} to {} % of what the server is thought to hold, drawn for each run and rate and the same for everyone in it, so that no run leans on another or tries the same numbers as all. It goes up or down by steps that get longer, and then to the middle, until what holds and what fails are within {} %; \
-         what then fails by less than twice the limit, or nearly lets everyone in, must do so again, because a pause of the machine may be the reason. A server has failed when it ends, lets players wait, or is beyond a limit. A trial in which the load itself was more than 1 ms late at p99, or failed, is void \
-         and done again, up to {} times; the last column says how many there were. A dash in the column of what failed says that nothing did: the load was late above, or can be no more players.\n\n\
+         Each search begins with {} to {} % of about what the server is known to hold, drawn for each run and rate and the same for everyone in it, so that no run leans on another or tries the same numbers as all. It goes up or down by steps that get longer, and then to the middle, until what holds and what fails are within {} %; \
+         what then fails closely must do so again, because a pause of the machine may be the reason, and holds if it holds then: one of two is enough. Closely is a p99 below {:.0} times the limit, less than {:.0} % of the inputs lost, {:.0} % of the \
+         snapshots or more, {} % of the players or more in, or a server that ended or hung. A server has failed when it ends, tells nobody its figures, lets players wait, or is beyond a limit. A trial in which the load itself was more than 1 ms late at p99, \
+         or failed, or whose server did not start, is void and done again; the {}th of one number in a row puts that number out of reach. The last column says how many there were. *n of m* in the column of what failed: in so many of the runs something did, and the median is of those; \
+         in the others, as where there is a dash, the load was late above, or can be no more players.\n\n\
          Each step is done on everyone in turn, so that all share the same minutes. All are `gameserver/bots/bench/peers`, built with the flags of a release \
          from locked versions, and used as their own documentation says. Those that are only a transport speak a bare protocol: they know neither sessions \
          nor a world, so their figures are what is there before any of that. Two do the work of a game as well: `tokio-full` is our own server's core, played on by our own bots, \
@@ -64,12 +71,17 @@ fn method() -> String {
          and of others at each tick, which is a snapshot a tick as the others send it and to be set beside them. Up to 30 Hz the first tells of others at each tick as well; what \
          is between both there is what the measure itself is worth.\n\n",
         DURATION.as_secs_f64(),
+        JOIN_LIMIT.as_secs_f64(),
         RATES.map(|hz| format!("{:.1} ms at {hz} Hz", p99_limit_ms(hz))).join(", "),
         LOST_MAX * 100.0,
         SNAPSHOTS_MIN * 100.0,
         seed::PERCENT[0],
         seed::PERCENT[1],
         CLOSE - 100,
+        P99_BY_FAR,
+        LOST_BY_FAR * 100.0,
+        SNAPSHOTS_BY_FAR * 100.0,
+        JOINED_PERCENT,
         VOID_MAX,
     )
 }
@@ -101,9 +113,7 @@ fn capacity(contenders: &[&'static Contender], rate: u32, all: &[&Capacity]) -> 
             let _infallible = writeln!(text, "| {name} | 0 | - | - | - | - | - | - |");
             continue;
         };
-        let fails = Spread::of(found.iter().map(|found| found.fails.map_or(f64::INFINITY, f64::from)));
-        let fails = fails.map(|spread| spread.median).filter(|fails| fails.is_finite());
-        let fails = fails.map_or_else(|| "-".to_owned(), |fails| format!("{fails:.0}"));
+        let fails = failed(&found);
         let ratio = ours.map_or_else(|| "-".to_owned(), |ours| format!("{:.2}", median / ours));
         let (runs, voids) = (found.len(), found.iter().map(|found| found.voids).sum::<u32>());
         let _infallible = writeln!(
@@ -112,6 +122,14 @@ fn capacity(contenders: &[&'static Contender], rate: u32, all: &[&Capacity]) -> 
         );
     }
     text
+}
+
+/// The median of what failed, and in how many of the runs something did where it did not in all.
+fn failed(found: &[&Capacity]) -> String {
+    let failed: Vec<f64> = found.iter().filter_map(|found| found.fails).map(f64::from).collect();
+    let of = failed.len();
+    Spread::of(failed)
+        .map_or_else(|| "-".to_owned(), |spread| format!("{:.0}{}", spread.median, of_fewer(of, found.len())))
 }
 
 fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], runs: &[&Results]) -> String {
@@ -178,9 +196,12 @@ mod tests {
         let found = [
             (EQUAL_WIRE, 1000, Some(1070)),
             ("tokio", 500, Some(530)),
-            ("tokio", 700, None),
+            ("tokio", 700, Some(750)),
             ("tokio", 400, Some(430)),
             ("toy", 2000, None),
+            ("go", 700, Some(750)),
+            ("go", 700, None),
+            ("go", 700, None),
         ];
         let found = found.map(|(name, holds, fails)| Capacity {
             name: name.to_owned(),
@@ -193,7 +214,8 @@ mod tests {
         let text = capacity(&contenders, 64, &found.each_ref());
         assert!(text.contains("| tokio | 3 | 400 | 500 | 700 | 530 | 0.50 | 6 |"), "{text}");
         assert!(text.contains("| toy | 1 | 2000 | 2000 | 2000 | - | 2.00 | 2 |"), "{text}");
-        assert!(text.contains("| go | 0 | - | - | - | - | - | - |"), "{text}");
+        assert!(text.contains("| go | 3 | 700 | 700 | 700 | 750, 1 of 3 | 0.70 | 6 |"), "{text}");
+        assert!(text.contains("| netty | 0 | - | - | - | - | - | - |"), "{text}");
     }
 
     /// A run in which tokio had ten players.

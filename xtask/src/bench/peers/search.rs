@@ -17,7 +17,7 @@ pub(super) const VOID_MAX: u32 = 4;
 const FAILURES: u32 = 2;
 
 /// Goes up or down, by steps that get longer, until it holds on one side and fails on the other, and then to the middle. What is found in the
-/// end to fail, and not by far, must do so again.
+/// end to fail, and not by far, must do so again; if it holds then, the one failure is forgotten and the search goes on above.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     first: u32,
@@ -83,8 +83,8 @@ impl Search {
                 if self.voids_in_a_row < VOID_MAX {
                     return;
                 }
-                // whether it fails there is never known
-                self.failed.remove(&players);
+                // whether it fails where it did only once is never known: the load cannot carry as many
+                self.failed.retain(|failed, failures| *failed < players || *failures >= FAILURES);
                 self.out_of_reach = Some(self.out_of_reach.map_or(players, |other| other.min(players)));
             }
         }
@@ -249,5 +249,21 @@ mod tests {
         let search = told(search, &[(1075, Verdict::Holds), (1150, void()), (1150, void()), (1150, void())]);
         let search = told(search, &[(1150, void())]);
         assert_eq!((search.next(), search.found(), search.failed()), (None, 1075, None));
+    }
+
+    #[test]
+    fn above_what_the_load_can_carry_nothing_is_tried_again_and_only_what_is_known_to_fail_stays() {
+        for (rule, above, failed) in
+            [("failed closely", fails(false), None), ("failed by far", fails(true), Some(1150))]
+        {
+            let search = told(Search::new(8000, 1000), &[(1000, Verdict::Holds), (1150, above)]);
+            let search = told(search, &[(1075, void()), (1075, void()), (1075, void()), (1075, void())]);
+            assert_eq!((search.next(), search.found(), search.failed()), (None, 1000, failed), "{rule}");
+        }
+        // what failed below is tried again
+        let below = [(1000, void()), (1000, void()), (1000, void()), (1000, void()), (870, fails(false))];
+        let holds = [(757, Verdict::Holds), (813, Verdict::Holds)];
+        let search = told(told(Search::new(8000, 1000), &below), &holds);
+        assert_eq!((search.next(), search.failed()), (Some(870), Some(870)));
     }
 }

@@ -5,20 +5,25 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::said::Used;
 use crate::clock;
 use crate::process;
 
 /// Within which a server must be bound, a virtual machine of its own included.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(20);
+/// Exit codes of `timeout`, `setpriv` and `taskset` for a program that cannot be started.
+const NOT_STARTED: [i32; 2] = [126, 127];
 
 /// A server on a CPU of its own; killed and reaped when dropped.
 pub(super) struct Server {
     child: Child,
+    /// Takes what it says, for as long as it lives.
+    reader: Option<JoinHandle<()>>,
 }
 
 /// What a server had used at a moment.
@@ -29,35 +34,35 @@ pub(super) struct Mark {
 }
 
 impl Server {
-    /// Starts it and waits until it is bound; what goes wrong there is in the log.
-    pub(super) fn start(command: &Command, log: &Path) -> Result<Self> {
+    /// Starts it and waits until it is bound. None if it ended or was not ready in time: why is in the log, and the next may be. An error if there
+    /// is no such program.
+    pub(super) fn start(command: &Command, log: &Path) -> Result<Option<Self>> {
         // both put themselves in the place of the next, so that the child is the server
-        let mut pinned = Command::new("setpriv");
-        pinned.args(["--pdeathsig=KILL", "taskset", "--cpu-list", &cpu(0)?.to_string()]);
-        pinned.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            pinned.env(name, value.unwrap_or_default());
-        }
-        if let Some(directory) = command.get_current_dir() {
-            pinned.current_dir(directory);
-        }
-        let child =
-            pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(process::open_log(log)?).spawn();
-        let mut server = Self { child: child.context("failed to start setpriv or taskset")? };
-        let said = server.child.stdout.take().context("the server is piped")?;
+        let cpu = cpu(0)?.to_string();
+        let head = ["--pdeathsig=KILL", "taskset", "--cpu-list", &cpu];
+        let mut pinned = process::wrapped("setpriv", &head, command);
+        let pinned = pinned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(process::open_log(log)?);
+        let mut child = pinned.spawn().context("failed to start setpriv")?;
+        let said = child.stdout.take().context("the server is piped")?;
         let (tell, told) = mpsc::channel();
         // it goes on reading, so that a server that says more never waits for anyone
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(said).lines().map_while(Result::ok) {
                 if line == "ready" {
                     let _gone = tell.send(());
                 }
             }
         });
-        told.recv_timeout(READY_LIMIT).ok().with_context(|| {
-            format!("the server ended or was not ready in time; its log: {}", log.display())
-        })?;
-        Ok(server)
+        let mut server = Self { child, reader: Some(reader) };
+        if told.recv_timeout(READY_LIMIT).is_ok() {
+            return Ok(Some(server));
+        }
+        // one that has ended keeps the status with which it did
+        let _killed = server.child.kill();
+        let ended = server.child.wait().context("failed to wait for a server")?;
+        check_started(ended)
+            .with_context(|| format!("failed to start {}", command.get_program().display()))?;
+        Ok(None)
     }
 
     /// From here on it counts.
@@ -95,7 +100,17 @@ impl Drop for Server {
         // an error says that it has ended by itself, which is what is wanted
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
+        // it ends with what it reads
+        let _ended = self.reader.take().map(JoinHandle::join);
     }
+}
+
+/// A program that is not there measures nobody, however often it is tried.
+pub(super) fn check_started(ended: ExitStatus) -> Result<()> {
+    if ended.code().is_some_and(|code| NOT_STARTED.contains(&code)) {
+        bail!("it is not there or no program ({ended})");
+    }
+    Ok(())
 }
 
 /// User and system time in `/proc/PID/stat`; the name before may hold spaces and ends with the last parenthesis.
@@ -125,6 +140,20 @@ fn cpus(list: &str) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_does_not_start_may_do_so_the_next_time_and_one_that_is_not_there_may_not() {
+        let log = std::env::temp_dir().join(format!("cranewing-peers-server-{}.log", std::process::id()));
+        let start = |program: &str, script: &str| {
+            let mut command = Command::new(program);
+            command.args(["-c", script]);
+            Server::start(&command, &log).map(|server| server.is_some())
+        };
+        assert!(start("sh", "echo ready; exec sleep 60").unwrap());
+        assert!(!start("sh", "echo the port is taken >&2; exit 1").unwrap());
+        assert!(start("/no/server", "").is_err());
+        fs::remove_file(&log).unwrap();
+    }
 
     #[test]
     fn cpus_are_read_as_linux_lists_them() {

@@ -9,7 +9,6 @@ import { Client } from "@colyseus/sdk";
 
 const DECODES_ONE_OF = 8;
 const JOINING_MAX = 16;
-const JOIN_LIMIT_MS = 15_000;
 const GRACE_MS = 250;
 /** Sleep of a turn, so that what arrives makes a batch and a real-time scheduler is left some time. */
 const SLEEP_MS = 0.25;
@@ -24,6 +23,7 @@ const { values } = parseArgs({
     server: option("127.0.0.1:7788"),
     clients: option("100"),
     "input-hz": option("20"),
+    "join-limit-ms": option("15000"),
     "warm-up-ms": option("1000"),
     "duration-ms": option("2000"),
   },
@@ -46,7 +46,7 @@ const isMeasured = (time) => time >= begin && time < end;
 const rooms = [];
 async function joinAll() {
   const client = new Client(`ws://${values.server}`);
-  const deadline = performance.now() + JOIN_LIMIT_MS;
+  const deadline = performance.now() + number("join-limit-ms");
   const joinNext = async () => {
     while (rooms.length < count && performance.now() < deadline) {
       const at = rooms.push(null) - 1;
@@ -56,7 +56,7 @@ async function joinAll() {
     }
   };
   // a server that answers no more keeps nobody waiting for longer
-  const late = new Promise((resolve) => setTimeout(resolve, JOIN_LIMIT_MS));
+  const late = new Promise((resolve) => setTimeout(resolve, number("join-limit-ms")));
   await Promise.race([Promise.all(Array.from({ length: JOINING_MAX }, joinNext)), late]);
   return rooms.filter(Boolean).length;
 }
@@ -106,7 +106,7 @@ function play() {
   const nobody = new Int32Array(new SharedArrayBuffer(4));
   const marks = [[begin, "begin"], [end, "end"]];
   sendDue = () => {
-    for (; due(next) <= performance.now() && due(next) < end; next += 1) {
+    for (; due(next) <= performance.now(); next += 1) {
       const { room, isProbe, sent } = rooms[next % count];
       const now = performance.now();
       if (isMeasured(now)) {

@@ -156,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_after_the_end_is_sent_and_does_not_count_and_what_was_due_before_is_answered_after_it() {
+        let mut measure = Measure::new(schedule(), 100 * MS, 150 * MS);
+        for number in 0..20 {
+            measure.sent(schedule().due(number), schedule().due(number));
+        }
+        measure.snapshot(0, 2, 340, 170 * MS);
+        let json = measure.json();
+        assert_eq!((&json["inputs"], &json["lost"]), (&json!(10), &json!(9)), "{json}");
+        assert!(json["latency_us"]["max"].as_u64().unwrap().abs_diff(70_000) < 100, "{json}");
+    }
+
+    #[test]
     fn an_input_that_was_sent_late_counts_from_when_it_was_due_and_makes_the_run_void() {
         let mut measure = Measure::new(schedule(), 100 * MS, 300 * MS);
         measure.sent(100 * MS, 103 * MS);
