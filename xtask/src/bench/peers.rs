@@ -42,6 +42,13 @@ const PLAYERS: [u32; 4] = [10, 100, 300, 1000];
 /// Goes up when what is measured, or how, is no longer as in the runs that are kept.
 const METHOD: u32 = 4;
 
+/// In which order a run measures rates: first what the fewest of the kept runs have, so that runs that are cut off add up evenly.
+fn in_turn(rates: &[u32], kept: &[&Results]) -> Vec<u32> {
+    let mut rates = rates.to_vec();
+    rates.sort_by_key(|rate| kept.iter().filter(|run| run.has(*rate)).count());
+    rates
+}
+
 /// What is measured of peers, and how much.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -114,10 +121,12 @@ struct Results {
 impl Results {
     /// Which rates there are, for the page.
     fn part(&self) -> String {
-        let mut rates: Vec<u32> = self.capacity.iter().map(|found| found.rate).collect();
-        rates.dedup();
-        let rates: Vec<String> = rates.iter().map(u32::to_string).collect();
+        let rates: Vec<String> = RATES.iter().filter(|rate| self.has(**rate)).map(u32::to_string).collect();
         format!("{} Hz", rates.join(", "))
+    }
+
+    fn has(&self, rate: u32) -> bool {
+        self.capacity.iter().any(|found| found.rate == rate)
     }
 }
 
@@ -145,6 +154,8 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
     let mut printed: Vec<Results> = Vec::new();
     for run in 1..=runs {
         let bench = Bench { run, runs, programs: &programs, progress: &progress, log: &log };
+        let before: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
+        let rates = in_turn(&options.rates, &before);
         let mut is_kept = false;
         let mut keep = |results: &Results| -> Result<()> {
             if is_kept {
@@ -158,9 +169,9 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
             page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all(), Results::part)
         };
         if options.is_whole() {
-            bench.run(options, &mut keep)?;
+            bench.run(options, &rates, &mut keep)?;
         } else {
-            printed.push(bench.run(options, &mut |_| Ok(()))?);
+            printed.push(bench.run(options, &rates, &mut |_| Ok(()))?);
             let all: Vec<&Results> = printed.iter().collect();
             progress.say(&report::body(&contenders, &programs, options, &all));
         }
@@ -205,10 +216,15 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// `keep` gets what there is after each rate.
-    fn run(&self, options: &Options, keep: &mut dyn FnMut(&Results) -> Result<()>) -> Result<Results> {
+    fn run(
+        &self,
+        options: &Options,
+        rates: &[u32],
+        keep: &mut dyn FnMut(&Results) -> Result<()>,
+    ) -> Result<Results> {
         let seed = Seed::draw()?;
         let mut results = Results { seed, latency: self.latencies(options)?, capacity: Vec::new() };
-        for &rate in &options.rates {
+        for &rate in rates {
             let found = self.capacities(rate, seed)?;
             for Capacity { name, holds, fails, voids, .. } in &found {
                 let fails =
@@ -351,5 +367,23 @@ mod tests {
         let found = |rate| Capacity { name: "go".to_owned(), rate, holds: 10, fails: None, voids: 0 };
         let run = Results { capacity: vec![found(20), found(20), found(30)], ..Results::default() };
         assert_eq!(run.part(), "20, 30 Hz");
+    }
+
+    #[test]
+    fn a_run_begins_with_the_rates_that_the_fewest_runs_have() {
+        let found =
+            |rate: &u32| Capacity { name: "go".to_owned(), rate: *rate, holds: 10, fails: None, voids: 0 };
+        let run =
+            |rates: &[u32]| Results { capacity: rates.iter().map(found).collect(), ..Results::default() };
+        let cases: [(&str, &[&[u32]], [u32; 4]); 4] = [
+            ("none is kept", &[], RATES),
+            ("all have all", &[&RATES, &RATES], RATES),
+            ("one was cut off", &[&[20, 30, 64]], [128, 20, 30, 64]),
+            ("two were, elsewhere", &[&[20, 30, 64], &[128, 20]], [30, 64, 128, 20]),
+        ];
+        for (case, kept, order) in cases {
+            let kept: Vec<Results> = kept.iter().map(|rates| run(rates)).collect();
+            assert_eq!(in_turn(&RATES, &kept.iter().collect::<Vec<_>>()), order, "{case}");
+        }
     }
 }
