@@ -135,6 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if args.level == Level::Full {
             outcomes.push(stage("instances", true, || instances(&checkout)));
             outcomes.push(stage("peers", true, || peers(&checkout)));
+            outcomes.push(stage("models", true, || models(&checkout)));
         }
     }
     Ok(summarize(&outcomes, args.fast))
@@ -144,6 +145,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn instances(checkout: &Checkout) -> Result<Counts> {
     let which = ["--test=instances", "--test=bare_machine"];
     tests(cargo(checkout)?.args(["test", "--locked", "--workspace"]).args(which).args(["--", "--nocapture"]))
+}
+
+/// What is tried in so many runs that they take minutes.
+fn models(checkout: &Checkout) -> Result<Counts> {
+    let which = ["--release", "--package=operator-core", "--test=allocation_model", "--", "--ignored"];
+    tests(cargo(checkout)?.args(["test", "--locked"]).args(which))
 }
 
 /// The peers' own workspace, and whether those of them that this machine can build answer.

@@ -8,11 +8,13 @@
 //! - Live figures travel here and never through the Kubernetes API.
 //! - Every list and histogram is bounded, so a frame never exceeds [`MAX_FRAME_BYTES`].
 
+pub mod claims;
 pub mod env;
 pub mod histogram;
 pub mod metrics;
 mod report;
 
+pub use claims::{Claims, Holding, Key, Verdict};
 pub use histogram::{Histogram, HistogramDelta};
 pub use report::{
     Backend, Hello, OperatorMessage, Phase, QUEUE_QUANTILE, Report, ServerMessage, TICK_QUANTILE, Welcome,

@@ -3,6 +3,7 @@
 //! Every function here takes all it needs as values and answers with a value that carries its reason; the shell
 //! carries the decision out, logs it, counts it and publishes it. Times are durations on the caller's monotonic clock.
 
+pub mod allocation;
 pub mod authority;
 pub mod awake;
 pub mod backoff;

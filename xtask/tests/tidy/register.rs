@@ -41,8 +41,9 @@ fn level(entry: &str, read: impl Fn(&str) -> Option<String>) -> (Option<String>,
 
 /// Whether this test of a file is one that has to be asked for.
 fn is_ignored(text: &str, name: &str) -> bool {
-    let Some((above, _)) = text.split_once(&format!("fn {name}(")) else { return false };
-    let attributes = above.lines().rev().skip(1).take_while(|line| line.trim_start().starts_with("#["));
+    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    let (above, _same_line) = before.rsplit_once('\n').unwrap_or_default();
+    let attributes = above.lines().rev().take_while(|line| line.trim_start().starts_with("#["));
     attributes.into_iter().any(|line| line.contains("#[ignore"))
 }
 
@@ -89,7 +90,7 @@ fn the_register_names_only_what_exists_and_every_promise_is_shown() {
 #[test]
 fn an_entry_says_when_only_the_full_level_runs_it() {
     let read = |path: &str| {
-        let text = "#[test]\n#[ignore = \"long\"]\nasync fn late() {}\n\n#[test]\nfn soon() {}\n";
+        let text = "#[test]\n#[ignore = \"long\"]\nasync fn late() {}\n\n#[test]\n#[ignore]\nfn later() {}\n\n#[test]\nfn soon() {}\n";
         (path == "a.rs").then(|| text.to_owned())
     };
     let says = |entry| level(entry, read).0;
@@ -98,6 +99,7 @@ fn an_entry_says_when_only_the_full_level_runs_it() {
     assert_eq!(says("full: xtask/tests/instances.rs::rule"), None);
     assert_eq!(level("full: xtask/tests/instances.rs::rule", read).1, "xtask/tests/instances.rs::rule");
     assert_eq!(says("full: a.rs::late"), None);
+    assert_eq!(says("full: a.rs::later"), None);
     assert!(says("a.rs::late").is_some_and(|fault| fault.contains("full: ")));
     assert_eq!(says("a.rs::soon"), None);
     assert!(says("xtask/tests/instances.rs::rule").is_some_and(|fault| fault.contains("full: ")));

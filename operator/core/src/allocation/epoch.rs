@@ -1,0 +1,137 @@
+//! Which replicas have everything that was answered, and which one of them answers.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A process of the operator. It is drawn when the process starts: one that starts again has nothing in memory and is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplicaId(pub u64);
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+/// Who answers and who has what was answered. It is written only in the place of the one with the number before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Epoch {
+    /// One more than that of the epoch before; the first is 1.
+    pub number: u64,
+    /// Number of the epoch in which the allocator became it: what one of an earlier reign says is void.
+    pub reign: u64,
+    /// Who answers.
+    pub allocator: ReplicaId,
+    /// Who has everything that was answered, the allocator among them.
+    pub in_sync: BTreeSet<ReplicaId>,
+    /// Nobody was left of those who had what was answered: the reign began with what servers and their objects said.
+    #[serde(default)]
+    pub restored: bool,
+}
+
+impl Epoch {
+    /// Where there is none yet, whoever comes first is it. Nobody has been answered.
+    pub fn first(me: ReplicaId) -> Self {
+        Self { number: 1, reign: 1, allocator: me, in_sync: BTreeSet::from([me]), restored: true }
+    }
+
+    /// The allocator says that this one has everything.
+    #[must_use]
+    pub fn with(&self, joiner: ReplicaId) -> Self {
+        let mut next = Self { number: self.number + 1, ..self.clone() };
+        next.in_sync.insert(joiner);
+        next
+    }
+
+    /// The allocator waits for that one no longer. It cannot leave itself out.
+    #[must_use]
+    pub fn without(&self, silent: ReplicaId) -> Self {
+        let mut next = Self { number: self.number + 1, ..self.clone() };
+        if silent != self.allocator {
+            next.in_sync.remove(&silent);
+        }
+        next
+    }
+
+    /// The epoch in which `me` is the allocator in the place of one that is silent, with those of the others that it hears. `None` for
+    /// one that may lack what was answered.
+    pub fn succeed(&self, me: ReplicaId, heard: &BTreeSet<ReplicaId>) -> Option<Self> {
+        if me == self.allocator || !self.in_sync.contains(&me) {
+            return None;
+        }
+        let stays = |id: &ReplicaId| *id == me || (*id != self.allocator && heard.contains(id));
+        let in_sync = self.in_sync.iter().copied().filter(stays).collect();
+        let number = self.number + 1;
+        Some(Self { number, reign: number, allocator: me, in_sync, restored: false })
+    }
+
+    /// The epoch in which `me` begins anew because all who were in sync are given up: what was answered is then known by servers alone,
+    /// and each of them has to say it first. `None` while one of those is left.
+    pub fn restore(&self, me: ReplicaId, given_up: &BTreeSet<ReplicaId>) -> Option<Self> {
+        let number = self.number + 1;
+        let begun = || Self { number, reign: number, ..Self::first(me) };
+        self.in_sync.is_subset(given_up).then(begun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ReplicaId = ReplicaId(1);
+    const B: ReplicaId = ReplicaId(2);
+    const C: ReplicaId = ReplicaId(3);
+    const D: ReplicaId = ReplicaId(4);
+
+    fn set(ids: &[ReplicaId]) -> BTreeSet<ReplicaId> {
+        ids.iter().copied().collect()
+    }
+
+    /// A answers; B and C have what it has.
+    fn epoch() -> Epoch {
+        Epoch { number: 7, reign: 3, allocator: A, in_sync: set(&[A, B, C]), restored: false }
+    }
+
+    #[test]
+    fn an_allocator_takes_others_in_and_leaves_them_out_within_its_reign() {
+        let (with, without) = (epoch().with(D), epoch().without(B));
+        assert_eq!((with.number, with.reign, with.in_sync), (8, 3, set(&[A, B, C, D])));
+        assert_eq!((without.number, without.reign, without.in_sync), (8, 3, set(&[A, C])));
+        assert_eq!(epoch().without(A).in_sync, epoch().in_sync, "not itself");
+    }
+
+    #[test]
+    fn only_who_is_in_sync_succeeds_and_takes_along_whom_it_hears_of_those() {
+        for (case, me, heard, expected) in [
+            ("hears all", B, &[A, C, D][..], Some(set(&[B, C]))),
+            ("hears nobody", B, &[], Some(set(&[B]))),
+            ("may lack something", D, &[A, B, C], None),
+            ("is it already", A, &[B, C], None),
+        ] {
+            let next = epoch().succeed(me, &set(heard));
+            assert_eq!(next.as_ref().map(|next| next.in_sync.clone()), expected, "{case}");
+            assert!(
+                next.is_none_or(|next| (next.number, next.reign, next.allocator) == (8, 8, me)),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn somebody_begins_anew_only_when_all_who_had_everything_are_given_up() {
+        for (case, given_up, expected) in [
+            ("all", &[A, B, C][..], true),
+            ("and others", &[A, B, C, D], true),
+            ("one is left", &[A, C], false),
+            ("nobody", &[], false),
+        ] {
+            let next = epoch().restore(D, &set(given_up));
+            assert_eq!(next.is_some(), expected, "{case}");
+            let begun = |next: Epoch| (next.reign, next.in_sync, next.restored) == (8, set(&[D]), true);
+            assert!(next.is_none_or(begun), "{case}");
+        }
+    }
+}

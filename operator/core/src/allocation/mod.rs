@@ -1,0 +1,34 @@
+//! One key, one server: how the replicas of a region's operator give game servers away, however many of them die.
+//!
+//! Two guards stand behind each other. A game server guards *one server, one key*: it takes a key or refuses it, and keeps what it has
+//! taken. The replicas guard *one key, one server*: one of them, the allocator, proposes keys to servers, and answers only when every
+//! replica that counts as in sync has written the answer down. Who is the allocator and who is in sync is an [`Epoch`], an object of
+//! the cluster that is changed by conditional writes alone.
+//!
+//! Rules, each with a mutation of the model in `tests/allocation_model` that breaks it:
+//! - whoever is in sync has everything that was ever answered, so any of them may succeed the allocator at once;
+//! - whoever is not must hear from every server what it holds before a key counts as new;
+//! - a replica is in sync only after it has all that the allocator has, and is waited for from the moment in which that is asked for;
+//! - who is silent is waited for until a later epoch is without it;
+//! - what an allocator of an earlier reign says is void, for replicas and for servers;
+//! - a key that two servers hold is let go by the one that was not answered.
+//!
+//! No clock is in it: silence is what the caller makes of it, and a wrong guess costs time and never a second server.
+
+mod epoch;
+mod ledger;
+mod office;
+mod replica;
+mod words;
+
+pub use gameserver_contract::Key;
+
+pub use epoch::{Epoch, ReplicaId};
+pub use ledger::{Change, Entry, Fate, Ledger};
+pub use replica::Replica;
+pub use words::{Answer, Message, Output};
+
+use std::sync::Arc;
+
+/// Uid of a GameServer.
+pub type ServerUid = Arc<str>;
