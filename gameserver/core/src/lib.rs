@@ -22,6 +22,7 @@ mod config;
 mod counters;
 mod foreseen;
 mod gaps;
+mod looks;
 mod output;
 mod pipeline;
 mod rate;

@@ -391,3 +391,6 @@ impl Flush {
         Some(writer.finish())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! A table of fixed size by slot number.
 
+use crate::looks;
+
 /// A table of fixed size whose slots keep their number while they are taken. Allocates only when it is made.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
@@ -31,10 +33,12 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        looks::count();
         self.slots.get(slot as usize)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        looks::count();
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
@@ -53,11 +57,17 @@ impl<T> Slab<T> {
 
     /// Taken slots in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(&self.slots).filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+            .inspect(|_| looks::count())
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        (0..).zip(&mut self.slots).filter_map(|(slot, value)| Some((slot, value.as_mut()?)))
+        (0..)
+            .zip(&mut self.slots)
+            .filter_map(|(slot, value)| Some((slot, value.as_mut()?)))
+            .inspect(|_| looks::count())
     }
 }
 

@@ -134,8 +134,8 @@ impl Sessions {
     }
 
     fn session_at(&self, address: SocketAddr) -> Option<u32> {
-        match self.places.get(&address) {
-            Some(&Place::Session(slot)) => Some(slot),
+        match self.places.get(address) {
+            Some(Place::Session(slot)) => Some(slot),
             _ => None,
         }
     }
@@ -179,9 +179,7 @@ impl Sessions {
         let slot = self.pending.insert(pending).ok_or(Refusal::TooManyHandshakes)?;
         match held_by.and_then(|slot| self.connected.get_mut(slot)) {
             Some(session) => session.resuming = Some(slot),
-            None => {
-                self.places.insert(from, Place::Pending(slot));
-            }
+            None => self.places.insert(from, Place::Pending(slot)),
         }
         Ok((slot, room))
     }
@@ -237,9 +235,7 @@ impl Sessions {
         let address = pending.visitor.address;
         match self.session_at(address).and_then(|session| self.connected.get_mut(session)) {
             Some(session) => session.resuming = None,
-            None => {
-                self.places.remove(&address);
-            }
+            None => self.places.remove(address),
         }
         Some(pending)
     }

@@ -6,6 +6,7 @@ mod budget;
 mod keyed_hash;
 mod openings;
 mod peer;
+mod places;
 mod refusal;
 mod registry;
 mod resume;
@@ -30,6 +31,7 @@ use answers::{Answer, Answers};
 use budget::Budget;
 use keyed_hash::KeyedState;
 use peer::{Pending, Session};
+use places::{Place, Places};
 use registry::{Member, Parting};
 use resume::Resumes;
 
@@ -64,13 +66,6 @@ pub enum Known {
     Handshake,
 }
 
-/// Where an address stands.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Pending(u32),
-    Session(u32),
-}
-
 /// All sessions of one server. Players are named by their slot, `0..capacity`.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -82,7 +77,7 @@ pub(crate) struct Sessions {
     packet_rate: Rate,
     keys: admission::ServerKeys,
     drain: Option<Drain>,
-    places: HashMap<SocketAddr, Place, KeyedState>,
+    places: Places,
     slots_by_client: HashMap<u64, u32, KeyedState>,
     connected: Slab<Session>,
     pending: Slab<Pending>,
@@ -129,7 +124,7 @@ impl Sessions {
             packet_rate: Rate::new(config.tick_hz.saturating_mul(4), config.tick_hz.saturating_mul(4)),
             keys: admission::ServerKeys::default(),
             drain: None,
-            places: HashMap::with_capacity_and_hasher(2 * (capacity + handshakes), hash),
+            places: Places::new(2 * (capacity + handshakes), hash),
             slots_by_client: HashMap::with_capacity_and_hasher(2 * capacity, hash),
             connected: Slab::new(capacity),
             pending: Slab::new(handshakes),
@@ -165,11 +160,11 @@ impl Sessions {
 
     /// Addresses that are no strangers', and why.
     pub(crate) fn known_addresses(&self) -> impl Iterator<Item = (SocketAddr, Known)> {
-        let known = |place: &Place| match place {
+        let known = |place| match place {
             Place::Session(_) => Known::Session,
             Place::Pending(_) => Known::Handshake,
         };
-        self.places.iter().map(move |(&address, place)| (address, known(place)))
+        self.places.iter().map(move |(address, place)| (address, known(place)))
     }
 
     /// Whether this player only looks on.
@@ -184,7 +179,7 @@ impl Sessions {
         datagram: &'a mut [u8],
         counters: &mut Counters,
     ) -> Result<Received<'a>, Refusal> {
-        let place = self.places.get(&from).copied();
+        let place = self.places.get(from);
         counters.from_strangers += u64::from(!matches!(place, Some(Place::Session(_))));
         if datagram.first() == Some(&0) {
             return self.receive_request(now, from, datagram, counters).map(|()| Received::Nothing);
@@ -347,7 +342,7 @@ impl Sessions {
                 Some(Transmit { to, len })
             }
             Answer::KeepAlive(to) => {
-                let Some(&Place::Session(slot)) = self.places.get(&to) else { return None };
+                let Some(Place::Session(slot)) = self.places.get(to) else { return None };
                 let capacity = self.connected.capacity();
                 self.connected.get_mut(slot)?.seal_keep_alive(now, slot, capacity, buffer)
             }
@@ -356,7 +351,7 @@ impl Sessions {
 
     /// The handshake that is under way from this address.
     fn pending_at(&self, address: SocketAddr) -> Option<u32> {
-        match *self.places.get(&address)? {
+        match self.places.get(address)? {
             Place::Pending(pending) => Some(pending),
             Place::Session(slot) => self.connected.get(slot)?.resuming,
         }
@@ -381,8 +376,8 @@ impl Sessions {
     fn vacate(&mut self, address: SocketAddr, resuming: Option<u32>) {
         match resuming {
             Some(pending) => self.places.insert(address, Place::Pending(pending)),
-            None => self.places.remove(&address),
-        };
+            None => self.places.remove(address),
+        }
     }
 }
 
