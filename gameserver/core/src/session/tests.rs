@@ -1,7 +1,7 @@
 //! What the sessions do by themselves, without a game on top.
 
 use gameserver_protocol::{
-    ConnectToken, ConnectTokenClaims, PROTOCOL_ID, PacketKey, keep_alive_body, write_request,
+    ConnectToken, ConnectTokenClaims, PROTOCOL_ID, PacketKey, PrivateToken, keep_alive_body, write_request,
 };
 
 use super::*;
@@ -22,7 +22,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(tick_hz: u32) -> Self {
+    /// `timeout_seconds` is what the player's token says; the server allows five.
+    fn new(tick_hz: u32, timeout_seconds: i32) -> Self {
         let config = ServerConfig {
             protocol_id: PROTOCOL_ID,
             public_addresses: vec![SERVER],
@@ -48,7 +49,18 @@ impl Bench {
             lifetime_seconds: 30,
             timeout_seconds: 5,
         };
-        let token = claims.mint(&[9; 32], &[7; 88]).expect("valid claims");
+        let mut token = claims.mint(&[9; 32], &[7; 88]).expect("valid claims");
+        // sealed anew, for a backend may also write what our own mints for nobody: a time-out below zero
+        let private = PrivateToken {
+            client_id: 1,
+            timeout_seconds,
+            server_addresses: token.server_addresses,
+            client_to_server_key: token.client_to_server_key,
+            server_to_client_key: token.server_to_client_key,
+            user_data: [0; 256],
+            resume: None,
+        };
+        token.private_token = Box::new(private.seal(PROTOCOL_ID, token.expire_unix, &token.nonce, &[9; 32]));
         Self { sessions, token, counters: Counters::default(), sequence: 0 }
     }
 
@@ -79,13 +91,19 @@ impl Bench {
         .collect()
     }
 
-    /// A player who knows that it is connected.
-    fn connected(tick_hz: u32) -> Self {
-        let mut bench = Self::new(tick_hz);
+    /// A player who has got this challenge.
+    fn challenged(tick_hz: u32, timeout_seconds: i32) -> (Self, Vec<u8>) {
+        let mut bench = Self::new(tick_hz, timeout_seconds);
         let mut request = vec![0; REQUEST_BYTES];
         write_request(&bench.token, &mut request).expect("there is room");
         bench.receive(&mut request);
         let challenge = bench.answers(0).remove(0).1;
+        (bench, challenge)
+    }
+
+    /// A player who knows that it is connected.
+    fn connected(tick_hz: u32, timeout_seconds: i32) -> Self {
+        let (mut bench, challenge) = Self::challenged(tick_hz, timeout_seconds);
         let mut response = bench.seal(PacketKind::Response, &challenge);
         bench.receive(&mut response);
         assert_eq!(bench.answers(0).remove(0).0, PacketKind::KeepAlive);
@@ -101,12 +119,22 @@ impl Bench {
         assert!(answers.iter().all(|(kind, _)| *kind == PacketKind::KeepAlive));
         answers.len()
     }
+
+    /// Tenths of a second after which there is nobody at the player's address any more.
+    fn is_forgotten_after(mut self) -> u64 {
+        let tenths = 1..200;
+        let is_gone = |tenth: &u64| {
+            self.step(100 * tenth);
+            self.sessions.known_addresses().count() == 0
+        };
+        tenths.into_iter().find(is_gone).expect("nobody is waited for so long")
+    }
 }
 
 /// The standard: ten times a second, in the absence of messages.
 #[test]
 fn whoever_gets_no_messages_hears_that_all_is_well() {
-    let mut bench = Bench::connected(64);
+    let mut bench = Bench::connected(64, 5);
     let heard: usize = (1..=64).map(|tick| bench.step(tick * 1000 / 64)).sum();
     assert!((8..=10).contains(&heard), "{heard} keep-alives in a second");
     // a message each tick says the same
@@ -124,10 +152,32 @@ fn whoever_gets_no_messages_hears_that_all_is_well() {
 /// At four ticks a second a message a tick is all that there is to send.
 #[test]
 fn between_messages_of_slow_ticks_nothing_is_sent() {
-    let mut bench = Bench::connected(4);
+    let mut bench = Bench::connected(4, 5);
     let mut buffer = [0; 1200];
     for tick in 1..=8 {
         assert_eq!(bench.step(tick * 250), 0, "tick {tick}");
         assert!(bench.sessions.seal_message(at(tick * 250), 0, &mut buffer, |_| Some(1)).is_some());
+    }
+}
+
+/// Silence is allowed for as long as both sides agree to: the token's time-out, but the server's at most, and the server's
+/// where the token has none.
+#[test]
+fn a_token_may_shorten_the_time_out_and_never_lengthen_it() {
+    for (name, timeout_seconds, tenths) in [
+        ("shorter than the server's", 2, 20),
+        ("the same", 5, 50),
+        ("longer", 60, 50),
+        ("none", 0, 50),
+        ("less than none", -1, 50),
+        ("the longest that there is", i32::MAX, 50),
+        ("the least", i32::MIN, 50),
+    ] {
+        let connected = Bench::connected(64, timeout_seconds);
+        assert_eq!(connected.is_forgotten_after(), tenths + 1, "{name}: a player");
+        let (challenged, _) = Bench::challenged(64, timeout_seconds);
+        let sweep = 3;
+        let after = challenged.is_forgotten_after();
+        assert!((tenths + 1..=tenths + sweep).contains(&after), "{name}: a handshake, after {after}");
     }
 }
