@@ -2,11 +2,15 @@
 
 mod common;
 
-use common::TICK_HZ;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::net::address;
 use common::raw::{Bench, Peer};
-use gameserver_core::{Game, Refusal, RejectReason};
-use gameserver_protocol::PacketKind;
+use common::{SERVER_KEY, TICK_HZ, claims, config};
+use gameserver_core::{Game, Refusal, RejectReason, ServerConfig, ZoneServer};
 use gameserver_protocol::message::{FieldList, Input, InputsHead, encode_inputs};
+use gameserver_protocol::{ConnectTokenClaims, Key, PacketKind};
 
 /// A move, and an act that there is not.
 const MOVE: i64 = 0;
@@ -70,7 +74,7 @@ fn a_datagram_that_is_wrong_in_several_ways_is_refused_by_the_first_stage() {
             bench.rejects()
         );
     }
-    bench.elapsed += std::time::Duration::from_secs(1);
+    bench.elapsed += Duration::from_secs(1);
     let packet = peer.seal(PacketKind::Payload, NO_MESSAGE);
     bench.exchange(peer.address, &packet);
     assert_eq!(bench.server.counters().refused(Refusal::BadMessage), 1, "{:?}", bench.rejects());
@@ -94,7 +98,7 @@ fn an_input_that_is_wrong_in_several_ways_is_refused_by_the_first_stage() {
     bench.exchange(peer.address, &packet);
     assert_eq!(bench.server.counters().refused(Refusal::BadMessage), 1, "read before it is counted");
 
-    bench.elapsed += std::time::Duration::from_secs(1);
+    bench.elapsed += Duration::from_secs(1);
     let at_once = [(far, UNKNOWN, RejectReason::TickTooFarAhead), (0, UNKNOWN, RejectReason::UnknownAction)];
     for (tick, act, reason) in at_once {
         sequence += 1;
@@ -115,4 +119,120 @@ fn an_input_that_is_wrong_in_several_ways_is_refused_by_the_first_stage() {
     peer.snapshot(&mut bench);
     assert_eq!((before, judged(&bench)), (0, 1), "in the tick and not before it");
     assert_eq!(bench.server.game().tick(), tick + 1);
+}
+
+/// Tokens are minted with it by whoever does not know the server's.
+const OTHER_KEY: Key = [8; 32];
+/// Handshakes that may be under way at a server with so many places.
+const PLACES: u16 = 8;
+const HANDSHAKES: u16 = PLACES + 64;
+/// Requests in vain of one address at once, and of one of its ports.
+const OF_ADDRESS: u16 = 4096;
+const OF_PORT: u16 = 8;
+
+/// Somebody with this token who asks from `from`.
+fn bearer(from: SocketAddr, claims: ConnectTokenClaims<'_>, key: &Key) -> Peer {
+    let mut random = [7; 88];
+    random[..8].copy_from_slice(&claims.client_id.to_le_bytes());
+    random[8..16].copy_from_slice(&claims.now_unix.as_secs().to_le_bytes());
+    Peer { address: from, ..Peer::new(claims.mint(key, &random).expect("valid claims"), 0) }
+}
+
+/// Asks, and fails unless this is the one refusal that is counted, and the silence that belongs to it.
+#[track_caller]
+fn assert_refused_as(bench: &mut Bench, name: &str, from: SocketAddr, request: &[u8], refusal: Refusal) {
+    let before: std::collections::BTreeMap<_, _> = bench.rejects().into_iter().collect();
+    assert_eq!(bench.exchange(from, request), Vec::<Vec<u8>>::new(), "{name} is not answered");
+    let now = bench.rejects().into_iter();
+    let more = now.filter(|(label, count)| before.get(label) != Some(count));
+    let expected = (refusal.as_str(), before.get(refusal.as_str()).unwrap_or(&0) + 1);
+    assert_eq!(more.collect::<Vec<_>>(), [expected], "{name}");
+}
+
+/// `B2`: what a request says without a key being tried: form, game, time; and then whether there is a key.
+#[test]
+fn a_connection_request_that_is_wrong_in_several_ways_is_refused_by_the_first_stage_before_any_key() {
+    let mut bench = Bench::new();
+    bench.server = ZoneServer::new(config()).expect("a valid configuration");
+    let elsewhere = [address(2, 7777)];
+    let (from, now) = (address(100, 1), bench.now().unix);
+    // by another key and for another server, whatever else
+    let wrong = ConnectTokenClaims { server_addresses: &elsewhere, ..claims(1, now) };
+    let expired = ConnectTokenClaims { lifetime_seconds: 0, ..wrong };
+    let request = |claims| bearer(from, claims, &OTHER_KEY).request();
+    let of_another_game = request(ConnectTokenClaims { protocol_id: 1, ..expired });
+    let cases = [
+        ("no request", of_another_game[1..].to_vec(), Refusal::Malformed),
+        ("another game", of_another_game, Refusal::OtherProtocol),
+        ("expired", request(expired), Refusal::TokenExpired),
+        (
+            "good for too long",
+            request(ConnectTokenClaims { lifetime_seconds: 99, ..wrong }),
+            Refusal::TokenLifetime,
+        ),
+        ("for a server without a key", request(wrong), Refusal::NoKey),
+    ];
+    for (name, mut request, refusal) in cases {
+        // what has lost its first byte still begins as a request does
+        request[0] = 0;
+        assert_refused_as(&mut bench, name, from, &request, refusal);
+    }
+    assert_eq!(bench.server.counters().tokens_tried, 0);
+}
+
+/// `B2`: limits of port and address, the token's seal, the server that it names, who is at the address, whether the token was used, whether
+/// its player is here, room for handshakes; and only whom none of these stops hears a no.
+#[test]
+fn a_connection_request_that_is_wrong_in_several_ways_is_refused_by_the_first_stage_of_limit_token_and_room()
+{
+    let mut bench = Bench::with_config(ServerConfig { capacity: PLACES.into(), ..config() });
+    let (crowd, elsewhere) = (|port| address(200, port), [address(2, 7777)]);
+    // one is in, as many more are on their way in as may be, and who is minted for later than now is shut out
+    let mut inside = bench.peer(1, 1000);
+    inside.connect(&mut bench);
+    let on_their_way = |client| bearer(crowd(client), claims(client.into(), bench.now().unix), &SERVER_KEY);
+    let waiting: Vec<_> = (100..100 + HANDSHAKES).map(on_their_way).collect();
+    for peer in &waiting {
+        assert_eq!(bench.exchange(peer.address, &peer.request()).len(), 1, "{:?}", bench.rejects());
+    }
+    bench.server.drain(bench.now());
+    bench.elapsed += Duration::from_secs(2);
+    // and one address has asked in vain as often as it may, from ports none of which has
+    let now = bench.now().unix;
+    let forged = bearer(crowd(1), claims(2, now), &OTHER_KEY).request();
+    for number in 0..OF_ADDRESS {
+        bench.exchange(crowd(20_000 + number / (OF_PORT - 1)), &forged);
+    }
+    assert_eq!(bench.server.counters().refused(Refusal::TokenForged), OF_ADDRESS.into());
+
+    let for_another =
+        |client_id| ConnectTokenClaims { server_addresses: &elsewhere, ..claims(client_id, now) };
+    let (home, away) = (inside.address, address(100, 1));
+    let used = waiting[0].request();
+    let cases = [
+        ("the address has asked too often", crowd(1), for_another(1), OTHER_KEY, Refusal::OverBudget),
+        ("forged", home, for_another(2), OTHER_KEY, Refusal::TokenForged),
+        ("another server", home, for_another(2), SERVER_KEY, Refusal::OtherServer),
+        ("the player is here", away, claims(1, now), SERVER_KEY, Refusal::AlreadyConnected),
+        ("no room for handshakes", away, claims(2, now), SERVER_KEY, Refusal::TooManyHandshakes),
+    ];
+    for (name, from, claims, key, refusal) in cases {
+        assert_refused_as(&mut bench, name, from, &bearer(from, claims, &key).request(), refusal);
+    }
+    let shown_before = [
+        ("somebody else's address", home, &used, Refusal::AlreadyConnected),
+        ("used elsewhere", away, &inside.request(), Refusal::TokenReused),
+        ("its own session's", home, &inside.request(), Refusal::AlreadyConnected),
+    ];
+    for (name, from, request, refusal) in shown_before {
+        assert_refused_as(&mut bench, name, from, request, refusal);
+    }
+    // who was let in on its way is answered again, though its address has nothing left
+    assert_eq!(bench.exchange(waiting[0].address, &used).len(), 1);
+    // when those have been given up there is room to say no
+    bench.elapsed += Duration::from_secs(6);
+    bench.tick();
+    let late = bearer(away, claims(3, bench.now().unix), &SERVER_KEY);
+    let answers = bench.exchange(away, &late.request());
+    assert_eq!(late.open(&answers[0]).0, PacketKind::Denied, "{:?}", bench.rejects());
 }
