@@ -169,7 +169,7 @@ fn a_server_that_starves_tells_its_clients_to_be_faster_and_they_are_until_it_st
         let before = table.players.iter().map(|player| player.client.stats()).collect::<Vec<_>>();
         let late = table.server.counters().inputs_late;
         assert_eq!(late, 0, "{name}: all is well at first");
-        table.network.there_us = 40_000;
+        table.post.network.there_us = 40_000;
         table.run_until(24);
         let starved = table.server.counters().inputs_late;
         assert!(starved > 10, "{name}: {starved} inputs came late");

@@ -2,6 +2,7 @@
 //! delays, doubles and reorders by a seed.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod post;
 pub mod random;
 pub mod server;
 pub mod table;

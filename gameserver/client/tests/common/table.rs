@@ -1,45 +1,18 @@
 //! Players and the server that they would really play on, through a network of chance.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use gameserver_client::{Client, Event};
-use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, ServerConfig, ZoneServer, snapshot_bytes_for,
-};
-use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID};
+use gameserver_core::ZoneServer;
 
+pub use super::post::Network;
+use super::post::{Post, SERVER_KEY, player, server_address, server_config};
 use super::walk::{Field, Walk};
-use super::{Random, UNIX, at};
+use super::{Random, at};
 
-const SERVER_KEY: [u8; 32] = [9; 32];
 pub const FRAME: Duration = Duration::from_millis(16);
-
-/// What the network does to each datagram.
-#[derive(Clone, Copy, Debug)]
-pub struct Network {
-    pub loss_percent: u64,
-    pub twice_percent: u64,
-    /// Each way.
-    pub delay_us: u64,
-    /// Uniform and on top.
-    pub jitter_us: u64,
-    /// On top, to the server alone: of that its clients know only by what the server asks of them.
-    pub there_us: u64,
-    /// Once in so long nothing comes through for so long, and then everything that was on its way.
-    pub stands: Option<(Duration, Duration)>,
-}
-
-impl Network {
-    /// When something arrives that would do so at a moment if the network never stood.
-    pub fn arrival(&self, at: Duration) -> Duration {
-        let Some((once_in, for_long)) = self.stands else { return at };
-        let since =
-            Duration::from_micros(u64::try_from(at.as_micros() % once_in.as_micros()).expect("short"));
-        at + for_long.saturating_sub(since)
-    }
-}
 
 /// How its players play.
 #[derive(Clone, Copy, Debug)]
@@ -133,35 +106,15 @@ pub struct Table {
     pub server: ZoneServer<Field>,
     pub players: Vec<Player>,
     pub play: Play,
-    pub network: Network,
-    pub random: Random,
+    pub post: Post,
     pub elapsed: Duration,
     pub next_tick: Duration,
-    pub flying: BTreeMap<(Duration, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
-    pub sent: u64,
     pub fared: Fared,
-}
-
-fn server_address() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], 7777))
 }
 
 impl Table {
     pub fn new(seed: u64, network: Network, play: Play) -> Self {
-        let config = ServerConfig {
-            protocol_id: PROTOCOL_ID,
-            public_addresses: vec![server_address()],
-            capacity: play.players as usize,
-            tick_hz: play.tick_hz,
-            timeout: Duration::from_secs(5),
-            boot_unix_ms: u64::try_from(UNIX.as_millis()).expect("this era"),
-            random: [4; 32],
-            max_commands_per_tick: 1000,
-            snapshot_bytes: snapshot_bytes_for(play.tick_hz, DEFAULT_REPLICATION_HZ),
-            replication_hz: DEFAULT_REPLICATION_HZ,
-            interpolation: DEFAULT_INTERPOLATION,
-            registry: None,
-        };
+        let config = server_config(play.players, play.tick_hz);
         let mut server = ZoneServer::new(config).expect("a valid configuration");
         server.install_key(SERVER_KEY);
         let mut random = Random::new(seed);
@@ -171,27 +124,10 @@ impl Table {
             server,
             players,
             play,
-            network,
-            random,
+            post: Post::new(network, random),
             elapsed: Duration::ZERO,
             next_tick: play.tick(),
-            flying: BTreeMap::new(),
-            sent: 0,
             fared: Fared::default(),
-        }
-    }
-
-    pub fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        if self.random.percent(self.network.loss_percent) {
-            return;
-        }
-        let is_doubled = self.network.twice_percent > 0 && self.random.percent(self.network.twice_percent);
-        for _ in 0..=u64::from(is_doubled) {
-            let there_us = if to == server_address() { self.network.there_us } else { 0 };
-            let way = self.network.delay_us + self.random.below(self.network.jitter_us + 1) + there_us;
-            self.sent += 1;
-            let arrival = self.network.arrival(self.elapsed + Duration::from_micros(way));
-            self.flying.insert((arrival, self.sent), (from, to, bytes.to_vec()));
         }
     }
 
@@ -199,7 +135,7 @@ impl Table {
         let mut buffer = [0; 1200];
         while let Some(transmit) = self.server.poll_transmit(at(self.elapsed), &mut buffer) {
             self.fared.bytes += transmit.len as u64 + 28;
-            self.send(server_address(), transmit.to, &buffer[..transmit.len]);
+            self.post.send(self.elapsed, server_address(), transmit.to, &buffer[..transmit.len]);
         }
     }
 
@@ -224,10 +160,10 @@ impl Table {
         if player.wakes <= elapsed
             && let Some(due) = player.wanted.take()
         {
-            if self.random.percent(20) {
-                player.walk = Walk { east: self.random.sign(), north: self.random.sign() };
+            if self.post.random.percent(20) {
+                player.walk = Walk { east: self.post.random.sign(), north: self.post.random.sign() };
             }
-            let is_refused = play.refused_percent > 0 && self.random.percent(play.refused_percent);
+            let is_refused = play.refused_percent > 0 && self.post.random.percent(play.refused_percent);
             let walk = if is_refused { Walk { east: 2, north: 0 } } else { player.walk };
             let sequence = player.client.send(now, walk);
             player.asked.insert(sequence, due);
@@ -270,15 +206,15 @@ impl Table {
                 wanted += tick;
             }
             player.wanted = Some(wanted);
-            let stall = play.stalls.filter(|stalls| self.random.below(stalls.one_in) == 0);
+            let stall = play.stalls.filter(|stalls| self.post.random.below(stalls.one_in) == 0);
             let late_us_max = play.wake_late_us + stall.map_or(0, |stall| stall.us_max);
-            let late = Duration::from_micros(self.random.below(late_us_max + 1));
+            let late = Duration::from_micros(self.post.random.below(late_us_max + 1));
             player.wakes = wanted.max(elapsed) + late;
         }
         let mut buffer = [0; 1200];
         let address = player.address;
         while let Some(transmit) = self.players[index].client.poll_transmit(now, &mut buffer) {
-            self.send(address, transmit.to, &buffer[..transmit.len]);
+            self.post.send(elapsed, address, transmit.to, &buffer[..transmit.len]);
         }
     }
 
@@ -290,15 +226,14 @@ impl Table {
     }
 
     pub fn step(&mut self) {
-        let arrival = self.flying.first_key_value().map_or(Duration::MAX, |(key, _)| key.0);
+        let arrival = self.post.next_arrival().unwrap_or(Duration::MAX);
         let (index, wake) = (self.players.iter().enumerate())
             .map(|(index, player)| (index, Self::wake(player)))
             .min_by_key(|(_, wake)| *wake)
             .expect("players");
         let next = arrival.min(wake).min(self.next_tick).max(self.elapsed);
         self.elapsed = next;
-        if arrival <= next {
-            let (_, (from, to, bytes)) = self.flying.pop_first().expect("one");
+        if let Some((from, to, bytes)) = self.post.pop(next) {
             self.arrive(from, to, bytes);
         } else if wake <= next {
             self.act(index);
@@ -336,23 +271,13 @@ impl Table {
 
 impl Player {
     pub fn new(index: u32, tick_hz: u32, random: &mut Random) -> Self {
-        let addresses = [server_address()];
         let client_id = u64::from(index) + 1;
-        let claims = ConnectTokenClaims {
-            protocol_id: PROTOCOL_ID,
-            server_addresses: &addresses,
-            client_id,
-            user_data: &[0; 256],
-            now_unix: UNIX,
-            lifetime_seconds: 30,
-            timeout_seconds: 5,
-        };
-        let token = claims.mint(&SERVER_KEY, &random.bytes()).expect("valid claims");
+        let (token, address) = player(client_id, random);
         let client = Client::new(token, tick_hz, at(Duration::ZERO), random.bytes());
         Self {
             client,
             client_id,
-            address: SocketAddr::from(([10, 0, 0, 1], u16::try_from(10_000 + index).expect("few"))),
+            address,
             walk: Walk { east: 0, north: 0 },
             aimed_at: Duration::ZERO,
             wanted: None,
