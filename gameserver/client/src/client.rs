@@ -158,18 +158,10 @@ impl<G: Game> Client<G> {
             return;
         }
         self.newest_arrived = now.monotonic;
-        self.count(tick, newest);
+        self.stats.snapshots += 1;
         self.keep_time(now.monotonic.as_secs_f64(), newest);
         self.learn(now.monotonic.as_secs_f64());
         std::mem::swap(self.newest.get_or_insert_default(), &mut self.scratch);
-    }
-
-    fn count(&mut self, tick: u64, before: Option<u64>) {
-        self.stats.snapshots += 1;
-        if let (Some(before), Some(step)) = (before, self.view.ticks_between_snapshots()) {
-            let missing = ((tick - before).saturating_add(step / 2) / step).saturating_sub(1);
-            self.stats.lost = self.stats.lost.saturating_add(missing);
-        }
     }
 
     /// What the snapshot in `scratch` says of time; `before` is the tick of the one before it.

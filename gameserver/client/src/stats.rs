@@ -5,8 +5,6 @@
 pub struct ClientStats {
     /// Snapshots that were applied.
     pub snapshots: u64,
-    /// Snapshots that are missing between those, by the ticks that they were apart and the densest of the last ones.
-    pub lost: u64,
     /// Snapshots that were ignored because a newer one was there before, or the same.
     pub ignored: u64,
     /// Snapshots that were refused as a whole because they tell of changes from a state that the client does not
