@@ -221,9 +221,10 @@ impl Connection {
         buffer: &mut [u8],
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<Transmit> {
+        let end = buffer.len().min(MAX_DATAGRAM_BYTES).saturating_sub(TAG_BYTES);
+        let body_len = write(buffer.get_mut(body_offset(self.sequence)..end)?)?;
+        // only now, or whoever looks for gaps would miss what was never sent; and before it seals, or two might get the same
         let sequence = self.next_sequence();
-        let room = body_offset(sequence)..buffer.len().min(MAX_DATAGRAM_BYTES).saturating_sub(TAG_BYTES);
-        let body_len = write(buffer.get_mut(room)?)?;
         let len = self.seal_key.seal(PacketKind::Payload, sequence, buffer, body_len).ok()?;
         Some(Transmit { to: self.server_address(), len })
     }

@@ -8,10 +8,10 @@ use gameserver_client::{
     Client, ClientState, DisconnectReason, Entity, Event, Notice, RejectReason, SnapshotHead, Watch, Watched,
 };
 use gameserver_game::Fields;
-use gameserver_protocol::PacketKind;
 use gameserver_protocol::message::{
     Cell, Change, Delta, FieldList, Inputs, Notice as NoticeMessage, Rejected, SnapshotWriter, encode_cell,
 };
+use gameserver_protocol::{PacketHeader, PacketKind};
 use proptest::prelude::*;
 
 const WALK: Walk = Walk { east: 1, north: 0 };
@@ -54,6 +54,23 @@ fn a_request_is_repeated_until_there_is_an_answer_and_no_faster_than_ten_times_a
     let sent: usize = (0..1000).map(|millisecond| pair.sent(millisecond).len()).sum();
     assert!((6..=10).contains(&sent), "{sent} requests in a second");
     assert_eq!(pair.client.state(), ClientState::Connecting);
+}
+
+/// A server counts what a client sent and did not arrive by the gaps in its numbers.
+#[test]
+fn a_message_that_does_not_fit_takes_no_number() {
+    let mut pair = Pair::connected();
+    let mut numbers = Vec::new();
+    for milli in (200..1000).step_by(200) {
+        for room in [0, 20, 30] {
+            let mut buffer = vec![0; room];
+            assert_eq!(pair.client.poll_transmit(milliseconds(milli), &mut buffer), None);
+        }
+        let sent = pair.sent(milli);
+        let number = |(_, bytes): &(_, Vec<u8>)| PacketHeader::parse(bytes).expect("a packet").sequence;
+        numbers.extend(sent.iter().map(number));
+    }
+    assert_eq!(numbers, (numbers[0]..numbers[0] + 4).collect::<Vec<_>>());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use common::raw::{Bench, Peer};
 use common::{BOOT_UNIX, SERVER_KEY, config};
 use gameserver_core::{Game, Now, RejectReason, ServerConfig, ZoneServer};
 use gameserver_game::{Audience, Command, Entity, Notice, Outcome, Output, Setup};
-use gameserver_protocol::PacketKind;
 use gameserver_protocol::message::{FieldList, Fields, Input, InputsHead, Snapshot, Watch, encode_inputs};
+use gameserver_protocol::{PacketHeader, PacketKind};
 
 /// A boat that drifts, as its client predicts. A gust moves it on as well, which nobody can know, and a bell rings.
 struct Boats {
@@ -201,4 +201,22 @@ fn a_spectator_is_told_when_it_is_its_turn_of_what_happens_to_all_and_where_it_l
         "asked, and asked for nonsense"
     );
     assert_eq!(of_others, turns);
+}
+
+#[test]
+fn the_numbers_of_what_a_player_gets_have_no_gap_though_most_ticks_send_nothing() {
+    let mut harbour = Harbour::new(false);
+    let mut numbers = Vec::new();
+    for _ in 1..=TICKS {
+        harbour.now.monotonic += Duration::from_micros(15_625);
+        harbour.server.step(harbour.now);
+        let datagrams = harbour.poll();
+        numbers.extend(
+            datagrams.iter().map(|datagram| PacketHeader::parse(datagram).expect("a packet").sequence),
+        );
+    }
+    // with what says that all is well and the resume token; each tick of the first has a snapshot
+    assert!((FRESH..TICKS / 3).contains(&(numbers.len() as u64)), "{} datagrams", numbers.len());
+    let gaps = numbers.windows(2).filter(|pair| pair[0] + 1 != pair[1]);
+    assert_eq!(gaps.count(), 0, "{numbers:?}");
 }

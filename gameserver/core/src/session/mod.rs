@@ -333,8 +333,8 @@ impl Sessions {
                 Some(Transmit { to, len: bytes.len() })
             }
             Answer::Challenge(to) => {
-                let (challenge, global) = (self.next_challenge, self.registry.next_global());
                 let pending = self.pending.get(self.pending_at(to)?)?;
+                let (challenge, global) = (self.next_challenge, self.registry.next_global());
                 let len = pending.seal_challenge(&self.challenges, challenge, global, buffer).ok()?;
                 self.next_challenge += 1;
                 // the standard's rule against amplification, asserted where the largest such answer is made

@@ -181,3 +181,22 @@ fn a_token_may_shorten_the_time_out_and_never_lengthen_it() {
         assert!((tenths + 1..=tenths + sweep).contains(&after), "{name}: a handshake, after {after}");
     }
 }
+
+/// Whoever looks for gaps in the numbers of what it gets finds what was lost, and nothing that was never sent.
+#[test]
+fn what_is_not_sent_takes_no_number_and_what_is_sent_one_of_its_own() {
+    let mut bench = Bench::connected(64, 5);
+    let mut buffer = [0; 1200];
+    let mut sent = Vec::new();
+    for message in 0..100 {
+        let is_said = message % 7 == 0;
+        let transmit = bench.sessions.seal_message(at(1), 0, &mut buffer, |_| is_said.then_some(1));
+        assert_eq!(transmit.is_some(), is_said);
+        assert_eq!(bench.sessions.seal_message(at(1), 0, &mut buffer[..20], |_| Some(1)), None, "no room");
+        if let Some(transmit) = transmit {
+            sent.push(PacketHeader::parse(&buffer[..transmit.len]).expect("a packet").sequence);
+        }
+    }
+    let first = sent[0];
+    assert_eq!(sent, (first..first + 15).collect::<Vec<_>>());
+}
