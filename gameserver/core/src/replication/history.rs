@@ -2,6 +2,8 @@
 
 use gameserver_protocol::message::{Entity, MAX_BACK};
 
+use crate::looks;
+
 /// Ticks that are kept, the newest included.
 const KEPT: u64 = MAX_BACK as u64 + 1;
 
@@ -65,6 +67,19 @@ impl History {
             .map(|(index, &entity)| (index, entity))
     }
 
+    /// Whose index is that of the entity with this id, which is not 0, at the newest tick. An entity keeps its index as a rule: if it
+    /// is at `last`, nobody else is looked at.
+    pub(crate) fn index_of(&self, id: u32, last: u32) -> Option<u32> {
+        let is_it = |mark: &Mark| {
+            looks::count();
+            mark.id == id
+        };
+        if self.marks.get(last as usize).is_some_and(is_it) {
+            return Some(last);
+        }
+        (0..).zip(&self.marks).find(|(_, mark)| is_it(mark)).map(|(index, _)| index)
+    }
+
     /// The state at the newest tick.
     #[inline]
     pub(crate) fn newest(&self, index: u32) -> &Entity {
@@ -116,5 +131,20 @@ mod tests {
         assert_eq!((history.mark(0), history.mark(1)), (Mark::default(), Mark { id: 7, changed: 90 }));
         history.record(101, [].into_iter());
         assert_eq!(history.mark(1), Mark { id: 0, changed: 101 }, "gone is a change as well");
+    }
+    #[test]
+    fn who_is_where_it_was_is_found_by_one_look_and_whoever_else_wherever_it_is() {
+        let mut history = History::new(100);
+        history.record(1, (10..100).map(|index| (index, entity(1000 - index, 0))));
+        for (name, id, last, found, most) in [
+            ("where it was", 980, 20, Some(20), 1),
+            ("never looked for", 980, 0, Some(20), 101),
+            ("somewhere else meanwhile", 980, 30, Some(20), 101),
+            ("nowhere", 7, 30, None, 101),
+            ("where nobody can be", 980, u32::MAX, Some(20), 101),
+        ] {
+            let looks = looks::taken_by(|| assert_eq!(history.index_of(id, last), found, "{name}"));
+            assert!(looks <= most, "{name}: {looks} looks");
+        }
     }
 }

@@ -95,9 +95,10 @@ impl Replication {
         viewer.write(told, budget, history, cells, scratch, writer);
     }
 
-    /// The entity with this id as it is at the newest tick.
-    pub(crate) fn find(&self, id: u32) -> Option<Entity> {
-        self.history.entities().map(|(_, entity)| entity).find(|entity| entity.id == id)
+    /// The index of the entity with this id, which is not 0, and how it is at the newest tick: found by one look where it was before.
+    pub(crate) fn find(&self, id: u32, last: u32) -> Option<(u32, Entity)> {
+        let index = self.history.index_of(id, last)?;
+        Some((index, *self.history.newest(index)))
     }
 
     /// Times that news had to be made again for want of room.
