@@ -100,7 +100,7 @@ impl Gallery {
 
     /// Goes on until the next tick takes the target out of range, within which it has been for a second or more.
     fn run_to_the_last_tick_in_range(&mut self) {
-        let range = i64::from(SKILLS[STUN].range());
+        let range = i64::from(SKILLS[STUN].range);
         let mut is_away = self.distances_squared()[0] < range.pow(2);
         for tick in 0.. {
             if tick % (TICK_HZ / 2) == 0 {

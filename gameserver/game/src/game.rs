@@ -14,6 +14,9 @@ pub struct Setup {
     pub seed: u64,
 }
 
+/// How far back what a player saw is believed at most, milliseconds: a quarter of a second.
+pub const REWIND_MAX_MS: u32 = 250;
+
 /// What a player wants, at the tick at which it is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command<I> {
@@ -22,7 +25,7 @@ pub struct Command<I> {
     /// By which the player knows this input.
     pub sequence: u32,
     /// How many ticks ago the world was as the player saw it when it decided, as far as the server believes it: what
-    /// the client claims, but no more than its measured delay explains, and never more than a quarter of a second.
+    /// the client claims, but no more than its measured delay explains, and never more than [`REWIND_MAX_MS`].
     pub rewind_ticks: u32,
     /// What to do.
     pub intent: I,

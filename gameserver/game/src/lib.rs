@@ -17,7 +17,7 @@ pub mod arena;
 mod game;
 mod random;
 
-pub use game::{Audience, Command, Game, Notice, Outcome, Output, Setup};
+pub use game::{Audience, Command, Game, Notice, Outcome, Output, REWIND_MAX_MS, Setup};
 pub use gameserver_protocol::RejectReason;
 pub use gameserver_protocol::message::{Entity, FieldList, Fields, MAX_ARGUMENTS, MAX_OWN_FIELDS};
 pub use random::{RandomStream, mix};

@@ -18,7 +18,8 @@ use crate::{Broken, Mutation, Rule, TICK_HZ};
 
 /// Moves of a second at most: four in three ticks, and what may come at once.
 const MOVES_MAX: u32 = TICK_HZ * 4 / 3 + 1 + 8;
-/// How many ticks a hit may reach back, with the one in which it is judged and the one before.
+/// How many ticks a hit may reach back, with the one in which it is judged and the one before. A number of its own and not that of
+/// the rules, so that it shows when those change.
 const REWIND_TICKS: usize = 16 + 2;
 /// How much further than its reach a skill may seem to hit by rounding, hundredths of a unit.
 const REACH_SLACK: i64 = 25;
@@ -372,7 +373,7 @@ fn check_reach(id: u64, from: (i32, i32), skill: &Skill, target: u32, truth: &Tr
     };
     let places = moments().filter_map(|moment| moment.entity(index)).filter(|entity| entity.id == target);
     let nearest = places.map(|entity| distance(from, (entity.x, entity.y))).min().unwrap_or(i64::MAX);
-    if nearest > i64::from(skill.range() / 10) + REACH_SLACK {
+    if nearest > i64::from(skill.range / 10) + REACH_SLACK {
         let what = format!("player {id} hit {target} with {} from {nearest} away", skill.id);
         return broken(Rule::Reach, what);
     }

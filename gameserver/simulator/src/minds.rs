@@ -45,7 +45,7 @@ fn attack(chance: &mut Chance, client: &Client<Watched>, own: &Own) -> Option<In
     let (target, distance) = nearest(client, own, is_alive)?;
     let reaches = |range: i32| i64::from(range).pow(2) >= distance;
     let first = chance.below(4) as usize;
-    let skill = (0..4).map(|at| &SKILLS[(first + at) % 4]).find(|skill| reaches(skill.range()))?;
+    let skill = (0..4).map(|at| &SKILLS[(first + at) % 4]).find(|skill| reaches(skill.range))?;
     Some(Intent::Cast { skill: skill.id, target: target.id })
 }
 

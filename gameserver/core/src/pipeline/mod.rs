@@ -6,7 +6,7 @@ mod timing;
 
 use std::time::Duration;
 
-use gameserver_game::Command;
+use gameserver_game::{Command, REWIND_MAX_MS};
 use gameserver_protocol::message::{
     Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Watch,
 };
@@ -22,9 +22,6 @@ use shares::MAX_INPUTS_PER_TICK;
 pub(crate) use shares::{Demand, Patience};
 pub(crate) use timing::PARTS;
 use timing::Timing;
-
-/// How far back a shot may reach at most, milliseconds.
-const REWIND_MAX_MS: u64 = 250;
 
 /// Limits that are the same for all players.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +42,11 @@ impl Limits {
     }
 
     /// How many ticks back the world is judged for a player: what it claims, but no more than its measured delay and
-    /// interpolation explain, and never more than a quarter of a second.
+    /// interpolation explain, and never more than [`REWIND_MAX_MS`].
     fn rewind_ticks(&self, claimed: u64, round_trip_us: u64) -> u32 {
         let ticks = |us: u64| us.saturating_mul(self.tick_hz.into()) / 1_000_000;
         let explained = ticks((round_trip_us / 2).saturating_add(self.interpolation_us));
-        u32::try_from(claimed.min(explained).min(ticks(REWIND_MAX_MS * 1000))).unwrap_or(0)
+        u32::try_from(claimed.min(explained).min(ticks(u64::from(REWIND_MAX_MS) * 1000))).unwrap_or(0)
     }
 }
 

@@ -34,7 +34,7 @@ impl Arena {
             victim != attacker && self.bodies.get(victim).is_some_and(was_there)
         });
         let victim = victim.ok_or(RejectReason::NoSuchTarget)?;
-        if !is_within((body.x, body.y), self.history.place(seen, victim), skill.range()) {
+        if !is_within((body.x, body.y), self.history.place(seen, victim), skill.range) {
             return Err(RejectReason::OutOfRange);
         }
         let caster = &mut self.players[attacker];

@@ -1,7 +1,8 @@
 //! Where everybody was: hits are judged by what the attacker saw, a quarter of a second back at most.
 
 use super::body::Body;
-use super::rules::{Clock, REWIND_MS};
+use super::rules::Clock;
+use crate::game::REWIND_MAX_MS;
 
 /// Places of the last ticks, one row a tick.
 #[derive(Clone, Debug)]
@@ -14,8 +15,8 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn new(hz: u32, bodies: usize) -> Self {
-        let depth = u64::from(hz) * u64::from(REWIND_MS) / 1000;
-        let depth = depth.clamp(1, REWIND_MS.into());
+        let depth = u64::from(hz) * u64::from(REWIND_MAX_MS) / 1000;
+        let depth = depth.clamp(1, REWIND_MAX_MS.into());
         let rows = usize::try_from(depth).unwrap_or(1);
         Self { depth, width: bodies, places: vec![(0, 0); rows * bodies] }
     }

@@ -41,8 +41,6 @@ pub const BLEED_RATE: u32 = 4;
 pub const RESPAWN_MS: u32 = 5000;
 /// For how long others see whom a player has aimed at.
 pub const AIM_SHOWN_MS: u32 = 1000;
-/// How far back hits are judged: a quarter of a second.
-pub const REWIND_MS: u32 = 250;
 
 /// Most health of an NPC.
 pub const NPC_HEALTH_MAX: i32 = 60;
@@ -93,6 +91,8 @@ pub struct Skill {
     pub id: u32,
     /// Whom it is for.
     pub aim: Aim,
+    /// `D9`: how far it reaches, thousandths of a unit; of no matter for oneself.
+    pub range: i32,
     /// Health that it costs whom it hits.
     pub damage: i32,
     /// Mana that it costs whoever casts it.
@@ -106,21 +106,34 @@ pub struct Skill {
 /// How many skills there are.
 pub const SKILL_COUNT: usize = 6;
 
+/// How far reaches what has no range of its own.
+const REACH: i32 = 30_000;
+
 /// Every skill.
 pub const SKILLS: [Skill; SKILL_COUNT] = [
-    Skill { id: 0, aim: Aim::Another, damage: 10, mana: 0, cooldown_ms: 500, effect: None },
+    Skill { id: 0, aim: Aim::Another, range: REACH, damage: 10, mana: 0, cooldown_ms: 500, effect: None },
     Skill {
         id: 1001,
         aim: Aim::Another,
+        range: 50_000,
         damage: 8,
         mana: 10,
         cooldown_ms: 3000,
         effect: Some(Effect::Bleed),
     },
-    Skill { id: 1002, aim: Aim::Another, damage: 6, mana: 15, cooldown_ms: 5000, effect: Some(Effect::Slow) },
+    Skill {
+        id: 1002,
+        aim: Aim::Another,
+        range: 150_000,
+        damage: 6,
+        mana: 15,
+        cooldown_ms: 5000,
+        effect: Some(Effect::Slow),
+    },
     Skill {
         id: 1003,
         aim: Aim::Another,
+        range: 300_000,
         damage: 5,
         mana: 30,
         cooldown_ms: 10_000,
@@ -129,6 +142,7 @@ pub const SKILLS: [Skill; SKILL_COUNT] = [
     Skill {
         id: 2001,
         aim: Aim::Oneself,
+        range: REACH,
         damage: 0,
         mana: 20,
         cooldown_ms: 12_000,
@@ -137,6 +151,7 @@ pub const SKILLS: [Skill; SKILL_COUNT] = [
     Skill {
         id: 2002,
         aim: Aim::Oneself,
+        range: REACH,
         damage: 0,
         mana: 25,
         cooldown_ms: 15_000,
@@ -148,16 +163,6 @@ impl Skill {
     /// Its place in [`SKILLS`], if there is such a skill.
     pub fn index_of(id: u32) -> Option<usize> {
         SKILLS.iter().position(|skill| skill.id == id)
-    }
-
-    /// `D9`: how far it reaches.
-    pub const fn range(&self) -> i32 {
-        match self.id {
-            1001 => 50_000,
-            1002 => 150_000,
-            1003 => 300_000,
-            _ => 30_000,
-        }
     }
 }
 
@@ -237,7 +242,7 @@ mod tests {
     /// `D9`: "distance by skill: 1001, 1002, 1003, else".
     #[test]
     fn skills_reach_as_far_as_agreed() {
-        let ranges = SKILLS.map(|skill| (skill.id, skill.range()));
+        let ranges = SKILLS.map(|skill| (skill.id, skill.range));
         assert_eq!(
             ranges,
             [(0, 30_000), (1001, 50_000), (1002, 150_000), (1003, 300_000), (2001, 30_000), (2002, 30_000)]
