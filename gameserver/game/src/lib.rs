@@ -14,9 +14,11 @@
 #![forbid(unsafe_code)]
 
 pub mod arena;
+mod by_cell;
 mod game;
 mod random;
 
+pub use by_cell::ByCell;
 pub use game::{Audience, Command, Game, Notice, Outcome, Output, REWIND_MAX_MS, Setup};
 pub use gameserver_protocol::RejectReason;
 pub use gameserver_protocol::message::{Entity, FieldList, Fields, MAX_ARGUMENTS, MAX_OWN_FIELDS};

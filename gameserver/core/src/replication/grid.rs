@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use gameserver_game::ByCell;
 use gameserver_protocol::message::Entity;
 
 /// Side of a cell, hundredths of a unit: 50 units.
@@ -11,43 +12,17 @@ const GRAIN: i32 = 100;
 
 /// Who is in which cell. Rebuilt once a tick.
 #[derive(Debug)]
-pub(crate) struct Grid {
-    side: usize,
-    /// First rank of each cell; an entity's rank is its place in the order of cells.
-    first: Vec<u32>,
-    /// Cell by index.
-    cell: Vec<u32>,
-    /// Indices by rank.
-    sorted: Vec<u32>,
-}
+pub(crate) struct Grid(ByCell<CELL_SIZE>);
 
 impl Grid {
     /// A grid over a square map for entities with indices below `capacity`.
     pub(crate) fn new(map_units: i32, capacity: usize) -> Self {
-        let side = usize::try_from(map_units.saturating_mul(GRAIN) / CELL_SIZE).unwrap_or(0) + 1;
-        Self { side, first: vec![0; side * side + 1], cell: vec![0; capacity], sorted: vec![0; capacity] }
+        Self(ByCell::new(map_units.saturating_mul(GRAIN), capacity))
     }
 
-    /// Sorts entities into cells by a counting sort, so that within a cell the given order stays.
+    /// Takes everybody, by index.
     pub(crate) fn rebuild(&mut self, entities: impl Iterator<Item = (u32, Entity)> + Clone) {
-        self.first.fill(0);
-        for (index, entity) in entities.clone() {
-            let cell = self.cell_at(entity.x, entity.y);
-            self.cell[index as usize] = u32::try_from(cell).unwrap_or(0);
-            self.first[cell + 1] += 1;
-        }
-        let cells = self.first.len() - 1;
-        for cell in 0..cells {
-            self.first[cell + 1] += self.first[cell];
-        }
-        // `first` of a cell is used as its next free rank and ends as the first rank of the next cell
-        for (index, _) in entities {
-            let next = &mut self.first[self.cell[index as usize] as usize];
-            self.sorted[*next as usize] = index;
-            *next += 1;
-        }
-        self.first.copy_within(0..cells, 1);
-        self.first[0] = 0;
+        self.0.rebuild(entities.map(|(index, entity)| (index, (entity.x, entity.y))));
     }
 
     /// Calls `visit` with the indices around a place, ring by ring outwards (0 is the cell itself) up to `rings`, until
@@ -61,45 +36,31 @@ impl Grid {
         rings: u32,
         mut visit: impl FnMut(u32, u32) -> bool,
     ) {
-        let own = self.members(self.cell_at(x, y));
+        let (column, row) = (self.0.line_of(x), self.0.line_of(y));
+        let own = self.0.in_row(column, column, row);
         let split = own.partition_point(|&index| index <= from);
         if !own[split..].iter().chain(&own[..split]).all(|&index| visit(index, 0)) {
             return;
         }
-        let (column, row) = (self.line_of(x), self.line_of(y));
         for ring in 1..=rings {
-            if !self
-                .ring(column, row, ring)
-                .all(|cell| self.members(cell).iter().all(|&index| visit(index, ring)))
-            {
+            let mut cells = self.ring(column, row, ring);
+            if !cells.all(|(c, r)| self.0.in_row(c, c, r).iter().all(|&index| visit(index, ring))) {
                 return;
             }
         }
     }
 
-    /// The cells at just this distance, nearer sides first: those on the map.
-    fn ring(&self, column: usize, row: usize, ring: u32) -> impl Iterator<Item = usize> {
-        let (side, distance) = (self.side, ring as usize);
+    /// Columns and rows of the cells at just this distance, nearer sides first: those on the map.
+    fn ring(&self, column: usize, row: usize, ring: u32) -> impl Iterator<Item = (usize, usize)> {
+        let (side, distance) = (self.0.lines(), ring as usize);
         let lines = move |middle: usize| -> Range<usize> {
             middle.saturating_sub(distance)..(middle + distance + 1).min(side)
         };
         let is_edge = move |at: usize, middle: usize| at.abs_diff(middle) == distance;
         lines(row).flat_map(move |r| {
             let whole = is_edge(r, row);
-            lines(column).filter(move |&c| whole || is_edge(c, column)).map(move |c| c + side * r)
+            lines(column).filter(move |&c| whole || is_edge(c, column)).map(move |c| (c, r))
         })
-    }
-
-    fn members(&self, cell: usize) -> &[u32] {
-        &self.sorted[self.first[cell] as usize..self.first[cell + 1] as usize]
-    }
-
-    fn line_of(&self, place: i32) -> usize {
-        usize::try_from(place / CELL_SIZE).unwrap_or(0).min(self.side - 1)
-    }
-
-    fn cell_at(&self, x: i32, y: i32) -> usize {
-        self.line_of(x) + self.side * self.line_of(y)
     }
 }
 

@@ -3,74 +3,44 @@
 use super::body::Body;
 use super::movement::distance_squared;
 use super::rules::{MAP_SIZE, NPC_SIGHT};
+use crate::ByCell;
 
 /// Side of a cell: 50 units, so that what an NPC sees is in its own cell and the eight around it.
 const CELL_SIZE: i32 = 50_000;
-const CELLS_A_SIDE: usize = (MAP_SIZE / CELL_SIZE) as usize;
-const CELLS: usize = CELLS_A_SIDE * CELLS_A_SIDE;
 const _: () = assert!(NPC_SIGHT <= CELL_SIZE);
 
 /// Made anew each tick; nothing in it outlasts one.
 #[derive(Clone, Debug)]
-pub(crate) struct Grid {
-    /// First rank of each cell, and the end of the last.
-    first: Vec<u32>,
-    /// Slots of players, cell by cell.
-    ranked: Vec<u32>,
-    /// By slot.
-    cell: Vec<u16>,
-}
+pub(crate) struct Grid(ByCell<CELL_SIZE>);
 
 impl Grid {
     pub(crate) fn new(players: usize) -> Self {
-        Self { first: vec![0; CELLS + 1], ranked: vec![0; players], cell: vec![0; players] }
+        Self(ByCell::new(MAP_SIZE, players))
     }
 
-    /// Sorts the living of `players` into cells: a counting sort, so the order within a cell is that of the slots.
+    /// Takes the living of `players`, by their slots.
     pub(crate) fn rebuild(&mut self, players: &[Body]) {
-        let alive = || (0_u32..).zip(players).filter(|(_, body)| body.is_alive());
-        self.first.fill(0);
-        for (slot, body) in alive() {
-            let cell = row_of(body.x) + CELLS_A_SIDE * row_of(body.y);
-            self.cell[slot as usize] = u16::try_from(cell).unwrap_or(0);
-            self.first[cell + 1] += 1;
-        }
-        for cell in 0..CELLS {
-            self.first[cell + 1] += self.first[cell];
-        }
-        // `first` of a cell is used as its next free rank and ends as the first rank of the next cell
-        for (slot, _) in alive() {
-            let next = &mut self.first[usize::from(self.cell[slot as usize])];
-            self.ranked[*next as usize] = slot;
-            *next += 1;
-        }
-        self.first.copy_within(0..CELLS, 1);
-        self.first[0] = 0;
+        let alive = (0..).zip(players).filter(|(_, body)| body.is_alive());
+        self.0.rebuild(alive.map(|(slot, body)| (slot, (body.x, body.y))));
     }
 
     /// Slot of the living player who is nearest to `place` within `range`, at most a cell's side; of those equally
     /// near the one whose slot is lowest.
     pub(crate) fn nearest(&self, players: &[Body], place: (i32, i32), range: i32) -> Option<usize> {
         let span = |coordinate: i32| {
-            row_of(coordinate.saturating_sub(range))..=row_of(coordinate.saturating_add(range))
+            let line = |way| self.0.line_of(way);
+            (line(coordinate.saturating_sub(range)), line(coordinate.saturating_add(range)))
         };
+        let ((from, to), (top, bottom)) = (span(place.0), span(place.1));
         let mut best = (i64::from(range) * i64::from(range) + 1, u32::MAX);
-        for row in span(place.1) {
-            // cells of a row lie one after the other
-            let (from, to) =
-                (span(place.0).start() + CELLS_A_SIDE * row, span(place.0).end() + CELLS_A_SIDE * row);
-            for &slot in &self.ranked[self.first[from] as usize..self.first[to + 1] as usize] {
+        for row in top..=bottom {
+            for &slot in self.0.in_row(from, to, row) {
                 let body = &players[slot as usize];
                 best = best.min((distance_squared(place, (body.x, body.y)), slot));
             }
         }
         (best.1 != u32::MAX).then_some(best.1 as usize)
     }
-}
-
-/// Row or column of a cell.
-fn row_of(coordinate: i32) -> usize {
-    usize::try_from(coordinate / CELL_SIZE).unwrap_or(0).min(CELLS_A_SIDE - 1)
 }
 
 #[cfg(test)]
