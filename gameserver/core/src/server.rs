@@ -181,6 +181,7 @@ impl<G: Game> ZoneServer<G> {
         self.game.leave(player);
         self.players[player as usize] = Player::default();
         self.viewers[player as usize].clear();
+        self.foreseen[player as usize] = Foreseen::default();
     }
 
     /// Collects what is due, at most `max_commands`. When that is not enough for everyone, they are shared out in rounds that

@@ -36,7 +36,7 @@ pub use packet::{
 };
 pub use reject::RejectReason;
 pub use replay::{REPLAY_WINDOW, ReplayWindow};
-pub use time::{Now, Transmit, first_sequence, micros};
+pub use time::{Now, Transmit, first_sequence, micros, nanos};
 pub use token::{
     CONNECT_TOKEN_BYTES, ConnectToken, ConnectTokenClaims, PRIVATE_TOKEN_BYTES, PrivateToken, ResumeMark,
     SPECTATOR, ServerAddresses, TOKEN_NONCE_BYTES, TOKEN_RANDOM_BYTES, TokenError, USER_DATA_BYTES, UserData,

@@ -27,6 +27,11 @@ pub fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }
 
+/// Whole nanoseconds of a duration; saturates after 584 years.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// First packet sequence of a session that starts at `unix`: milliseconds in the high bits, so that two sessions
 /// under one key, even of two boots, never meet unless one sends 2^20 packets a millisecond. Bit 63 stays
 /// clear; it marks the sequences a server uses outside of sessions.
@@ -38,6 +43,20 @@ pub fn first_sequence(unix: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_counted_whole_and_saturate() {
+        let year = Duration::from_secs(365 * 24 * 3600);
+        for (name, duration, in_micros, in_nanos) in [
+            ("nothing", Duration::ZERO, 0, 0),
+            ("a part of a microsecond", Duration::from_nanos(1999), 1, 1999),
+            ("seconds and parts", Duration::new(3, 4_000_005), 3_004_000, 3_004_000_005),
+            ("six hundred years", year * 600, 18_921_600_000_000_000, u64::MAX),
+            ("the longest", Duration::MAX, u64::MAX, u64::MAX),
+        ] {
+            assert_eq!((micros(duration), nanos(duration)), (in_micros, in_nanos), "{name}");
+        }
+    }
 
     #[test]
     fn a_session_a_millisecond_later_starts_beyond_a_million_packets() {

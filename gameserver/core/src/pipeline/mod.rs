@@ -10,12 +10,12 @@ use gameserver_game::{Command, REWIND_MAX_MS};
 use gameserver_protocol::message::{
     Fields, Inputs, MAX_INPUTS, MAX_NOTICES, MAX_REJECTED, Notice, Rejected, Watch,
 };
-use gameserver_protocol::{Now, RejectReason, micros};
+use gameserver_protocol::{Now, RejectReason, micros, nanos};
 
 use crate::counters::{Counters, Histograms};
 use crate::rate::{Bucket, Rate};
 use crate::ring::Ring;
-use crate::session::{Refusal, nanos};
+use crate::session::Refusal;
 use crate::spectator::Camera;
 pub(crate) use link::Link;
 use shares::MAX_INPUTS_PER_TICK;

@@ -133,3 +133,30 @@ fn whom_a_datagram_is_from_is_found_by_as_few_looks_among_ten_thousand_as_among_
     assert!(strangers_of_few <= 1, "{strangers_of_few} looks");
     assert!(strangers_of_many <= many as u64 / 20, "{strangers_of_many} looks");
 }
+
+/// All that a server keeps of whoever is in a slot, apart from the session and the world.
+fn kept(server: &ZoneServer<Arena>, slot: usize) -> String {
+    format!("{:?} {:?} {:?}", server.players[slot], server.viewers[slot], server.foreseen[slot])
+}
+
+#[test]
+fn of_whoever_is_gone_nothing_is_kept_for_the_next_in_its_slot() {
+    type Way = fn(&mut ZoneServer<Arena>, &mut Peer);
+    let ways: [(&str, Way); 3] = [
+        ("it says goodbye", |server, peer| peer.send(server, PacketKind::Disconnect, &[])),
+        ("it is heard no more", |server, _| server.step(at(6000))),
+        ("it is sent away", |server, _| server.disconnect_all(at(1000))),
+    ];
+    for (name, goes) in ways {
+        let mut server = server(2, 64);
+        let blank = kept(&server, 0);
+        let mut peer = Peer::join(&mut server, 1);
+        for tick in 1..=20 {
+            server.step(at(tick * 1000 / 64));
+            while server.poll_transmit(at(tick * 1000 / 64), &mut [0; 1200]).is_some() {}
+        }
+        assert_ne!(kept(&server, 0), blank, "{name}: while it is here");
+        goes(&mut server, &mut peer);
+        assert_eq!(kept(&server, 0), blank, "{name}");
+    }
+}

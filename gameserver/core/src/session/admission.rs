@@ -7,13 +7,13 @@ use std::time::Duration;
 use gameserver_contract::TOKEN_LIFETIME_SECONDS;
 use gameserver_protocol::{
     Key, Now, PRIVATE_TOKEN_BYTES, PacketHeader, PrivateToken, RequestError, RequestPacket, TAG_BYTES,
-    TokenError, parse_challenge_body,
+    TokenError, nanos, parse_challenge_body,
 };
 
 use super::answers::{Answer, DENIED_BYTES};
 use super::peer::Pending;
 use super::registry::{Room, Visitor};
-use super::{Drain, Place, Received, Refusal, Sessions, nanos};
+use super::{Drain, Place, Received, Refusal, Sessions};
 use crate::counters::Counters;
 
 /// How far the backend's clock may be ahead of ours.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gameserver_protocol::{
-    ChallengeKey, Key, Now, PacketHeader, PacketKind, REQUEST_BYTES, Transmit, derive_key,
+    ChallengeKey, Key, Now, PacketHeader, PacketKind, REQUEST_BYTES, Transmit, derive_key, nanos,
 };
 
 use crate::config::{ConfigError, ServerConfig};
@@ -379,11 +379,6 @@ impl Sessions {
             None => self.places.remove(address),
         }
     }
-}
-
-/// Nanoseconds since the start of the process; enough for 584 years.
-pub(crate) fn nanos(monotonic: Duration) -> u64 {
-    u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

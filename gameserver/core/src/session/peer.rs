@@ -6,12 +6,12 @@ use std::time::Duration;
 use gameserver_protocol::{
     ChallengeKey, ChallengeToken, MAX_DATAGRAM_BYTES, Now, PacketError, PacketHeader, PacketKey, PacketKind,
     PrivateToken, ReplayWindow, SPECTATOR, TAG_BYTES, Transmit, UserData, body_offset, challenge_body,
-    first_sequence, keep_alive_body,
+    first_sequence, keep_alive_body, nanos,
 };
 
+use super::Refusal;
 use super::openings::Openings;
 use super::registry::Visitor;
-use super::{Refusal, nanos};
 use crate::counters::Counters;
 use crate::gaps::Gaps;
 use crate::rate::{Bucket, Rate};

@@ -16,12 +16,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, TryLockError};
 
 use gameserver_contract::TOKEN_LIFETIME_SECONDS;
-use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence};
+use gameserver_protocol::{Now, ResumeMark, derive_key, first_sequence, nanos};
 
+use super::Refusal;
 use super::keyed_hash::KeyedState;
 use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, spin_loop};
 use super::used_tokens::UsedTokens;
-use super::{Refusal, nanos};
 use crate::rate::{Bucket, Rate};
 
 /// Zone servers of one process at most.
