@@ -3,6 +3,7 @@
 
 mod edges;
 mod files;
+mod floats;
 mod oncall;
 mod pages;
 mod register;
