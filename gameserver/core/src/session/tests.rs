@@ -121,7 +121,7 @@ impl Bench {
     }
 
     /// Tenths of a second after which there is nobody at the player's address any more.
-    fn is_forgotten_after(mut self) -> u64 {
+    fn forgotten_after(mut self) -> u64 {
         let tenths = 1..200;
         let is_gone = |tenth: &u64| {
             self.step(100 * tenth);
@@ -174,10 +174,10 @@ fn a_token_may_shorten_the_time_out_and_never_lengthen_it() {
         ("the least", i32::MIN, 50),
     ] {
         let connected = Bench::connected(64, timeout_seconds);
-        assert_eq!(connected.is_forgotten_after(), tenths + 1, "{name}: a player");
+        assert_eq!(connected.forgotten_after(), tenths + 1, "{name}: a player");
         let (challenged, _) = Bench::challenged(64, timeout_seconds);
         let sweep = 3;
-        let after = challenged.is_forgotten_after();
+        let after = challenged.forgotten_after();
         assert!((tenths + 1..=tenths + sweep).contains(&after), "{name}: a handshake, after {after}");
     }
 }
