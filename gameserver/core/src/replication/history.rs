@@ -67,8 +67,8 @@ impl History {
             .map(|(index, &entity)| (index, entity))
     }
 
-    /// Whose index is that of the entity with this id, which is not 0, at the newest tick. An entity keeps its index as a rule: if it
-    /// is at `last`, nobody else is looked at.
+    /// The index of the entity with this id, which is not 0, at the newest tick. It keeps that as a rule: if it still has `last`,
+    /// nobody else is looked at.
     pub(crate) fn index_of(&self, id: u32, last: u32) -> Option<u32> {
         let is_it = |mark: &Mark| {
             looks::count();
