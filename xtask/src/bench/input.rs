@@ -1,31 +1,71 @@
 //! Input to state with a thousand bots on one server, beside a bare toy of the same minutes.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use anyhow::Result;
 use serde_json::Value;
 
 use super::load::{self, Figure, Found};
-use super::page::Page;
+use super::page::{self, Page, RUNS_MIN};
 use crate::checkout::Checkout;
 
 /// What the page shows of each run, with the unit.
 const FIGURES: [Figure; 5] = [
     ("latency_us/p50", "input to state, median, ms", 1e3),
-    ("latency_us/p99", "input to state, p99, ms", 1e3),
+    P99,
     ("latency_us/p999", "input to state, p99.9, ms", 1e3),
-    ("server_cpu_percent", "CPU of the server, % of a core", 1.0),
+    CPU,
     ("lateness_us_p99", "how late the bots sent their inputs, p99, ms", 1e3),
 ];
+
+const P99: Figure = ("latency_us/p99", "input to state, p99, ms", 1e3);
+const CPU: Figure = ("server_cpu_percent", "CPU of the server, % of a core", 1.0);
 
 /// What makes up the time of a zone's thread, in the order of a tick.
 const STAGES: [&str; 4] = ["wait", "receive", "work", "flush"];
 
 /// How bots play: a heading, and what `bots bench` is told.
-const SCENES: [(&str, &[&str]); 3] = [
-    ("At random phases, 64 Hz", &[]),
-    ("Just in time, 64 Hz", &["--in-phase"]),
-    ("Just in time, 128 Hz", &["--in-phase", "--tick-hz", "128"]),
+const SCENES: [(&str, &[&str]); 3] =
+    [(RANDOM, &[]), (JUST_IN_TIME, &["--in-phase"]), (JUST_IN_TIME_128, &["--in-phase", "--tick-hz", "128"])];
+const RANDOM: &str = "At random phases, 64 Hz";
+const JUST_IN_TIME: &str = "Just in time, 64 Hz";
+const JUST_IN_TIME_128: &str = "Just in time, 128 Hz";
+
+/// Of whom something is asked: our server over the backend that it takes by itself.
+const OURS: &str = "gameserver-uring";
+
+/// What a figure may be.
+#[derive(Clone, Copy)]
+enum Bound {
+    Below(f64),
+    AtMost(f64),
+}
+
+impl Bound {
+    fn holds(self, figure: f64) -> bool {
+        match self {
+            Self::Below(bound) => figure < bound,
+            Self::AtMost(bound) => figure <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below(bound) => write!(f, "below {bound}"),
+            Self::AtMost(bound) => write!(f, "at most {bound}"),
+        }
+    }
+}
+
+/// What is asked for of a thousand players, by scene.
+const GOALS: [(&str, Figure, Bound); 5] = [
+    (JUST_IN_TIME, P99, Bound::Below(12.0)),
+    (RANDOM, P99, Bound::Below(21.0)),
+    (JUST_IN_TIME, CPU, Bound::AtMost(50.0)),
+    (RANDOM, CPU, Bound::AtMost(50.0)),
+    (JUST_IN_TIME_128, P99, Bound::Below(8.0)),
 ];
 
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
@@ -66,6 +106,7 @@ fn body(scenes: &[(&str, Found)]) -> String {
         said["duration_seconds"],
         first.network()
     );
+    text.push_str(&goals(scenes));
     for (scene, found) in scenes {
         let against_toy = |summary: &Value, &(path, ..): &Figure| {
             let median = summary[path]["median"].as_f64();
@@ -74,6 +115,29 @@ fn body(scenes: &[(&str, Found)]) -> String {
         };
         let tables = found.tables(&FIGURES, Some(("median against toy", &against_toy)));
         let _infallible = write!(text, "\n## {scene}\n{tables}{}", stages(found));
+    }
+    text
+}
+
+/// What is asked for, and whether it was found.
+fn goals(scenes: &[(&str, Found)]) -> String {
+    let mut text = format!(
+        "\n## What is asked for\n\nOf `{OURS}`, by medians of {RUNS_MIN} runs that count at least, else it is open.\n\n\
+         | scene | figure | asked for | runs | median | found |\n|---|---|--:|--:|--:|---|\n"
+    );
+    for (scene, (path, name, divisor), bound) in GOALS {
+        let found = scenes.iter().find(|(found, _)| *found == scene).map(|(_, found)| found);
+        let runs = found.map_or(0, |found| found.valid_runs(OURS));
+        let median = found.and_then(|found| found.figure(OURS, path, "median")).map(|value| value / divisor);
+        let _infallible = writeln!(
+            text,
+            "| {scene} | {name} | {bound} | {runs} | {} | {} |",
+            median.map_or_else(|| "-".to_owned(), |median| format!("{median:.2}")),
+            median.map_or_else(
+                || page::verdict(None),
+                |median| page::verdict_of_runs(runs, bound.holds(median))
+            )
+        );
     }
     text
 }
@@ -120,6 +184,49 @@ mod tests {
             "{body}"
         );
         assert!(body.contains("| toy | 5 | 2 | 0.00 | 0.02 | 0.01 | 1.00 |"), "{body}");
+    }
+
+    /// Five runs of which our server had this p99, milliseconds, and used so much of a core.
+    fn found(p99_ms: f64, cpu: f64, runs: u64) -> Found {
+        let spread = |median: f64| serde_json::json!({"min": 0.0, "median": median, "max": 99_000.0});
+        let summary = |server: &str, p99_ms: f64, cpu: f64| serde_json::json!({"server": server, "valid_runs": runs, "void_runs": 0, "latency_us/p99": spread(p99_ms * 1e3), "server_cpu_percent": spread(cpu)});
+        let others = [summary("gameserver-mmsg", 1.0, 1.0), summary("toy", 1.0, 1.0)];
+        let all: Vec<_> = [summary(OURS, p99_ms, cpu)].into_iter().chain(others).collect();
+        Found::of(serde_json::json!({"players": 1000, "summary": all}))
+    }
+
+    #[test]
+    fn the_page_says_of_each_goal_whether_our_server_met_it() {
+        let met = [(RANDOM, 20.99, 50.0), (JUST_IN_TIME, 11.99, 50.0), (JUST_IN_TIME_128, 7.99, 90.0)];
+        let missed = [(RANDOM, 21.0, 50.1), (JUST_IN_TIME, 12.0, 50.1), (JUST_IN_TIME_128, 8.0, 90.0)];
+        let page = |of: [(&'static str, f64, f64); 3], runs| {
+            body(&of.map(|(scene, p99_ms, cpu)| (scene, found(p99_ms, cpu, runs))))
+        };
+        for (scenes, runs, verdict) in [(met, 5, "met"), (missed, 5, "**not met**"), (met, 4, "open")] {
+            let page = page(scenes, runs);
+            let [(_, random, cpu), (_, in_time, _), (_, at_128, _)] = scenes;
+            for row in [
+                format!(
+                    "| {JUST_IN_TIME} | input to state, p99, ms | below 12 | {runs} | {in_time:.2} | {verdict} |"
+                ),
+                format!(
+                    "| {RANDOM} | input to state, p99, ms | below 21 | {runs} | {random:.2} | {verdict} |"
+                ),
+                format!(
+                    "| {JUST_IN_TIME} | CPU of the server, % of a core | at most 50 | {runs} | {cpu:.2} | {verdict} |"
+                ),
+                format!(
+                    "| {RANDOM} | CPU of the server, % of a core | at most 50 | {runs} | {cpu:.2} | {verdict} |"
+                ),
+                format!(
+                    "| {JUST_IN_TIME_128} | input to state, p99, ms | below 8 | {runs} | {at_128:.2} | {verdict} |"
+                ),
+            ] {
+                assert!(page.contains(&row), "{row} is not in:\n{page}");
+            }
+        }
+        let without = body(&[(RANDOM, found(20.0, 40.0, 5))]);
+        assert!(without.contains("| below 8 | 0 | - | open |"), "{without}");
     }
 
     #[test]

@@ -78,9 +78,19 @@ impl Found {
     }
 
     /// How many runs of whoever is called so count.
-    pub(super) fn valid_runs(&self, of: &str) -> u64 {
+    pub(super) fn valid_runs(&self, of: &str) -> usize {
         let summary = self.summaries().find(|summary| summary["server"] == of);
-        summary.and_then(|summary| summary["valid_runs"].as_u64()).unwrap_or(0)
+        let runs = summary.and_then(|summary| summary["valid_runs"].as_u64()).unwrap_or(0);
+        usize::try_from(runs).unwrap_or(0)
+    }
+
+    /// In how many turns the runs of both count.
+    pub(super) fn valid_pairs(&self, of: &str, beside: &str) -> usize {
+        let runs = |name: String| {
+            let runs = self.results["runs"].as_array().into_iter().flatten();
+            runs.filter(move |run| run["server"] == name).map(|run| run["void"] == false)
+        };
+        runs(of.to_owned()).zip(runs(beside.to_owned())).filter(|&pair| pair == (true, true)).count()
     }
 
     /// In which network it was measured.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::load::{self, Figure, Found};
-use super::page::{self, Page};
+use super::page::{self, Page, RUNS_MIN};
 use crate::checkout::Checkout;
 
 /// What the page shows of each run, with the unit.
@@ -25,8 +25,6 @@ const FIGURES: [Figure; 10] = [
 const LATENESS_MAX: f64 = 0.5;
 /// And shares are at least so even.
 const JAIN_MIN: f64 = 0.95;
-/// Fewer runs decide nothing.
-const RUNS_MIN: u64 = 5;
 
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
     let found = load::run(
@@ -71,7 +69,7 @@ fn body(found: &Found) -> String {
             scene["limit"],
             number(lateness),
             number(fairness),
-            page::verdict((runs >= RUNS_MIN).then_some(holds))
+            page::verdict_of_runs(runs, holds)
         );
     }
     text + &found.tables(&FIGURES, None)

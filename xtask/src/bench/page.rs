@@ -64,6 +64,14 @@ pub(super) fn verdict(is_met: Option<bool>) -> &'static str {
     }
 }
 
+/// Of fewer runs nothing is said but that they are too few.
+pub(super) const RUNS_MIN: usize = 5;
+
+/// The same of so many runs that count; open while they are too few.
+pub(super) fn verdict_of_runs(runs: usize, is_met: bool) -> &'static str {
+    verdict((runs >= RUNS_MIN).then_some(is_met))
+}
+
 /// A table of spreads; `digits` behind the point.
 pub(super) fn table(head: &str, digits: usize, rows: &[(String, Option<Spread>)]) -> String {
     let mut text = format!("| {head} | min | median | max |\n|---|--:|--:|--:|\n");
@@ -190,6 +198,12 @@ mod tests {
     #[test]
     fn what_nobody_can_say_is_neither_met_nor_not_met() {
         assert_eq!([Some(true), Some(false), None].map(verdict), ["met", "**not met**", "open"]);
+    }
+
+    #[test]
+    fn fewer_than_five_runs_say_neither() {
+        assert_eq!([true, false].map(|is_met| verdict_of_runs(4, is_met)), ["open", "open"]);
+        assert_eq!([true, false].map(|is_met| verdict_of_runs(5, is_met)), ["met", "**not met**"]);
     }
 
     #[test]

@@ -91,6 +91,13 @@ impl Server {
         let stat = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
         parse_cpu_time(&stat).with_context(|| format!("failed to understand {path}"))
     }
+
+    /// What is resident of the process, megabytes; `None` of one that has ended.
+    pub(super) fn memory_mb(&self) -> anyhow::Result<Option<f64>> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+        Ok(parse_memory_mb(&status))
+    }
 }
 
 impl Drop for Server {
@@ -123,6 +130,12 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 10))
+}
+
+fn parse_memory_mb(status: &str) -> Option<f64> {
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: f64 = resident.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes / 1e3)
 }
 
 fn free_address() -> anyhow::Result<SocketAddr> {
@@ -158,5 +171,21 @@ mod tests {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 1 0 0 0 150 50 0 0 20 0 3 0 1 1 1";
         assert_eq!(parse_cpu_time(stat), Some(Duration::from_secs(2)));
         assert_eq!(parse_cpu_time("nonsense"), None);
+    }
+
+    #[test]
+    fn memory_is_what_is_resident_and_one_that_has_ended_has_none() {
+        let status = "Name:\tVmRSS\nVmPeak:\t  900000 kB\nVmRSS:\t   12340 kB\nRssAnon:\t    7000 kB\n";
+        assert_eq!(parse_memory_mb(status), Some(12.34));
+        assert_eq!(parse_memory_mb("Name:\tgameserver\nState:\tZ (zombie)\n"), None);
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let child = start(command).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let mut server = Server { child, address, admin: None, key_file: PathBuf::new() };
+        assert!(server.memory_mb().unwrap().is_some_and(|megabytes| megabytes > 0.0));
+        server.child.kill().unwrap();
+        while server.ended().unwrap().is_none() {}
+        assert_eq!(server.memory_mb().unwrap(), None, "it is there until it is reaped");
     }
 }

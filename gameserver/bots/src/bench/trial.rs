@@ -90,12 +90,14 @@ impl Trial {
         swarm.stats[0].measure(before.at..end);
         play_until(&mut swarm, clock, end)?;
         let after = Mark::take(&swarm, server, clock)?;
+        let memory_mb = server.memory_mb()?;
         // the server is as loaded while the last answers come as it was before
         play_until(&mut swarm, clock, end + GRACE)?;
         if let Some(how) = server.ended()? {
             return Err(Failure::ServerEnded(how).into());
         }
         let mut figures = self.figures(&swarm, &before, &after);
+        figures["server_memory_mb"] = json!(memory_mb);
         if let (Some(before), Some(after)) = (scraped, scrape(server)?) {
             figures["zone"] = after.since(&before).figures(self.play.tick_hz);
         }

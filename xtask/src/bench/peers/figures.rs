@@ -29,7 +29,7 @@ pub(super) struct Figures {
     pub(super) p999_ms: f64,
     /// Of one core.
     pub(super) cpu_percent: f64,
-    /// Resident; none where it was not looked at.
+    /// Resident; none in runs of a time in which nobody looked at it.
     pub(super) memory_mb: Option<f64>,
     /// Part of the inputs that no snapshot acknowledged.
     pub(super) lost: f64,

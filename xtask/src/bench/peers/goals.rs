@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::contenders::{Contender, EQUAL_WIRE, OURS_BARE, TOY};
 use super::report::{Figure, of_fewer, spread};
 use super::{Options, Results};
-use crate::bench::page;
+use crate::bench::page::{self, RUNS_MIN};
 
 /// How many times the players of another one is to have.
 struct Goal {
@@ -20,9 +20,6 @@ const SAME_WORK: f64 = 1.15;
 const LIBRARY: f64 = 2.0;
 /// What our backend is to have of the machine.
 const BARE: f64 = 0.95;
-
-/// Of fewer runs nothing is said but that they are too few.
-const RUNS_MIN: usize = 5;
 
 const GOALS: [Goal; 7] = [
     Goal { of: EQUAL_WIRE, by: "tokio-full", at_least: SAME_WORK },

@@ -135,7 +135,7 @@ fn failed(found: &[&Capacity]) -> String {
 fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], runs: &[&Results]) -> String {
     let mut text = format!(
         "\n## Latency by players\n\nAt {rate} Hz; median of the runs, and in parentheses the least and the most. *n of m*: of so many of the runs, because in the others nobody \
-         got in or the load was late. A dash: so it was in every run, or it cannot have as many players.\n"
+         got in or the load was late, or nobody looked at its memory yet. A dash: so it was in every run, or it cannot have as many players.\n"
     );
     let tables: [(&str, Figure); 6] = [
         ("input to state, median, ms", |figures| figures.p50_ms),
@@ -143,7 +143,7 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], runs: 
         ("CPU of the server, % of a core", |figures| figures.cpu_percent),
         ("snapshots a second and player", |figures| figures.snapshots_hz),
         ("bytes of a snapshot", |figures| figures.snapshot_bytes),
-        ("memory of the server, MB", |figures| figures.memory_mb.unwrap_or(f64::NAN)),
+        ("memory of the server, MB", memory_mb),
     ];
     for (head, figure) in tables {
         let heads: Vec<String> = players.iter().map(|players| format!("{players} players")).collect();
@@ -155,7 +155,30 @@ fn latency(contenders: &[&'static Contender], rate: u32, players: &[u32], runs: 
             let _infallible = writeln!(text, "| {} | {} |", contender.name, cells.join(" | "));
         }
     }
+    text + &memory_of_a_player(contenders, players, runs)
+}
+
+/// How much more a server has with the most players than with the fewest, for each of them.
+fn memory_of_a_player(contenders: &[&'static Contender], players: &[u32], runs: &[&Results]) -> String {
+    let (Some(&few), Some(&many)) = (players.iter().min(), players.iter().max()) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\nWhat a server has more with {many} players than with {few}, by what there are more of them (medians).\n\n| memory of a player, KB | |\n|---|--:|\n"
+    );
+    for Contender { name, .. } in contenders {
+        let median = |players| spread(name, players, runs, memory_mb).map(|(spread, _)| spread.median);
+        let more = median(many).zip(median(few)).filter(|_| few < many);
+        let kilobytes = more.map(|(most, least)| (most - least) * 1e3 / f64::from(many - few));
+        let cell = kilobytes.map_or_else(|| "-".to_owned(), |kilobytes| format!("{kilobytes:.1}"));
+        let _infallible = writeln!(text, "| {name} | {cell} |");
+    }
     text
+}
+
+/// Not a number where nobody looked.
+fn memory_mb(figures: &Figures) -> f64 {
+    figures.memory_mb.unwrap_or(f64::NAN)
 }
 
 /// Of a figure over the runs in which the load was in time, and how many those are.
@@ -236,5 +259,28 @@ mod tests {
         assert_eq!(cell("tokio", 10, &all, p99), "25.0 (20.0–30.0), 2 of 3");
         assert_eq!(cell("tokio", 10, &[&late], p99), "-");
         assert_eq!(cell("go", 10, &all, p99), "-");
+    }
+
+    #[test]
+    fn memory_is_of_those_runs_in_which_somebody_looked_at_it() {
+        let with = |memory_mb| {
+            let mut run = run(20.0, Verdict::Holds);
+            run.latency[0].figures = Some(Figures { joined: 10, memory_mb, ..Figures::default() });
+            run
+        };
+        let runs = [with(None), with(Some(9.0)), with(Some(11.0))];
+        assert_eq!(cell("tokio", 10, &runs.each_ref(), memory_mb), "10.0 (9.0–11.0), 2 of 3");
+        assert_eq!(cell("tokio", 10, &[&runs[0]], memory_mb), "-");
+        let many = with(Some(40.0));
+        let more = Results {
+            latency: many.latency.iter().map(|trial| Trial { players: 1010, ..trial.clone() }).collect(),
+            ..Results::default()
+        };
+        let contenders: Vec<_> = ALL.iter().collect();
+        let text = memory_of_a_player(&contenders, &[10, 100, 1010], &[&runs[1], &runs[2], &more]);
+        assert!(text.contains("with 1010 players than with 10"), "{text}");
+        assert!(text.contains("| tokio | 30.0 |") && text.contains("| go | - |"), "{text}");
+        let alone = memory_of_a_player(&contenders, &[10], &[&runs[1]]);
+        assert!(alone.contains("| tokio | - |"), "{alone}");
     }
 }

@@ -124,6 +124,7 @@ struct BotsRun {
     measured: Measured,
     latency_us: Latency,
     server_cpu_percent: f64,
+    server_memory_mb: f64,
     snapshots_hz: f64,
     snapshot_bytes: f64,
     void: bool,
@@ -165,7 +166,7 @@ fn figures_of_bots(run: &BotsRun, players: u32) -> Figures {
         p99_ms: run.latency_us.p99 / 1e3,
         p999_ms: run.latency_us.p999 / 1e3,
         cpu_percent: run.server_cpu_percent,
-        memory_mb: None,
+        memory_mb: Some(run.server_memory_mb),
         lost: run.measured.lost as f64 / run.measured.inputs as f64,
         snapshots_hz: run.snapshots_hz,
         snapshot_bytes: run.snapshot_bytes,
@@ -181,7 +182,7 @@ mod tests {
     const LINE: &str = r#"{"clients": 100, "joined": 100, "inputs": 4000, "lost": 4, "snapshots": 12800, "seconds": 2.0,
         "snapshot_bytes": 340, "latency_us": {"p50": 9000, "p99": 20000, "p999": 21000}, "void": false}"#;
     const BOTS: &str = r#"{"runs": [{"totals": {"disconnects": 3, "inputs": 9000, "lost": 900}, "measured": {"inputs": 1000, "answered": 990, "lost": 10}, "latency_us": {"p50": 1000,
-        "p99": 2000, "p999": 3000}, "server_cpu_percent": 50.0, "snapshots_hz": 28.5, "snapshot_bytes": 300, "void": false}]}"#;
+        "p99": 2000, "p999": 3000}, "server_cpu_percent": 50.0, "server_memory_mb": 12.5, "snapshots_hz": 28.5, "snapshot_bytes": 300, "void": false}]}"#;
 
     fn is_unusable(said: &Said) -> bool {
         matches!(said, Said::Unusable(_))
@@ -207,6 +208,7 @@ mod tests {
         assert!(is_unusable(&of_load(&LINE.replace("4000", "0"), used())), "nobody sent anything");
         assert!(is_unusable(&of_bots(&BOTS.replace("measured", "counted"), 100)), "a figure is missing");
         assert!(is_unusable(&of_bots(&BOTS.replace("1000, \"answered\"", "0, \"answered\""), 100)));
+        assert!(is_unusable(&of_bots(&BOTS.replace("12.5", "null"), 100)), "nobody saw what it used");
         assert!(is_unusable(&of_bots("", 100)));
     }
 
@@ -215,6 +217,17 @@ mod tests {
         let Said::Played(figures) = of_bots(BOTS, 100) else { panic!("they have played") };
         assert_eq!((figures.joined, figures.p99_ms, figures.lost), (97, 2.0, 0.01));
         assert_eq!((figures.snapshots_hz, figures.snapshot_bytes), (28.5, 300.0));
+    }
+
+    #[test]
+    fn memory_is_that_of_the_server_whoever_looked_at_it() {
+        let used = Used { cpu_percent: 10.0, memory_mb: 2.5 };
+        for (name, said, expected) in [
+            ("by the load's server", of_load(LINE, Some(used)), 2.5),
+            ("by the bots", of_bots(BOTS, 100), 12.5),
+        ] {
+            assert_eq!(said.figures().and_then(|figures| figures.memory_mb), Some(expected), "{name}");
+        }
     }
 
     #[test]
