@@ -114,6 +114,29 @@ pub struct Histograms {
     pub round_trip_us: Histogram,
 }
 
+/// How full is what has a bound, at this moment: for those who test that bounds hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Inputs that wait, of the player who has the most.
+    pub inputs: usize,
+    /// Refusals of which their player has not heard, of the player who has the most.
+    pub rejections: usize,
+    /// News of which their player has not heard, of the player who has the most.
+    pub notices: usize,
+    /// Answers to handshakes, and reminders, that wait to be sent.
+    pub answers: usize,
+    /// Handshakes that are under way.
+    pub handshakes: usize,
+    /// Connect tokens that the process remembers.
+    pub tokens: usize,
+    /// Players whom the process knows: those who are here, and those who were until lately.
+    pub known_players: usize,
+    /// Departures of which the process has not forgotten yet who they were.
+    pub departures: usize,
+    /// Players of the process who are to leave a server because they have come to another.
+    pub evictions: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

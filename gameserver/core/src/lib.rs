@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! - After warm-up neither a packet nor a tick allocates (`tests/allocations.rs`).
-//! - Everything that grows with input has a bound, and reaching it is counted, never silent.
+//! - Everything that grows with input has a bound (`tests/bounds.rs`), and reaching it is counted, never silent.
 //! - Until an address is proven, answers are never larger than what asked for them.
 //! - The game is deterministic; the same inputs give the same [`ZoneServer::state_hash`] in every build.
 
@@ -37,7 +37,7 @@ pub use config::{
     ConfigError, DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_CAPACITY, MAX_SNAPSHOT_BYTES,
     ServerConfig, snapshot_bytes_for,
 };
-pub use counters::{Counters, Histograms};
+pub use counters::{Counters, Fill, Histograms};
 pub use gameserver_game::Game;
 pub use gameserver_protocol::{Now, RejectReason, Transmit};
 pub use replication::turn_ticks;

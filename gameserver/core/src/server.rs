@@ -8,7 +8,7 @@ use gameserver_protocol::message::{Fields, MAX_MESSAGE_BYTES, SnapshotHead, Snap
 use gameserver_protocol::{Key, Now, Transmit, derive_key, micros};
 
 use crate::config::{ConfigError, ServerConfig};
-use crate::counters::{Counters, Histograms};
+use crate::counters::{Counters, Fill, Histograms};
 use crate::foreseen::Foreseen;
 use crate::output::FlushOrder;
 use crate::pipeline::{Arrival, Demand, Limits, PARTS, Patience, Player};
@@ -306,6 +306,17 @@ impl<G: Game> ZoneServer<G> {
     /// What happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How full is what has a bound, to look at; looks through all slots.
+    pub fn fill(&self) -> Fill {
+        let mut fill = self.sessions.fill();
+        for player in &self.players {
+            fill.inputs = fill.inputs.max(player.waiting());
+            fill.rejections = fill.rejections.max(player.rejected().len());
+            fill.notices = fill.notices.max(player.notices().len());
+        }
+        fill
     }
 
     /// Distributions since the last call.

@@ -1,12 +1,13 @@
 //! What must always hold, by what is true and not by what a server says of itself. The cheap checks run each tick, the
 //! dear ones each second; none changes anything.
 
+use gameserver_core::Fill;
 use gameserver_game::Game as _;
 use gameserver_game::arena::effects::Effect;
 use gameserver_game::arena::intents::Intent;
 use gameserver_game::arena::own::Own;
 use gameserver_game::arena::rules::{HEALTH_MAX, MANA_MAX, SKILL_COUNT, SKILLS, Skill, WALK_SPEED};
-use gameserver_protocol::message::{Change, MAX_INPUTS};
+use gameserver_protocol::message::Change;
 
 use crate::game::{Done, Notebook};
 use crate::load::{Due, Load};
@@ -26,6 +27,9 @@ const REACH_SLACK: i64 = 25;
 /// Ticks from the sending of an honest player's input until it is due, in the middle of all of a second: the slowest way takes
 /// five, and what is sent early waits.
 const LATENCY_TICKS_MAX: u64 = 26;
+/// Up to so many players the game is asked each tick what is wrong with its world, and each second with more: it looks through
+/// everything.
+const AUDITED_MAX: usize = 60;
 /// Fewer inputs say nothing.
 const LATENCY_SAMPLES: usize = 20;
 
@@ -95,6 +99,11 @@ impl Checks {
             let there = process.players(number, elapsed_us);
             if there > process.limits.capacity {
                 return broken(Rule::Capacity, format!("{there} players of {}", process.limits.capacity));
+            }
+            check_fill(zone, &process.limits.bounds())?;
+            let is_audited = players.len() <= AUDITED_MAX || zone.core.tick().is_multiple_of(TICK_HZ.into());
+            if is_audited && let Some(violation) = zone.core.game().violations().first() {
+                return broken(Rule::Conservation, violation.clone());
             }
             self.ids.extend(zone.core.game().notebook.borrow().who.iter().flatten());
             self.check_zone(number, zone, players, elapsed_us, process.is(Mutation::JudgeByName))?;
@@ -230,24 +239,7 @@ impl Checks {
     }
 
     /// Each second, while the process has been up for a while.
-    pub(crate) fn each_second(
-        &mut self,
-        process: &mut Process,
-        players: &[Player],
-        elapsed_us: u64,
-    ) -> Result<(), Broken> {
-        for number in 0..process.zones.len() {
-            let zone = &process.zones[number];
-            if let Some(violation) = zone.core.game().violations().first() {
-                return broken(Rule::Conservation, violation.clone());
-            }
-            let most = u64::try_from(MAX_INPUTS * process.limits.capacity).unwrap_or(u64::MAX);
-            let depth = process.take_histograms(number).queue_depth;
-            if depth.sum() > most.saturating_mul(depth.count()) {
-                let what = format!("{} inputs waited in {} ticks", depth.sum(), depth.count());
-                return broken(Rule::Queues, what);
-            }
-        }
+    pub(crate) fn each_second(&mut self, players: &[Player], elapsed_us: u64) -> Result<(), Broken> {
         for player in players {
             if player.kind.is_honest() && player.is_connected() && player.has_been_on(elapsed_us) {
                 player.ledger.check(elapsed_us)?;
@@ -272,6 +264,38 @@ impl Checks {
     pub(crate) fn forget_latencies(&mut self) {
         self.latencies.clear();
     }
+}
+
+/// Nothing in a zone is more than there is room for.
+fn check_fill(zone: &Zone, bounds: &Fill) -> Result<(), Broken> {
+    let fill = zone.core.fill();
+    let Fill {
+        inputs,
+        rejections,
+        notices,
+        answers,
+        handshakes,
+        tokens,
+        known_players,
+        departures,
+        evictions,
+    } = fill;
+    for (what, found, most) in [
+        ("inputs of a player", inputs, bounds.inputs),
+        ("refusals of a player", rejections, bounds.rejections),
+        ("news of a player", notices, bounds.notices),
+        ("answers", answers, bounds.answers),
+        ("handshakes", handshakes, bounds.handshakes),
+        ("tokens", tokens, bounds.tokens),
+        ("players", known_players, bounds.known_players),
+        ("departures", departures, bounds.departures),
+        ("evictions", evictions, bounds.evictions),
+    ] {
+        if found > most {
+            return broken(Rule::Queues, format!("{found} {what}, and there is room for {most}"));
+        }
+    }
+    Ok(())
 }
 
 impl ZoneNotes {

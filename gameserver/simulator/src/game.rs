@@ -9,7 +9,7 @@ use gameserver_game::arena::own::Own;
 use gameserver_game::arena::rules::MAP_SIZE;
 use gameserver_game::{Audience, Command, Entity, Game, Outcome, Output, RejectReason, Setup};
 
-use crate::Mutation;
+use crate::{Mutation, TICK_HZ};
 
 /// A command, and what came of it.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,12 @@ pub(crate) struct Watched {
     arena: Arena,
     pub(crate) mutation: Cell<Option<Mutation>>,
     pub(crate) notebook: RefCell<Notebook>,
+    /// Health that a mutation has given somebody from nowhere.
+    spoilt: i32,
 }
+
+/// From which tick on a world that a mutation spoils stays so; before that it is right again a tick later.
+const SPOILT_SINCE: u64 = 4 * TICK_HZ as u64 + 1;
 
 /// Code of the notice that a player is somewhere else.
 const RESPAWNED: u8 = 5;
@@ -107,7 +112,7 @@ impl Game for Watched {
     fn new(setup: Setup) -> Self {
         let who = vec![None; setup.capacity as usize];
         let notebook = RefCell::new(Notebook { who, ..Notebook::default() });
-        Self { arena: Arena::new(setup), mutation: Cell::new(None), notebook }
+        Self { arena: Arena::new(setup), mutation: Cell::new(None), notebook, spoilt: 0 }
     }
 
     fn entity_capacity(capacity: u32) -> u32 {
@@ -141,6 +146,8 @@ impl Game for Watched {
     }
 
     fn step(&mut self, commands: &[Command<Intent>], output: &mut Output) {
+        // what a mutation has spoilt is to be seen between two steps, and disturbs neither
+        self.arena.spoil(-std::mem::take(&mut self.spoilt));
         let is_unfair = self.mutation.get() == Some(Mutation::FavourTheFirst);
         let Notebook { done, given, placed, is_anew, came, .. } = self.notebook.get_mut();
         done.clear();
@@ -164,6 +171,10 @@ impl Game for Watched {
             self.arena.step(commands, output);
             self.write_down(commands, output);
         }
+        let is_spoilt = self.acts(Mutation::SpoilTheWorld)
+            || self.mutation.get() == Some(Mutation::SpoilTheWorld) && self.arena.tick() >= SPOILT_SINCE;
+        self.spoilt = i32::from(is_spoilt);
+        self.arena.spoil(self.spoilt);
     }
 
     fn tick(&self) -> u64 {
@@ -199,10 +210,6 @@ impl Game for Watched {
     }
 
     fn violations(&self) -> Vec<String> {
-        let mut violations = self.arena.violations();
-        if self.mutation.get() == Some(Mutation::SpoilTheWorld) {
-            violations.push("the world is spoilt".to_owned());
-        }
-        violations
+        self.arena.violations()
     }
 }

@@ -1,5 +1,8 @@
 //! What the servers of a run have: enough, or by the chance of the seed less than is asked for.
 
+use gameserver_core::Fill;
+use gameserver_protocol::message::{MAX_INPUTS, MAX_NOTICES, MAX_REJECTED};
+
 use crate::chance::{Chance, Concern};
 use crate::{Mutation, Plan};
 
@@ -41,13 +44,34 @@ impl Limits {
 
     /// What the servers are told of it.
     pub(crate) fn told(self, mutation: Option<Mutation>) -> Self {
-        let Self { places, commands, .. } = self;
+        let Self { capacity, places, commands } = self;
         match mutation {
+            Some(Mutation::TakeInTooMany) => Self { capacity: 2 * capacity, ..self },
+            Some(Mutation::QueueTooMuch) => Self { capacity: 8 * capacity, ..self },
             Some(Mutation::RaiseTheLimit) => Self { commands: 2 * commands, ..self },
             Some(Mutation::LowerTheLimit) => Self { commands: (commands / 2).max(1), ..self },
             Some(Mutation::OverbookPlaces) => Self { places: 2 * places, ..self },
             Some(Mutation::HidePlaces) => Self { places: places - places / 3, ..self },
             _ => self,
+        }
+    }
+
+    /// How full each queue and table of a zone may be.
+    pub(crate) fn bounds(&self) -> Fill {
+        // as many may be on their way in as can be there, and some at a small server; each may be told of two things at once
+        let handshakes = self.capacity + 64;
+        // within the lifetime of a token everybody may leave and come seven times
+        let remembered = 8 * self.places + 1024;
+        Fill {
+            inputs: MAX_INPUTS,
+            rejections: MAX_REJECTED,
+            notices: MAX_NOTICES,
+            answers: 2 * handshakes,
+            handshakes,
+            tokens: remembered,
+            known_players: remembered,
+            departures: remembered,
+            evictions: self.places,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gameserver_core::{
-    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, Histograms, MAX_SNAPSHOT_BYTES, Now, Registry,
-    ServerConfig, Transmit, ZoneServer,
+    DEFAULT_INTERPOLATION, DEFAULT_REPLICATION_HZ, MAX_SNAPSHOT_BYTES, Now, Registry, ServerConfig, Transmit,
+    ZoneServer,
 };
 use gameserver_protocol::{Key, PROTOCOL_ID, PacketHeader, PacketKind};
 
@@ -28,6 +28,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a mutation lets lie what has come, and from when on: before that, players have learnt how far it is.
 const LYING_US: u64 = 200_000;
 const LYING_SINCE_US: u64 = 6_000_000;
+/// From when on and for how long a mutation sends nothing.
+const SILENT_SINCE: Duration = Duration::from_secs(4);
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Time of the wall at a moment of the run.
 pub(crate) fn unix(elapsed_us: u64) -> Duration {
@@ -178,6 +181,10 @@ impl Process {
             return Some(transmit);
         }
         let now = self.now(elapsed_us);
+        let is_silent = (SILENT_SINCE..SILENT_SINCE + SILENT).contains(&now.monotonic);
+        if self.is(Mutation::QueueTooMuch) && is_silent {
+            return None;
+        }
         let mut transmit = self.zones[zone].core.poll_transmit(now, buffer)?;
         let kind = PacketHeader::parse(&buffer[..transmit.len]).map(|header| header.kind);
         if self.is(Mutation::AnswerTooMuch) && kind == Ok(PacketKind::Challenge) {
@@ -191,15 +198,6 @@ impl Process {
 
     /// Who is in a zone, as it says.
     pub(crate) fn players(&self, zone: usize, elapsed_us: u64) -> usize {
-        let more = if self.is(Mutation::TakeInTooMany) { self.limits.capacity } else { 0 };
-        self.zones[zone].core.status(self.now(elapsed_us)).players + more
-    }
-
-    pub(crate) fn take_histograms(&mut self, zone: usize) -> Histograms {
-        let mut histograms = self.zones[zone].core.take_histograms();
-        if self.is(Mutation::QueueTooMuch) {
-            histograms.queue_depth.record(u64::MAX >> 16);
-        }
-        histograms
+        self.zones[zone].core.status(self.now(elapsed_us)).players
     }
 }

@@ -23,7 +23,7 @@ pub enum Rule {
     SettlesOnce,
     /// Datagrams are within their budget of bytes.
     Budget,
-    /// Queues are within their bounds.
+    /// Nothing that waits or is remembered is more than there is room for.
     Queues,
     /// No zone has more players than places.
     Capacity,
@@ -86,7 +86,7 @@ pub enum Mutation {
     ReachFar,
     /// Players get coins from nowhere.
     GiveItems,
-    /// The game finds something wrong with its world.
+    /// Somebody has health from nowhere: for one tick now and then, and after four seconds for good.
     SpoilTheWorld,
     /// Players are told places that are not so.
     CorruptCells,
@@ -96,9 +96,9 @@ pub enum Mutation {
     LieAboutOutcomes,
     /// Datagrams are longer than they may be.
     SendTooMuch,
-    /// More waits than there is room for.
+    /// Zones have queues for eight times as many players as there may be, and send nothing for a second.
     QueueTooMuch,
-    /// More players are in than there are places.
+    /// Zones take in twice as many as they have places.
     TakeInTooMany,
     /// A challenge is sent four times.
     AnswerTooMuch,

@@ -129,7 +129,7 @@ impl World {
         }
         self.checks.wire.forget_old(self.elapsed_us);
         if self.process.is_up {
-            self.checks.each_second(&mut self.process, &self.players, self.elapsed_us)?;
+            self.checks.each_second(&self.players, self.elapsed_us)?;
         }
         let playing = self.players.iter().filter(|player| player.is_connected()).count();
         self.summary.player_seconds += playing as u64;

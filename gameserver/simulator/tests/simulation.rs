@@ -126,6 +126,8 @@ fn stage(mutation: Mutation) -> Plan {
     let crashes = Faults { crashes: true, ..Faults::default() };
     let plan = match mutation {
         Mutation::MoveFreely | Mutation::ReachFar => plan(1, 60, 12, hostile),
+        // three zones of which none has room for all who come to it first
+        Mutation::TakeInTooMany => Plan { zones: 3, ..plan(1, 30, 6, Faults::default()) },
         Mutation::KeepTokensApart => Plan { zones: 2, ..plan(1, 30, 12, hostile) },
         Mutation::HoldInputs => plan(1, 8, 14, Faults::default()),
         Mutation::TurnClockBack | Mutation::ReuseTokens => plan(1, 8, 24, crashes),
@@ -149,6 +151,17 @@ fn each_rule_breaks_when_the_simulation_does_what_it_forbids() {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What is spoilt for one tick now and then is noticed in a small run alone, and what stays spoilt in a large one as well.
+#[test]
+fn a_small_world_is_looked_through_each_tick_and_a_large_one_each_second() {
+    for (clients, seen_at) in [(60, 9), (61, 5 * u64::from(TICK_HZ))] {
+        let spoilt =
+            Plan { mutation: Some(Mutation::SpoilTheWorld), ..plan(1, clients, 6, Faults::default()) };
+        let failure = run(spoilt).expect_err("the world is spoilt");
+        assert_eq!((failure.broken.rule, failure.tick), (Rule::Conservation, seen_at), "{failure}");
+    }
 }
 
 /// A restarted server has forgotten which tokens were used (docs/adr/0018-resume-tokens.md), so a thief plays in its

@@ -38,6 +38,10 @@ impl Answers {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn pop(&mut self) -> Option<Answer> {
         self.waiting.pop_front()
     }

@@ -24,7 +24,7 @@ use gameserver_protocol::{
 };
 
 use crate::config::{ConfigError, ServerConfig};
-use crate::counters::Counters;
+use crate::counters::{Counters, Fill};
 use crate::rate::Rate;
 use crate::slab::Slab;
 use answers::{Answer, Answers};
@@ -165,6 +165,11 @@ impl Sessions {
             Place::Pending(_) => Known::Handshake,
         };
         self.places.iter().map(move |(address, place)| (address, known(place)))
+    }
+
+    /// How full is what sessions keep, and what the process keeps of them.
+    pub(crate) fn fill(&self) -> Fill {
+        Fill { answers: self.answers.len(), handshakes: self.pending.len(), ..self.registry.fill() }
     }
 
     /// Whether this player only looks on.

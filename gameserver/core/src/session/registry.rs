@@ -22,6 +22,7 @@ use super::Refusal;
 use super::keyed_hash::KeyedState;
 use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, spin_loop};
 use super::used_tokens::UsedTokens;
+use crate::counters::Fill;
 use crate::rate::{Bucket, Rate};
 
 /// Zone servers of one process at most.
@@ -146,6 +147,11 @@ impl Member {
     /// Different for each server of the process.
     pub(crate) fn number(&self) -> usize {
         self.number
+    }
+
+    /// How full the tables of the process are; nothing where another thread is at them.
+    pub(crate) fn fill(&self) -> Fill {
+        self.registry.try_tables().map_or_else(Fill::default, |tables| tables.fill())
     }
 
     /// The next sequence for a packet outside of sessions.
@@ -364,6 +370,16 @@ impl Tables {
         };
         self.players.insert(visitor.client_id, presence);
         Ok(Entry::Here)
+    }
+
+    fn fill(&self) -> Fill {
+        Fill {
+            tokens: self.tokens.len(),
+            known_players: self.players.len(),
+            departures: self.departed.len(),
+            evictions: self.evicted.len(),
+            ..Fill::default()
+        }
     }
 
     fn leave(&mut self, departure: &Departure, server: usize) {

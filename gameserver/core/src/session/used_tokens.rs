@@ -69,6 +69,11 @@ impl UsedTokens {
         }
     }
 
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len().max(self.order.len())
+    }
+
     /// Tokens come nearly in the order of their expiry, so only the front is looked at; one that expires late
     /// holds those behind it for less than the longest lifetime.
     fn forget_expired(&mut self, now_unix: u64) {
