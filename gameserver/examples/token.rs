@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, TOKEN_RANDOM_BYTES, USER_DATA_BYTES};
+use gameserver_protocol::{ConnectTokenClaims, PROTOCOL_ID, USER_DATA_BYTES};
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -13,10 +13,6 @@ fn main() -> anyhow::Result<()> {
     let server: SocketAddr = args.next().context("an address is missing")?.parse()?;
     let text = std::fs::read_to_string(&file).with_context(|| format!("failed to read {file}"))?;
     let key = gameserver::parse_key(text.trim()).context("the key is not 64 hexadecimal digits")?;
-    let mut random = [0; TOKEN_RANDOM_BYTES];
-    for part in random.chunks_mut(32) {
-        part.copy_from_slice(&gameserver::random_bytes()?[..part.len()]);
-    }
     let claims = ConnectTokenClaims {
         protocol_id: PROTOCOL_ID,
         server_addresses: &[server],
@@ -26,6 +22,6 @@ fn main() -> anyhow::Result<()> {
         lifetime_seconds: 60,
         timeout_seconds: 10,
     };
-    let token = claims.mint(&key, &random)?;
+    let token = claims.mint(&key, &gameserver::random_bytes()?)?;
     std::io::stdout().write_all(&token.to_bytes()[..]).context("failed to write the token")
 }

@@ -28,12 +28,12 @@ pub enum KeyError {
     Random,
 }
 
-/// 32 random bytes.
+/// As many random bytes as are asked for.
 ///
 /// # Errors
 /// When the system gives none.
-pub fn random_bytes() -> Result<[u8; 32], KeyError> {
-    let mut bytes = [0; 32];
+pub fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], KeyError> {
+    let mut bytes = [0; COUNT];
     SystemRandom::new().fill(&mut bytes).map_err(|_unspecified| KeyError::Random)?;
     Ok(bytes)
 }

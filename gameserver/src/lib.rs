@@ -115,6 +115,7 @@ fn zone_configs(
             net: NetConfig { depth: network.queue_depth, ..NetConfig::default() },
             seat: SeatRequest { pin: network.pin.into(), numa: network.numa, zone, zones },
             clock,
+            filter_salt: u32::from_ne_bytes(random_bytes()?),
             span: telemetry::about_zone(&args.report, zone),
         })
     };
@@ -186,4 +187,28 @@ fn backend_of_all(zones: &[ZoneFacts]) -> Backend {
         .map(|zone| zone.backend)
         .reduce(|one, other| if other == Backend::Mmsg { other } else { one });
     worst.unwrap_or(Backend::Mmsg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use clap::Parser as _;
+
+    #[test]
+    fn no_zone_has_the_chance_of_another() {
+        let args = Args::parse_from(["gameserver", "--zones", "8", "--capacity", "8"]);
+        let sockets = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let local = SocketAddr::from(([127, 0, 0, 1], 7777));
+        let configs = zone_configs(&args, sockets, local, 1, Clock::start()).unwrap();
+        let distinct =
+            |chance: fn(&ZoneConfig) -> Vec<u8>| configs.iter().map(chance).collect::<BTreeSet<_>>().len();
+        assert_eq!(distinct(|config| config.server.random.to_vec()), 8, "keys of challenges");
+        assert_eq!(
+            distinct(|config| config.filter_salt.to_ne_bytes().to_vec()),
+            8,
+            "fingerprints in a flood"
+        );
+    }
 }

@@ -3,7 +3,6 @@
 //! A filter costs next to nothing, but what it drops is seen by no counter of reasons; so there is one only while strangers send
 //! more than anybody who wants to play.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use gameserver_net::Shape;
@@ -116,10 +115,8 @@ struct Filtering {
 }
 
 impl Guard {
-    pub(super) fn new(now: Duration) -> Self {
-        // the only source of chance that is at hand in each thread, and it is seeded by the system
-        let salt = RandomState::new().hash_one(0) >> 32;
-        let salt = u32::try_from(salt).unwrap_or(0);
+    /// `salt` is fresh chance: who knows it can look for addresses that the kernel takes for those of players.
+    pub(super) fn new(now: Duration, salt: u32) -> Self {
         Self { looked_at: now, seen: Seen::default(), filter: None, not_before: now, salt }
     }
 
@@ -209,7 +206,7 @@ mod tests {
 
     impl Watched {
         fn new() -> Self {
-            Self { guard: Guard::new(Duration::ZERO), millis: 0, seen: Seen::default() }
+            Self { guard: Guard::new(Duration::ZERO, 1), millis: 0, seen: Seen::default() }
         }
 
         /// `fitting` of them have the shape of a handshake.
@@ -254,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_server_that_takes_in_less_than_comes_notices_a_flood_by_what_found_no_room() {
-        let mut guard = Guard::new(Duration::ZERO);
+        let mut guard = Guard::new(Duration::ZERO, 1);
         let seen = Seen { let_in: 500, dropped: 2000 };
         let verdict = guard.look(Duration::from_millis(125), seen);
         assert_eq!(verdict, Some(Verdict::Filter { one_in: 1, is_new: true }));

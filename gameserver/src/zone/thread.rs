@@ -47,6 +47,8 @@ pub(crate) struct ZoneConfig {
     pub(crate) net: NetConfig,
     pub(crate) seat: SeatRequest,
     pub(crate) clock: Clock,
+    /// Fresh chance, for the fingerprints by which the kernel knows players in a flood.
+    pub(crate) filter_salt: u32,
     /// What its lines of the log are about.
     pub(crate) span: tracing::Span,
 }
@@ -206,7 +208,7 @@ impl ZoneThread {
             waited: Duration::ZERO,
             ended: start,
             pace,
-            guard: Guard::new(start),
+            guard: Guard::new(start, config.filter_salt),
             filter: None,
             clock: config.clock,
         };

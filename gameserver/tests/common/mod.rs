@@ -324,15 +324,7 @@ pub fn mint(client_id: u64, server: SocketAddr, key: &[u8; 32], now: Now) -> Con
         lifetime_seconds: 30,
         timeout_seconds: 10,
     };
-    claims.mint(key, &gameserver_random()).unwrap()
-}
-
-fn gameserver_random() -> [u8; 88] {
-    let mut bytes = [0; 88];
-    for part in bytes.chunks_mut(32) {
-        part.copy_from_slice(&gameserver::random_bytes().unwrap()[..part.len()]);
-    }
-    bytes
+    claims.mint(key, &gameserver::random_bytes().unwrap()).unwrap()
 }
 
 /// A file in the temporary directory, removed when dropped.

@@ -143,7 +143,7 @@ fn zone_whose_kernel_refuses(
         waited: Duration::ZERO,
         ended: Duration::ZERO,
         pace: Pace::new(64, clock.monotonic()),
-        guard: Guard::new(Duration::ZERO),
+        guard: Guard::new(Duration::ZERO, 1),
         filter: None,
         clock,
     };
