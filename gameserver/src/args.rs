@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, ValueEnum};
 use gameserver_contract::{ADMIN_PORT, env};
 use gameserver_core::{DEFAULT_REPLICATION_HZ, snapshot_bytes_for};
-use gameserver_net::Choice;
+use gameserver_net::{Choice, Config as NetConfig};
 use gameserver_sys::{NODES_MAX, NumaRequest, PinRequest};
 
 /// A server-authoritative game server over encrypted UDP.
@@ -122,9 +122,10 @@ pub struct NetworkArgs {
     /// fail loudly when they cannot be had.
     #[arg(long, value_enum, default_value_t = NetArg::Auto)]
     pub net: NetArg,
-    /// Receive buffers posted at a time: a power of two from 16 to 32768.
-    #[arg(long, default_value_t = 4096)]
-    pub queue_depth: u16,
+    /// Receive buffers of each zone's ring, and datagrams that one look takes in at most: a power of two from 16 to 32768. A
+    /// ring locks 16 bytes of memory for each, and what it tells of datagrams.
+    #[arg(long, default_value = "4096", value_parser = parse_receive_buffers)]
+    pub receive_buffers: u16,
     /// Socket buffer to ask for, in KiB; the log says what the kernel granted.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub socket_buffer_kib: u32,
@@ -245,6 +246,12 @@ fn parse_zones(text: &str) -> Result<NonZeroUsize, String> {
     if zones.get() > ZONES_MAX { Err(format!("{zones} is not from 1 to {ZONES_MAX}")) } else { Ok(zones) }
 }
 
+fn parse_receive_buffers(text: &str) -> Result<u16, String> {
+    let depth = text.parse().map_err(|error| format!("not a number of buffers: {error}"))?;
+    let config = NetConfig { depth, ..NetConfig::default() };
+    config.check().map(|()| depth).map_err(|error| error.to_string())
+}
+
 fn parse_numa(text: &str) -> Result<NumaRequest, String> {
     let node = |number: &str| number.parse().ok().filter(|&node| node < NODES_MAX).map(NumaRequest::OnNode);
     let request = match text {
@@ -289,6 +296,14 @@ mod tests {
     }
 
     #[test]
+    fn a_tick_carries_out_a_thousand_inputs_unless_it_is_told_otherwise() {
+        let limit = |args: &[&str]| parse(args).unwrap().game.max_commands_per_tick;
+        assert_eq!(limit(&[]), 1000);
+        assert_eq!(limit(&["--max-commands-per-tick", "250"]), 250);
+        assert!(parse(&["--max-commands-per-tick", "0"]).is_err(), "a server that carries out nothing");
+    }
+
+    #[test]
     fn an_endpoint_needs_to_know_how_to_prove_itself() {
         let refused = parse(&["--report-endpoint", "10.0.0.1:1"]).unwrap_err().to_string();
         assert!(refused.contains("--report-token-file"), "{refused}");
@@ -307,6 +322,9 @@ mod tests {
             ["--numa", "node=-1"],
             ["--numa", "node=64"],
             ["--numa", "1"],
+            ["--receive-buffers", "8"],
+            ["--receive-buffers", "100"],
+            ["--receive-buffers", "65536"],
         ] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }

@@ -48,12 +48,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (sockets, granted) = gameserver_net::bind_group(bind, buffer_bytes, args.game.zones)
         .with_context(|| format!("failed to bind UDP {bind}"))?;
     let local = sockets[0].local_addr()?;
-    if granted < buffer_bytes {
-        tracing::warn!(
-            asked = buffer_bytes,
-            granted,
-            "the kernel caps the socket buffer (net.core.rmem_max)"
-        );
+    if gameserver_net::is_capped(buffer_bytes, granted) {
+        tell_of_cap(buffer_bytes, granted);
     }
     // while one of them is open, the kernel takes no player of a zone that has ended to another
     let _open = sockets.iter().map(UdpSocket::try_clone).collect::<Result<Vec<_>, _>>()?;
@@ -80,6 +76,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (service, drain_deadline) = (service(args, backend), args.drain_deadline);
     let config = ControlConfig { admin, report, service, drain_deadline, clock };
     control::block_on(control::run(config, zones)).context("failed to start the control thread's runtime")?
+}
+
+/// A burst that does not fit is lost, and nobody sees it before it is.
+fn tell_of_cap(asked: usize, granted: usize) {
+    tracing::warn!(
+        asked,
+        granted,
+        remedy = "raise net.core.rmem_max and net.core.wmem_max of the node, or ask for less by --socket-buffer-kib",
+        "the kernel caps the socket buffer (net.core.rmem_max)"
+    );
 }
 
 /// One for each socket. The zones share a registry, and with it the places for players.
@@ -112,7 +118,7 @@ fn zone_configs(
             },
             socket,
             choice: network.net.into(),
-            net: NetConfig { depth: network.queue_depth, ..NetConfig::default() },
+            net: NetConfig { depth: network.receive_buffers, ..NetConfig::default() },
             seat: SeatRequest { pin: network.pin.into(), numa: network.numa, zone, zones },
             clock,
             filter_salt: u32::from_ne_bytes(random_bytes()?),

@@ -62,6 +62,14 @@ fn said(server: &Server) -> Vec<Value> {
     server.log().into_iter().filter(is_about_policies).collect()
 }
 
+/// The one line of that.
+fn said_once(server: &Server) -> Value {
+    match &said(server)[..] {
+        [line] => line.clone(),
+        lines => panic!("one line and not {lines:#?}"),
+    }
+}
+
 #[test]
 fn a_zone_is_on_the_node_that_it_was_asked_to_be_on() {
     let node = node();
@@ -101,8 +109,7 @@ fn where_memory_policies_are_denied_a_server_plays_on_and_says_what_to_do() {
         where_denied(POLICIES.to_vec(), error, move || {
             let server = played_on(&["--numa", "interleaved"]);
             assert_eq!(labels(&server), "placement=\"interleaved\",node=\"\",memory=\"denied\"");
-            let said_of_it = said(&server);
-            let [line] = &said_of_it[..] else { panic!("one line and not {said_of_it:#?}") };
+            let line = said_once(&server);
             let of_line = |field: &str| line[field].as_str().unwrap().to_owned();
             assert_eq!([of_line("level"), of_line("message"), of_line("reason")], ["WARN", IN_VAIN, reason]);
             assert!(
@@ -115,8 +122,7 @@ fn where_memory_policies_are_denied_a_server_plays_on_and_says_what_to_do() {
                 let server = played_on(&["--numa", &on_node]);
                 let of_node = format!("placement=\"on-node\",node=\"{}\",memory=\"denied\"", node());
                 assert_eq!(labels(&server), of_node, "{on_node}");
-                let said_of_it = said(&server);
-                let [line] = &said_of_it[..] else { panic!("one line and not {said_of_it:#?}") };
+                let line = said_once(&server);
                 assert_eq!(
                     (&line["level"], &line["message"]),
                     (&"INFO".into(), &NOT_NEEDED.into()),
@@ -143,8 +149,7 @@ fn where_a_cpu_set_is_denied_too_both_are_told_and_the_server_plays_on() {
         let server = played_on(&["--numa", &format!("node={}", node())]);
         let unbound = server.logged("the zone thread is not bound to the CPUs of its node and runs on");
         assert_eq!((&unbound["level"], unbound["node"].as_u64()), (&"WARN".into(), Some(node() as u64)));
-        let said_of_it = said(&server);
-        let [line] = &said_of_it[..] else { panic!("one line and not {said_of_it:#?}") };
+        let line = said_once(&server);
         assert_eq!(
             (&line["level"], &line["message"]),
             (&"WARN".into(), &IN_VAIN.into()),

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use filter::{KNOWN_MAX, Shape, SocketFilter, TooManyKnown, Trust};
 pub use mmsg::Mmsg;
-pub use socket::{bind, bind_group};
+pub use socket::{bind, bind_group, is_capped};
 pub use tokio_uring::TokioUring;
 pub use uring::Uring;
 
@@ -73,6 +73,17 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { depth: 4096, coalesce: Duration::from_millis(1) }
+    }
+}
+
+impl Config {
+    /// Whether a backend can be opened with this.
+    ///
+    /// # Errors
+    /// When the depth is out of range.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let is_depth = self.depth.is_power_of_two() && (16..=32_768).contains(&self.depth);
+        if is_depth { Ok(()) } else { Err(OpenError::Depth(self.depth)) }
     }
 }
 
@@ -152,7 +163,7 @@ pub trait Datagrams {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The depth is out of range.
-    #[error("depth {0} is not a power of two from 16 to 32768")]
+    #[error("{0} receive buffers are not a power of two from 16 to 32768")]
     Depth(u16),
     /// io_uring is denied, missing or out of memory.
     #[error("failed to open an io_uring: {step}")]
@@ -204,9 +215,7 @@ pub struct Opened {
 /// # Errors
 /// When the chosen backend cannot be had; [`Choice::Auto`] fails only when `mmsg` fails too.
 pub fn open(choice: Choice, socket: UdpSocket, config: Config) -> Result<Opened, OpenError> {
-    if !config.depth.is_power_of_two() || !(16..=32768).contains(&config.depth) {
-        return Err(OpenError::Depth(config.depth));
-    }
+    config.check()?;
     let fallback = match choice {
         Choice::Mmsg => None,
         Choice::TokioUring => {

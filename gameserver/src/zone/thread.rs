@@ -36,7 +36,7 @@ const TRANSMITS_A_LOOK: usize = 16;
 /// of the kernel's own size is full after 1.3 when somebody sends 200 000 datagrams a second.
 const TRANSMITS_A_PART: usize = 32;
 /// During a flush nothing more is taken in after so many datagrams, so that no flood makes it last: more than come in a tick of
-/// one of 200 000 a second. What one look brings, `--queue-depth` at most, may go beyond it once.
+/// one of 200 000 a second. What one look brings, `--receive-buffers` at most, may go beyond it once.
 const RECEIVES_A_FLUSH: usize = 4096;
 
 /// What a zone needs.

@@ -30,7 +30,12 @@ pub struct Server {
 
 /// A command for a server on free ports of the loopback address.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gameserver"));
+    command_of(env!("CARGO_BIN_EXE_gameserver"), args)
+}
+
+/// The same of a program that is the server by another path.
+pub fn command_of(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command
         .args(["--bind-address", "127.0.0.1", "--port", "0", "--admin-address", "127.0.0.1:0"])
         .args(["--log-format", "json"])
