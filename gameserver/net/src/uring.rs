@@ -349,7 +349,8 @@ impl SendSlots {
     }
 }
 
-/// The ring can do nothing but what this backend does, whatever else is broken in the process.
+/// What is submitted to this ring does nothing but what this backend does, whoever wrote it there. It binds this ring and not the
+/// process, which may make others and has one, of its control thread (`docs/threat-model.md`).
 fn restrictions() -> [Restriction; 7] {
     let flags = squeue::Flags::BUFFER_SELECT | squeue::Flags::SKIP_SUCCESS | squeue::Flags::FIXED_FILE;
     [
