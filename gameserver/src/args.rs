@@ -122,8 +122,8 @@ pub struct NetworkArgs {
     /// fail loudly when they cannot be had.
     #[arg(long, value_enum, default_value_t = NetArg::Auto)]
     pub net: NetArg,
-    /// Receive buffers of each zone's ring, and datagrams that one look takes in at most: a power of two from 16 to 32768. A
-    /// ring locks 16 bytes of memory for each, and what it tells of datagrams.
+    /// Receive buffers of each zone's ring, and datagrams that one look takes in at most: a power of two from 16 to 32768.
+    /// Fewer lock less memory: 204 KiB a zone with these, 108 with half of them.
     #[arg(long, default_value = "4096", value_parser = parse_receive_buffers)]
     pub receive_buffers: u16,
     /// Socket buffer to ask for, in KiB; the log says what the kernel granted.

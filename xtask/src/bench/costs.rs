@@ -1,10 +1,14 @@
 //! What datagrams, ticks and players cost without a network: time stage by stage, and bytes.
 
+mod overload;
+
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use self::overload::Overload;
 use super::page::{self, Page, RUNS_MIN, Spread};
 use crate::checkout::Checkout;
 use crate::process;
@@ -60,28 +64,39 @@ const LESS_THAN_FULL: f64 = 5.0;
 /// Measures and writes the page, which is there after the first run and written anew after each.
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<()> {
     let progress = Progress::new();
-    let example = ["--locked", "--release", "--package=gameserver-core", "--example=costs"];
+    let examples =
+        ["--locked", "--release", "--package=gameserver-core", "--example=costs", "--example=overload"];
     progress.step("compile", |_| {
-        process::run(cargo(checkout)?.arg("build").args(example), &checkout.log("bench-costs"))
+        process::run(cargo(checkout)?.arg("build").args(examples), &checkout.log("bench-costs"))
     })?;
-    let program = target::directory(checkout).join("release/examples/costs");
-    let mut all = Vec::new();
+    let (mut all, mut overloads) = (Vec::new(), Vec::new());
     for run in 1..=runs {
         for (place, tick_hz) in SCENES {
             all.push(progress.step(&format!("run {run}: {place} at {tick_hz} Hz"), |_| {
-                let mut costs = std::process::Command::new(&program);
-                let said = process::output(costs.args([PLAYERS, place, &tick_hz.to_string()]))?;
-                serde_json::from_str::<Costs>(&said).with_context(|| format!("not understood: {said}"))
+                said_by::<Costs>(checkout, "costs", &[PLAYERS, place, &tick_hz.to_string()])
             })?);
         }
-        page::write(checkout, &page_of(run, &all))?;
+        for (players, limit) in overload::SCENES {
+            overloads.push(progress.step(&format!("run {run}: {players} who ask for too much"), |_| {
+                said_by(checkout, "overload", &[&players.to_string(), &limit.to_string()])
+            })?);
+        }
+        page::write(checkout, &page_of(run, &all, &overloads))?;
     }
     Ok(())
 }
 
-fn page_of(runs: u8, all: &[Costs]) -> Page {
+/// What an example says of one run.
+fn said_by<T: DeserializeOwned>(checkout: &Checkout, example: &str, arguments: &[&str]) -> Result<T> {
+    let program = target::directory(checkout).join("release/examples").join(example);
+    let said = process::output(std::process::Command::new(program).args(arguments))?;
+    serde_json::from_str(&said).with_context(|| format!("not understood: {said}"))
+}
+
+fn page_of(runs: u8, all: &[Costs], overloads: &[Overload]) -> Page {
     let arguments = format!("costs --runs {runs}");
-    Page { name: "costs", title: "What datagrams, ticks and players cost", arguments, body: body(all) }
+    let body = body(all) + &overload::section(overloads);
+    Page { name: "costs", title: "What datagrams, ticks and players cost", arguments, body }
 }
 
 /// A stage, in microseconds.
@@ -182,12 +197,12 @@ fn told_verdict(runs: &[&Costs], told_kbit: f64) -> Option<&'static str> {
     Some(page::verdict(Some(told_kbit <= most)))
 }
 
-fn goal(
+fn goal<T>(
     text: &mut String,
     name: &str,
-    scenes: &[Vec<&Costs>],
-    figure: impl Fn(&Costs) -> f64,
-    verdict: impl Fn(&[&Costs], f64) -> Option<&'static str>,
+    scenes: &[Vec<&T>],
+    figure: impl Fn(&T) -> f64,
+    verdict: impl Fn(&[&T], f64) -> Option<&'static str>,
 ) {
     let _infallible = write!(text, "| {name} |");
     for runs in scenes {
@@ -202,7 +217,7 @@ fn goal(
 }
 
 /// A figure of all scenes.
-fn row(text: &mut String, name: &str, scenes: &[Vec<&Costs>], digits: usize, figure: fn(&Costs) -> f64) {
+fn row<T>(text: &mut String, name: &str, scenes: &[Vec<&T>], digits: usize, figure: impl Fn(&T) -> f64) {
     let _infallible = write!(text, "| {name} |");
     for runs in scenes {
         let _infallible = match Spread::of(runs.iter().map(|costs| figure(costs))) {

@@ -49,7 +49,8 @@ fn body(found: &Found) -> String {
          as many, in turn, {} s measured a run. What a tick does then is [decision 25](../adr/0025-overload.md). Asked for is that at {times}x 99 of 100 ticks begin less \
          than half of one late, and so take less than one and a half, and that Jain's index over the inputs of each player that were carried out is \
          {JAIN_MIN} or more: medians of {RUNS_MIN} runs that count at least, else it is open. Figures of ticks are the server's own, by buckets a third apart, so \"at most\". A run in which the bots \
-         themselves were late does not count; they have a core for themselves, which is what bounds how much can be asked for. {}\n\n\
+         themselves were late does not count; they have a core for themselves, which is what bounds how much can be asked for; what a tick takes at 64 Hz with as much as is carried out by default is on \
+         [the page of costs](costs.md), without bots and network. {}\n\n\
          | Hz | bots | inputs a tick | runs at {times}x | late at {times}x, p99, ticks, at most | Jain at {times}x | both as asked for |\n|--:|--:|--:|--:|--:|--:|---|\n",
         results["duration_seconds"],
         found.network()

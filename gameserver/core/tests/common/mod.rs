@@ -2,6 +2,7 @@
 //! by a seed.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod asking;
 pub mod net;
 #[path = "../../../client/tests/common/random.rs"]
 pub mod random;
