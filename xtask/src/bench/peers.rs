@@ -375,14 +375,12 @@ mod tests {
             |rate: &u32| Capacity { name: "go".to_owned(), rate: *rate, holds: 10, fails: None, voids: 0 };
         let run =
             |rates: &[u32]| Results { capacity: rates.iter().map(found).collect(), ..Results::default() };
-        let cases: [(&str, &[&[u32]], [u32; 4]); 4] = [
-            ("none is kept", &[], RATES),
-            ("all have all", &[&RATES, &RATES], RATES),
-            ("one was cut off", &[&[20, 30, 64]], [128, 20, 30, 64]),
-            ("two were, elsewhere", &[&[20, 30, 64], &[128, 20]], [30, 64, 128, 20]),
-        ];
-        for (case, kept, order) in cases {
-            let kept: Vec<Results> = kept.iter().map(|rates| run(rates)).collect();
+        for (case, kept, order) in [
+            ("none is kept", vec![], RATES),
+            ("all have all", vec![run(&RATES), run(&RATES)], RATES),
+            ("one was cut off", vec![run(&[20, 30, 64])], [128, 20, 30, 64]),
+            ("two were, elsewhere", vec![run(&[20, 30, 64]), run(&[128, 20])], [30, 64, 128, 20]),
+        ] {
             assert_eq!(in_turn(&RATES, &kept.iter().collect::<Vec<_>>()), order, "{case}");
         }
     }
