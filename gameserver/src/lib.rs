@@ -49,7 +49,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("failed to bind UDP {bind}"))?;
     let local = sockets[0].local_addr()?;
     if gameserver_net::is_capped(buffer_bytes, granted) {
-        tell_of_cap(buffer_bytes, granted);
+        // half of what the kernel says is for its own bookkeeping
+        tell_of_cap(buffer_bytes, granted / 2);
     }
     // while one of them is open, the kernel takes no player of a zone that has ended to another
     let _open = sockets.iter().map(UdpSocket::try_clone).collect::<Result<Vec<_>, _>>()?;

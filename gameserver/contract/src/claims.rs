@@ -1,7 +1,8 @@
 //! Which keys a game server holds: what is asked of it, what it answers, and by which rules.
 //!
-//! A server is the judge of itself. An allocator proposes; the server takes the key or refuses it, saves what it has taken, and only
-//! then answers. Nothing but its own word makes a server taken or free.
+//! A server is the judge of itself. An allocator proposes; the server takes the key or refuses it. Nothing but its own word makes a
+//! server taken or free, so no word leaves it before the [`Claims`] of which it tells are saved: what it holds, and of which reign it
+//! has heard. Every word names that reign, and an allocator of another goes by none of it.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -16,11 +17,20 @@ pub const KEY_BYTES_MAX: usize = 64;
 /// Keys that a server remembers after their end.
 pub const ENDED_MAX: usize = 64;
 
-/// What a server says to a proposal.
+/// What a server says to a proposal, and the highest reign that it knew of then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Judgement {
+    /// That reign: of whoever proposed, unless the verdict is [`Verdict::Overruled`].
+    pub reign: u64,
+    /// Whether it takes the key.
+    pub verdict: Verdict,
+}
+
+/// Whether a server takes a key, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It holds the key, now or since before, and has saved that.
+    /// It holds the key, now or since before.
     Taken,
     /// It holds as many as it may, or takes none.
     Full,
@@ -69,12 +79,14 @@ impl Claims {
         Holding { reign: self.reign, keys: self.held.clone(), ended: self.ended.iter().cloned().collect() }
     }
 
-    /// An allocator proposes a key. What is answered with [`Verdict::Taken`] must be saved first.
-    pub fn propose(&mut self, reign: u64, key: &Key) -> Verdict {
-        if reign < self.reign {
-            return Verdict::Overruled;
-        }
-        self.reign = reign;
+    /// An allocator proposes a key.
+    pub fn propose(&mut self, reign: u64, key: &Key) -> Judgement {
+        let verdict = if reign < self.reign { Verdict::Overruled } else { self.judge(key) };
+        self.reign = self.reign.max(reign);
+        Judgement { reign: self.reign, verdict }
+    }
+
+    fn judge(&mut self, key: &Key) -> Verdict {
         if self.held.contains(key) {
             Verdict::Taken
         } else if self.ended.contains(key) {
@@ -123,10 +135,10 @@ mod tests {
         for (name, expected) in
             [("a", Verdict::Taken), ("a", Verdict::Taken), ("b", Verdict::Taken), ("c", Verdict::Full)]
         {
-            assert_eq!(claims.propose(1, &key(name)), expected, "{name}");
+            assert_eq!(claims.propose(1, &key(name)).verdict, expected, "{name}");
         }
         assert!(claims.end(&key("a")));
-        assert_eq!(claims.propose(1, &key("c")), Verdict::Taken, "there is room again");
+        assert_eq!(claims.propose(1, &key("c")).verdict, Verdict::Taken, "there is room again");
     }
 
     #[test]
@@ -134,9 +146,9 @@ mod tests {
         let mut claims = Claims::new(1);
         for number in 0..=ENDED_MAX {
             let key = key(&number.to_string());
-            assert_eq!(claims.propose(1, &key), Verdict::Taken);
+            assert_eq!(claims.propose(1, &key).verdict, Verdict::Taken);
             assert!(claims.end(&key));
-            assert_eq!(claims.propose(1, &key), Verdict::Ended);
+            assert_eq!(claims.propose(1, &key).verdict, Verdict::Ended);
             assert!(!claims.end(&key), "once");
         }
         let ended = claims.holding().ended;
@@ -149,11 +161,12 @@ mod tests {
         let mut claims = Claims::new(2);
         claims.propose(1, &key("a"));
         claims.greeted(2);
-        assert_eq!(claims.propose(1, &key("b")), Verdict::Overruled);
+        let overruled = |reign| Judgement { reign, verdict: Verdict::Overruled };
+        assert_eq!(claims.propose(1, &key("b")), overruled(2));
         assert!(!claims.release(1, &key("a")), "nor may it take away");
-        assert_eq!(claims.propose(2, &key("a")), Verdict::Taken);
+        assert_eq!(claims.propose(2, &key("a")), Judgement { reign: 2, verdict: Verdict::Taken });
         assert!(claims.release(3, &key("a")));
-        assert_eq!(claims.propose(2, &key("b")), Verdict::Overruled, "each word tells of its reign");
+        assert_eq!(claims.propose(2, &key("b")), overruled(3), "each word tells of its reign");
         assert_eq!(claims.holding(), Holding { reign: 3, ..Holding::default() });
     }
 
@@ -162,6 +175,6 @@ mod tests {
         let mut claims = Claims::new(1);
         claims.propose(1, &key("a"));
         assert!(claims.release(1, &key("a")));
-        assert_eq!(claims.propose(1, &key("a")), Verdict::Taken, "it was never played on");
+        assert_eq!(claims.propose(1, &key("a")).verdict, Verdict::Taken, "it was never played on");
     }
 }

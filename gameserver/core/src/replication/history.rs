@@ -132,6 +132,7 @@ mod tests {
         history.record(101, [].into_iter());
         assert_eq!(history.mark(1), Mark { id: 0, changed: 101 }, "gone is a change as well");
     }
+
     #[test]
     fn who_is_where_it_was_is_found_by_one_look_and_whoever_else_wherever_it_is() {
         let mut history = History::new(100);

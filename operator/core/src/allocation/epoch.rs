@@ -3,11 +3,28 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::ParseIntError;
 
 /// A process of the operator. It is drawn when the process starts: one that starts again has nothing in memory and is another.
+///
+/// It is written in sixteen hexadecimal digits: numbers of that size do not outlive JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct ReplicaId(pub u64);
+
+impl From<ReplicaId> for String {
+    fn from(id: ReplicaId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for ReplicaId {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u64::from_str_radix(&text, 16).map(Self)
+    }
+}
 
 impl fmt::Display for ReplicaId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,12 +85,13 @@ impl Epoch {
         Some(Self { number, reign: number, allocator: me, in_sync, restored: false })
     }
 
-    /// The epoch in which `me` begins anew because all who were in sync are given up: what was answered is then known by servers alone,
-    /// and each of them has to say it first. `None` while one of those is left.
-    pub fn restore(&self, me: ReplicaId, given_up: &BTreeSet<ReplicaId>) -> Option<Self> {
+    /// The epoch in which `me` begins anew because all who were in sync are known to have ended: what was answered is then known by
+    /// servers alone, and each of them has to say it first. `None` while one may live: whoever is only silent may give a server away that
+    /// starts just now.
+    pub fn restore(&self, me: ReplicaId, ended: &BTreeSet<ReplicaId>) -> Option<Self> {
         let number = self.number + 1;
         let begun = || Self { number, reign: number, ..Self::first(me) };
-        self.in_sync.is_subset(given_up).then(begun)
+        self.in_sync.is_subset(ended).then(begun)
     }
 }
 
@@ -121,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn somebody_begins_anew_only_when_all_who_had_everything_are_given_up() {
-        for (case, given_up, expected) in [
+    fn somebody_begins_anew_only_when_all_who_had_everything_have_ended() {
+        for (case, ended, expected) in [
             ("all", &[A, B, C][..], true),
             ("and others", &[A, B, C, D], true),
-            ("one is left", &[A, C], false),
+            ("one may live", &[A, C], false),
             ("nobody", &[], false),
         ] {
-            let next = epoch().restore(D, &set(given_up));
+            let next = epoch().restore(D, &set(ended));
             assert_eq!(next.is_some(), expected, "{case}");
             let begun = |next: Epoch| (next.reign, next.in_sync, next.restored) == (8, set(&[D]), true);
             assert!(next.is_none_or(begun), "{case}");

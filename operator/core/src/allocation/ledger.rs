@@ -1,7 +1,7 @@
 //! What became of each key.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::{Key, ServerUid};
@@ -21,8 +21,8 @@ pub enum Fate {
     Ended,
     /// Its server is gone, or came back without it.
     Lost,
-    /// Two servers hold it, and nobody is left who knows which one was answered: neither is told of or taken from, and whichever has no
-    /// player lets it go by itself.
+    /// Two servers hold it, or held it, and nobody is left who knows which one was answered: neither is told of, and nothing is taken from
+    /// either. It is never forgotten.
     Contested,
 }
 
@@ -48,6 +48,8 @@ pub struct Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ledger {
     entries: BTreeMap<Key, Entry>,
+    /// Keys that each server holds.
+    held: BTreeMap<ServerUid, BTreeSet<Key>>,
     /// Keys that have ended, and when that was heard here.
     ended: VecDeque<(Duration, Key)>,
 }
@@ -63,23 +65,44 @@ impl Ledger {
         self.entries.iter()
     }
 
+    /// Keys that this server holds.
+    pub fn held_by(&self, server: &ServerUid) -> impl Iterator<Item = &Key> {
+        self.held.get(server).into_iter().flatten()
+    }
+
     /// Writes a line; `now` is on the caller's monotonic clock.
-    pub fn write(&mut self, now: Duration, Change { key, entry }: Change) {
-        let has_ended = entry.fate != Fate::Held;
+    pub(super) fn write(&mut self, now: Duration, Change { key, entry }: Change) {
+        if entry.fate == Fate::Held {
+            self.held.entry(entry.server.clone()).or_default().insert(key.clone());
+        }
+        let is_held = entry.fate == Fate::Held;
+        let ages = matches!(entry.fate, Fate::Ended | Fate::Lost);
         let old = self.entries.insert(key.clone(), entry);
-        if has_ended && old.is_none_or(|old| old.fate == Fate::Held) {
+        if let Some(old) = old.as_ref().filter(|old| old.fate == Fate::Held && !is_held) {
+            self.let_go(&old.server, &key);
+        }
+        if ages && old.is_none_or(|old| !matches!(old.fate, Fate::Ended | Fate::Lost)) {
             self.ended.push_back((now, key));
         }
         self.forget(now);
     }
 
+    fn let_go(&mut self, server: &ServerUid, key: &Key) {
+        if let Some(keys) = self.held.get_mut(server) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.held.remove(server);
+            }
+        }
+    }
+
     /// Forgets keys whose end is long past.
-    pub fn forget(&mut self, now: Duration) {
+    pub(super) fn forget(&mut self, now: Duration) {
         while let Some((at, key)) = self.ended.front() {
             if self.ended.len() <= REMEMBERED_MAX && now.saturating_sub(*at) < REMEMBERED {
                 break;
             }
-            if self.entries.get(key).is_some_and(|entry| entry.fate != Fate::Held) {
+            if self.entries.get(key).is_some_and(|entry| matches!(entry.fate, Fate::Ended | Fate::Lost)) {
                 self.entries.remove(key);
             }
             self.ended.pop_front();
@@ -100,19 +123,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_kept_and_what_has_ended_is_forgotten_after_ten_minutes() {
+    fn what_is_held_or_contested_is_kept_and_what_has_ended_is_forgotten_after_ten_minutes() {
         let mut ledger = Ledger::default();
         let at = Duration::from_secs;
         ledger.write(at(0), line("held", Fate::Held));
         ledger.write(at(0), line("ended", Fate::Held));
         ledger.write(at(1), line("ended", Fate::Ended));
         ledger.write(at(2), line("lost", Fate::Lost));
+        ledger.write(at(3), line("contested", Fate::Contested));
         ledger.forget(at(600));
-        assert_eq!(keys(&ledger), ["ended", "held", "lost"]);
+        assert_eq!(keys(&ledger), ["contested", "ended", "held", "lost"]);
         ledger.forget(at(601));
-        assert_eq!(keys(&ledger), ["held", "lost"]);
+        assert_eq!(keys(&ledger), ["contested", "held", "lost"]);
         ledger.forget(at(9999));
-        assert_eq!(keys(&ledger), ["held"]);
+        assert_eq!(keys(&ledger), ["contested", "held"]);
+        assert_eq!(ledger.held_by(&"s".into()).map(AsRef::as_ref).collect::<Vec<&str>>(), ["held"]);
     }
 
     #[test]

@@ -5,15 +5,17 @@
 //! replica that counts as in sync has written the answer down. Who is the allocator and who is in sync is an [`Epoch`], an object of
 //! the cluster that is changed by conditional writes alone.
 //!
-//! Rules, each with a mutation of the model in `tests/allocation_model` that breaks it:
+//! Rules, of which the model in `tests/allocation_model` breaks most on purpose, to see that it would notice:
 //! - whoever is in sync has everything that was ever answered, so any of them may succeed the allocator at once;
-//! - whoever is not must hear from every server what it holds before a key counts as new;
+//! - where all of them have ended, whoever begins anew hears from every server what it holds before a key counts as new;
 //! - a replica is in sync only after it has all that the allocator has, and is waited for from the moment in which that is asked for;
 //! - who is silent is waited for until a later epoch is without it;
-//! - what an allocator of an earlier reign says is void, for replicas and for servers;
-//! - a key that two servers hold is let go by the one that was not answered.
+//! - what an allocator of an earlier reign says is void, for replicas and for servers, and what a server says is void if it was said in
+//!   another reign;
+//! - of two servers that hold a key, that one lets it go which was not answered.
 //!
-//! No clock is in it: silence is what the caller makes of it, and a wrong guess costs time and never a second server.
+//! No clock is in it but that which forgets: silence is what the caller makes of it, and a wrong guess costs time and never a second
+//! server. That a replica has ended must be no guess.
 
 mod epoch;
 mod ledger;

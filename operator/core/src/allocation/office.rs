@@ -7,8 +7,10 @@ use super::{Answer, Change, Entry, Epoch, Fate, Key, Ledger, Output, ReplicaId, 
 /// What the allocator alone has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Office {
-    /// Nobody is left of those who knew what was answered: until servers have said what they hold, no key is new.
+    /// Nobody is left of those who knew what was answered: until every server has said what it holds, no key is new.
     pub(super) is_settling: bool,
+    /// Servers that have said what they hold in this reign.
+    pub(super) heard: BTreeSet<ServerUid>,
     /// Number of the newest change.
     pub(super) newest: u64,
     /// Number of the newest change that everybody who counts has written down.
@@ -49,9 +51,10 @@ impl Office {
 
     /// Keys that are written to be held by this server.
     pub(super) fn held_by(&self, ledger: &Ledger, server: &ServerUid) -> BTreeSet<Key> {
-        let keys = ledger.iter().map(|(key, _)| key).chain(self.open.values().map(|change| &change.key));
         let is_held = |entry: &Entry| entry.server == *server && entry.fate == Fate::Held;
-        keys.filter(|key| self.known(ledger, key).is_some_and(is_held)).cloned().collect()
+        let open = self.open.values().filter(|change| is_held(&change.entry)).map(|change| &change.key);
+        let keys: BTreeSet<&Key> = ledger.held_by(server).chain(open).collect();
+        keys.into_iter().filter(|key| self.known(ledger, key).is_some_and(is_held)).cloned().collect()
     }
 
     /// Up to which change everybody has written it down who counts, or may. None while one of them has not been told all, and while
@@ -87,15 +90,15 @@ impl Office {
     }
 
     /// What follows for a key that waits, now that everything that is written is known to all.
-    pub(super) fn wake(&mut self, ledger: &Ledger, key: Key) -> Option<Output> {
-        if let Some(entry) = ledger.get(&key) {
-            self.asked.remove(&key);
-            return Some(Output::Answer(key, entry.clone().into()));
+    pub(super) fn wake(&mut self, ledger: &Ledger, key: &Key) -> Option<Output> {
+        if self.open_of(key).is_some() {
+            self.asked.insert(key.clone(), Asked::Written);
+            return None;
         }
-        let is_open = self.open_of(&key).is_some();
-        let asked = if is_open { Asked::Written } else { Asked::Chooses(BTreeSet::new()) };
-        self.asked.insert(key.clone(), asked);
-        (!is_open).then(|| Output::Choose(key, BTreeSet::new()))
+        self.answer(ledger, key).or_else(|| {
+            self.asked.insert(key.clone(), Asked::Chooses(BTreeSet::new()));
+            Some(Output::Choose(key.clone(), BTreeSet::new()))
+        })
     }
 
     /// Answers whoever waits for a key of which everything is written by everybody.

@@ -1,6 +1,6 @@
 //! One replica of the operator: keeps the ledger, and as the allocator proposes, has it written down by all, and answers.
 
-use gameserver_contract::{Holding, Verdict};
+use gameserver_contract::{Holding, Judgement, Verdict};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,6 +8,9 @@ use super::office::{Asked, Office};
 use super::{Answer, Change, Entry, Epoch, Fate, Key, Ledger, Message, Output, ReplicaId, ServerUid};
 
 /// One replica. Each method takes what happened and adds to `out` what follows.
+///
+/// What comes over a link or a stream that another has followed must not come here any more: the caller ends the old one, by
+/// [`Self::unlinked`] or [`Self::unheard`], before it says anything of the new.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     id: ReplicaId,
@@ -123,8 +126,8 @@ impl Replica {
         }
     }
 
-    /// These replicas are given up: they have ended, or are silent for so long that others are not to wait for them.
-    pub fn given_up(&self, replicas: &BTreeSet<ReplicaId>, out: &mut Vec<Output>) {
+    /// These replicas are known to have ended, and do not only seem to have.
+    pub fn ended(&self, replicas: &BTreeSet<ReplicaId>, out: &mut Vec<Output>) {
         let next = self.epoch.as_ref().and_then(|epoch| epoch.restore(self.id, replicas));
         out.extend(next.map(Output::Write));
     }
@@ -176,16 +179,18 @@ impl Replica {
             office.asked.insert(key.clone(), Asked::Waits);
         }
         if is_new && self.epoch.as_ref().is_some_and(|epoch| office.written_by_all(epoch).is_some()) {
-            out.extend(office.wake(&self.ledger, key));
+            out.extend(office.wake(&self.ledger, &key));
         }
     }
 
-    /// Every server that is not gone has said what it holds since it knows of this reign: keys that none of them has are new. None of them
-    /// takes anything from whoever was before.
-    pub fn settled(&mut self, now: Duration, out: &mut Vec<Output>) {
+    /// These servers there are that may hold something. When each of them has said what it holds, keys that none of them has are new:
+    /// say it again while [`Self::is_settling`].
+    pub fn settle(&mut self, now: Duration, servers: &BTreeSet<ServerUid>, out: &mut Vec<Output>) {
         let Role::Allocates(office) = &mut self.role else { return };
-        office.is_settling = false;
-        self.conclude(now, out);
+        if office.is_settling && servers.is_subset(&office.heard) {
+            office.is_settling = false;
+            self.conclude(now, out);
+        }
     }
 
     /// A server was chosen for this key, or none is free.
@@ -208,10 +213,13 @@ impl Replica {
         now: Duration,
         server: &ServerUid,
         key: &Key,
-        verdict: Verdict,
+        said: Judgement,
         out: &mut Vec<Output>,
     ) {
-        match verdict {
+        if !self.is_of_now(said.reign, out) {
+            return;
+        }
+        match said.verdict {
             Verdict::Taken => self.holds(server, key, out),
             Verdict::Full | Verdict::Ended | Verdict::Overruled => self.pass_over(server, Some(key), out),
         }
@@ -220,12 +228,13 @@ impl Replica {
 
     /// A server says what it holds: when its stream begins, and when it is greeted.
     pub fn hello(&mut self, now: Duration, server: &ServerUid, held: &Holding, out: &mut Vec<Output>) {
-        if !self.is_allocator() {
-            return;
-        }
         let Holding { reign, keys, ended } = held;
-        if *reign < self.reign {
-            out.push(Output::Greet { server: Some(server.clone()), reign: self.reign });
+        if !self.is_of_now(*reign, out) {
+            if self.is_allocator() {
+                // before it knew of this reign somebody else may have given it more, or taken from it
+                out.push(Output::Greet { server: Some(server.clone()), reign: self.reign });
+            }
+            return;
         }
         for key in keys {
             self.holds(server, key, out);
@@ -233,12 +242,13 @@ impl Replica {
         for key in ended {
             self.ends(server, key, Fate::Ended, out);
         }
-        // What it was given and knows nothing of was lost with it, if it speaks of now: before it knew of this reign somebody else may
-        // have given it more.
-        let is_of_now = *reign == self.reign;
-        let is_lost = |key: &Key| is_of_now && !keys.contains(key) && !ended.contains(key);
+        // what it was given and knows nothing of was lost with it
+        let is_lost = |key: &Key| !keys.contains(key) && !ended.contains(key);
         for key in self.held_by(server).into_iter().filter(is_lost) {
             self.ends(server, &key, Fate::Lost, out);
+        }
+        if let Role::Allocates(office) = &mut self.role {
+            office.heard.insert(server.clone());
         }
         self.conclude(now, out);
     }
@@ -263,6 +273,11 @@ impl Replica {
         self.conclude(now, out);
     }
 
+    /// Time passes: what has long ended is forgotten.
+    pub fn tick(&mut self, now: Duration) {
+        self.ledger.forget(now);
+    }
+
     /// A reign of its own begins.
     fn begin(&mut self, epoch: &Epoch, out: &mut Vec<Output>) {
         self.reign = epoch.reign;
@@ -275,6 +290,14 @@ impl Replica {
             self.tell_all(*peer, out);
         }
         out.push(Output::Greet { server: None, reign: self.reign });
+    }
+
+    /// Whether a server's word is of this replica's own reign. Where it knows of a later one, this one is over.
+    fn is_of_now(&mut self, reign: u64, out: &mut Vec<Output>) -> bool {
+        if reign > self.reign && self.is_allocator() {
+            self.follow(reign, None, out);
+        }
+        reign == self.reign && self.is_allocator()
     }
 
     /// The reign of somebody else: whoever waits here is sent there.
@@ -317,9 +340,8 @@ impl Replica {
     /// A key has ended on this server. One that nobody wrote down was answered to nobody, unless those who did are no more.
     fn ends(&mut self, server: &ServerUid, key: &Key, fate: Fate, out: &mut Vec<Output>) {
         let Role::Allocates(office) = &self.role else { return };
-        let may_have_been_answered = self.epoch.as_ref().is_some_and(|epoch| epoch.restored);
         match office.known(&self.ledger, key) {
-            None if may_have_been_answered => self.change(server, key, fate, out),
+            None if office.is_settling => self.change(server, key, fate, out),
             Some(entry) if entry.fate == Fate::Held && entry.server == *server => {
                 self.change(server, key, fate, out);
             }
@@ -370,7 +392,7 @@ impl Replica {
         }
         let waiting = office.asked.iter().filter(|(_, asked)| **asked == Asked::Waits);
         for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            out.extend(office.wake(&self.ledger, key));
+            out.extend(office.wake(&self.ledger, &key));
         }
         out.extend(office.take_in(epoch).map(Output::Write));
     }

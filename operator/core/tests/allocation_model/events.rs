@@ -1,7 +1,7 @@
 //! What can happen, and what comes of it.
 
 use gameserver_contract::Claims;
-use operator_core::allocation::ReplicaId;
+use operator_core::allocation::{Message, ReplicaId};
 use std::collections::VecDeque;
 
 use crate::world::{
@@ -34,13 +34,19 @@ pub(crate) enum Event {
     Settle(usize),
     /// The session of a key on a server is over.
     Over(usize, usize),
+    /// A server that never held anything for long starts in another place, where nothing was saved: it is as good as a new one.
+    Renew(usize),
 }
 
 impl Event {
     /// Whether it is one of those that there are only so many of.
     fn is_fault(self, world: &World) -> bool {
         match self {
-            Self::Break(..) | Self::StreamBreaks(..) | Self::Crash(_) | Self::WriteIsLost(_) => true,
+            Self::Break(..)
+            | Self::StreamBreaks(..)
+            | Self::Crash(_)
+            | Self::WriteIsLost(_)
+            | Self::Renew(_) => true,
             Self::Silent(_, peer) => !world.ended.contains(&peer),
             Self::Restore(slot) => !world.in_sync(slot).is_subset(&world.ended),
             _ => false,
@@ -66,6 +72,10 @@ impl World {
             let held = held.filter(|server| self.servers[*server].holding().keys.contains(given));
             events.extend(held.map(|server| Event::Over(server, number_of(given))));
         }
+        let is_new = |server: &usize| {
+            self.servers[*server].holding().keys.is_empty() && !self.over.iter().any(|(of, _)| of == server)
+        };
+        events.extend((0..SERVERS).filter(is_new).map(Event::Renew));
         events.retain(|event| self.budget.faults > 0 || !event.is_fault(self));
         events
     }
@@ -108,7 +118,7 @@ impl World {
     }
 
     fn events_of_replica(&self, slot: usize, events: &mut Vec<Event>) {
-        let (id, replica) = &self.replicas[slot];
+        let (id, _) = &self.replicas[slot];
         if self.has_news(slot) {
             events.push(Event::Observe(slot));
         }
@@ -118,8 +128,7 @@ impl World {
         if self.may_restore(slot) {
             events.push(Event::Restore(slot));
         }
-        let is_greeted = self.greeted[slot].len() == SERVERS;
-        if replica.is_settling() && (is_greeted || self.mutation == Some(Mutation::SettledAtOnce)) {
+        if self.may_settle(slot) {
             events.push(Event::Settle(slot));
         }
         events.push(Event::Crash(slot));
@@ -137,11 +146,7 @@ impl World {
                 self.budget.asks -= 1;
                 self.act(slot, |replica, out| replica.ask(key(number), out));
             }
-            Event::Deliver(from, to) => {
-                let message = self.messages.get_mut(&(from, to)).unwrap().pop_front().unwrap();
-                let from = self.replicas[from].0;
-                self.act(to, |replica, out| replica.heard(NOW, from, message, out));
-            }
+            Event::Deliver(from, to) => self.deliver(from, to),
             Event::Break(one, other) => self.unlink(one, other),
             Event::Join(one, other) => self.link(one, other),
             Event::ToServer(slot, server) => self.tell_server(slot, server),
@@ -171,12 +176,37 @@ impl World {
             Event::Crash(slot) => self.crash(slot),
             Event::Restore(slot) => {
                 let in_sync = self.in_sync(slot);
-                self.act(slot, |replica, out| replica.given_up(&in_sync, out));
+                self.act(slot, |replica, out| replica.ended(&in_sync, out));
             }
-            Event::Settle(slot) => self.act(slot, |replica, out| replica.settled(NOW, out)),
+            Event::Settle(slot) => {
+                let servers = self.to_be_heard();
+                self.act(slot, |replica, out| replica.settle(NOW, &servers, out));
+            }
             Event::Over(server, number) => self.end(server, &key(number)),
+            Event::Renew(server) => self.renew(server),
         }
         self.check();
+    }
+
+    fn deliver(&mut self, from: usize, to: usize) {
+        let message = self.messages.get_mut(&(from, to)).unwrap().pop_front().unwrap();
+        let (from_id, to_id) = (self.replicas[from].0, self.replicas[to].0);
+        if let Message::Next { reign, number: up_to, .. } | Message::Whole { reign, up_to, .. } = message
+            && self.mutation == Some(Mutation::OldReignWritten)
+            && reign < self.replicas[to].1.reign()
+        {
+            let written = Message::Written { reign, up_to };
+            self.act(from, |replica, out| replica.heard(NOW, to_id, written, out));
+        }
+        self.act(to, |replica, out| replica.heard(NOW, from_id, message, out));
+    }
+
+    fn renew(&mut self, server: usize) {
+        self.servers[server] = Claims::new(1);
+        for slot in 0..self.replicas.len() {
+            self.streams[slot][server] = Stream::default();
+            self.act(slot, |replica, out| replica.unheard(&server_uid(server), out));
+        }
     }
 
     fn begin_stream(&mut self, slot: usize, server: usize) {
@@ -205,6 +235,7 @@ impl World {
     fn end(&mut self, server: usize, key: &gameserver_contract::Key) {
         self.budget.ends -= 1;
         assert!(self.servers[server].end(key));
+        self.over.insert((server, key.clone()));
         for stream in
             self.streams.iter_mut().map(|streams| &mut streams[server]).filter(|stream| stream.is_up)
         {
