@@ -290,7 +290,9 @@ impl World {
         let said = match message {
             ToServer::Propose(reign, key) => {
                 let said = claims.propose(heeded(reign, claims), &key);
-                Some(FromServer::Judgement(key, Judgement { reign, ..said }))
+                // who heeds an old reign does not let it know that it is one
+                let of = if self.mutation == Some(Mutation::OldReignHeeded) { reign } else { said.reign };
+                Some(FromServer::Judgement(key, Judgement { reign: of, ..said }))
             }
             ToServer::Release(reign, key) => {
                 let _held = claims.release(heeded(reign, claims), &key);
@@ -391,8 +393,16 @@ impl World {
             Answer::Given(server) => drop(self.given.entry(key).or_default().insert(server)),
             Answer::Lost(_) if is_contested => {}
             Answer::Ended(_) | Answer::NoServer if !is_held => {}
+            // one that was followed and has not heard of it finds no server, which gives and takes nothing
+            Answer::NoServer if self.is_followed(slot) => {}
             other => self.broken = Some(format!("{key} is held and the answer is {other:?}")),
         }
+    }
+
+    /// Whether somebody else allocates by now.
+    fn is_followed(&self, slot: usize) -> bool {
+        let (id, replica) = &self.replicas[slot];
+        self.object.as_ref().is_some_and(|epoch| epoch.allocator != *id || epoch.reign != replica.reign())
     }
 
     /// What must hold at every moment.
