@@ -9,7 +9,9 @@ use common::raw::{Bench, Peer};
 use common::{BOOT_UNIX, SERVER_KEY, config};
 use gameserver_core::{Game, Now, RejectReason, ServerConfig, ZoneServer};
 use gameserver_game::{Audience, Command, Entity, Notice, Outcome, Output, Setup};
-use gameserver_protocol::message::{FieldList, Fields, Input, InputsHead, Snapshot, Watch, encode_inputs};
+use gameserver_protocol::message::{
+    FieldList, Fields, Input, InputsHead, MAX_NOTICES, Snapshot, Watch, encode_inputs,
+};
 use gameserver_protocol::{PacketHeader, PacketKind};
 
 /// A boat that drifts, as its client predicts. A gust moves it on as well, which nobody can know, and a bell rings.
@@ -201,6 +203,24 @@ fn a_spectator_is_told_when_it_is_its_turn_of_what_happens_to_all_and_where_it_l
         "asked, and asked for nonsense"
     );
     assert_eq!(of_others, turns);
+}
+
+#[test]
+fn of_what_a_player_has_not_heard_of_the_newest_waits_and_the_oldest_gives_way() {
+    const TOO_MANY: u64 = 5;
+    let mut harbour = Harbour::new(false);
+    let rings = MAX_NOTICES as u64 + TOO_MANY;
+    let mut waited = BTreeSet::new();
+    for tick in 1..=rings * BELLS {
+        if tick.is_multiple_of(64) {
+            // it is still here, and has heard of no tick
+            harbour.send(None);
+        }
+        harbour.tick();
+        waited.insert(harbour.server.fill().notices);
+    }
+    assert_eq!(waited, (0..=MAX_NOTICES).collect());
+    assert_eq!(harbour.server.counters().notices_dropped, TOO_MANY);
 }
 
 #[test]

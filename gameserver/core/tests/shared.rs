@@ -128,6 +128,29 @@ fn a_player_who_comes_back_at_the_other_server_is_never_at_both() {
     assert_eq!((net.players(FIRST), net.players(OTHER)), (1, 0));
 }
 
+#[test]
+fn of_who_wants_to_leave_a_server_that_stands_still_each_is_kept_in_mind_once_however_often_it_asks() {
+    let mut net = two_zones();
+    let players = config().capacity;
+    let address_of = |player: usize, at: usize| home(u16::try_from(2 * player + at).expect("few players"));
+    for player in 0..players {
+        let token = net.mint(1 + player as u64);
+        net.add(address_of(player, FIRST), at(FIRST, token));
+    }
+    net.run(SECOND);
+    net.servers[FIRST].is_on = false;
+    for player in 0..players {
+        let token = net.clients[player].client.resume_token(net.now()).expect("it plays");
+        net.replace(player, address_of(player, OTHER), at(OTHER, token));
+    }
+    net.run(3 * SECOND);
+    assert!(refused(&net, OTHER, Refusal::Moving) > 2 * players as u64);
+    assert_eq!((net.servers[OTHER].core.fill().evictions, net.players(OTHER)), (players, 0));
+    net.servers[FIRST].is_on = true;
+    net.run(SECOND);
+    assert_eq!((net.servers[OTHER].core.fill().evictions, net.players(OTHER)), (0, players));
+}
+
 /// Two who hold tokens of one session, each at another server: the one with the newer token stays.
 #[test]
 fn a_stolen_token_at_the_other_server_gives_way_to_a_newer_one() {

@@ -20,6 +20,7 @@ fn floats(text: &str) -> Vec<&str> {
 
 /// A line without what stands in quotes and without its comment.
 fn code(line: &str) -> String {
+    let line = line.replace("'\"'", "").replace("\\\"", "");
     let unquoted = line.split('"').step_by(2).collect::<Vec<_>>().join("\"");
     unquoted.split("//").next().unwrap_or_default().to_owned()
 }
@@ -74,6 +75,8 @@ fn a_float_is_found_however_it_is_written_and_nothing_else_is_taken_for_one() {
         "let one = 1f64;",
         "let one = 1_f32; // whole",
         "(1.)",
+        "let quote = '\"'; let half = 0.5;",
+        "say(\"\\\"\"); let half = 0.5;",
     ] {
         assert_eq!(floats(line), [line]);
     }

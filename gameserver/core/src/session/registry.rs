@@ -149,9 +149,9 @@ impl Member {
         self.number
     }
 
-    /// How full the tables of the process are; nothing where another thread is at them.
+    /// How full the tables of the process are. Not for the tick path: it waits for its turn at them.
     pub(crate) fn fill(&self) -> Fill {
-        self.registry.try_tables().map_or_else(Fill::default, |tables| tables.fill())
+        self.registry.tables.lock().unwrap_or_else(PoisonError::into_inner).fill()
     }
 
     /// The next sequence for a packet outside of sessions.

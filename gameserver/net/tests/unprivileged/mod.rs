@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::io::{self, Write as _};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,7 +39,7 @@ fn lock_at_most(bytes: u64) {
 }
 
 /// The calling thread, and whatever it starts from now on, is of a user that nobody else is: root is bound by no limit. False where
-/// this process may not do that.
+/// this process may not do that, as where it is root of a user namespace in which there is nobody else.
 #[expect(unsafe_code, reason = "ids of a thread have no safe wrapper")]
 pub(crate) fn give_up_rights_on_this_thread() -> bool {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -73,10 +75,13 @@ pub(crate) fn most_buffer_bytes() -> Option<usize> {
     std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?.trim().parse().ok()
 }
 
-/// Whether the calling thread may have more than that (CAP_NET_ADMIN).
+/// Whether the calling thread may have more than that (CAP_NET_ADMIN where its network belongs to).
+#[expect(unsafe_code, reason = "std has no sizes of buffers")]
 pub(crate) fn may_exceed_buffer_limit() -> bool {
-    const CAP_NET_ADMIN: u32 = 12;
-    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-    let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
-    u64::from_str_radix(rights.trim(), 16).unwrap() & 1 << CAP_NET_ADMIN != 0
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bytes: libc::c_int = 1 << 16;
+    let length = libc::socklen_t::try_from(size_of_val(&bytes)).unwrap();
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE);
+    // SAFETY: the socket is open, and the kernel reads `bytes`, which outlive the call, and no more than them.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const bytes).cast(), length) == 0 }
 }
