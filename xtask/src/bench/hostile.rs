@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::load::{self, Figure, Found};
-use super::page::{self, Page, RUNS_MIN};
+use super::page::{self, Page, RUNS_MIN, Spread};
 use crate::checkout::Checkout;
 
 /// What the page shows of each run, with the unit.
@@ -50,7 +51,7 @@ fn body(found: &Found) -> String {
          the bots, who come first, so the page says how much was really sent. \
          Where strangers send more than 16 384 datagrams a second the server has the kernel filter them; what that keeps out is not in what the kernel dropped. An input is answered when the server says what became of it, a refusal included, until a quarter of a second after what is measured. A run in which the bots themselves were late does not count. {}\n\n\
          ## What is asked for\n\nBeside {:.0} thousand datagrams a second, by the median of what was really sent, players' p99 is within 10 % or 2 ms of what it is without them, and {ANSWERED_MIN} % of their inputs are answered \
-         in each run. Open is what fewer than {RUNS_MIN} pairs of runs show in which the bots were in time without and with garbage, and what holds, but beside fewer datagrams.\n\n\
+         in each run. Only pairs of runs in which the bots were in time without and with garbage are compared; open is what fewer than {RUNS_MIN} of them show, and what holds, but beside fewer datagrams.\n\n\
          | buffer | pairs | garbage, thousands a second | p99 calm, ms | p99 flood, ms | answered in each run, % | found |\n|---|--:|--:|--:|--:|--:|---|\n",
         results["players"],
         results["input_hz"],
@@ -61,24 +62,26 @@ fn body(found: &Found) -> String {
         found.network(),
         RATE_MIN / 1e3
     );
-    for compared in compared(found) {
-        let Compared { buffer, pairs, rate, calm_us, flood_us, answered } = compared;
-        let _infallible = writeln!(
-            text,
-            "| {buffer} | {pairs} | {:.1} | {:.2} | {:.2} | {answered:.2} | {} |",
-            rate / 1e3,
-            calm_us / 1e3,
-            flood_us / 1e3,
-            compared.verdict()
-        );
+    for (buffer, compared) in buffers(found) {
+        let _infallible = match compared {
+            Some(compared @ Compared { pairs, rate, calm_us, flood_us, answered }) => writeln!(
+                text,
+                "| {buffer} | {pairs} | {:.1} | {:.2} | {:.2} | {answered:.2} | {} |",
+                rate / 1e3,
+                calm_us / 1e3,
+                flood_us / 1e3,
+                compared.verdict()
+            ),
+            None => writeln!(text, "| {buffer} | 0 | - | - | - | - | {} |", page::verdict(None)),
+        };
     }
     text + &found.tables(&FIGURES, None)
 }
 
 /// Players without and with garbage, at one size of the buffer.
-struct Compared<'a> {
-    buffer: &'a str,
-    /// Of runs in turn that count both.
+#[derive(Clone, Copy)]
+struct Compared {
+    /// Of runs in turn that count both: all that is said here is of those.
     pairs: usize,
     /// Garbage that was really sent, a second, median.
     rate: f64,
@@ -89,31 +92,38 @@ struct Compared<'a> {
     answered: f64,
 }
 
-impl Compared<'_> {
+impl Compared {
     /// What fails beside less garbage than there should be fails beside all of it; what holds there says nothing.
-    fn verdict(&self) -> &'static str {
-        let Self { pairs, rate, calm_us, flood_us, answered, .. } = *self;
+    fn verdict(self) -> &'static str {
+        let Self { pairs, rate, calm_us, flood_us, answered } = self;
         let is_near = flood_us <= (calm_us * RATIO_MAX).max(calm_us + DIFFERENCE_MAX_US);
         let holds = is_near && answered >= ANSWERED_MIN;
         if holds && rate < RATE_MIN { page::verdict(None) } else { page::verdict_of_runs(pairs, holds) }
     }
 }
 
-/// Of each buffer what can be compared.
-fn compared(found: &Found) -> impl Iterator<Item = Compared<'_>> {
+/// Each size of the buffer, and what can be compared there.
+fn buffers(found: &Found) -> impl Iterator<Item = (&str, Option<Compared>)> {
     found.summaries().filter_map(|summary| {
         let buffer = summary["server"].as_str()?.strip_suffix(", calm")?;
-        let (calm, flood) = (format!("{buffer}, calm"), format!("{buffer}, flood"));
-        let p99 = |of: &str| found.figure(of, "latency_us/p99", "median");
-        Some(Compared {
-            buffer,
-            pairs: found.valid_pairs(&calm, &flood),
-            rate: found.figure(&flood, "flood/rate", "median")?,
-            calm_us: p99(&calm)?,
-            flood_us: p99(&flood)?,
-            answered: found.figure(&flood, "answered_percent", "min")?,
-        })
+        Some((buffer, compared(&found.pairs(&format!("{buffer}, calm"), &format!("{buffer}, flood")))))
     })
+}
+
+/// None if no pair counts.
+fn compared(pairs: &[(&Value, &Value)]) -> Option<Compared> {
+    let (calm, flood): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+    Some(Compared {
+        pairs: pairs.len(),
+        rate: spread(&flood, "/flood/rate")?.median,
+        calm_us: spread(&calm, "/latency_us/p99")?.median,
+        flood_us: spread(&flood, "/latency_us/p99")?.median,
+        answered: spread(&flood, "/answered_percent")?.min,
+    })
+}
+
+fn spread(runs: &[&Value], path: &str) -> Option<Spread> {
+    Spread::of(runs.iter().filter_map(|run| run.pointer(path)?.as_f64()))
 }
 
 #[cfg(test)]
@@ -124,19 +134,24 @@ mod tests {
     /// The row of a buffer of which five pairs of runs count, or other ones.
     fn row(rate: f64, (calm_us, flood_us): (f64, f64), answered: f64, void: &[(&str, usize)]) -> String {
         let names = ["208 KiB, calm", "208 KiB, flood"];
-        let summary = |server: &str, p99: f64| {
+        let run = |name: &str, number: usize| {
+            let p99 = if name == names[0] { calm_us } else { flood_us };
+            // whose partner does not count says nothing either, whatever it found
+            let (p99, answered, rate) = if void.iter().any(|(_, void)| *void == number) {
+                (1e6, 0.0, 9e5)
+            } else {
+                (p99, answered, rate)
+            };
             json!({
-                "server": server,
-                "latency_us/p99": { "median": p99 },
-                "answered_percent": { "min": answered },
-                "flood/rate": { "min": 0.0, "median": rate, "max": 900_000.0 },
+                "server": name,
+                "void": void.contains(&(name, number)),
+                "latency_us": { "p99": p99 },
+                "answered_percent": answered,
+                "flood": { "rate": rate },
             })
         };
-        let is_void = |name: &str, run| void.contains(&(name, run));
-        let runs: Vec<_> = (0..5)
-            .flat_map(|run| names.map(|name| json!({ "server": name, "void": is_void(name, run) })))
-            .collect();
-        let summaries = [summary(names[0], calm_us), summary(names[1], flood_us)];
+        let runs: Vec<_> = (0..5).flat_map(|number| names.map(|name| run(name, number))).collect();
+        let summaries = names.map(|name| json!({ "server": name }));
         let body = body(&Found::of(json!({ "summary": summaries, "runs": runs })));
         body.lines().find(|line| line.starts_with("| 208 KiB | ")).unwrap().to_owned()
     }
@@ -179,8 +194,18 @@ mod tests {
             for flood_us in [16_800.0, 19_000.0] {
                 let row = row(200_000.0, (16_700.0, flood_us), 100.0, void);
                 assert!(row.starts_with(&format!("| 208 KiB | {pairs} | ")), "{void:?}: {row}");
-                assert!(row.ends_with("| open |"), "{void:?}: {row}");
+                let end = format!("| 200.0 | 16.70 | {:.2} | 100.00 | open |", flood_us / 1e3);
+                assert!(row.ends_with(&end), "{void:?}: {row}");
             }
         }
+    }
+
+    #[test]
+    fn a_buffer_of_which_no_pair_counts_is_shown_with_nothing_compared() {
+        let void: Vec<_> = (0..5).map(|run| ("208 KiB, flood", run)).collect();
+        assert_eq!(
+            row(200_000.0, (16_700.0, 16_800.0), 100.0, &void),
+            "| 208 KiB | 0 | - | - | - | - | open |"
+        );
     }
 }

@@ -84,13 +84,15 @@ impl Found {
         usize::try_from(runs).unwrap_or(0)
     }
 
-    /// In how many turns the runs of both count.
-    pub(super) fn valid_pairs(&self, of: &str, beside: &str) -> usize {
+    /// The runs of both in the turns in which both count.
+    pub(super) fn pairs(&self, of: &str, beside: &str) -> Vec<(&Value, &Value)> {
         let runs = |name: String| {
             let runs = self.results["runs"].as_array().into_iter().flatten();
-            runs.filter(move |run| run["server"] == name).map(|run| run["void"] == false)
+            runs.filter(move |run| run["server"] == name)
         };
-        runs(of.to_owned()).zip(runs(beside.to_owned())).filter(|&pair| pair == (true, true)).count()
+        let counts = |run: &Value| run["void"] == false;
+        let turns = runs(of.to_owned()).zip(runs(beside.to_owned()));
+        turns.filter(|&(of, beside)| counts(of) && counts(beside)).collect()
     }
 
     /// In which network it was measured.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::{goal, row};
+use crate::bench::overload::JAIN_MIN;
 use crate::bench::page;
 
 /// What one run of the example says; times in microseconds.
@@ -52,9 +53,7 @@ const WITHIN: [Within; 3] = [
     ("all of it, p99, less than 1.5 times the 15.6 ms of a tick", |run| run.all_us.p99, 1.5),
     ("all of it, p50, less than the 15.6 ms of a tick", |run| run.all_us.p50, 1.0),
 ];
-/// Shares are at least so even,
-const JAIN_MIN: f64 = 0.95;
-/// and all that at so many times as many inputs that are due as are carried out.
+/// And all that at so many times as many inputs that are due as are carried out.
 const TIMES: f64 = 4.0;
 
 type Stage = (&'static str, fn(&Overload) -> Quantiles);
