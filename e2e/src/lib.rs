@@ -13,6 +13,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests measure, and show what they did")]
 
+pub mod allocation;
 pub mod bots;
 pub mod command;
 pub mod crowd;

@@ -34,9 +34,14 @@ pub struct Way {
 impl Way {
     /// Opens it.
     pub async fn to(region: &Region, replica: &str) -> Self {
+        Self::to_port(region, replica, 8443).await
+    }
+
+    /// The same to another of its endpoints.
+    pub async fn to_port(region: &Region, replica: &str, port: u16) -> Self {
         let mut forward = Command::new("kubectl")
             .args(["--kubeconfig", &region.kubeconfig, "--namespace", OPERATOR_NAMESPACE])
-            .args(["port-forward", &format!("pod/{replica}"), ":8443"])
+            .args(["port-forward", &format!("pod/{replica}"), &format!(":{port}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -59,6 +64,21 @@ impl Way {
             stream.write_all(bytes).await.unwrap();
             let mut answer = Vec::new();
             // a stream that is cut off gives what came until then
+            drop(stream.read_to_end(&mut answer).await);
+            answer
+        };
+        timeout(LIMIT, exchange).await.unwrap()
+    }
+
+    /// Sends bytes over TLS, verified as in [`Self::say`], and gives what comes back before the stream ends.
+    pub async fn say_bytes(&self, scratch: &Scratch, bytes: &[u8]) -> Vec<u8> {
+        let connector = TlsConnector::from(Arc::new(client_config(scratch).await));
+        let exchange = async {
+            let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+            let name = ServerName::try_from(REPORT_TLS_NAME).unwrap();
+            let mut stream = connector.connect(name, tcp).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            let mut answer = Vec::new();
             drop(stream.read_to_end(&mut answer).await);
             answer
         };
@@ -116,6 +136,7 @@ pub fn hello(server: &GameServer, token: &str) -> Hello {
         tick_hz: 64,
         capacity: 9999,
         drain_order: None,
+        sessions: 0,
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic")]
 
+#[path = "suite/allocation.rs"]
+mod allocation;
 #[path = "suite/autoscaling.rs"]
 mod autoscaling;
 #[path = "suite/failures.rs"]

@@ -27,6 +27,9 @@ pub struct Args {
     /// Whom the server reports to.
     #[command(flatten)]
     pub report: ReportArgs,
+    /// What it is allocated for.
+    #[command(flatten)]
+    pub sessions: SessionArgs,
     /// Address of /metrics, /health, /livez and /readyz.
     #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], ADMIN_PORT)), help_heading = "Operation")]
     pub admin_address: SocketAddr,
@@ -164,6 +167,25 @@ pub struct ReportArgs {
     /// Name of the Fleet, for the log.
     #[arg(long, env = env::FLEET)]
     pub fleet: Option<String>,
+}
+
+/// What the server is allocated for.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Sessions")]
+pub struct SessionArgs {
+    /// Sessions that the server is allocated for at once.
+    #[arg(long = "sessions", env = env::SESSIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub limit: u32,
+    /// Seconds that a session is waited for until somebody comes; then the server is free again.
+    #[arg(long, env = env::JOIN_DEADLINE, default_value = "60", value_parser = parse_seconds)]
+    pub join_deadline: Duration,
+    /// Directory that lasts as long as the pod. A server that starts again finds there what it was allocated for; without one that is
+    /// forgotten.
+    #[arg(long, env = env::STATE_DIR)]
+    pub state_dir: Option<PathBuf>,
+    /// Uid of the pod: what another has left in the directory does not count.
+    #[arg(long, env = env::POD_UID, default_value = "")]
+    pub pod_uid: String,
 }
 
 impl Args {

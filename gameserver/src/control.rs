@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_contract::{OperatorMessage, Phase};
+use gameserver_contract::{OperatorMessage, Phase, ServerMessage};
 use gameserver_sys::process_cpu_time;
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -21,11 +21,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::report::{DrainView, Identity, ReportClient, ReportHandle};
+use crate::report::{DrainView, Heard, Identity, Replies, ReportClient, ReportHandle};
+use crate::sessions::{Ask, Sessions};
 use crate::zone::{Figure, Order, Zones};
 use admin::AdminState;
 use drain_orders::DrainOrders;
-use figures::{Reporter, phase};
+use figures::{Reporter, Standing, phase};
 use gameserver_sys::Clock;
 pub(crate) use health::Service;
 use health::{Health, Sources};
@@ -49,6 +50,7 @@ pub(crate) struct ControlConfig {
     pub(crate) report: Option<(std::net::SocketAddr, Identity)>,
     pub(crate) service: Service,
     pub(crate) drain_deadline: Duration,
+    pub(crate) sessions: Sessions,
     pub(crate) clock: Clock,
 }
 
@@ -74,6 +76,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
     let streams = open_streams.clone().unwrap_or(no_streams);
     let collector = metrics::BoardCollector::new(boards.clone(), shown, phase_seen.clone(), streams)?;
     registry.register(Box::new(collector))?;
+    let session_metrics = metrics::SessionMetrics::register(&registry)?;
     config.admin.set_nonblocking(true)?;
     let listener = TcpListener::from_std(config.admin).context("failed to serve the admin address")?;
     let health = Arc::new(Health::new(Sources {
@@ -95,6 +98,9 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
         report,
         report_timer: every(Duration::from_secs(1)),
         orders: DrainOrders::default(),
+        sessions: config.sessions,
+        session_metrics,
+        streams: Vec::new(),
         phase: phase_shown,
         health,
         clock: config.clock,
@@ -145,6 +151,10 @@ struct Control {
     report_timer: Interval,
     reporter: Reporter,
     orders: DrainOrders,
+    sessions: Sessions,
+    session_metrics: metrics::SessionMetrics,
+    /// Those that were welcomed, until they are seen to be gone.
+    streams: Vec<Replies>,
     phase: watch::Sender<Phase>,
     health: Arc<Health>,
     clock: Clock,
@@ -190,9 +200,14 @@ impl Control {
         self.carry_out(order);
     }
 
-    fn heard(&mut self, message: OperatorMessage) {
+    fn heard(&mut self, Heard { message, stream }: Heard) {
         match message {
             OperatorMessage::Welcome(welcome) => {
+                if welcome.allocates {
+                    stream.say(self.sessions.holding());
+                    self.streams.retain(|stream| !stream.is_gone());
+                    self.streams.push(stream);
+                }
                 self.zones.tell(Order::InstallKey(welcome.server_key));
                 let period_ms =
                     welcome.report_period_ms.clamp(*REPORT_PERIOD_MS.start(), *REPORT_PERIOD_MS.end());
@@ -211,7 +226,54 @@ impl Control {
                 let order = self.orders.undrain(order);
                 self.carry_out(order);
             }
+            OperatorMessage::Greet { reign } => self.asked(Ask::Greet { reign }, &stream),
+            OperatorMessage::Propose { reign, key } => self.asked(Ask::Propose { reign, key }, &stream),
+            OperatorMessage::Release { reign, key } => self.asked(Ask::Release { reign, key }, &stream),
             OperatorMessage::Replicas { .. } | OperatorMessage::Refused { .. } => {}
+        }
+    }
+
+    /// An allocator asks. What cannot be saved is not said: the stream ends, and it asks somebody else.
+    fn asked(&mut self, ask: Ask, stream: &Replies) {
+        let before = self.sessions.count();
+        match self.sessions.ask(self.clock.monotonic(), ask, !self.orders.is_draining()) {
+            Ok(said) => said.into_iter().for_each(|said| stream.say(said)),
+            Err(error) => {
+                tracing::error!(
+                    error = error.to_string(),
+                    cause = cause(&error),
+                    "an allocator gets no answer"
+                );
+                stream.end();
+            }
+        }
+        if self.sessions.count() != before {
+            self.send_report();
+        }
+    }
+
+    /// Ends the sessions for which nobody came or is here any more.
+    fn end_sessions(&mut self) {
+        let over = match self.sessions.look(self.clock.monotonic(), self.players()) {
+            Ok(over) => over,
+            // it is looked at again soon; each time would be too often to say
+            Err(error) => {
+                return tracing::debug!(
+                    error = error.to_string(),
+                    cause = cause(&error),
+                    "a session cannot end"
+                );
+            }
+        };
+        for (key, end) in &over {
+            tracing::info!(session = &**key, why = end.as_str(), "a session is over");
+            self.session_metrics.ended.with_label_values(&[end.as_str()]).inc();
+            for stream in &self.streams {
+                stream.say(ServerMessage::Over { key: key.clone() });
+            }
+        }
+        if !over.is_empty() {
+            self.send_report();
         }
     }
 
@@ -240,16 +302,24 @@ impl Control {
         }
         if let Some(report) = &self.report {
             let order = self.orders.in_force();
-            let view = DrainView { order, acked: order.filter(|_| self.is_drained) };
+            // who is to come for a session has a token that is younger than the drain
+            let is_over = self.is_drained && self.sessions.count() == 0;
+            let view = DrainView { order, acked: order.filter(|_| is_over) };
             report.drain.send_if_modified(|shown| std::mem::replace(shown, view) != view);
         }
+        self.end_sessions();
+        self.session_metrics.held.set(self.sessions.count().into());
     }
 
     fn send_report(&mut self) {
         let Some(report) = &self.report else { return };
         let now = (self.clock.monotonic(), process_cpu_time());
-        let newest = self.orders.newest();
-        let message = self.reporter.report(now, self.zones.boards(), *self.phase.borrow(), newest);
+        let standing = Standing {
+            phase: *self.phase.borrow(),
+            newest_order: self.orders.newest(),
+            sessions: self.sessions.count(),
+        };
+        let message = self.reporter.report(now, self.zones.boards(), standing);
         // an error says that no stream is open
         let _streams = report.reports.send(Arc::new(message));
     }
@@ -286,11 +356,15 @@ impl Control {
 }
 
 /// The next message of an operator; never, for a server without one.
-async fn hear(report: Option<&mut ReportHandle>) -> Option<OperatorMessage> {
+async fn hear(report: Option<&mut ReportHandle>) -> Option<Heard> {
     match report {
         Some(report) => report.inbound.recv().await,
         None => std::future::pending().await,
     }
+}
+
+fn cause(error: &dyn std::error::Error) -> Option<String> {
+    error.source().map(ToString::to_string)
 }
 
 fn every(period: Duration) -> Interval {
@@ -302,6 +376,7 @@ fn every(period: Duration) -> Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sessions::Patience;
     use crate::zone::Fake;
     use gameserver_contract::Backend;
 
@@ -318,7 +393,9 @@ mod tests {
         };
         let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (report, drain_deadline, clock) = (None, Duration::from_secs(3600), Clock::start());
-        ControlConfig { admin, report, service, drain_deadline, clock }
+        let patience = Patience { join: drain_deadline, linger: drain_deadline };
+        let sessions = Sessions::open(clock.monotonic(), None, "", 1, patience);
+        ControlConfig { admin, report, service, drain_deadline, sessions, clock }
     }
 
     #[test]

@@ -15,25 +15,28 @@ mod clock;
 mod control;
 mod key;
 mod report;
+mod sessions;
 pub mod telemetry;
 mod zone;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use gameserver_contract::{Backend, CONTRACT_VERSION, Hello};
+use gameserver_contract::{Backend, CONTRACT_VERSION, Hello, TOKEN_LIFETIME_SECONDS};
 use gameserver_core::{Registry, ServerConfig};
 use gameserver_net::Config as NetConfig;
 use gameserver_protocol::PROTOCOL_ID;
 use gameserver_sys::Clock;
 
-pub use args::{Args, GameArgs, LogFormat, NetArg, NetworkArgs, PinArg, ReportArgs};
+pub use args::{Args, GameArgs, LogFormat, NetArg, NetworkArgs, PinArg, ReportArgs, SessionArgs};
 pub use key::{KeyError, format_key, parse_key, random_bytes};
 pub use report::{FrameError, encode_frame, read_frame};
 
 use control::{ControlConfig, Service};
 use report::Identity;
+use sessions::{Patience, Sessions};
 use zone::{Order, SeatRequest, ZoneConfig, ZoneFacts, Zones};
 
 /// Runs a game server until SIGTERM or SIGINT, and its orderly end.
@@ -75,7 +78,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         start_standalone(args, local, &mut zones)?;
     }
     let (service, drain_deadline) = (service(args, backend), args.drain_deadline);
-    let config = ControlConfig { admin, report, service, drain_deadline, clock };
+    let sessions = sessions_of(&args.sessions, clock);
+    let config = ControlConfig { admin, report, service, drain_deadline, sessions, clock };
     control::block_on(control::run(config, zones)).context("failed to start the control thread's runtime")?
 }
 
@@ -144,9 +148,18 @@ fn report_identity(args: &Args, backend: Backend, boot_unix_ms: u64) -> Option<(
         tick_hz: args.game.tick_hz,
         capacity: args.game.capacity,
         drain_order: None,
+        sessions: args.sessions.limit,
     };
     let (ca_file, token_file) = (report.report_ca_file.clone()?, report.report_token_file.clone()?);
     Some((report.report_endpoint?, Identity { hello, ca_file, token_file }))
+}
+
+/// What an earlier process of the pod was allocated for, or nothing.
+fn sessions_of(args: &SessionArgs, clock: Clock) -> Sessions {
+    // whoever was lost may come back with a token for as long
+    let linger = Duration::from_secs(TOKEN_LIFETIME_SECONDS);
+    let patience = Patience { join: args.join_deadline, linger };
+    Sessions::open(clock.monotonic(), args.state_dir.as_deref(), &args.pod_uid, args.limit, patience)
 }
 
 /// What `/health` says of this process.

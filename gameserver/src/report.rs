@@ -13,4 +13,4 @@ mod tls;
 
 pub(crate) use client::{ReportClient, ReportHandle};
 pub use frame::{FrameError, encode_frame, read_frame};
-pub(crate) use stream::{DrainView, Identity};
+pub(crate) use stream::{DrainView, Heard, Identity, Replies};

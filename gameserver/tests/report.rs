@@ -4,168 +4,15 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::net::UdpSocket;
 use std::time::Duration;
 
-use common::{PATIENCE, Player, Players, Server, TempFile, await_some, mint, now, sockets_of_zones};
-use gameserver::{encode_frame, random_bytes};
+use common::operator::{Authority, Replica, start, start_with};
+use common::{Player, Players, Server, await_some, mint, now, sockets_of_zones};
+use gameserver::random_bytes;
 use gameserver_contract::{
-    CONTRACT_VERSION, Hello, Histogram, OperatorMessage, Phase, REPORT_TLS_NAME, Report, ServerMessage,
-    TOKEN_LIFETIME_SECONDS, Welcome,
+    CONTRACT_VERSION, Histogram, OperatorMessage, Phase, ServerMessage, TOKEN_LIFETIME_SECONDS,
 };
-use gameserver_sys::Clock;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
-/// An authority and what it signed for the replicas.
-struct Authority {
-    bundle: String,
-    config: Arc<ServerConfig>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let authority_key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(params, &authority_key);
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![REPORT_TLS_NAME.to_owned()]).unwrap();
-        let certificate: CertificateDer<'static> = params.signed_by(&key, &issuer).unwrap().der().clone();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        Self { bundle: authority.pem(), config: Arc::new(config) }
-    }
-}
-
-/// An operator replica's report endpoint.
-struct Replica {
-    listener: TcpListener,
-    config: Arc<ServerConfig>,
-}
-
-impl Replica {
-    fn new(authority: &Authority) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self { listener, config: Arc::clone(&authority.config) }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
-    }
-
-    /// The next stream and its hello.
-    fn accept(&self) -> (Stream, Hello) {
-        let (tcp, _) = await_some("a stream", || self.listener.accept().ok());
-        tcp.set_nonblocking(false).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let tls = ServerConnection::new(Arc::clone(&self.config)).unwrap();
-        let mut stream = Stream(StreamOwned::new(tls, tcp));
-        match stream.read() {
-            Some(ServerMessage::Hello(hello)) => (stream, hello),
-            other => panic!("{other:?} came before the hello"),
-        }
-    }
-}
-
-struct Stream(StreamOwned<ServerConnection, TcpStream>);
-
-impl Stream {
-    fn say(&mut self, message: &OperatorMessage) {
-        self.0.write_all(&encode_frame(message).unwrap()).unwrap();
-        self.0.flush().unwrap();
-    }
-
-    fn welcome(&mut self, replicas: &[&Replica], server_key: [u8; 32]) {
-        let replicas = replicas.iter().map(|replica| replica.address()).collect();
-        self.say(&OperatorMessage::Welcome(Welcome { replicas, server_key, report_period_ms: 100 }));
-    }
-
-    /// The next message; `None` when the stream has ended.
-    fn read(&mut self) -> Option<ServerMessage> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).ok()?;
-        let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut body).ok()?;
-        Some(rmp_serde::from_slice(&body).unwrap())
-    }
-
-    /// Reads on until a report satisfies `wanted`.
-    fn report(&mut self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
-        let (clock, mut seen) = (Clock::start(), None);
-        loop {
-            assert!(clock.monotonic() < PATIENCE, "waited in vain for {what}, and last saw {seen:?}");
-            match self.read() {
-                Some(ServerMessage::Report(report)) if wanted(&report) => return report,
-                Some(other) => seen = Some(other),
-                None => panic!("the stream ended before {what}"),
-            }
-        }
-    }
-
-    /// Reads on beside a test whose players play on.
-    fn listen(mut self) -> Receiver<ServerMessage> {
-        let (heard, messages) = channel();
-        let _ends_with_the_stream = std::thread::spawn(move || {
-            for message in std::iter::from_fn(|| self.read()) {
-                // nobody listens any more when the test has ended
-                let _heard = heard.send(message);
-            }
-        });
-        messages
-    }
-
-    /// Reads on until the stream ends.
-    fn until_ended(mut self) -> Vec<ServerMessage> {
-        std::iter::from_fn(|| self.read()).collect()
-    }
-}
-
-struct Files {
-    bundle: TempFile,
-    token: TempFile,
-}
-
-fn start(service: SocketAddr, bundle: &str) -> (Server, Files) {
-    start_zones(service, bundle, "1")
-}
-
-fn start_zones(service: SocketAddr, bundle: &str, zones: &str) -> (Server, Files) {
-    let files =
-        Files { bundle: TempFile::new("ca.pem", bundle), token: TempFile::new("token", "first token\n") };
-    let server = Server::start(&[
-        "--zones",
-        zones,
-        "--report-endpoint",
-        &service.to_string(),
-        "--report-ca-file",
-        files.bundle.path(),
-        "--report-token-file",
-        files.token.path(),
-        "--namespace",
-        "games",
-        "--game-server",
-        "arena-1",
-        "--game-server-uid",
-        "7a3d",
-        "--fleet",
-        "arena",
-        "--capacity",
-        "50",
-    ]);
-    (server, files)
-}
 
 fn health_of(server: &Server) -> serde_json::Value {
     let (_, body) = server.get("/health");
@@ -307,11 +154,7 @@ fn a_replica_that_another_authority_signed_hears_nothing() {
     let (authority, another) = (Authority::new(), Authority::new());
     let replica = Replica::new(&another);
     let (server, _files) = start(replica.address(), &authority.bundle);
-    let (tcp, _) = await_some("an attempt", || replica.listener.accept().ok());
-    tcp.set_nonblocking(false).unwrap();
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-    let tls = ServerConnection::new(Arc::clone(&replica.config)).unwrap();
-    assert_eq!(Stream(StreamOwned::new(tls, tcp)).read(), None);
+    assert_eq!(replica.accept_anybody().read(), None);
     let ended = server.logged("a report stream ended");
     assert_eq!(ended["error"], "failed the TLS handshake");
 }
@@ -369,7 +212,7 @@ fn a_bundle_with_a_new_authority_is_read_at_the_next_connect() {
 
     std::fs::write(&files.bundle.0, format!("{}{}", old.bundle, new.bundle)).unwrap();
     stream.report("a changed file ends no stream", |report| report.phase == Phase::Ready);
-    replica.config = Arc::clone(&new.config);
+    replica.renew(&new);
     drop(stream);
     let (mut again, _) = replica.accept();
     again.welcome(&[&replica], random_bytes().unwrap());
@@ -391,7 +234,7 @@ fn players_behind(server: &Server, key: &[u8; 32], sockets: impl IntoIterator<It
 fn what_zones_do_is_reported_as_what_the_server_does() {
     let authority = Authority::new();
     let replica = Replica::new(&authority);
-    let (server, _files) = start_zones(replica.address(), &authority.bundle, "3");
+    let (server, _files) = start_with(replica.address(), &authority.bundle, &["--zones", "3"]);
     let (mut stream, hello) = replica.accept();
     assert_eq!(hello.capacity, 50, "of all zones together");
     let key = random_bytes().unwrap();
@@ -412,7 +255,7 @@ fn what_zones_do_is_reported_as_what_the_server_does() {
 fn a_zone_that_has_more_to_do_than_others_is_what_a_report_says_of_queues() {
     let authority = Authority::new();
     let replica = Replica::new(&authority);
-    let (server, _files) = start_zones(replica.address(), &authority.bundle, "3");
+    let (server, _files) = start_with(replica.address(), &authority.bundle, &["--zones", "3"]);
     let (mut stream, _) = replica.accept();
     let key = random_bytes().unwrap();
     stream.welcome(&[&replica], key);
@@ -436,7 +279,7 @@ fn a_zone_that_has_more_to_do_than_others_is_what_a_report_says_of_queues() {
 fn a_drain_is_acknowledged_when_the_last_zone_is_drained_and_no_sooner() {
     let authority = Authority::new();
     let replica = Replica::new(&authority);
-    let (server, _files) = start_zones(replica.address(), &authority.bundle, "3");
+    let (server, _files) = start_with(replica.address(), &authority.bundle, &["--zones", "3"]);
     let (mut stream, _) = replica.accept();
     let key = random_bytes().unwrap();
     stream.welcome(&[&replica], key);

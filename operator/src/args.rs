@@ -336,6 +336,24 @@ pub struct RunArgs {
     #[arg(long, env = "CRANEWING_REPORT_CERTIFICATE_LIFETIME", default_value = "24h", value_parser = parse_duration, help_heading = "Reports")]
     pub report_certificate_lifetime: Duration,
 
+    /// Address of the allocation endpoint, where matchmakers ask for game servers.
+    #[arg(
+        long,
+        env = "CRANEWING_ALLOCATION_LISTEN",
+        default_value = "0.0.0.0:8447",
+        help_heading = "Allocation"
+    )]
+    pub allocation_listen: SocketAddr,
+    /// Address of the replica endpoint, by which this region's replicas tell each other which game server they gave to whom. All of them
+    /// use the same port.
+    #[arg(
+        long,
+        env = "CRANEWING_REPLICA_LISTEN",
+        default_value = "0.0.0.0:8446",
+        help_heading = "Allocation"
+    )]
+    pub replica_listen: SocketAddr,
+
     /// Address of the link endpoint, which other regions' operators read.
     #[arg(long, env = "CRANEWING_LINK_LISTEN", default_value = "0.0.0.0:8444", help_heading = "Regions")]
     pub link_listen: SocketAddr,

@@ -4,6 +4,7 @@
 //! - `about`: whom a line of the log is about.
 //! - `runtime`: tasks, watches, leadership, metrics, telemetry; knows no resource of ours.
 //! - `reports`: the endpoint that game servers report to, on every replica.
+//! - `allocation`: which game server is whose, on every replica.
 //! - `links`: what the operators of several regions say to each other, on every replica.
 //! - `placement`: where players who play together get their server, on every replica; and how to ask.
 //! - `controllers`: one room a kind; they run on the leader only.
@@ -11,6 +12,7 @@
 //! - `responder`: answers the probes of other regions; `region`: makes regions known to each other.
 
 mod about;
+mod allocation;
 pub mod args;
 mod controllers;
 mod links;

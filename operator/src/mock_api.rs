@@ -49,6 +49,8 @@ struct Table {
     version: u64,
     seen: Vec<Seen>,
     fault: Option<Fault>,
+    /// What is answered as the status of what is posted to a path.
+    verdicts: BTreeMap<String, Value>,
 }
 
 /// The API server.
@@ -93,6 +95,11 @@ impl MockApi {
     /// Puts an object there in the version that it is of, as an old copy of all data does.
     pub(crate) fn restore(&self, path: &str, object: Value) {
         self.lock().objects.insert(path.to_owned(), object);
+    }
+
+    /// From now on whatever is posted to this path is answered with this status, and not kept.
+    pub(crate) fn judge(&self, path: &str, status: Value) {
+        self.lock().verdicts.insert(path.to_owned(), status);
     }
 
     /// Takes an object away as if somebody else had.
@@ -157,6 +164,11 @@ impl Table {
         let found = self.objects.get(path);
         match method.as_str() {
             "GET" => found.map_or_else(|| self.list(path), |found| (200, found.clone())),
+            "POST" if self.verdicts.contains_key(path) => {
+                let mut object = body.clone();
+                object["status"] = self.verdicts[path].clone();
+                (201, object)
+            }
             "POST" => {
                 let name = body["metadata"]["name"].as_str().unwrap_or("generated");
                 let path = format!("{path}/{name}");

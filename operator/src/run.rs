@@ -2,14 +2,15 @@
 
 use anyhow::{Context as _, anyhow};
 use futures::{FutureExt as _, StreamExt as _};
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Config as WatchConfig;
 use kube::{Api, Client, ResourceExt};
 use operator_api::{GameServer, labels};
+use operator_core::allocation::ReplicaId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::allocation::{Callers, Desk, DeskSetup, Door};
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
 use crate::links::{Links, Setup};
@@ -32,10 +34,12 @@ use crate::reports::live::LiveServers;
 use crate::reports::replicas::replica_addresses;
 use crate::reports::trust::{Bundles, Rotation, Trust};
 use crate::runtime::admin::{self, Admin, Stage};
+use crate::runtime::chance::random;
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Candidate;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::patience::answer_in_time;
+use crate::runtime::raw_keys;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::telemetry;
 use crate::runtime::watch::Watched;
@@ -62,10 +66,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), region = %args.region_id, "the operator starts");
 
     // Listeners first: a port that is taken must be known before anything else happens.
-    let admin_listener = bind(args.admin_listen, "admin").await?;
-    let report_listener = bind(args.report_listen, "report").await?;
-    let link_listener = bind(args.link_listen, "link").await?;
-    let placement_listener = bind(args.placement_listen, "placement").await?;
+    let listeners = Listeners::bind(&args).await?;
     let when = (args.report_terms()?, clock.unix());
     let trust = Arc::new(Trust::open(client.clone(), &args.namespace, when, metrics.clone()).await?);
     let acceptor = TlsAcceptor::from(trust.server_config()?);
@@ -75,7 +76,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let (stage, seen) = watch::channel(Stage::Starting);
     let admin = Admin { registry: metrics.registry.clone(), stage: seen };
     groups.admin.spawn("the admin endpoint", |stop| async {
-        admin::serve(admin_listener, admin, stop).await.context("failed to serve")
+        admin::serve(listeners.admin, admin, stop).await.context("failed to serve")
     });
 
     let serving = &mut groups.serving;
@@ -83,6 +84,12 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let live = Arc::new(LiveServers::new());
     let keys = Arc::new(FleetKeys::new(client.clone()));
     let verifier = Arc::new(Verifier::new(client.clone(), clock));
+    let watched = (watch_operators(&client, &args, serving), stores.game_servers.store().clone());
+    let (desk, work) = Desk::new(setup_of_desk((&client, &args), listeners.replica, watched, &live, clock)?);
+    serving.spawn("allocation", |stop| work.run(stop));
+    let door = Door::new(desk.clone(), Callers::new(client.clone(), Arc::clone(&verifier), clock));
+    let of_door = (acceptor.clone(), listeners.allocation);
+    serving.spawn("the allocation endpoint", |stop| door.serve(of_door, stop).map(Ok));
     let endpoint = Endpoint {
         acceptor,
         live: Arc::clone(&live),
@@ -91,19 +98,20 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
         replicas: watch_replicas(&client, &args, serving),
+        desk,
         limits: endpoint::LIMITS,
         metrics: metrics.clone(),
         clock,
     };
-    serving.spawn("the report endpoint", |stop| endpoint.serve(report_listener, stop).map(Ok));
+    serving.spawn("the report endpoint", |stop| endpoint.serve(listeners.report, stop).map(Ok));
     serving.spawn("the look at the cluster's keys", |stop| verifier.keep_fresh(stop).map(Ok));
     let authorities = watch_authorities(&client, &args, serving);
     serving
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
     let links = Arc::new(Links::new(args.region_id, stores.of_links(), metrics.clone(), clock));
-    let registered = links.start(setup_of_links(&client, &args, link_listener), serving).await?;
+    let registered = links.start(setup_of_links(&client, &args, listeners.link), serving).await?;
     let placement = Placement::new(Arc::<Links>::clone(&links), metrics.clone(), clock);
-    serving.spawn("the placement endpoint", |stop| placement.serve(placement_listener, stop).map(Ok));
+    serving.spawn("the placement endpoint", |stop| placement.serve(listeners.placement, stop).map(Ok));
     serving.spawn("the look for silent servers", |stop| {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
     });
@@ -194,10 +202,55 @@ fn setup_of_links<'a>(client: &'a Client, args: &'a RunArgs, listener: TcpListen
     Setup { client, namespace, responder_port, recorder: recorder(client, args), listener }
 }
 
+fn setup_of_desk(
+    (client, args): (&Client, &RunArgs),
+    listener: TcpListener,
+    (pods, game_servers): (Store<Pod>, Store<GameServer>),
+    live: &Arc<LiveServers>,
+    clock: Clock,
+) -> anyhow::Result<DeskSetup> {
+    Ok(DeskSetup {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+        pod_name: args.pod_name.clone(),
+        me: ReplicaId(random()?),
+        key: raw_keys::fresh_key()?,
+        pods,
+        listener,
+        port: args.replica_listen.port(),
+        game_servers,
+        live: Arc::clone(live),
+        clock,
+    })
+}
+
 /// Who Events come from.
 fn recorder(client: &Client, args: &RunArgs) -> Recorder {
     let instance = Some(args.pod_name.clone());
     Recorder::new(client.clone(), Reporter { controller: "cranewing-operator".to_owned(), instance })
+}
+
+/// Where others reach this replica.
+struct Listeners {
+    admin: TcpListener,
+    report: TcpListener,
+    link: TcpListener,
+    placement: TcpListener,
+    allocation: TcpListener,
+    replica: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(args: &RunArgs) -> anyhow::Result<Self> {
+        Ok(Self {
+            admin: bind(args.admin_listen, "admin").await?,
+            report: bind(args.report_listen, "report").await?,
+            link: bind(args.link_listen, "link").await?,
+            placement: bind(args.placement_listen, "placement").await?,
+            allocation: bind(args.allocation_listen, "allocation").await?,
+            replica: bind(args.replica_listen, "replica").await?,
+        })
+    }
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
@@ -244,6 +297,12 @@ fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
 fn watch_authorities(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> Watched<Secret> {
     let this_one = WatchConfig::default().fields(&format!("metadata.name={}", labels::CA_SECRET));
     Watched::start(Api::namespaced(client.clone(), &args.namespace), this_one, tasks)
+}
+
+/// The operator's own pods: each says which process runs in it.
+fn watch_operators(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> Store<Pod> {
+    let ours = WatchConfig::default().labels(labels::OPERATOR_PODS);
+    Watched::start(Api::namespaced(client.clone(), &args.namespace), ours, tasks).store().clone()
 }
 
 /// Addresses of all replicas' report endpoints, as they change.

@@ -37,7 +37,8 @@ fn what_the_operator_keeps_under_one_name_is_all_of_its_kind_that_it_reaches() {
     let create = (vec![], vec!["create"]);
     let ballot = (vec!["cranewing-ballot"], vec!["get", "list", "watch", "update"]);
     let bundle = (vec!["cranewing-report-ca"], vec!["get", "patch"]);
-    assert_eq!(rules_for(&rules, "configmaps"), [bundle, create.clone(), ballot]);
+    let epoch = (vec!["cranewing-allocation"], vec!["get", "update"]);
+    assert_eq!(rules_for(&rules, "configmaps"), [bundle, create.clone(), ballot, epoch]);
     assert_eq!(rules_for(&rules, "leases"), [(vec!["cranewing-operator"], vec!["get", "update"]), create]);
     assert_eq!(rules_for(&rules, "services"), [(vec!["cranewing-report"], vec!["get"])]);
 }

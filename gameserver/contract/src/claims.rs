@@ -14,6 +14,11 @@ pub type Key = Arc<str>;
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 64;
 
+/// Whether a text can be a key.
+pub fn is_key(text: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&text.len())
+}
+
 /// Keys that a server remembers after their end.
 pub const ENDED_MAX: usize = 64;
 
@@ -74,24 +79,45 @@ impl Claims {
         self.reign = self.reign.max(reign);
     }
 
+    /// The same, of a server that takes another number of keys from now on.
+    #[must_use]
+    pub fn with_limit(self, limit: u32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Whether it holds this key.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.held.contains(key)
+    }
+
+    /// Highest reign that it has heard of.
+    pub fn reign(&self) -> u64 {
+        self.reign
+    }
+
+    /// Keys that it holds, by their names.
+    pub fn held(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.held.iter()
+    }
+
     /// What it holds.
     pub fn holding(&self) -> Holding {
         Holding { reign: self.reign, keys: self.held.clone(), ended: self.ended.iter().cloned().collect() }
     }
 
-    /// An allocator proposes a key.
-    pub fn propose(&mut self, reign: u64, key: &Key) -> Judgement {
-        let verdict = if reign < self.reign { Verdict::Overruled } else { self.judge(key) };
+    /// An allocator proposes a key. A server that `is_open` takes new ones; one that drains says again what it has taken.
+    pub fn propose(&mut self, reign: u64, key: &Key, is_open: bool) -> Judgement {
+        let verdict = if reign < self.reign { Verdict::Overruled } else { self.judge(key, is_open) };
         self.reign = self.reign.max(reign);
         Judgement { reign: self.reign, verdict }
     }
 
-    fn judge(&mut self, key: &Key) -> Verdict {
+    fn judge(&mut self, key: &Key, is_open: bool) -> Verdict {
         if self.held.contains(key) {
             Verdict::Taken
         } else if self.ended.contains(key) {
             Verdict::Ended
-        } else if self.held.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX) {
+        } else if !is_open || self.held.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX) {
             Verdict::Full
         } else {
             self.held.insert(key.clone());
@@ -135,10 +161,10 @@ mod tests {
         for (name, expected) in
             [("a", Verdict::Taken), ("a", Verdict::Taken), ("b", Verdict::Taken), ("c", Verdict::Full)]
         {
-            assert_eq!(claims.propose(1, &key(name)).verdict, expected, "{name}");
+            assert_eq!(claims.propose(1, &key(name), true).verdict, expected, "{name}");
         }
         assert!(claims.end(&key("a")));
-        assert_eq!(claims.propose(1, &key("c")).verdict, Verdict::Taken, "there is room again");
+        assert_eq!(claims.propose(1, &key("c"), true).verdict, Verdict::Taken, "there is room again");
     }
 
     #[test]
@@ -146,9 +172,9 @@ mod tests {
         let mut claims = Claims::new(1);
         for number in 0..=ENDED_MAX {
             let key = key(&number.to_string());
-            assert_eq!(claims.propose(1, &key).verdict, Verdict::Taken);
+            assert_eq!(claims.propose(1, &key, true).verdict, Verdict::Taken);
             assert!(claims.end(&key));
-            assert_eq!(claims.propose(1, &key).verdict, Verdict::Ended);
+            assert_eq!(claims.propose(1, &key, true).verdict, Verdict::Ended);
             assert!(!claims.end(&key), "once");
         }
         let ended = claims.holding().ended;
@@ -159,22 +185,46 @@ mod tests {
     #[test]
     fn whoever_was_followed_by_another_is_not_heard() {
         let mut claims = Claims::new(2);
-        claims.propose(1, &key("a"));
+        claims.propose(1, &key("a"), true);
         claims.greeted(2);
         let overruled = |reign| Judgement { reign, verdict: Verdict::Overruled };
-        assert_eq!(claims.propose(1, &key("b")), overruled(2));
+        assert_eq!(claims.propose(1, &key("b"), true), overruled(2));
         assert!(!claims.release(1, &key("a")), "nor may it take away");
-        assert_eq!(claims.propose(2, &key("a")), Judgement { reign: 2, verdict: Verdict::Taken });
+        assert_eq!(claims.propose(2, &key("a"), true), Judgement { reign: 2, verdict: Verdict::Taken });
         assert!(claims.release(3, &key("a")));
-        assert_eq!(claims.propose(2, &key("b")), overruled(3), "each word tells of its reign");
+        assert_eq!(claims.propose(2, &key("b"), true), overruled(3), "each word tells of its reign");
         assert_eq!(claims.holding(), Holding { reign: 3, ..Holding::default() });
     }
 
     #[test]
     fn a_key_that_was_given_elsewhere_leaves_nothing_behind() {
         let mut claims = Claims::new(1);
-        claims.propose(1, &key("a"));
+        claims.propose(1, &key("a"), true);
         assert!(claims.release(1, &key("a")));
-        assert_eq!(claims.propose(1, &key("a")).verdict, Verdict::Taken, "it was never played on");
+        assert_eq!(claims.propose(1, &key("a"), true).verdict, Verdict::Taken, "it was never played on");
+    }
+
+    #[test]
+    fn a_server_that_drains_takes_no_new_key_and_says_again_what_it_has_taken() {
+        let mut claims = Claims::new(2);
+        claims.propose(1, &key("a"), true);
+        for (name, expected) in [("a", Verdict::Taken), ("b", Verdict::Full)] {
+            assert_eq!(claims.propose(1, &key(name), false).verdict, expected, "{name}");
+        }
+        claims.end(&key("a"));
+        assert_eq!(claims.propose(1, &key("a"), false).verdict, Verdict::Ended);
+        assert_eq!(claims.propose(1, &key("b"), true).verdict, Verdict::Taken, "the drain was taken back");
+    }
+
+    #[test]
+    fn a_key_is_a_text_of_a_bounded_length() {
+        for (name, expected) in [
+            ("", false),
+            ("a", true),
+            (&"x".repeat(KEY_BYTES_MAX), true),
+            (&"x".repeat(KEY_BYTES_MAX + 1), false),
+        ] {
+            assert_eq!(is_key(name), expected, "{} bytes", name.len());
+        }
     }
 }

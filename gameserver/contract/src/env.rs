@@ -32,3 +32,9 @@ pub const DRAIN_DEADLINE: &str = "CRANEWING_DRAIN_DEADLINE_SECONDS";
 pub const CAPACITY: &str = "CRANEWING_CAPACITY";
 /// The NUMA node of the zone thread and its memory, as `--numa` says it. The operator leaves it to the template.
 pub const NUMA: &str = "CRANEWING_NUMA";
+/// Directory that lasts as long as the pod, for what a server that starts again must still know.
+pub const STATE_DIR: &str = "CRANEWING_STATE_DIR";
+/// Sessions that the server is allocated for at once.
+pub const SESSIONS: &str = "CRANEWING_SESSIONS";
+/// Seconds, with a fraction, that a session for which the server was allocated is waited for until somebody comes.
+pub const JOIN_DEADLINE: &str = "CRANEWING_JOIN_DEADLINE_SECONDS";

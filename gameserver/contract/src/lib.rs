@@ -14,7 +14,7 @@ pub mod histogram;
 pub mod metrics;
 mod report;
 
-pub use claims::{Claims, Holding, Judgement, Key, Verdict};
+pub use claims::{Claims, Holding, Judgement, Key, Verdict, is_key};
 pub use histogram::{Histogram, HistogramDelta};
 pub use report::{
     Backend, Hello, OperatorMessage, Phase, QUEUE_QUANTILE, Report, ServerMessage, TICK_QUANTILE, Welcome,

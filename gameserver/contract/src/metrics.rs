@@ -1,7 +1,7 @@
 //! Names of all metrics that a game server exports, so that dashboards and alerts can be checked against them.
 //!
 //! What a zone measures has the label `zone`, its number from 0: every counter, histogram and gauge but [`CAPACITY`], [`CPU`],
-//! [`RESIDENT`], [`MEMORY`], [`MEMORY_LIMIT`], [`START_TIME`], [`PHASE`], [`BUILD`] and [`REPORT_STREAMS`].
+//! [`RESIDENT`], [`MEMORY`], [`MEMORY_LIMIT`], [`START_TIME`], [`PHASE`], [`BUILD`], [`REPORT_STREAMS`], [`SESSIONS`] and [`SESSIONS_ENDED`].
 
 /// Counter: datagrams received.
 pub const PACKETS_IN: &str = "gameserver_packets_in_total";
@@ -123,6 +123,10 @@ pub const PHASE: &str = "gameserver_phase_info";
 pub const BUILD: &str = "gameserver_build_info";
 /// Gauge: open report streams.
 pub const REPORT_STREAMS: &str = "gameserver_report_streams";
+/// Gauge: sessions that the server was allocated for and holds.
+pub const SESSIONS: &str = "gameserver_sessions";
+/// Counter: sessions that are over, by `reason`: `unused` (nobody came), `left` (everybody has left).
+pub const SESSIONS_ENDED: &str = "gameserver_sessions_ended_total";
 
 /// Every name above.
 pub const ALL: &[&str] = &[
@@ -183,4 +187,6 @@ pub const ALL: &[&str] = &[
     PHASE,
     BUILD,
     REPORT_STREAMS,
+    SESSIONS,
+    SESSIONS_ENDED,
 ];

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::HistogramDelta;
+use crate::{HistogramDelta, Holding, Judgement, Key};
 
 /// What a game server tells an operator replica.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,20 @@ pub enum ServerMessage {
     DrainAcked {
         /// Number of the [`OperatorMessage::Drain`] that is answered.
         order: u64,
+    },
+    /// What the server holds: after the welcome, and in answer to [`OperatorMessage::Greet`].
+    Holding(Holding),
+    /// Answer to [`OperatorMessage::Propose`], on the stream over which that came.
+    Judged {
+        /// The key that was proposed.
+        key: Key,
+        /// Whether the server takes it.
+        judgement: Judgement,
+    },
+    /// The session of this key is over; on every stream.
+    Over {
+        /// Its key.
+        key: Key,
     },
 }
 
@@ -48,6 +62,9 @@ pub struct Hello {
     /// A drain order still in force, so that a new leader can confirm it or take it back.
     #[serde(default)]
     pub drain_order: Option<u64>,
+    /// Sessions that the server is allocated for at once; none by one that knows nothing of allocation, which is told nothing of it.
+    #[serde(default)]
+    pub sessions: u32,
 }
 
 /// How the server moves datagrams.
@@ -134,6 +151,9 @@ pub struct Report {
     /// is behind numbers its own above it.
     #[serde(default)]
     pub newest_order: Option<u64>,
+    /// Keys that the server holds: with one it is in use, whether a player is here or not.
+    #[serde(default)]
+    pub sessions: u32,
 }
 
 /// What an operator replica tells a game server.
@@ -162,6 +182,25 @@ pub enum OperatorMessage {
         /// Number of the drain order that is taken back.
         order: u64,
     },
+    /// Somebody allocates: know of this reign, and say what you hold.
+    Greet {
+        /// Reign of the allocator.
+        reign: u64,
+    },
+    /// Take this key. The server answers, or the stream ends.
+    Propose {
+        /// Reign of the allocator.
+        reign: u64,
+        /// By which a caller names what it asked for.
+        key: Key,
+    },
+    /// Let go of this key, which was given elsewhere: nobody was ever sent here for it.
+    Release {
+        /// Reign of the allocator.
+        reign: u64,
+        /// The key.
+        key: Key,
+    },
 }
 
 /// Accepted: what the server needs to play. Its debug form leaves the key out, so that no log can carry it.
@@ -173,6 +212,9 @@ pub struct Welcome {
     pub server_key: [u8; 32],
     /// Milliseconds between reports.
     pub report_period_ms: u32,
+    /// Whether the replica knows of allocation: only then it is told what the server holds.
+    #[serde(default)]
+    pub allocates: bool,
 }
 
 impl fmt::Debug for Hello {
@@ -206,7 +248,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_a_debug_form() {
-        let welcome = Welcome { replicas: Vec::new(), server_key: [0xAB; 32], report_period_ms: 1000 };
+        let welcome =
+            Welcome { replicas: Vec::new(), server_key: [0xAB; 32], report_period_ms: 1000, allocates: true };
         assert!(!format!("{welcome:?}").contains("171"), "{welcome:?}");
         let hello = Hello {
             contract_version: 1,
@@ -220,6 +263,7 @@ mod tests {
             tick_hz: 64,
             capacity: 100,
             drain_order: None,
+            sessions: 0,
         };
         assert!(!format!("{hello:?}").contains("secret-token"), "{hello:?}");
     }

@@ -39,8 +39,7 @@ impl Reporter {
         &mut self,
         (now, cpu): (Duration, Duration),
         boards: &Boards,
-        phase: Phase,
-        newest_order: Option<u64>,
+        Standing { phase, newest_order, sessions }: Standing,
     ) -> Report {
         self.seq += 1;
         let period = now.saturating_sub(self.at);
@@ -60,8 +59,17 @@ impl Reporter {
             rejects_total: boards.sum(Figure::RejectedInputs),
             late_ticks_total: boards.sum(Figure::LateTicks),
             newest_order,
+            sessions,
         }
     }
+}
+
+/// How the server stands with the operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) phase: Phase,
+    pub(crate) newest_order: Option<u64>,
+    pub(crate) sessions: u32,
 }
 
 /// How much of a distribution reports have told, by zone.
@@ -130,6 +138,7 @@ mod tests {
     use gameserver_contract::histogram::BOUNDS;
 
     const MS: Duration = Duration::from_millis(1);
+    const READY: Standing = Standing { phase: Phase::Ready, newest_order: None, sessions: 0 };
 
     /// Bucket and count of each that is not empty, and the sum.
     fn of(delta: &HistogramDelta) -> (Vec<(u64, u32)>, u64) {
@@ -146,11 +155,12 @@ mod tests {
         let record = |board: &Board, value| all.iter().for_each(|&of| board.record(of, value));
         record(one, 96);
         record(other, 96);
-        let first = reporter.report((1000 * MS, 250 * MS), &boards, Phase::Ready, None);
+        let first = reporter.report((1000 * MS, 250 * MS), &boards, READY);
         assert_eq!((first.seq, first.cpu_millis, first.newest_order), (1, 250, None));
         record(one, 12);
         record(other, 12);
-        let second = reporter.report((3000 * MS, 260 * MS), &boards, Phase::Ready, Some(7));
+        let second =
+            reporter.report((3000 * MS, 260 * MS), &boards, Standing { newest_order: Some(7), ..READY });
         assert_eq!((second.seq, second.cpu_millis, second.newest_order), (2, 5, Some(7)));
         for (report, value) in [(first, 96), (second, 12)] {
             for told in [&report.tick_us, &report.queue_depth] {
@@ -172,7 +182,7 @@ mod tests {
             if ticked {
                 slow.record(Distribution::TickWork, 3_145_728);
             }
-            let report = reporter.report((second * 1000 * MS, MS), &boards, Phase::Ready, None);
+            let report = reporter.report((second * 1000 * MS, MS), &boards, READY);
             let expected = if ticked { vec![(3_145_728, 1)] } else { Vec::new() };
             assert_eq!(of(&report.tick_us).0, expected, "second {second}");
             assert_eq!(of(&report.input_latency_us).0, [(96, 1)], "which waits for nobody");
@@ -180,7 +190,7 @@ mod tests {
         // nothing is lost of what one recorded while the other recorded nothing
         let mut ticks_told = |board: &Board, value, second: u32| {
             board.record(Distribution::TickWork, value);
-            of(&reporter.report((second * 1000 * MS, MS), &boards, Phase::Ready, None).tick_us).0
+            of(&reporter.report((second * 1000 * MS, MS), &boards, READY).tick_us).0
         };
         assert_eq!(ticks_told(slow, 12_288, 7), []);
         assert_eq!(ticks_told(quick, 96, 8), [(12_288, 1)]);
@@ -203,7 +213,7 @@ mod tests {
                 board.set(figure, value);
             }
             let mut reporter = Reporter::new(Duration::ZERO, Duration::ZERO);
-            let report = reporter.report((1000 * MS, MS), &boards, Phase::Ready, None);
+            let report = reporter.report((1000 * MS, MS), &boards, READY);
             assert_eq!(told(&report), 321, "{figure:?}");
         }
     }
@@ -223,7 +233,7 @@ mod tests {
                 (0..times).for_each(|_| board.record(distribution, value));
             }
             let mut reporter = Reporter::new(Duration::ZERO, Duration::ZERO);
-            let report = reporter.report((1000 * MS, MS), &boards, Phase::Ready, None);
+            let report = reporter.report((1000 * MS, MS), &boards, READY);
             assert_eq!(of(told(&report)), (buckets.to_vec(), sum), "{distribution:?}");
         }
     }

@@ -8,9 +8,35 @@ use gameserver_contract::{Phase, metrics};
 use gameserver_sys::{observe_memory, observe_resident, process_cpu_time};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 
+use crate::sessions::End;
 use crate::zone::{Board, Boards, Distribution, Figure, FilterState, Total, ZoneFacts};
+
+/// What the server was allocated for.
+pub(super) struct SessionMetrics {
+    pub(super) held: IntGauge,
+    /// By why they ended.
+    pub(super) ended: IntCounterVec,
+}
+
+impl SessionMetrics {
+    const NAMES: [&str; 2] = [metrics::SESSIONS, metrics::SESSIONS_ENDED];
+
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let held = IntGauge::new(metrics::SESSIONS, "Sessions that the server was allocated for and holds.")?;
+        let about =
+            Opts::new(metrics::SESSIONS_ENDED, "Sessions that are over: nobody came, or everybody has left.");
+        let ended = IntCounterVec::new(about, &["reason"])?;
+        for end in [End::Unused, End::Left] {
+            ended.with_label_values(&[end.as_str()]).reset();
+        }
+        registry.register(Box::new(held.clone()))?;
+        registry.register(Box::new(ended.clone()))?;
+        Ok(Self { held, ended })
+    }
+}
 
 const COUNTERS: [(&str, &str, Figure); 32] = [
     (metrics::PACKETS_IN, "Datagrams received.", Figure::PacketsIn),
@@ -156,7 +182,8 @@ impl BoardCollector {
         streams: watch::Receiver<usize>,
     ) -> Result<Self, prometheus::Error> {
         let describe = |&name: &&str| Desc::new(name.to_owned(), name.to_owned(), Vec::new(), HashMap::new());
-        let descriptions = metrics::ALL.iter().map(describe).collect::<Result<_, _>>()?;
+        let of_boards = metrics::ALL.iter().filter(|name| !SessionMetrics::NAMES.contains(name));
+        let descriptions = of_boards.map(describe).collect::<Result<_, _>>()?;
         Ok(Self { boards, shown, phase, streams, descriptions })
     }
 }

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::stream::{DrainView, Identity, Outbound, StreamError, run_stream};
+use super::stream::{DrainView, Heard, Identity, Outbound, StreamError, run_stream};
 use super::stream_set::{Action, StreamSet};
 use gameserver_sys::Clock;
 
@@ -22,7 +22,7 @@ const REPORTS_MAX: usize = 8;
 
 /// The control loop's ends of the client.
 pub(crate) struct ReportHandle {
-    pub(crate) inbound: mpsc::Receiver<OperatorMessage>,
+    pub(crate) inbound: mpsc::Receiver<Heard>,
     pub(crate) reports: broadcast::Sender<Arc<Report>>,
     pub(crate) drain: watch::Sender<DrainView>,
     pub(crate) open_streams: watch::Receiver<usize>,
@@ -36,7 +36,7 @@ pub(crate) struct ReportClient {
     random: SystemRandom,
     streams: JoinSet<(SocketAddr, Result<(), StreamError>)>,
     handles: BTreeMap<SocketAddr, AbortHandle>,
-    inbound: mpsc::Sender<OperatorMessage>,
+    inbound: mpsc::Sender<Heard>,
     reports: broadcast::WeakSender<Arc<Report>>,
     drain: watch::Receiver<DrainView>,
     open_streams: watch::Sender<usize>,
@@ -68,7 +68,7 @@ impl ReportClient {
         while self.keep_streams(&heard) {
             let wait = self.until_next_attempt();
             tokio::select! {
-                Some((peer, message)) = messages.recv() => self.pass_on(peer, message).await,
+                Some((peer, heard)) = messages.recv() => self.pass_on(peer, heard).await,
                 Some(ended) = self.streams.join_next() => self.stream_ended(ended),
                 () = tokio::time::sleep(wait) => {}
                 () = self.inbound.closed() => break,
@@ -80,7 +80,7 @@ impl ReportClient {
     }
 
     /// Carries out what the set wants; false when the server has stopped reporting.
-    fn keep_streams(&mut self, heard: &mpsc::Sender<(SocketAddr, OperatorMessage)>) -> bool {
+    fn keep_streams(&mut self, heard: &mpsc::Sender<(SocketAddr, Heard)>) -> bool {
         for action in self.set.poll(self.clock.monotonic()) {
             match action {
                 Action::Connect(peer) => {
@@ -106,8 +106,8 @@ impl ReportClient {
         self.set.poll_timeout().map_or(idle, |due| due.saturating_sub(self.clock.monotonic()))
     }
 
-    async fn pass_on(&mut self, peer: SocketAddr, message: OperatorMessage) {
-        match &message {
+    async fn pass_on(&mut self, peer: SocketAddr, heard: Heard) {
+        match &heard.message {
             OperatorMessage::Welcome(welcome) => {
                 tracing::info!(%peer, replicas = welcome.replicas.len(), "an operator replica welcomed us");
                 self.set.opened(peer);
@@ -116,9 +116,13 @@ impl ReportClient {
             OperatorMessage::Replicas { addresses } => self.set.learn(addresses),
             OperatorMessage::Drain { .. }
             | OperatorMessage::Undrain { .. }
+            | OperatorMessage::Greet { .. }
+            | OperatorMessage::Propose { .. }
+            | OperatorMessage::Release { .. }
             | OperatorMessage::Refused { .. } => {}
         }
-        let _heard = self.inbound.send(message).await;
+        // as in the stream: nobody listens any more only when the server stops
+        let _heard = self.inbound.send(heard).await;
     }
 
     fn stream_ended(&mut self, ended: Result<(SocketAddr, Result<(), StreamError>), tokio::task::JoinError>) {

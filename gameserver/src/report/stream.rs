@@ -10,7 +10,7 @@ use gameserver_contract::{Hello, OperatorMessage, Report, ServerMessage};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -36,6 +36,47 @@ pub(crate) struct DrainView {
     pub(crate) order: Option<u64>,
     /// Complete, to be acknowledged on every stream.
     pub(crate) acked: Option<u64>,
+}
+
+/// Answers that wait for a stream at most.
+const REPLIES_MAX: usize = 64;
+
+/// What a replica said, and the way back over the same stream.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) message: OperatorMessage,
+    pub(crate) stream: Replies,
+}
+
+/// The way back over one stream. What is said there comes in order or not at all, and then the stream ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Replies {
+    queue: mpsc::Sender<ServerMessage>,
+    end: Arc<Notify>,
+}
+
+impl Replies {
+    fn channel() -> (Self, mpsc::Receiver<ServerMessage>) {
+        let (queue, said) = mpsc::channel(REPLIES_MAX);
+        (Self { queue, end: Arc::default() }, said)
+    }
+
+    /// Says this, unless the stream is gone. One that is so far behind that there is no room ends.
+    pub(crate) fn say(&self, message: ServerMessage) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(message) {
+            self.end();
+        }
+    }
+
+    /// Ends the stream: what was asked over it has no answer.
+    pub(crate) fn end(&self) {
+        self.end.notify_one();
+    }
+
+    /// Whether the stream is over.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.queue.is_closed()
+    }
 }
 
 /// What a stream hears from this side.
@@ -65,6 +106,8 @@ pub(crate) enum StreamError {
     Refused(String),
     #[error("the replica did not welcome us first")]
     NoWelcome,
+    #[error("what the replica asked for has no answer")]
+    NoAnswer,
 }
 
 /// Runs the stream to `peer` until it ends; `Ok` when this side had nothing more to say. What the replica says goes
@@ -73,8 +116,10 @@ pub(crate) async fn run_stream(
     peer: SocketAddr,
     identity: Identity,
     mut outbound: Outbound,
-    inbound: mpsc::Sender<(SocketAddr, OperatorMessage)>,
+    inbound: mpsc::Sender<(SocketAddr, Heard)>,
 ) -> Result<(), StreamError> {
+    let (replies, mut said) = Replies::channel();
+    let inbound = Inbound { peer, heard: inbound, replies };
     let tls = TlsConnector::from(client_config(&identity.ca_file)?);
     let token = std::fs::read_to_string(&identity.token_file).map_err(StreamError::Token)?;
     let tcp = within("connect", TcpStream::connect(peer)).await?.map_err(StreamError::Connect)?;
@@ -88,30 +133,31 @@ pub(crate) async fn run_stream(
     send(&mut write, &ServerMessage::Hello(hello)).await?;
     match within("be welcomed", read_frame(&mut read)).await?? {
         OperatorMessage::Refused { reason } => return Err(StreamError::Refused(reason)),
-        welcome @ OperatorMessage::Welcome(_) => hand_on(&inbound, peer, welcome).await,
+        welcome @ OperatorMessage::Welcome(_) => inbound.hand_on(welcome).await,
         _ => return Err(StreamError::NoWelcome),
     }
     tokio::select! {
-        ended = listen(peer, &mut read, &inbound) => ended,
-        ended = speak(&mut write, &mut outbound) => ended,
+        ended = listen(&mut read, &inbound) => ended,
+        ended = speak(&mut write, &mut outbound, &mut said) => ended,
+        () = inbound.replies.end.notified() => Err(StreamError::NoAnswer),
     }
 }
 
-async fn listen(
-    peer: SocketAddr,
-    read: &mut (impl AsyncRead + Unpin),
-    inbound: &mpsc::Sender<(SocketAddr, OperatorMessage)>,
-) -> Result<(), StreamError> {
+async fn listen(read: &mut (impl AsyncRead + Unpin), inbound: &Inbound) -> Result<(), StreamError> {
     loop {
         match read_frame(read).await? {
             OperatorMessage::Refused { reason } => return Err(StreamError::Refused(reason)),
-            message => hand_on(inbound, peer, message).await,
+            message => inbound.hand_on(message).await,
         }
     }
 }
 
-/// Sends every report and each completed drain; ends when the server has no more reports to give.
-async fn speak(write: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -> Result<(), StreamError> {
+/// Sends every answer, every report and each completed drain; ends when the server has no more reports to give.
+async fn speak(
+    write: &mut (impl AsyncWrite + Unpin),
+    outbound: &mut Outbound,
+    said: &mut mpsc::Receiver<ServerMessage>,
+) -> Result<(), StreamError> {
     let mut acked = None;
     loop {
         let drain = *outbound.drain.borrow_and_update();
@@ -120,8 +166,9 @@ async fn speak(write: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -
         }
         acked = drain.acked;
         tokio::select! {
-            // reports first: the last one is still to be read when both have closed
+            // answers and reports first: the last ones are still to be read when all have closed
             biased;
+            Some(answer) = said.recv() => send(write, &answer).await?,
             report = outbound.reports.recv() => match report {
                 Ok(report) => send(write, &ServerMessage::Report((*report).clone())).await?,
                 // this stream was slow; figures that were missed are a gap, not an error
@@ -134,13 +181,19 @@ async fn speak(write: &mut (impl AsyncWrite + Unpin), outbound: &mut Outbound) -
     within("say goodbye", write.shutdown()).await?.map_err(StreamError::Write)
 }
 
-async fn hand_on(
-    inbound: &mpsc::Sender<(SocketAddr, OperatorMessage)>,
+/// Where what a stream hears goes.
+struct Inbound {
     peer: SocketAddr,
-    message: OperatorMessage,
-) {
-    // nobody listens any more only when the server stops, and then the message does not matter
-    let _heard = inbound.send((peer, message)).await;
+    heard: mpsc::Sender<(SocketAddr, Heard)>,
+    replies: Replies,
+}
+
+impl Inbound {
+    async fn hand_on(&self, message: OperatorMessage) {
+        let heard = Heard { message, stream: self.replies.clone() };
+        // nobody listens any more only when the server stops, and then the message does not matter
+        let _heard = self.heard.send((self.peer, heard)).await;
+    }
 }
 
 async fn send(write: &mut (impl AsyncWrite + Unpin), message: &ServerMessage) -> Result<(), StreamError> {
@@ -177,6 +230,7 @@ mod tests {
     struct Speaking {
         reports: broadcast::Sender<Arc<Report>>,
         drain: watch::Sender<DrainView>,
+        replies: Replies,
         replica: DuplexStream,
     }
 
@@ -186,17 +240,18 @@ mod tests {
         let (drain, drain_view) = watch::channel(DrainView::default());
         let (mut write, replica) = tokio::io::duplex(64 * 1024);
         let mut outbound = Outbound { reports: heard, drain: drain_view };
+        let (replies, mut said) = Replies::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let speak = speak(&mut write, &mut outbound);
-            let (spoken, ()) = tokio::join!(speak, script(Speaking { reports, drain, replica }));
+            let speak = speak(&mut write, &mut outbound, &mut said);
+            let (spoken, ()) = tokio::join!(speak, script(Speaking { reports, drain, replies, replica }));
             spoken.unwrap();
         });
     }
 
     #[test]
     fn a_completed_drain_is_acknowledged_once_and_again_by_its_next_number() {
-        speaking(async |Speaking { reports, drain, mut replica }| {
+        speaking(async |Speaking { reports, drain, mut replica, .. }| {
             for order in [7, 9] {
                 drain.send_replace(DrainView { order: Some(order), acked: None });
                 drain.send_replace(DrainView { order: Some(order), acked: Some(order) });
@@ -211,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_stream_sends_what_was_reported_before_the_server_stopped_and_then_ends() {
-        speaking(async |Speaking { reports, drain: _drain, mut replica }| {
+        speaking(async |Speaking { reports, drain: _drain, mut replica, .. }| {
             reports.send(report(1)).unwrap();
             reports.send(report(2)).unwrap();
             drop(reports);
@@ -220,6 +275,33 @@ mod tests {
                 assert_eq!(heard, ServerMessage::Report((*report(seq)).clone()));
             }
             assert!(read_frame::<ServerMessage>(&mut replica).await.is_err(), "the end");
+        });
+    }
+
+    #[test]
+    fn answers_come_in_order_and_before_the_end() {
+        speaking(async |Speaking { reports, drain: _drain, replies, mut replica }| {
+            let over = |number: u64| ServerMessage::Over { key: number.to_string().into() };
+            for number in 0..3 {
+                replies.say(over(number));
+            }
+            drop(reports);
+            for number in 0..3 {
+                assert_eq!(read_frame::<ServerMessage>(&mut replica).await.unwrap(), over(number));
+            }
+            assert!(read_frame::<ServerMessage>(&mut replica).await.is_err(), "the end");
+        });
+    }
+
+    #[test]
+    fn a_stream_that_is_too_far_behind_for_an_answer_ends() {
+        let (replies, _said) = Replies::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..=REPLIES_MAX {
+                replies.say(ServerMessage::Over { key: "a".into() });
+            }
+            replies.end.notified().await;
         });
     }
 }

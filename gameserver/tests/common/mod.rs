@@ -1,6 +1,8 @@
 //! The real program as a process, and players on real sockets.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod operator;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};

@@ -52,6 +52,15 @@ pub const TEMPLATE_GENERATION: &str = "cranewing.dev/template-generation";
 pub const PLACED_FINALIZER: &str = "cranewing.dev/placed";
 /// ConfigMap in the operator's namespace: this region's vote, what its shares go by, and tombstones of its placed Fleets.
 pub const BALLOT: &str = "cranewing-ballot";
+/// ConfigMap in the operator's namespace: which of its replicas allocates, and which have what it answered.
+pub const ALLOCATION: &str = "cranewing-allocation";
+/// Service in the operator's namespace where servers are asked for.
+pub const ALLOCATION_SERVICE: &str = "cranewing-allocation";
+/// Annotation on a pod of the operator: the process that runs in it, in sixteen hexadecimal digits, and the key by which it is known, in
+/// base64. One that starts again is another.
+pub const REPLICA: &str = "cranewing.dev/replica";
+/// Selector of the operator's own pods, as the chart labels them.
+pub const OPERATOR_PODS: &str = "app.kubernetes.io/name=cranewing";
 /// Selector of the pods of a region's responders, as the chart labels them.
 pub const RESPONDER_PODS: &str = "app.kubernetes.io/name=cranewing-responder";
 /// Annotation on the copy of another region's RegionCluster: addresses of that region's responders, comma separated.

@@ -34,10 +34,10 @@ impl Observed {
         self.live.as_ref().is_some_and(|live| live.connected)
     }
 
-    /// Players are on it, or it is not known whether some are (rules 13).
+    /// Players are on it, or are to come, or it is not known whether some are (rules 13).
     pub(crate) fn in_use(&self) -> bool {
         match &self.live {
-            Some(live) if live.connected => live.players > 0,
+            Some(live) if live.connected => live.players > 0 || live.sessions > 0,
             _ => self.state != State::Starting,
         }
     }
@@ -199,6 +199,7 @@ mod tests {
             },
             stream: Stream { phase, silent_for: Duration::ZERO },
             connected: true,
+            sessions: 0,
             players: 0,
             cpu_millis: 0,
             tick_us: Histogram::default(),

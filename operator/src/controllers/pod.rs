@@ -4,8 +4,8 @@ use super::observe::patience;
 use super::probes::add_probes;
 use gameserver_contract::{REPORT_AUDIENCE, env};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath,
-    ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    Capabilities, ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    KeyToPath, ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
     ResourceRequirements, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume,
     VolumeMount, VolumeProjection,
 };
@@ -22,6 +22,12 @@ const FIRST_USER_ID: i64 = 100_000;
 const CREDENTIALS_DIR: &str = "/var/run/cranewing";
 /// Name of their volume.
 const CREDENTIALS_VOLUME: &str = "cranewing-report";
+/// Where a game server keeps what it must still know when its container starts again.
+const STATE_DIR: &str = "/var/lib/cranewing";
+/// Name of that volume.
+const STATE_VOLUME: &str = "cranewing-state";
+/// Bytes that fit: what a server holds is a few kilobytes.
+const STATE_SIZE_MAX: &str = "1Mi";
 /// Lifetime of the projected token in seconds; the kubelet renews it at four fifths.
 const TOKEN_SECONDS: i64 = 3600;
 
@@ -90,7 +96,7 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
     spec.enable_service_links = Some(false);
     spec.termination_grace_period_seconds = Some(server.spec.drain.deadline_seconds);
     spec.security_context = Some(pod_security(spec.security_context.take(), user, defaults));
-    spec.volumes.get_or_insert_default().push(credentials_volume());
+    spec.volumes.get_or_insert_default().extend([credentials_volume(), state_volume()]);
 
     // The Fleet's template may name labels and annotations for both; the pod's own template has the last word.
     let mut pod_labels = server.labels().clone();
@@ -159,12 +165,15 @@ fn complete_container(
         drop: Some(vec!["ALL".to_owned()]),
         ..Capabilities::default()
     });
-    container.volume_mounts.get_or_insert_default().push(VolumeMount {
-        name: CREDENTIALS_VOLUME.to_owned(),
-        mount_path: CREDENTIALS_DIR.to_owned(),
-        read_only: Some(true),
+    let mount = |name: &str, path: &str, is_read_only| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(is_read_only),
         ..VolumeMount::default()
-    });
+    };
+    let mounts = container.volume_mounts.get_or_insert_default();
+    mounts.push(mount(CREDENTIALS_VOLUME, CREDENTIALS_DIR, true));
+    mounts.push(mount(STATE_VOLUME, STATE_DIR, false));
 }
 
 fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) -> Vec<EnvVar> {
@@ -195,6 +204,7 @@ fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) 
         value(env::HOST_PORT, host_ports.first().copied().unwrap_or(0).to_string()),
         value(env::DRAIN_DEADLINE, drain_deadline(server).as_secs_f64().to_string()),
         value(env::CAPACITY, server.spec.capacity.to_string()),
+        value(env::STATE_DIR, STATE_DIR.to_owned()),
         field(env::HOST_IP, "status.hostIP"),
         field(env::POD_UID, "metadata.uid"),
     ]
@@ -262,6 +272,12 @@ fn credentials_volume() -> Volume {
         }),
         ..Volume::default()
     }
+}
+
+fn state_volume() -> Volume {
+    let empty_dir =
+        EmptyDirVolumeSource { medium: None, size_limit: Some(Quantity(STATE_SIZE_MAX.to_owned())) };
+    Volume { name: STATE_VOLUME.to_owned(), empty_dir: Some(empty_dir), ..Volume::default() }
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::Links;
+use super::PROTOCOL;
 use super::identity::PublicKey;
 use super::message::{Answer, Ask, Digest, Request};
 use super::table::PeerTable;
-use super::tls;
 use crate::runtime::accept::{Accept, Limits, serve_each};
 use crate::runtime::frame::{FrameError, FrameReader, write_frame};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::raw_keys;
 use crate::runtime::telemetry::chain;
 
 /// Links at once, and of these, those whose key nobody has seen yet.
@@ -121,9 +122,9 @@ impl LinkEndpoint {
     ) -> Result<Welcomed<impl AsyncRead + AsyncWrite + Unpin + use<>>, LinkError> {
         socket.set_nodelay(true).map_err(LinkError::Tls)?;
         let stream = self.acceptor.accept(socket).await.map_err(|error| {
-            if tls::is_unknown_key(&error) { LinkError::UnknownKey } else { LinkError::Tls(error) }
+            if raw_keys::is_unknown_key(&error) { LinkError::UnknownKey } else { LinkError::Tls(error) }
         })?;
-        let key = tls::peer_key(stream.get_ref().1).ok_or(LinkError::UnknownKey)?;
+        let key = raw_keys::peer_key(PROTOCOL, stream.get_ref().1).ok_or(LinkError::UnknownKey)?;
         let region = self.table.region_of(&key).ok_or(LinkError::UnknownKey)?;
         let place = self.place(region).ok_or(LinkError::TooMany(region))?;
         Ok(Welcomed { stream, region, key, place })

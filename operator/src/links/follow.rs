@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Links;
+use super::PROTOCOL;
 use super::identity::Identity;
 use super::peer::{Peer, PeerError};
 use super::puller::Puller;
-use super::tls;
+use crate::runtime::raw_keys;
 use crate::runtime::watch::Watched;
 
 /// Peers at most: with this region, as many as a RegionCluster may name.
@@ -95,7 +96,7 @@ impl Follower {
             let puller = Puller {
                 me: links.me,
                 peer: Arc::clone(&peer),
-                tls: tls::client_config(&self.identity, peer.keys.clone())?,
+                tls: raw_keys::client_config(PROTOCOL, &self.identity.key, peer.keys.clone())?,
                 table: Arc::clone(&links.table),
                 metrics: links.metrics.clone(),
                 clock: links.clock,

@@ -4,20 +4,20 @@
 //! leaves no moment without trust.
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use operator_api::labels;
 use rcgen::{KeyPair, PKCS_ED25519};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
+
+pub(crate) use crate::runtime::raw_keys::PublicKey;
+use crate::runtime::raw_keys::own_key;
 
 /// Entry of the Secret with the key that is used.
 const KEY: &str = "key.pem";
@@ -25,9 +25,6 @@ const KEY: &str = "key.pem";
 const NEXT: &str = "next.pem";
 /// Entry with the regionId of the region whose key it is.
 const REGION: &str = "regionId";
-/// Head of the subject public key info of each Ed25519 key (RFC 8410); 32 bytes follow.
-const ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-
 /// Why a key cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IdentityError {
@@ -39,33 +36,6 @@ pub(crate) enum IdentityError {
     OtherRegion(String, String),
     #[error("failed to make a key")]
     Make(#[source] rcgen::Error),
-}
-
-/// The public half of an Ed25519 key, as TLS shows it: a DER subject public key info.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PublicKey(Vec<u8>);
-
-impl PublicKey {
-    /// The key in these bytes; none if they are anything else.
-    pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
-        let is_ed25519 = der.len() == ED25519.len() + 32 && der.starts_with(&ED25519);
-        is_ed25519.then(|| Self(der.to_vec()))
-    }
-
-    /// The key in base64, as Secrets of peers have it.
-    pub(crate) fn from_base64(text: &str) -> Option<Self> {
-        Self::from_der(&STANDARD.decode(text).ok()?)
-    }
-
-    pub(crate) fn to_base64(&self) -> String {
-        STANDARD.encode(&self.0)
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.to_base64())
-    }
 }
 
 /// Who this region is to others.
@@ -105,20 +75,16 @@ impl Identity {
         let region = entry(REGION).ok_or(IdentityError::Missing(REGION))?;
         Ok(Self {
             region: String::from_utf8_lossy(region).into_owned(),
-            key: Arc::new(key),
+            key,
             public_keys: std::iter::once(public).chain(next.map(|(_, public)| public)).collect(),
         })
     }
 }
 
-fn read_key(entry: &'static str, pem: &[u8]) -> Result<(CertifiedKey, PublicKey), IdentityError> {
+fn read_key(entry: &'static str, pem: &[u8]) -> Result<(Arc<CertifiedKey>, PublicKey), IdentityError> {
     let malformed = || IdentityError::Malformed(entry);
     let Ok(PrivateKeyDer::Pkcs8(der)) = PrivateKeyDer::from_pem_slice(pem) else { return Err(malformed()) };
-    let key = rustls::crypto::ring::sign::any_eddsa_type(&der).map_err(|_unusable| malformed())?;
-    let public = key.public_key().and_then(|public| PublicKey::from_der(&public)).ok_or_else(malformed)?;
-    // Where raw public keys are shown, the key stands in the place of a certificate.
-    let shown = CertificateDer::from(public.0.clone());
-    Ok((CertifiedKey::new(vec![shown], key), public))
+    own_key(&der).ok_or_else(malformed)
 }
 
 fn fresh(region: &str) -> Result<Secret, IdentityError> {
@@ -189,19 +155,5 @@ pub(crate) mod tests {
         }
         let other = KeyPair::generate().unwrap().serialize_pem();
         assert!(read_key(KEY, other.as_bytes()).is_err(), "of another kind");
-    }
-
-    #[test]
-    fn only_a_whole_ed25519_key_is_a_public_key() {
-        let key = identity("kr").public_keys.remove(0);
-        assert_eq!(PublicKey::from_base64(&key.to_base64()), Some(key.clone()));
-        for (name, text) in [
-            ("nothing", String::new()),
-            ("no base64", "!".to_owned()),
-            ("a byte less", STANDARD.encode(&key.0[..43])),
-            ("another kind", STANDARD.encode([0; 44])),
-        ] {
-            assert_eq!(PublicKey::from_base64(&text), None, "{name}");
-        }
     }
 }

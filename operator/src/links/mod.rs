@@ -1,7 +1,7 @@
 //! The links between regions (design way 7): every replica serves a digest of its region, and reads those of the others.
 //! Nobody writes into another region, and nothing here depends on who leads.
 //!
-//! - `identity`: the key by which a region proves itself; `tls`: how it does.
+//! - `identity`: the key by which a region proves itself (`runtime::raw_keys` says how).
 //! - `peer`: the Secret by which another region is registered; `follow` brings them, and runs a reader a peer.
 //! - `message`: what is said; `digest`: what this region says of itself.
 //! - `kept`: its one vote; `home`: whose an object is; `original`: which version a copy is of; `facts`: placed Fleets, as targets follow from them; `scalers`: their
@@ -34,7 +34,6 @@ pub(crate) mod scalers;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 pub(crate) use digest::is_ready;
 pub(crate) use export::to_api;
@@ -68,6 +67,7 @@ use crate::runtime::chance::{random, random_key};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::ApiPulse;
+use crate::runtime::raw_keys;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::watch::Watched;
 use digest::{Origin, own};
@@ -80,6 +80,8 @@ use message::Digest;
 use responders::responders;
 use table::{Known, PeerTable};
 
+/// What both sides of a link speak.
+const PROTOCOL: raw_keys::Protocol = b"cranewing-link/1";
 /// How often a replica that begins looks whether it knows enough.
 const SETTLED_LOOK: Duration = Duration::from_millis(50);
 
@@ -189,7 +191,7 @@ impl Links {
         let (made, digest) = watch::channel(Arc::new(self.digest(&origin, 0)));
         let pinned = Arc::clone(&self.table);
         let endpoint = LinkEndpoint {
-            acceptor: TlsAcceptor::from(tls::server_config(&identity, move |key| {
+            acceptor: TlsAcceptor::from(raw_keys::server_config(PROTOCOL, &identity.key, move |key| {
                 pinned.region_of(key).is_some()
             })?),
             table: Arc::clone(&self.table),

@@ -15,13 +15,14 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::PROTOCOL;
 use super::message::{Answer, Ask, Copies, Objects, PublishedFleet, Request, Version};
 use super::peer::Peer;
 use super::table::PeerTable;
-use super::tls;
 use crate::runtime::clock::Clock;
 use crate::runtime::frame::{FrameError, FrameReader, write_frame};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::raw_keys;
 use crate::runtime::telemetry::chain;
 
 /// How often a peer is asked.
@@ -128,9 +129,9 @@ impl Puller {
         };
         let dialled = timeout(DIAL_MAX, dialling).await.map_err(|_elapsed| PullError::TooSlow)?;
         let stream = dialled.map_err(|error| {
-            if tls::is_unknown_key(&error) { PullError::Stranger } else { PullError::Dial(error) }
+            if raw_keys::is_unknown_key(&error) { PullError::Stranger } else { PullError::Dial(error) }
         })?;
-        if tls::peer_key(stream.get_ref().1).is_none() {
+        if raw_keys::peer_key(PROTOCOL, stream.get_ref().1).is_none() {
             return Err(PullError::Stranger);
         }
         let (read, write) = split(stream);

@@ -75,7 +75,7 @@ impl Region {
         let (table, mut tasks) = (Arc::clone(&links.table), Tasks::default());
         let pins = move |key: &identity::PublicKey| table.region_of(key).is_some();
         let endpoint = LinkEndpoint {
-            acceptor: TlsAcceptor::from(tls::server_config(&keys, pins).unwrap()),
+            acceptor: TlsAcceptor::from(raw_keys::server_config(PROTOCOL, &keys.key, pins).unwrap()),
             table: Arc::clone(&links.table),
             digest,
             links: Arc::clone(&links),
@@ -148,7 +148,7 @@ impl Region {
 
     /// A link to this region with these keys.
     async fn dial(&self, keys: &Identity) -> TlsStream<TcpStream> {
-        let config = tls::client_config(keys, self.keys.public_keys.clone()).unwrap();
+        let config = raw_keys::client_config(PROTOCOL, &keys.key, self.keys.public_keys.clone()).unwrap();
         let socket = TcpStream::connect(self.address).await.unwrap();
         TlsConnector::from(config).connect("x".try_into().unwrap(), socket).await.unwrap()
     }
@@ -365,7 +365,7 @@ enum Manner {
 async fn misbehave(keys: &Identity, manner: Manner) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(tls::server_config(keys, |_| true).unwrap());
+    let acceptor = TlsAcceptor::from(raw_keys::server_config(PROTOCOL, &keys.key, |_| true).unwrap());
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();

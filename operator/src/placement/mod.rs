@@ -23,25 +23,20 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use operator_core::regions::RegionId;
 use operator_core::regions::placement::Candidate;
-use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
-use tracing::debug;
 
 use crate::runtime::accept::{self, serve_each};
 use crate::runtime::clock::Clock;
+use crate::runtime::http::{ConnectionLimits, serve_connection};
 use crate::runtime::metrics::Metrics;
 use proto::{PlaceRequest, PlaceResponse};
 use service::{Fault, place};
@@ -55,8 +50,6 @@ const REQUESTS_MAX: usize = 64;
 /// Requests at once of one HTTP/2 connection, whose client keeps more back by itself: it is not refused for being alone.
 const STREAMS_MAX: u32 = 32;
 const CONNECTIONS_MAX: usize = 128;
-/// A client that stays connected is asked to connect anew, perhaps to another replica.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 /// Outcome of a placement for which no region fits; no regionId.
 const NO_REGION: &str = "no_region";
 /// Label of what is refused for what it says.
@@ -112,7 +105,8 @@ impl Placement {
         let router = Arc::new(self).router();
         let stopped = stop.clone();
         serve_each("a placement connection", listener, limits, stop, move |(socket, _), _greeting| {
-            serve_connection(socket, router.clone(), stopped.clone())
+            let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST_TIME_MAX };
+            serve_connection(socket, router.clone(), limits, stopped.clone())
         })
         .await;
     }
@@ -165,24 +159,6 @@ impl Placement {
     }
 }
 
-/// HTTP/1.1 or HTTP/2 without TLS, as its first bytes say.
-async fn serve_connection(socket: TcpStream, router: Router, stop: CancellationToken) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http2().max_concurrent_streams(STREAMS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _over = timeout(CONNECTION_AGE_MAX, stop.cancelled()) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(REQUEST_TIME_MAX, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a placement connection broke");
-    }
-}
-
 #[expect(
     unreachable_pub,
     unused_qualifications,
@@ -192,12 +168,4 @@ async fn serve_connection(socket: TcpStream, router: Router, stop: CancellationT
 )]
 mod proto {
     tonic::include_proto!("cranewing.placement.v1");
-}
-
-/// Writes a word of a closed list as JSON spells it; gRPC has its number.
-fn word<T: TryFrom<i32> + Serialize, N: Copy + Into<Option<i32>>, S: Serializer>(
-    number: &N,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    (*number).into().and_then(|number| T::try_from(number).ok()).serialize(serializer)
 }

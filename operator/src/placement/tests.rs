@@ -12,6 +12,7 @@ use operator_core::regions::membership::{Source, Standing};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tower::{ServiceExt as _, service_fn};

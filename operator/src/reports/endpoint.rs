@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use operator_api::GameServer;
+use operator_core::allocation::ServerUid;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::identity::{IdentityError, PodIdentity, Verifier};
 use super::keys::{FleetKeys, KeyError, SecretOf};
 use super::live::{LiveServers, ORDERS_MAX};
 use crate::about::about;
+use crate::allocation::{Desk, StreamWord};
 use crate::runtime::accept::{Accept, Limits, serve_each};
 use crate::runtime::clock::Clock;
 use crate::runtime::frame::{FrameError, FrameReader, write_frame};
@@ -38,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Time to tell a server why it is refused; a word of courtesy, so it is short.
 const COURTESY: Duration = Duration::from_secs(1);
+/// What an allocator has to say to one server, and is not sent yet, at most.
+const WORDS_MAX: usize = 32;
 /// Period of reports that servers are asked for.
 const REPORT_PERIOD_MS: u32 = 1000;
 
@@ -50,6 +54,8 @@ pub(crate) struct Endpoint {
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) pods: Store<Pod>,
     pub(crate) replicas: watch::Receiver<Vec<SocketAddr>>,
+    /// Hears what servers hold.
+    pub(crate) desk: Desk,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -142,9 +148,11 @@ impl Endpoint {
         let span = stream.about.clone();
         let talking = async {
             debug!(%from, "a report stream begins");
-            if let Err(error) = self.talk(stream, stop).await {
+            let (server, number) = (ServerUid::from(&*stream.connected.uid), stream.connected.number);
+            if let Err(error) = self.talk(stream, &server, stop).await {
                 debug!(%from, error = chain(&error), "a report stream ended");
             }
+            self.desk.stream(server, number, StreamWord::Ended).await;
         };
         talking.instrument(span).await;
     }
@@ -168,10 +176,11 @@ impl Endpoint {
                     replicas: self.replicas.borrow().clone(),
                     server_key,
                     report_period_ms: REPORT_PERIOD_MS,
+                    allocates: true,
                 };
                 write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;
                 let connected = Connected::begin(self, uid, &hello, orders);
-                Ok(Greeted { connected, about, reader, write, orders: received })
+                Ok(Greeted { connected, about, reader, write, orders: received, speaks: hello.sessions > 0 })
             }
             Err(error) => {
                 tell_refused(&mut write, &error).await;
@@ -197,14 +206,24 @@ impl Endpoint {
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: Greeted<S>,
+        server: &ServerUid,
         stop: CancellationToken,
     ) -> Result<(), StreamError> {
-        let Greeted { connected, about: _, mut reader, mut write, mut orders } = stream;
+        let Greeted { connected, about: _, mut reader, mut write, mut orders, speaks } = stream;
         let mut replicas = self.replicas.clone();
+        let (words, mut said) = mpsc::channel(WORDS_MAX);
+        // who is mute is told nothing, and the stream lasts all the same
+        let (began, _kept) =
+            if speaks { (StreamWord::Began(words), None) } else { (StreamWord::BeganMute, Some(words)) };
+        self.tell_desk(server, connected.number, began).await?;
         let reading = async {
             loop {
                 match timeout(SILENCE_MAX, reader.read()).await {
-                    Ok(message) => self.take((&connected.uid, connected.number), message?),
+                    Ok(message) => {
+                        if let Some(word) = self.take((&connected.uid, connected.number), message?) {
+                            self.tell_desk(server, connected.number, word).await?;
+                        }
+                    }
                     Err(_elapsed) => return Err::<(), StreamError>(StreamError::TooSlow),
                 }
             }
@@ -216,6 +235,11 @@ impl Endpoint {
                         Some(order) => order,
                         // A newer stream of the same server took over.
                         None => return Ok::<(), StreamError>(()),
+                    },
+                    word = said.recv() => match word {
+                        Some(word) => word,
+                        // A newer stream took over there too, or the server took longer than the desk waits.
+                        None => return Err(StreamError::TooSlow),
                     },
                     Ok(()) = replicas.changed() => {
                         OperatorMessage::Replicas { addresses: replicas.borrow_and_update().clone() }
@@ -234,9 +258,18 @@ impl Endpoint {
         }
     }
 
-    fn take(&self, stream: (&str, u64), message: ServerMessage) {
+    async fn tell_desk(&self, server: &ServerUid, number: u64, word: StreamWord) -> Result<(), StreamError> {
+        let is_told = self.desk.stream(server.clone(), number, word).await;
+        is_told.then_some(()).ok_or(StreamError::TooSlow)
+    }
+
+    /// Takes what a server says; what is for the desk comes back.
+    fn take(&self, stream: (&str, u64), message: ServerMessage) -> Option<StreamWord> {
         let now = self.clock.elapsed();
         let outcome = match message {
+            ServerMessage::Holding(holding) => return Some(StreamWord::Holding(holding)),
+            ServerMessage::Judged { key, judgement } => return Some(StreamWord::Judged { key, judgement }),
+            ServerMessage::Over { key } => return Some(StreamWord::Over { key }),
             ServerMessage::Report(report) => {
                 self.live.report(now, stream, &report);
                 "accepted"
@@ -248,6 +281,7 @@ impl Endpoint {
             ServerMessage::Hello(_) => "invalid",
         };
         self.metrics.reports.with_label_values(&[outcome]).inc();
+        None
     }
 }
 
@@ -311,6 +345,8 @@ struct Greeted<S> {
     reader: FrameReader<tokio::io::ReadHalf<S>>,
     write: tokio::io::WriteHalf<S>,
     orders: mpsc::Receiver<OperatorMessage>,
+    /// Whether the server knows of allocation.
+    speaks: bool,
 }
 
 #[cfg(test)]

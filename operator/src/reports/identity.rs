@@ -80,6 +80,8 @@ struct Discovery {
 
 #[derive(Deserialize)]
 struct Claims {
+    #[serde(default)]
+    sub: String,
     #[serde(rename = "kubernetes.io")]
     kubernetes: Option<KubernetesClaims>,
 }
@@ -103,13 +105,25 @@ impl Verifier {
 
     /// The pod that `token` was issued to.
     pub(crate) async fn verify(&self, token: &str) -> Result<PodIdentity, IdentityError> {
+        let kubernetes =
+            self.claims(token, REPORT_AUDIENCE).await?.kubernetes.ok_or(IdentityError::NotAPod)?;
+        let pod = kubernetes.pod.ok_or(IdentityError::NotAPod)?;
+        Ok(PodIdentity { namespace: kubernetes.namespace, pod: pod.name, pod_uid: pod.uid })
+    }
+
+    /// The user that `token` was issued to, for this audience: a service account's full name.
+    pub(crate) async fn verify_user(&self, token: &str, audience: &str) -> Result<String, IdentityError> {
+        Ok(self.claims(token, audience).await?.sub)
+    }
+
+    async fn claims(&self, token: &str, audience: &str) -> Result<Claims, IdentityError> {
         let header = decode_header(token).map_err(IdentityError::Malformed)?;
         let kid = header.kid.as_deref().ok_or(IdentityError::UnknownKey)?;
         let (key, issuer) = match self.find(kid) {
             Some(found) => found,
             None => self.find_anew(kid).await?,
         };
-        verify_with(token, header.alg, &key, &issuer)
+        verify_with(token, header.alg, &key, (&issuer, audience))
     }
 
     fn find(&self, kid: &str) -> Option<(DecodingKey, String)> {
@@ -183,22 +197,19 @@ fn verify_with(
     token: &str,
     algorithm: Algorithm,
     key: &DecodingKey,
-    issuer: &str,
-) -> Result<PodIdentity, IdentityError> {
+    (issuer, audience): (&str, &str),
+) -> Result<Claims, IdentityError> {
     let mut validation = Validation::new(match algorithm {
         Algorithm::RS256 | Algorithm::ES256 => algorithm,
         _ => Algorithm::RS256,
     });
-    validation.set_audience(&[REPORT_AUDIENCE]);
+    validation.set_audience(&[audience]);
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "aud", "iss"]);
     validation.validate_nbf = true;
     validation.leeway = CLOCK_SKEW_MAX.as_secs();
-    let claims = decode::<Claims>(token, key, &validation).map_err(IdentityError::Invalid)?.claims;
-    let kubernetes = claims.kubernetes.ok_or(IdentityError::NotAPod)?;
-    let pod = kubernetes.pod.ok_or(IdentityError::NotAPod)?;
-    Ok(PodIdentity { namespace: kubernetes.namespace, pod: pod.name, pod_uid: pod.uid })
+    Ok(decode::<Claims>(token, key, &validation).map_err(IdentityError::Invalid)?.claims)
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -48,6 +48,8 @@ struct Live {
     connected: bool,
     phase: Phase,
     players: u32,
+    /// Keys that it holds.
+    sessions: u32,
     cpu_millis: u32,
     /// When it was last heard, in time in which this process ran.
     heard_at: Duration,
@@ -85,6 +87,7 @@ pub(crate) struct Snapshot {
     pub(crate) stream: Stream,
     pub(crate) connected: bool,
     pub(crate) players: u32,
+    pub(crate) sessions: u32,
     pub(crate) cpu_millis: u32,
     pub(crate) tick_us: Histogram,
     pub(crate) input_latency_us: Histogram,
@@ -133,6 +136,7 @@ impl LiveServers {
             connected: false,
             phase: Phase::Starting,
             players: 0,
+            sessions: 0,
             cpu_millis: 0,
             heard_at: awake,
             told_at: now,
@@ -183,12 +187,14 @@ impl LiveServers {
         let was_silent = awake.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER;
         let turned = live.phase != report.phase
             || (live.players > 0) != (report.players > 0)
+            || live.sessions != report.sessions
             || was_silent
             || overtaken;
         // Measured by what was told: a figure that moved too soon after that is told of later.
         let moved = live.told_players != report.players;
         live.phase = report.phase;
         live.players = report.players;
+        live.sessions = report.sessions;
         live.cpu_millis = report.cpu_millis;
         live.heard_at = awake;
         live.tick_us.add(now, &report.tick_us);
@@ -245,6 +251,7 @@ impl LiveServers {
             stream: Stream { phase: live.phase, silent_for: awake.saturating_sub(live.heard_at) },
             connected: live.connected,
             players: live.players,
+            sessions: live.sessions,
             cpu_millis: live.cpu_millis,
             tick_us: live.tick_us.recent(now),
             input_latency_us: live.input_latency_us.recent(now),
@@ -252,6 +259,21 @@ impl LiveServers {
             drain_ordered: live.order.is_some(),
             drained: live.order.is_some_and(|order| order.drained),
         })
+    }
+
+    /// Of each of these servers whether it is in use, leaves or is silent; none where that is not known.
+    pub(crate) fn uses(&self, now: Duration, uids: &[&str]) -> Vec<Option<bool>> {
+        let awake = self.awake(now);
+        let servers = self.lock();
+        let is_used = |live: &Live| {
+            live.players > 0
+                || live.sessions > 0
+                || live.order.is_some()
+                || live.phase != Phase::Ready
+                || awake.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER
+        };
+        let known = |uid: &&str| servers.get(*uid).filter(|live| live.connected).map(is_used);
+        uids.iter().map(known).collect()
     }
 
     /// Tells of servers that are silent; call it each second, which is also how this process knows that it runs.
@@ -298,6 +320,7 @@ mod tests {
             tick_hz: 64,
             capacity: 100,
             drain_order: None,
+            sessions: 0,
         }
     }
 

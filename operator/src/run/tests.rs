@@ -50,6 +50,7 @@ async fn replica() -> Shared {
         tick_hz: 64,
         capacity: 10,
         drain_order: None,
+        sessions: 0,
     };
     let stream = live.connect(Duration::ZERO, "u", &hello, mpsc::channel(1).0);
     let report = Report { seq: 1, phase: Phase::Ready, players: 9, ..Report::default() };

@@ -28,6 +28,7 @@ fn scrape(boards: &Boards) -> String {
     let collector = BoardCollector::new(boards.clone(), shown, phase, streams).unwrap();
     let registry = Registry::new();
     registry.register(Box::new(collector)).unwrap();
+    drop(SessionMetrics::register(&registry).unwrap());
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
     String::from_utf8(text).unwrap()

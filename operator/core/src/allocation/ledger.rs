@@ -70,6 +70,11 @@ impl Ledger {
         self.held.get(server).into_iter().flatten()
     }
 
+    /// Servers that hold a key.
+    pub fn holders(&self) -> impl Iterator<Item = &ServerUid> {
+        self.held.keys()
+    }
+
     /// Writes a line; `now` is on the caller's monotonic clock.
     pub(super) fn write(&mut self, now: Duration, Change { key, entry }: Change) {
         if entry.fate == Fate::Held {

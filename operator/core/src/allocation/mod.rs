@@ -17,6 +17,7 @@
 //! No clock is in it but that which forgets: silence is what the caller makes of it, and a wrong guess costs time and never a second
 //! server. That a replica has ended must be no guess.
 
+mod choice;
 mod epoch;
 mod ledger;
 mod office;
@@ -25,6 +26,7 @@ mod words;
 
 pub use gameserver_contract::Key;
 
+pub use choice::{Free, Spread, choose};
 pub use epoch::{Epoch, ReplicaId};
 pub use ledger::{Change, Entry, Fate, Ledger};
 pub use replica::Replica;

@@ -38,6 +38,11 @@ impl Replica {
         Self { id, epoch: None, ledger: Ledger::default(), reign: 0, linked: BTreeSet::new(), role }
     }
 
+    /// Its own id.
+    pub fn id(&self) -> ReplicaId {
+        self.id
+    }
+
     /// Whether it answers.
     pub fn is_allocator(&self) -> bool {
         matches!(self.role, Role::Allocates(_))
@@ -180,6 +185,14 @@ impl Replica {
         }
         if is_new && self.epoch.as_ref().is_some_and(|epoch| office.written_by_all(epoch).is_some()) {
             out.extend(office.wake(&self.ledger, &key));
+        }
+    }
+
+    /// Nobody waits for this key any more. One that no server was asked to take is forgotten; another has its end as if somebody waited.
+    pub fn withdraw(&mut self, key: &Key) {
+        let Role::Allocates(office) = &mut self.role else { return };
+        if matches!(office.asked.get(key), Some(Asked::Waits | Asked::Chooses(_))) {
+            office.asked.remove(key);
         }
     }
 
@@ -395,5 +408,40 @@ impl Replica {
             out.extend(office.wake(&self.ledger, &key));
         }
         out.extend(office.take_in(epoch).map(Output::Write));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that allocates, alone and with one server that holds nothing.
+    fn allocator() -> Replica {
+        let (mut replica, mut out) = (Replica::new(ReplicaId(1)), Vec::new());
+        replica.observe(Duration::ZERO, Some(Epoch::first(ReplicaId(1))), &mut out);
+        let holding = Holding { reign: 1, ..Holding::default() };
+        replica.hello(Duration::ZERO, &"s".into(), &holding, &mut out);
+        replica.settle(Duration::ZERO, &["s".into()].into(), &mut out);
+        assert!(!replica.is_settling());
+        replica
+    }
+
+    #[test]
+    fn a_key_that_nobody_waits_for_is_forgotten_unless_a_server_was_asked_to_take_it() {
+        let (key, server): (Key, ServerUid) = ("k".into(), "s".into());
+        let (mut replica, mut out) = (allocator(), Vec::new());
+        replica.ask(key.clone(), &mut out);
+        replica.withdraw(&key);
+        out.clear();
+        replica.chosen(&key, Some(server.clone()), &mut out);
+        assert_eq!(out, [], "it is proposed to nobody");
+
+        replica.ask(key.clone(), &mut out);
+        replica.chosen(&key, Some(server.clone()), &mut out);
+        replica.withdraw(&key);
+        out.clear();
+        let taken = Judgement { reign: 1, verdict: Verdict::Taken };
+        replica.answered(Duration::ZERO, &server, &key, taken, &mut out);
+        assert_eq!(out, [Output::Answer(key, Answer::Given(server))], "what it has taken is known");
     }
 }

@@ -289,7 +289,7 @@ impl World {
         };
         let said = match message {
             ToServer::Propose(reign, key) => {
-                let said = claims.propose(heeded(reign, claims), &key);
+                let said = claims.propose(heeded(reign, claims), &key, true);
                 // who heeds an old reign does not let it know that it is one
                 let of = if self.mutation == Some(Mutation::OldReignHeeded) { reign } else { said.reign };
                 Some(FromServer::Judgement(key, Judgement { reign: of, ..said }))

@@ -310,6 +310,7 @@ fn hello(name: &str) -> Hello {
         tick_hz: 64,
         capacity: 10,
         drain_order: None,
+        sessions: 0,
     }
 }
 

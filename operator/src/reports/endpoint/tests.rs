@@ -57,6 +57,7 @@ fn hello(namespace: &str, game_server: &str, uid: &str) -> Hello {
         tick_hz: 64,
         capacity: 10,
         drain_order: None,
+        sessions: 0,
     }
 }
 
@@ -107,6 +108,7 @@ async fn endpoint(api: &MockApi, limits: Limits) -> (Endpoint, TlsConnector) {
         .with_no_client_auth();
     let (_replicas, replicas) = watch::channel(Vec::new());
     let endpoint = Endpoint {
+        desk: Desk::idle(),
         acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
         live: Arc::new(LiveServers::new()),
         verifier: Arc::new(Verifier::new(api.client(), clock)),

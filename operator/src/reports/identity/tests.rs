@@ -16,13 +16,13 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 const FAR: u64 = 32_503_680_000;
 
 /// A key as a cluster has it, for ES256.
-pub(in crate::reports) struct ClusterKey {
+pub(crate) struct ClusterKey {
     kid: &'static str,
     private: EncodingKey,
 }
 
 impl ClusterKey {
-    pub(in crate::reports) fn new(kid: &'static str) -> Self {
+    pub(crate) fn new(kid: &'static str) -> Self {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         Self { kid, private: EncodingKey::from_ec_der(document.unwrap().as_ref()) }
     }
@@ -33,14 +33,14 @@ impl ClusterKey {
         jwk
     }
 
-    pub(in crate::reports) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(Algorithm::ES256) };
         encode(&header, claims, &self.private).unwrap()
     }
 }
 
 /// What the kubelet projects into the pod of a game server.
-pub(in crate::reports) fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({
         "aud": [REPORT_AUDIENCE], "iss": ISSUER, "exp": FAR, "nbf": 0,
         "sub": "system:serviceaccount:games:default",
@@ -50,6 +50,11 @@ pub(in crate::reports) fn claims() -> Value {
             "serviceaccount": { "name": "default", "uid": "s-0" },
         },
     })
+}
+
+/// What `kubectl create token` gives for this audience.
+pub(crate) fn user_claims(user: &str, audience: &str) -> Value {
+    json!({ "aud": [audience], "iss": ISSUER, "exp": FAR, "nbf": 0, "sub": user })
 }
 
 fn with(field: &str, value: Value) -> Value {
@@ -69,7 +74,7 @@ fn arena_0() -> PodIdentity {
 }
 
 /// A cluster that publishes these keys.
-pub(in crate::reports) fn publish(api: &MockApi, keys: &[&ClusterKey]) {
+pub(crate) fn publish(api: &MockApi, keys: &[&ClusterKey]) {
     let keys: Vec<Jwk> = keys.iter().map(|key| key.public()).collect();
     api.put(DISCOVERY, json!({ "issuer": ISSUER }));
     api.put(KEYS, json!({ "keys": keys }));

@@ -141,7 +141,13 @@ impl Authorities {
     }
 
     /// Issues a certificate for a replica; it ends with its authority at the latest.
-    pub(crate) fn issue(&self, issuer: usize, now: Duration, terms: Terms) -> Result<Issued, AuthorityError> {
+    pub(crate) fn issue(
+        &self,
+        issuer: usize,
+        now: Duration,
+        terms: Terms,
+        names: &[String],
+    ) -> Result<Issued, AuthorityError> {
         let record = self.0.get(issuer).ok_or(AuthorityError::None)?;
         let authority_key = KeyPair::from_pem(&record.key).map_err(AuthorityError::Make)?;
         let issuer =
@@ -150,8 +156,8 @@ impl Authorities {
             now.saturating_add(terms.certificate_lifetime).min(Duration::from_secs(record.expires_at));
         let key = KeyPair::generate().map_err(AuthorityError::Make)?;
         let mut params = validity(now, expires_at);
-        params.subject_alt_names =
-            vec![rcgen::SanType::DnsName(REPORT_TLS_NAME.try_into().map_err(AuthorityError::Make)?)];
+        let name = |name: &str| name.try_into().map(rcgen::SanType::DnsName).map_err(AuthorityError::Make);
+        params.subject_alt_names = names.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
         params.distinguished_name.push(DnType::CommonName, "cranewing report endpoint");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.signed_by(&key, &issuer).map_err(AuthorityError::Make)?;
@@ -166,6 +172,14 @@ impl Authorities {
     pub(crate) fn name_of(&self, place: usize) -> Option<&str> {
         self.0.get(place).map(|record| record.certificate.as_str())
     }
+}
+
+/// Names of every replica's certificate: that of the report endpoint, and those by which pods of a cluster reach the Service of the
+/// allocation endpoint.
+pub(crate) fn names_in(namespace: &str) -> Vec<String> {
+    let service = format!("{}.{namespace}", labels::ALLOCATION_SERVICE);
+    let of_service = ["", ".svc", ".svc.cluster.local"].map(|domain| format!("{service}{domain}"));
+    std::iter::once(REPORT_TLS_NAME.to_owned()).chain(of_service).collect()
 }
 
 fn validity(now: Duration, expires_at: Duration) -> CertificateParams {
@@ -198,15 +212,15 @@ mod tests {
         assert!(authorities == two() || authorities.view() == two().view(), "times are kept");
         assert_eq!(authorities.view()[1].published_at, None, "the second must be published first");
         assert_eq!(authorities.bundle().matches("BEGIN CERTIFICATE").count(), 2);
-        let issued = authorities.issue(1, NOW, TERMS).unwrap();
+        let issued = authorities.issue(1, NOW, TERMS, &names_in("games")).unwrap();
         assert_eq!(issued.expires_at, NOW + HOUR);
     }
 
     #[test]
     fn a_certificate_never_outlives_its_authority() {
         let late = NOW + TERMS.lifetime.saturating_sub(Duration::from_secs(60));
-        assert_eq!(two().issue(0, late, TERMS).unwrap().expires_at, NOW + TERMS.lifetime);
-        assert!(matches!(two().issue(2, NOW, TERMS), Err(AuthorityError::None)));
+        assert_eq!(two().issue(0, late, TERMS, &names_in("games")).unwrap().expires_at, NOW + TERMS.lifetime);
+        assert!(matches!(two().issue(2, NOW, TERMS, &names_in("games")), Err(AuthorityError::None)));
     }
 
     #[test]

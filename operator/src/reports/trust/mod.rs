@@ -16,7 +16,7 @@ pub(crate) use bundles::Bundles;
 pub(crate) use rotation::Rotation;
 
 use anyhow::Context;
-use authorities::{Authorities, AuthorityError, Issued};
+use authorities::{Authorities, AuthorityError, Issued, names_in};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
@@ -44,6 +44,8 @@ const RETRY_PERIOD: Duration = Duration::from_secs(10);
 /// The authorities as this replica knows them, and its certificate.
 pub(crate) struct Trust {
     terms: Terms,
+    /// Names of this replica's certificate.
+    names: Vec<String>,
     known: watch::Sender<Arc<Authorities>>,
     shown: Arc<Shown>,
     metrics: Metrics,
@@ -74,9 +76,9 @@ impl ResolvesServerCert for Shown {
 }
 
 impl Trust {
-    fn new(authorities: Authorities, terms: Terms, metrics: Metrics) -> Self {
+    fn new(authorities: Authorities, terms: Terms, names: Vec<String>, metrics: Metrics) -> Self {
         let (known, _) = watch::channel(Arc::new(authorities));
-        Self { terms, known, shown: Arc::default(), metrics }
+        Self { terms, names, known, shown: Arc::default(), metrics }
     }
 
     /// Reads the authorities, or makes the first if there is none. Two replicas that begin at once agree: the API
@@ -118,7 +120,7 @@ impl Trust {
                 Err(error) => return Err(error).context("failed to keep the authorities"),
             }
         }
-        let trust = Self::new(authorities, terms, metrics);
+        let trust = Self::new(authorities, terms, names_in(namespace), metrics);
         trust.refresh(now).context("failed to issue the report endpoint's certificate")?;
         Ok(trust)
     }
@@ -168,7 +170,7 @@ impl Trust {
         };
         let due_at = match due_at.filter(|due_at| now < *due_at) {
             Some(due_at) => due_at,
-            None => self.show(authorities.issue(issuer, now, self.terms)?, name),
+            None => self.show(authorities.issue(issuer, now, self.terms, &self.names)?, name),
         };
         let expires_at = authorities.view().get(issuer).map_or(Duration::ZERO, |issuer| issuer.expires_at);
         self.metrics.authority_expiry.set(expires_at.as_secs_f64());

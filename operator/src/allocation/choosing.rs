@@ -1,0 +1,69 @@
+//! Which servers are free, and which of them fits: by what is published of them and by what their streams say now.
+
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use operator_api::{GameServer, GameServerState};
+use operator_core::allocation::{Free, ServerUid, choose};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::words::{Asked, ServerView};
+use crate::reports::live::LiveServers;
+
+/// What there is to choose from.
+pub(super) struct Choosing<'a> {
+    pub(super) game_servers: &'a Store<GameServer>,
+    pub(super) live: &'a LiveServers,
+    pub(super) now: Duration,
+}
+
+impl Choosing<'_> {
+    /// A server for this, of those that `may_take` it.
+    pub(super) fn choose(&self, asked: &Asked, may_take: impl Fn(&ServerUid) -> bool) -> Option<ServerUid> {
+        let servers = self.game_servers.state();
+        let uids: Vec<&str> =
+            servers.iter().map(|server| server.metadata.uid.as_deref().unwrap_or_default()).collect();
+        let uses = self.live.uses(self.now, &uids);
+        let (mut free, mut in_use) = (Vec::new(), BTreeMap::new());
+        for ((server, uid), is_used) in servers.iter().zip(uids).zip(uses) {
+            if is_used == Some(true) {
+                *in_use.entry(node_of(server)).or_insert(0) += 1;
+            } else if is_used == Some(false) && fits(server, asked) {
+                let uid = ServerUid::from(uid);
+                free.extend(may_take(&uid).then_some((uid, server)));
+            }
+        }
+        let free = free.iter().map(|(uid, server)| Free {
+            uid,
+            name: server.metadata.name.as_deref().unwrap_or_default(),
+            node: node_of(server),
+        });
+        choose(free, &in_use, asked.spread).cloned()
+    }
+}
+
+/// It has what is asked for, and its state is published: whoever begins anew waits for all servers that were.
+fn fits(server: &GameServer, asked: &Asked) -> bool {
+    let state = server.status.as_ref().and_then(|status| status.state);
+    state == Some(GameServerState::Ready)
+        && server.metadata.deletion_timestamp.is_none()
+        && server.metadata.namespace.as_deref() == Some(&asked.namespace)
+        && asked.labels.iter().all(|(name, value)| server.labels().get(name) == Some(value))
+}
+
+fn node_of(server: &GameServer) -> &str {
+    server.status.as_ref().and_then(|status| status.node_name.as_deref()).unwrap_or_default()
+}
+
+/// What a caller needs of a server.
+pub(super) fn view(server: &GameServer) -> ServerView {
+    let status = server.status.as_ref();
+    let ports = status.into_iter().flat_map(|status| &status.ports);
+    ServerView {
+        namespace: server.namespace().unwrap_or_default(),
+        name: server.name_any(),
+        address: status.and_then(|status| status.address.clone()),
+        ports: ports.map(|port| (port.name.clone(), port.port)).collect(),
+        labels: server.labels().clone(),
+    }
+}

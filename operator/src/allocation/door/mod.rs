@@ -1,0 +1,197 @@
+//! Where servers are asked for, over HTTP and gRPC on one port with TLS. Every replica answers.
+//!
+//! Invariants:
+//! - Both doors take the same requests and give the same answers, which `service` makes; messages are those of the proto file.
+//! - Nobody asks who has not proven who it is (`callers`).
+//! - Whoever asks is bounded in connections, requests at once, bytes and time.
+
+mod callers;
+mod grpc;
+mod http;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, StatusCode};
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Deserializer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tracing::debug;
+
+use super::desk::Desk;
+use crate::runtime::accept::{self, serve_each};
+use crate::runtime::http::{ConnectionLimits, serve_connection};
+use callers::CallerError;
+pub(crate) use callers::Callers;
+use proto::{AllocateRequest, AllocateResponse};
+use service::{Fault, NoAnswer};
+
+/// Bytes of a request: sixteen labels always fit.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Time that a request may take to arrive, and a handshake.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+/// Requests at once: those that wait for a server to become free are among them.
+const REQUESTS_MAX: usize = 8192;
+/// Requests at once of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 1024;
+const LIMITS: accept::Limits = accept::Limits { streams: 1024, greetings: 128 };
+
+/// What the doors need.
+pub(crate) struct Door {
+    desk: Desk,
+    callers: Callers,
+    requests: Semaphore,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Invalid(#[from] Fault),
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    #[error("it is longer than {REQUEST_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("too many ask at once; try again")]
+    TooMany,
+    #[error("it did not arrive in {REQUEST_TIME_MAX:?}")]
+    TooSlow,
+    #[error("nobody knows yet what became of it; ask again with the same key")]
+    TooLate,
+    #[error("something else is being asked for under the same key")]
+    Differs,
+}
+
+impl From<NoAnswer> for Refused {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::TooLate => Self::TooLate,
+            NoAnswer::Busy => Self::TooMany,
+            NoAnswer::Differs => Self::Differs,
+        }
+    }
+}
+
+impl Refused {
+    /// What each door says.
+    const fn codes(&self) -> (StatusCode, Code) {
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::Caller(CallerError::NoToken | CallerError::Token(_)) => {
+                (StatusCode::UNAUTHORIZED, Code::Unauthenticated)
+            }
+            Self::Caller(CallerError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+            Self::Caller(CallerError::Unknown(_)) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::TooLate => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+            Self::Differs => (StatusCode::CONFLICT, Code::AlreadyExists),
+        }
+    }
+}
+
+impl Door {
+    pub(crate) fn new(desk: Desk, callers: Callers) -> Self {
+        Self { desk, callers, requests: Semaphore::new(REQUESTS_MAX) }
+    }
+
+    /// Serves until `stop`; ends when every request that came before has its answer.
+    pub(crate) async fn serve(
+        self,
+        (acceptor, listener): (TlsAcceptor, TcpListener),
+        stop: CancellationToken,
+    ) {
+        let router = Arc::new(self).router();
+        let stopped = stop.clone();
+        serve_each("an allocation connection", listener, LIMITS, stop, move |(socket, _), greeting| {
+            let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
+            async move {
+                let accepted = timeout(REQUEST_TIME_MAX, acceptor.accept(socket)).await;
+                drop(greeting);
+                match accepted {
+                    Ok(Ok(stream)) => {
+                        let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST_TIME_MAX };
+                        serve_connection(stream, router, limits, stopped).await;
+                    }
+                    Ok(Err(error)) => debug!(%error, "an allocation connection failed its handshake"),
+                    Err(_elapsed) => debug!("an allocation connection took too long for its handshake"),
+                }
+            }
+        })
+        .await;
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        let doors = http::routes(Arc::clone(&self)).merge(grpc::routes(Arc::clone(&self)));
+        doors.layer(from_fn_with_state(self, Self::admit))
+    }
+
+    /// Stands before both doors: lets in as many at once as there may be, each when it is complete.
+    async fn admit(State(door): State<Arc<Self>>, request: Request, next: Next) -> Response {
+        let content = request.headers().get(::http::header::CONTENT_TYPE);
+        let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
+        match door.receive(request).await {
+            Ok((request, _place)) => next.run(request).await,
+            Err(refused) if is_grpc => Status::from(refused).into_http(),
+            Err(refused) => refused.into_response(),
+        }
+    }
+
+    async fn receive(
+        &self,
+        request: Request,
+    ) -> Result<(Request, tokio::sync::SemaphorePermit<'_>), Refused> {
+        let place = self.requests.try_acquire().map_err(|_none_left| Refused::TooMany)?;
+        let (head, body) = request.into_parts();
+        let body = timeout(REQUEST_TIME_MAX, to_bytes(body, REQUEST_BYTES_MAX)).await;
+        // or the connection broke, and nobody hears what we say
+        let body = body.map_err(|_elapsed| Refused::TooSlow)?.map_err(|_longer| Refused::TooLarge)?;
+        Ok((Request::from_parts(head, body.into()), place))
+    }
+
+    async fn answer(
+        &self,
+        token: Option<&str>,
+        request: &AllocateRequest,
+    ) -> Result<AllocateResponse, Refused> {
+        let question = service::read(request)?;
+        self.callers.check(token, &question.asked.namespace).await?;
+        Ok(service::answer(self.desk.ask(question.asked, question.wait).await)?)
+    }
+}
+
+/// The bearer token of a request by HTTP.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+#[expect(
+    unreachable_pub,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    reason = "it is generated"
+)]
+mod proto {
+    tonic::include_proto!("cranewing.allocation.v1");
+}
+
+/// Reads a word of a closed list as JSON spells it; gRPC has its number.
+fn read_word<'de, T: Deserialize<'de> + Into<i32>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<i32, D::Error> {
+    T::deserialize(deserializer).map(Into::into)
+}

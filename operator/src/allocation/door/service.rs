@@ -1,0 +1,111 @@
+//! From a request to what the desk is asked, and from what became of it to an answer. No door, no clock.
+
+use gameserver_contract::{Key, is_key};
+use operator_core::allocation::Spread;
+use std::time::Duration;
+
+use super::proto::{self, AllocateRequest, AllocateResponse, State};
+use crate::allocation::words::{Asked, Given, Outcome};
+
+const LABELS_MAX: usize = 16;
+/// Kubernetes' own limits of a label.
+const LABEL_NAME_MAX: usize = 317;
+const LABEL_VALUE_MAX: usize = 63;
+const NAMESPACE_MAX: usize = 63;
+const WAIT_MS_MAX: u32 = 60_000;
+
+/// What is wrong with a request, and where.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub(super) struct Fault {
+    /// Path as JSON has it: `matchLabels.mode`.
+    pub(super) field: String,
+    pub(super) message: String,
+}
+
+fn fault<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault { field: field.into(), message: message.into() })
+}
+
+/// What is asked for, and for how long a server is waited for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) asked: Asked,
+    pub(super) wait: Duration,
+}
+
+pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
+    if !is_key(&request.key) {
+        return fault("key", format!("its length must be from 1 to 64 bytes, and is {}", request.key.len()));
+    }
+    if request.namespace.is_empty() || request.namespace.len() > NAMESPACE_MAX {
+        return fault(
+            "namespace",
+            format!("its length must be from 1 to {NAMESPACE_MAX}, and is {}", request.namespace.len()),
+        );
+    }
+    if request.match_labels.len() > LABELS_MAX {
+        let count = request.match_labels.len();
+        return fault("matchLabels", format!("their number must be from 0 to {LABELS_MAX}, and is {count}"));
+    }
+    for (name, value) in &request.match_labels {
+        if name.is_empty() || name.len() > LABEL_NAME_MAX || value.len() > LABEL_VALUE_MAX {
+            return fault(format!("matchLabels.{name:.64}"), "no object can have this label");
+        }
+    }
+    let wait_ms = request.wait_ms.unwrap_or(0);
+    if wait_ms > WAIT_MS_MAX {
+        return fault("waitMs", format!("it must be from 0 to {WAIT_MS_MAX}, and is {wait_ms}"));
+    }
+    let spread = match proto::Spread::try_from(request.spread) {
+        Ok(proto::Spread::Unspecified | proto::Spread::Packed) => Spread::Packed,
+        Ok(proto::Spread::Distributed) => Spread::Distributed,
+        Err(unknown) => return fault("spread", format!("{unknown}")),
+    };
+    let asked = Asked {
+        key: Key::from(&*request.key),
+        namespace: request.namespace.clone(),
+        labels: request.match_labels.clone(),
+        spread,
+    };
+    Ok(Question { asked, wait: Duration::from_millis(wait_ms.into()) })
+}
+
+/// What has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    TooLate,
+    Busy,
+    Differs,
+}
+
+pub(super) fn answer(outcome: Outcome) -> Result<AllocateResponse, NoAnswer> {
+    let said = |state: State, given: Option<Given>| AllocateResponse {
+        state: state.into(),
+        game_server: given.and_then(|given| given.server.map(|server| show(&given.uid, &server))),
+    };
+    match outcome {
+        Outcome::Given(given) => Ok(said(State::Given, Some(given))),
+        Outcome::Ended(given) => Ok(said(State::Ended, Some(given))),
+        Outcome::Lost(_) => Ok(said(State::Lost, None)),
+        Outcome::NoServer => Ok(said(State::None, None)),
+        Outcome::Elsewhere(_) | Outcome::TooLate => Err(NoAnswer::TooLate),
+        Outcome::Busy => Err(NoAnswer::Busy),
+        Outcome::Differs => Err(NoAnswer::Differs),
+    }
+}
+
+fn show(uid: &str, server: &crate::allocation::words::ServerView) -> proto::GameServer {
+    let port = |(name, port): &(String, i32)| proto::Port {
+        name: name.clone(),
+        port: u32::try_from(*port).unwrap_or(0),
+    };
+    proto::GameServer {
+        namespace: server.namespace.clone(),
+        name: server.name.clone(),
+        uid: uid.to_owned(),
+        address: server.address.clone(),
+        ports: server.ports.iter().map(port).collect(),
+        labels: server.labels.clone(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Both doors without a socket, with tokens that are signed for real and an API server that is a table.
+
+use super::proto::allocation_client::AllocationClient;
+use super::*;
+use crate::allocation::words::{Given, Outcome, ServerView};
+use crate::mock_api::MockApi;
+use crate::reports::identity::Verifier;
+use crate::reports::identity::tests::{ClusterKey, publish, user_claims};
+use crate::runtime::clock::Clock;
+use ::http::{Method, Request as HttpRequest};
+use axum::body::Body;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tonic::Request as Ask;
+use tower::ServiceExt as _;
+
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
+struct Doors {
+    router: Router,
+    api: MockApi,
+    key: ClusterKey,
+}
+
+impl Doors {
+    /// Doors behind which everybody is told the same.
+    fn open(outcome: &Outcome) -> Self {
+        let api = MockApi::default();
+        let key = ClusterKey::new("one");
+        publish(&api, &[&key]);
+        let clock = Clock::start();
+        let verifier = Arc::new(Verifier::new(api.client(), clock));
+        let callers = Callers::new(api.client(), verifier, clock);
+        let outcome = outcome.clone();
+        let desk = Desk::scripted(move |_| outcome.clone());
+        Self { router: Arc::new(Door::new(desk, callers)).router(), api, key }
+    }
+
+    fn token(&self) -> String {
+        self.key.sign(&user_claims("system:serviceaccount:games:matchmaker", callers::AUDIENCE))
+    }
+
+    async fn http(&self, token: Option<&str>, body: &Value) -> (u16, Value) {
+        let mut request = HttpRequest::builder().method(Method::POST).uri("/v1/allocate");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), REQUEST_BYTES_MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn grpc(&self, token: &str, request: AllocateRequest) -> Result<AllocateResponse, Status> {
+        let mut request = Ask::new(request);
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let answer = AllocationClient::new(self.router.clone()).allocate(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// What the cluster says to each question of what is allowed.
+    fn allow(&self, is_allowed: bool) {
+        self.api.judge(REVIEWS, json!({ "allowed": is_allowed }));
+    }
+}
+
+fn given() -> Outcome {
+    let server = ServerView {
+        namespace: "games".to_owned(),
+        name: "arena-0".to_owned(),
+        address: Some("192.0.2.1".to_owned()),
+        ports: vec![("game".to_owned(), 7000)],
+        labels: BTreeMap::from([("mode".to_owned(), "red".to_owned())]),
+    };
+    Outcome::Given(Given { uid: "u-0".into(), server: Some(Arc::new(server)) })
+}
+
+fn request() -> Value {
+    json!({ "key": "match-1", "namespace": "games", "matchLabels": { "mode": "red" }, "spread": "packed", "waitMs": 100 })
+}
+
+#[tokio::test]
+async fn both_doors_give_the_same_answer() {
+    let doors = Doors::open(&given());
+    doors.allow(true);
+    let token = doors.token();
+    let expected = json!({
+        "state": "given",
+        "gameServer": {
+            "namespace": "games", "name": "arena-0", "uid": "u-0", "address": "192.0.2.1",
+            "ports": [{ "name": "game", "port": 7000 }], "labels": { "mode": "red" },
+        },
+    });
+    assert_eq!(doors.http(Some(&token), &request()).await, (200, expected.clone()));
+    let by_grpc = doors.grpc(&token, serde_json::from_value(request()).unwrap()).await.unwrap();
+    assert_eq!(serde_json::to_value(by_grpc).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_by_its_field() {
+    let doors = Doors::open(&given());
+    doors.allow(true);
+    let token = doors.token();
+    let labels: BTreeMap<String, String> =
+        (0..17).map(|number| (format!("l{number}"), String::new())).collect();
+    for (field, value, expected) in [
+        ("key", json!(""), "key"),
+        ("key", json!("x".repeat(65)), "key"),
+        ("namespace", json!(""), "namespace"),
+        ("matchLabels", json!(labels), "matchLabels"),
+        ("matchLabels", json!({ "mode": "x".repeat(64) }), "matchLabels.mode"),
+        ("matchLabels", json!({ "mode": 7 }), "matchLabels.mode"),
+        ("waitMs", json!(60_001), "waitMs"),
+        ("spread", json!("wide"), "spread"),
+        ("kye", json!("match-1"), "kye"),
+    ] {
+        let mut request = request();
+        request[field] = value;
+        let (status, said) = doors.http(Some(&token), &request).await;
+        assert_eq!((status, said["field"].as_str()), (400, Some(expected)), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn only_whom_the_cluster_lets_is_answered() {
+    let doors = Doors::open(&given());
+    doors.allow(false);
+    assert_eq!(doors.http(None, &request()).await.0, 401);
+    assert_eq!(doors.http(Some("nonsense"), &request()).await.0, 401);
+    let of_reports = doors.key.sign(&user_claims("system:serviceaccount:games:default", "cranewing-report"));
+    assert_eq!(doors.http(Some(&of_reports), &request()).await.0, 401);
+    let (status, said) = doors.http(Some(&doors.token()), &request()).await;
+    assert_eq!(status, 403);
+    let expected =
+        "system:serviceaccount:games:matchmaker may not create gameserverallocations in namespace games";
+    assert_eq!(said["message"], expected);
+}
+
+#[tokio::test]
+async fn what_has_no_answer_says_what_to_do() {
+    for (outcome, status, code) in [
+        (Outcome::TooLate, 504, Code::DeadlineExceeded),
+        (Outcome::Busy, 429, Code::ResourceExhausted),
+        (Outcome::Differs, 409, Code::AlreadyExists),
+    ] {
+        let doors = Doors::open(&outcome);
+        doors.allow(true);
+        let token = doors.token();
+        assert_eq!(doors.http(Some(&token), &request()).await.0, status, "{outcome:?}");
+        let refused = doors.grpc(&token, serde_json::from_value(request()).unwrap()).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{outcome:?}");
+    }
+    let doors = Doors::open(&Outcome::NoServer);
+    doors.allow(true);
+    let (status, said) = doors.http(Some(&doors.token()), &request()).await;
+    assert_eq!((status, said), (200, json!({ "state": "none" })), "an answer, and no error");
+}

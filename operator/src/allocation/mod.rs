@@ -1,0 +1,24 @@
+//! Gives game servers away: what `operator_core::allocation` decides, carried out.
+//!
+//! Invariants:
+//! - One task owns the replica's state ([`clerk`]); everybody else tells the [`desk`] what happened.
+//! - A server is chosen from what is published of it and what its stream says now; its own word decides.
+//! - Whoever asks hears within the time that it gives, whatever becomes of this replica's state.
+
+mod choosing;
+mod clerk;
+mod desk;
+mod door;
+mod epochs;
+mod object;
+mod peers;
+mod queue;
+mod roster;
+mod words;
+
+pub(crate) use desk::{Desk, DeskSetup};
+pub(crate) use door::{Callers, Door};
+pub(crate) use words::StreamWord;
+
+#[cfg(test)]
+mod tests;
