@@ -17,9 +17,17 @@ fn main() -> anyhow::Result<()> {
     for message in ["PlaceRequest", "Player", "AllocateRequest"] {
         builder = builder.message_attribute(message, READ);
     }
-    for written in
-        ["PlaceResponse", "Region", "Standing", "Reason", "AllocateResponse", "GameServer", "Port", "State"]
-    {
+    for written in [
+        "PlaceResponse",
+        "Region",
+        "Standing",
+        "Reason",
+        "AllocateResponse",
+        "GameServer",
+        "ConnectToken",
+        "Port",
+        "State",
+    ] {
         builder = builder.type_attribute(written, WRITTEN);
     }
     for optional in [
@@ -43,6 +51,8 @@ fn main() -> anyhow::Result<()> {
             "AllocateRequest.spread",
             r#"#[serde(deserialize_with = "super::read_word::<Spread, _>")]"#,
         )
+        .field_attribute("ConnectToken.token", r#"#[serde(serialize_with = "super::base64")]"#)
+        .field_attribute("AllocateResponse.tokens", r#"#[serde(skip_serializing_if = "Vec::is_empty")]"#)
         .field_attribute(
             "AllocateResponse.state",
             r#"#[serde(serialize_with = "crate::runtime::http::word::<State, _, _>")]"#,

@@ -1,5 +1,6 @@
 //! Asks a region's operator for game servers, as a matchmaker does.
 
+use k8s_openapi::api::rbac::v1::Role;
 use serde_json::{Value, json};
 
 use crate::region::Region;
@@ -20,9 +21,8 @@ impl Matchmaker {
     pub async fn new(scratch: &Scratch) -> Self {
         let namespace = &scratch.namespace;
         scratch.kubectl(&["create", "serviceaccount", "matchmaker"]).await;
-        let role =
-            ["create", "role", "allocate", "--verb=create", "--resource=gameserverallocations.cranewing.dev"];
-        scratch.kubectl(&role).await;
+        let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: allocate}, rules: [{apiGroups: [cranewing.dev], resources: [gameserverallocations], verbs: [create]}]}";
+        drop(scratch.apply::<Role>(role).await);
         let account = format!("--serviceaccount={namespace}:matchmaker");
         scratch.kubectl(&["create", "rolebinding", "allocate", "--role=allocate", &account]).await;
         let audience = format!("--audience={AUDIENCE}");

@@ -174,7 +174,7 @@ pub struct ReportArgs {
 #[command(next_help_heading = "Sessions")]
 pub struct SessionArgs {
     /// Sessions that the server is allocated for at once.
-    #[arg(long = "sessions", env = env::SESSIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long = "sessions", env = env::SESSIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=250))]
     pub limit: u32,
     /// Seconds that a session is waited for until somebody comes; then the server is free again.
     #[arg(long, env = env::JOIN_DEADLINE, default_value = "60", value_parser = parse_seconds)]

@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::allocation::{Callers, Desk, DeskSetup, Door};
+use crate::allocation::{Callers, Desk, DeskSetup, Door, Minter};
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
 use crate::links::{Links, Setup};
@@ -85,11 +85,11 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let keys = Arc::new(FleetKeys::new(client.clone()));
     let verifier = Arc::new(Verifier::new(client.clone(), clock));
     let watched = (watch_operators(&client, &args, serving), stores.game_servers.store().clone());
-    let (desk, work) = Desk::new(setup_of_desk((&client, &args), listeners.replica, watched, &live, clock)?);
+    let (desk, work) =
+        Desk::new(setup_of_desk((&client, &args), listeners.replica, watched, &live, (&metrics, clock))?);
     serving.spawn("allocation", |stop| work.run(stop));
-    let door = Door::new(desk.clone(), Callers::new(client.clone(), Arc::clone(&verifier), clock));
-    let of_door = (acceptor.clone(), listeners.allocation);
-    serving.spawn("the allocation endpoint", |stop| door.serve(of_door, stop).map(Ok));
+    let door = door(&client, (&verifier, &keys, &stores), desk.clone(), (&metrics, clock));
+    open(door, (acceptor.clone(), listeners.allocation), serving);
     let endpoint = Endpoint {
         acceptor,
         live: Arc::clone(&live),
@@ -207,7 +207,7 @@ fn setup_of_desk(
     listener: TcpListener,
     (pods, game_servers): (Store<Pod>, Store<GameServer>),
     live: &Arc<LiveServers>,
-    clock: Clock,
+    (metrics, clock): (&Metrics, Clock),
 ) -> anyhow::Result<DeskSetup> {
     Ok(DeskSetup {
         client: client.clone(),
@@ -220,8 +220,25 @@ fn setup_of_desk(
         port: args.replica_listen.port(),
         game_servers,
         live: Arc::clone(live),
+        metrics: metrics.allocations.clone(),
         clock,
     })
+}
+
+fn open(door: Door, of_it: (TlsAcceptor, TcpListener), tasks: &mut Tasks) {
+    tasks.spawn("the allocation endpoint", |stop| door.serve(of_it, stop).map(Ok));
+}
+
+fn door(
+    client: &Client,
+    (verifier, keys, stores): (&Arc<Verifier>, &Arc<FleetKeys>, &Stores),
+    desk: Desk,
+    (metrics, clock): (&Metrics, Clock),
+) -> Door {
+    let game_servers = stores.game_servers.store().clone();
+    let minter = Minter { keys: Arc::clone(keys), game_servers, clock };
+    let callers = Callers::new(client.clone(), Arc::clone(verifier), clock);
+    Door::new(desk, callers, minter, metrics.allocations.clone())
 }
 
 /// Who Events come from.

@@ -33,13 +33,8 @@ async fn a_key_has_one_server_whichever_replica_is_asked_and_whichever_dies() {
         // what is held is in use, so the third goes
         scale(scratch, "duel", 1).await;
         let left = eventually("the free one goes", PATIENCE, || async {
-            let names: BTreeSet<String> = scratch
-                .servers("duel")
-                .await
-                .map_err(|error| error.to_string())?
-                .iter()
-                .map(kube::ResourceExt::name_any)
-                .collect();
+            let servers = scratch.servers("duel").await?;
+            let names: BTreeSet<String> = servers.iter().map(kube::ResourceExt::name_any).collect();
             if names.len() == 2 { Ok(names) } else { Err(format!("{names:?}")) }
         })
         .await;

@@ -11,8 +11,11 @@ use std::sync::Arc;
 /// By which a caller names what it asked for: 1 to [`KEY_BYTES_MAX`] bytes.
 pub type Key = Arc<str>;
 
-/// Longest key in bytes.
-pub const KEY_BYTES_MAX: usize = 64;
+/// Longest key in bytes: a namespace, a slash, and [`CALLERS_KEY_BYTES_MAX`] of the caller's own.
+pub const KEY_BYTES_MAX: usize = 63 + 1 + CALLERS_KEY_BYTES_MAX;
+
+/// Longest key of a caller in bytes, without the namespace that it asks in.
+pub const CALLERS_KEY_BYTES_MAX: usize = 64;
 
 /// Whether a text can be a key.
 pub fn is_key(text: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use super::*;
 use gameserver_contract::Holding;
+use gameserver_contract::claims::KEY_BYTES_MAX;
 
 const PATIENCE: Patience = Patience { join: Duration::from_secs(60), linger: Duration::from_secs(30) };
 
@@ -67,7 +68,7 @@ fn a_server_that_drains_takes_nothing_new() {
 #[test]
 fn what_is_no_key_is_taken_by_nobody() {
     let mut sessions = sessions(2);
-    for name in [String::new(), "x".repeat(65)] {
+    for name in [String::new(), "x".repeat(KEY_BYTES_MAX + 1)] {
         assert_eq!(propose(&mut sessions, 0, &name, true), Verdict::Full, "{} bytes", name.len());
     }
     assert_eq!(sessions.count(), 0);

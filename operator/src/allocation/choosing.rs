@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::words::{Asked, ServerView};
-use crate::reports::live::LiveServers;
+use crate::reports::live::{LiveServers, Use};
 
 /// What there is to choose from.
 pub(super) struct Choosing<'a> {
@@ -18,19 +18,25 @@ pub(super) struct Choosing<'a> {
 }
 
 impl Choosing<'_> {
-    /// A server for this, of those that `may_take` it.
-    pub(super) fn choose(&self, asked: &Asked, may_take: impl Fn(&ServerUid) -> bool) -> Option<ServerUid> {
+    /// A server for this, of those that `may_take` it, of as many sessions as they take at once.
+    pub(super) fn choose(
+        &self,
+        asked: &Asked,
+        may_take: impl Fn(&ServerUid, u32) -> bool,
+    ) -> Option<ServerUid> {
         let servers = self.game_servers.state();
         let uids: Vec<&str> =
             servers.iter().map(|server| server.metadata.uid.as_deref().unwrap_or_default()).collect();
         let uses = self.live.uses(self.now, &uids);
         let (mut free, mut in_use) = (Vec::new(), BTreeMap::new());
-        for ((server, uid), is_used) in servers.iter().zip(uids).zip(uses) {
-            if is_used == Some(true) {
+        for ((server, uid), found) in servers.iter().zip(uids).zip(uses) {
+            let Some(Use { is_used, sessions, takes }) = found else { continue };
+            if is_used {
                 *in_use.entry(node_of(server)).or_insert(0) += 1;
-            } else if is_used == Some(false) && fits(server, asked) {
+            }
+            if sessions < takes && fits(server, asked) {
                 let uid = ServerUid::from(uid);
-                free.extend(may_take(&uid).then_some((uid, server)));
+                free.extend(may_take(&uid, takes).then_some((uid, server)));
             }
         }
         let free = free.iter().map(|(uid, server)| Free {

@@ -20,6 +20,7 @@ use super::queue::{Queue, Why};
 use super::words::{Asked, Given, LinkWord, Outcome, StreamWord};
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::AllocationMetrics;
 
 /// How often the clerk looks at what changes by time alone, and says on its links that all is well.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
@@ -53,6 +54,7 @@ pub(super) struct Clerk {
     surveyed_at: Option<Duration>,
     game_servers: Store<GameServer>,
     live: Arc<LiveServers>,
+    metrics: AllocationMetrics,
     clock: Clock,
 }
 
@@ -83,6 +85,7 @@ impl Clerk {
         wants: mpsc::Sender<Want>,
         game_servers: Store<GameServer>,
         live: Arc<LiveServers>,
+        metrics: AllocationMetrics,
         clock: Clock,
     ) -> Self {
         Self {
@@ -99,6 +102,7 @@ impl Clerk {
             surveyed_at: None,
             game_servers,
             live,
+            metrics,
             clock,
         }
     }
@@ -367,11 +371,12 @@ impl Clerk {
         let asked = self.queue.asked(key)?;
         let choosing =
             Choosing { game_servers: &self.game_servers, live: &self.live, now: self.clock.elapsed() };
-        choosing.choose(asked, |uid| {
+        choosing.choose(asked, |uid, takes| {
+            let held = self.replica.ledger().held_by(uid).count();
             self.speaks(uid)
                 && !self.proposed.contains_key(uid)
                 && !tried.contains(uid)
-                && self.replica.ledger().held_by(uid).next().is_none()
+                && u32::try_from(held).is_ok_and(|held| held < takes)
         })
     }
 
@@ -416,6 +421,16 @@ impl Clerk {
         }
         self.carry_out(out);
         self.may_serve = true;
+        self.show();
+    }
+
+    fn show(&self) {
+        let (is_allocator, metrics) = (self.replica.is_allocator(), &self.metrics);
+        let in_sync = self.replica.epoch().map_or(0, |epoch| epoch.in_sync.len());
+        metrics.allocator.set(is_allocator.into());
+        metrics.settling.set(self.replica.is_settling().into());
+        metrics.in_sync.set(if is_allocator { i64::try_from(in_sync).unwrap_or(i64::MAX) } else { 0 });
+        metrics.waiting.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
     }
 
     /// Servers that do not answer, and streams whose tasks ended in a way that said nothing.

@@ -22,6 +22,7 @@ use super::queue::{ANSWER_MAX, Caller};
 use super::words::{Asked, LinkWord, Outcome, StreamWord};
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::AllocationMetrics;
 use crate::runtime::raw_keys::PublicKey;
 
 /// What waits for the desk at most; then whoever has more to say waits.
@@ -65,6 +66,7 @@ pub(crate) struct DeskSetup {
     pub(crate) port: u16,
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) live: Arc<LiveServers>,
+    pub(crate) metrics: AllocationMetrics,
     pub(crate) clock: Clock,
 }
 
@@ -169,7 +171,7 @@ impl Work {
             Epochs::new(setup.client, &setup.namespace, &setup.pod_name, setup.me, public_key, desk.clone());
         let (me, port, links) = (setup.me, setup.port, AtomicU64::new(0));
         let peers = Peers { me, key, pods: setup.pods, port, desk, links };
-        let clerk = Clerk::new(setup.me, wants, setup.game_servers, setup.live, setup.clock);
+        let clerk = Clerk::new(setup.me, wants, setup.game_servers, setup.live, setup.metrics, setup.clock);
         tokio::select! {
             () = epochs.keep(wanted) => Ok(()),
             () = clerk.work(events) => Ok(()),

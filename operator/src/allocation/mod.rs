@@ -17,7 +17,7 @@ mod roster;
 mod words;
 
 pub(crate) use desk::{Desk, DeskSetup};
-pub(crate) use door::{Callers, Door};
+pub(crate) use door::{Callers, Door, Minter};
 pub(crate) use words::StreamWord;
 
 #[cfg(test)]

@@ -95,6 +95,11 @@ impl Queue {
         true
     }
 
+    /// Keys that are waited for.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// What was asked for under this key.
     pub(super) fn asked(&self, key: &Key) -> Option<&Asked> {
         self.waiting.get(key).map(|waiting| &waiting.asked)

@@ -6,6 +6,7 @@ use super::*;
 use crate::mock_api::MockApi;
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
 use crate::runtime::raw_keys::fresh_key;
 use gameserver_contract::{Backend, Claims, Hello, Key, OperatorMessage, Phase, Report};
 use k8s_openapi::api::core::v1::Pod;
@@ -113,6 +114,7 @@ impl Region {
             port: self.port,
             game_servers,
             live: Arc::clone(&live),
+            metrics: Metrics::new().unwrap().allocations,
             clock,
         };
         let (desk, work) = Desk::new(setup);

@@ -12,7 +12,7 @@ use super::peers::Frame;
 /// What a caller asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
-    /// By which it asks again for the same.
+    /// By which it asks again for the same; of its namespace alone.
     pub(crate) key: Key,
     pub(crate) namespace: String,
     /// Labels that the GameServer has.
@@ -21,6 +21,12 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// A caller of one namespace has no say in the keys of another, whatever it calls its own.
+    pub(crate) fn new(namespace: &str, key: &str, labels: BTreeMap<String, String>, spread: Spread) -> Self {
+        let key = Key::from(format!("{namespace}/{key}"));
+        Self { key, namespace: namespace.to_owned(), labels, spread }
+    }
+
     /// Whether the same servers fit, so that where none is free for one there is none for the other.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         (&self.namespace, &self.labels) == (&other.namespace, &other.labels)

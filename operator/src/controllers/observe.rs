@@ -196,6 +196,7 @@ mod tests {
                 backend: Backend::Mmsg,
                 boot_unix_ms: 1,
                 capacity: 1,
+                sessions: 1,
             },
             stream: Stream { phase, silent_for: Duration::ZERO },
             connected: true,

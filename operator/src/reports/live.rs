@@ -65,6 +65,29 @@ struct Live {
     orders: mpsc::Sender<OperatorMessage>,
 }
 
+/// How much of a server is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Players are on it, or are to come.
+    pub(crate) is_used: bool,
+    /// Sessions that it has.
+    pub(crate) sessions: u32,
+    /// Sessions that it takes at once; none of one that leaves, is silent, or has players of whom nobody knows for what.
+    pub(crate) takes: u32,
+}
+
+impl Live {
+    fn usage(&self, awake: Duration) -> Use {
+        let is_there = self.order.is_none()
+            && self.phase == Phase::Ready
+            && awake.saturating_sub(self.heard_at) < SILENCE_TOLD_AFTER;
+        // with several sessions nobody knows whose a player is
+        let is_strange = self.facts.sessions <= 1 && self.players > 0;
+        let takes = if is_there && !is_strange { self.facts.sessions } else { 0 };
+        Use { is_used: self.players > 0 || self.sessions > 0, sessions: self.sessions, takes }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Order {
     number: u64,
@@ -78,6 +101,8 @@ pub(crate) struct Facts {
     pub(crate) backend: Backend,
     pub(crate) boot_unix_ms: u64,
     pub(crate) capacity: u32,
+    /// Sessions that it takes at once.
+    pub(crate) sessions: u32,
 }
 
 /// A server as it is now.
@@ -126,6 +151,7 @@ impl LiveServers {
             backend: hello.backend,
             boot_unix_ms: hello.boot_unix_ms,
             capacity: hello.capacity,
+            sessions: hello.sessions,
         };
         let awake = self.awake(now);
         let mut servers = self.lock();
@@ -261,19 +287,12 @@ impl LiveServers {
         })
     }
 
-    /// Of each of these servers whether it is in use, leaves or is silent; none where that is not known.
-    pub(crate) fn uses(&self, now: Duration, uids: &[&str]) -> Vec<Option<bool>> {
+    /// How much of each of these servers is in use; none where that is not known.
+    pub(crate) fn uses(&self, now: Duration, uids: &[&str]) -> Vec<Option<Use>> {
         let awake = self.awake(now);
         let servers = self.lock();
-        let is_used = |live: &Live| {
-            live.players > 0
-                || live.sessions > 0
-                || live.order.is_some()
-                || live.phase != Phase::Ready
-                || awake.saturating_sub(live.heard_at) >= SILENCE_TOLD_AFTER
-        };
-        let known = |uid: &&str| servers.get(*uid).filter(|live| live.connected).map(is_used);
-        uids.iter().map(known).collect()
+        let known = |uid: &&str| servers.get(*uid).filter(|live| live.connected);
+        uids.iter().map(|uid| known(uid).map(|live| live.usage(awake))).collect()
     }
 
     /// Tells of servers that are silent; call it each second, which is also how this process knows that it runs.
@@ -505,5 +524,30 @@ mod tests {
         live.disconnect(at(1), "u", stream);
         live.retain(|_, _| false);
         assert!(live.get(at(1), "u").is_none());
+    }
+
+    #[test]
+    fn a_server_takes_sessions_while_it_is_there_and_one_for_a_single_session_none_while_it_is_played_on() {
+        for (name, limit, players, sessions, phase, expected) in [
+            ("free", 1, 0, 0, Phase::Ready, (false, 0, 1)),
+            ("given", 1, 0, 1, Phase::Ready, (true, 1, 1)),
+            ("played on", 1, 9, 1, Phase::Ready, (true, 1, 0)),
+            ("with players for whom nobody asked", 1, 9, 0, Phase::Ready, (true, 0, 0)),
+            ("one of two", 2, 9, 1, Phase::Ready, (true, 1, 2)),
+            ("it knows nothing of sessions", 0, 0, 0, Phase::Ready, (false, 0, 0)),
+            ("it leaves", 1, 0, 0, Phase::Draining, (false, 0, 0)),
+        ] {
+            let live = LiveServers::new();
+            let (orders, _received) = mpsc::channel(ORDERS_MAX);
+            let stream = live.connect(at(0), "u", &Hello { sessions: limit, ..hello(1) }, orders);
+            live.report(at(0), ("u", stream), &Report { sessions, ..report(phase, players) });
+            let Use { is_used, sessions, takes } = live.uses(at(0), &["u", "other"])[0].unwrap();
+            assert_eq!((is_used, sessions, takes), expected, "{name}");
+            assert_eq!(live.uses(at(0), &["other"]), [None], "{name}");
+            for second in 1..=3 {
+                live.tell_silent(at(second));
+            }
+            assert_eq!(live.uses(at(3), &["u"])[0].unwrap().takes, 0, "{name}, and silent");
+        }
     }
 }

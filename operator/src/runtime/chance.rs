@@ -11,6 +11,13 @@ pub(crate) fn random() -> anyhow::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const BYTES: usize>() -> anyhow::Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    SystemRandom::new().fill(&mut bytes).map_err(|_unspecified| anyhow!("failed to draw random bytes"))?;
+    Ok(bytes)
+}
+
 /// A key for hashes that nobody else can make.
 pub(crate) fn random_key() -> anyhow::Result<Key> {
     let drawn = Key::generate(HMAC_SHA256, &SystemRandom::new());

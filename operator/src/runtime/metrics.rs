@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     pub(crate) links: LinkMetrics,
     /// Of the questions where players go.
     pub(crate) placements: PlacementMetrics,
+    /// Of who gets which server.
+    pub(crate) allocations: AllocationMetrics,
     /// When the authority that issues report certificates ends.
     pub(crate) authority_expiry: Gauge,
     /// When this replica's report certificate ends.
@@ -93,6 +95,25 @@ pub(crate) struct PlacementMetrics {
     pub(crate) refused: IntCounterVec,
 }
 
+/// Metrics of allocation.
+#[derive(Clone)]
+pub(crate) struct AllocationMetrics {
+    /// Answers by what became of the key.
+    pub(crate) outcomes: IntCounterVec,
+    /// Time of requests that got an answer and waited for no server.
+    pub(crate) seconds: Histogram,
+    /// Requests without an answer by reason.
+    pub(crate) refused: IntCounterVec,
+    /// Keys that are waited for at this replica.
+    pub(crate) waiting: IntGauge,
+    /// 1 on the replica that allocates.
+    pub(crate) allocator: IntGauge,
+    /// 1 while it waits for servers to say what they hold.
+    pub(crate) settling: IntGauge,
+    /// Replicas that have what was answered, as it sees them.
+    pub(crate) in_sync: IntGauge,
+}
+
 /// Names of all metrics, for dashboards and alerts to be checked against.
 pub(crate) mod names {
     /// Counter by `resource` and `verb`.
@@ -141,6 +162,20 @@ pub(crate) mod names {
     pub(crate) const PLACEMENT_SECONDS: &str = "operator_placement_seconds";
     /// Counter by `reason` (invalid, too_large, too_many, too_slow).
     pub(crate) const PLACEMENTS_REFUSED: &str = "operator_placements_refused_total";
+    /// Counter by `outcome` (given, ended, lost, none).
+    pub(crate) const ALLOCATIONS: &str = "operator_allocations_total";
+    /// Histogram, seconds: of requests that waited for no server to become free.
+    pub(crate) const ALLOCATION_SECONDS: &str = "operator_allocation_seconds";
+    /// Counter by `reason` (invalid, token, forbidden, unknown, too_large, too_many, too_slow, too_late, no_tokens, differs).
+    pub(crate) const ALLOCATIONS_REFUSED: &str = "operator_allocations_refused_total";
+    /// Gauge.
+    pub(crate) const ALLOCATION_WAITING: &str = "operator_allocation_waiting";
+    /// Gauge, 1 on the replica that allocates, else 0.
+    pub(crate) const ALLOCATOR: &str = "operator_allocator";
+    /// Gauge, 1 while the replica that allocates waits for servers to say what they hold.
+    pub(crate) const ALLOCATION_SETTLING: &str = "operator_allocation_settling";
+    /// Gauge: 0 on those that do not allocate.
+    pub(crate) const ALLOCATION_IN_SYNC: &str = "operator_allocation_in_sync";
     /// Gauge, seconds since the Unix epoch.
     pub(crate) const AUTHORITY_EXPIRY: &str = "operator_report_authority_expiry_timestamp_seconds";
     /// Gauge, seconds since the Unix epoch.
@@ -207,7 +242,8 @@ impl Metrics {
             streams_refused: counters(names::STREAMS_REFUSED, "Refused report streams.", &["reason"])?,
             reports: counters(names::REPORTS, "Reports received.", &["outcome"])?,
             links: LinkMetrics::new(&registry)?,
-            placements: PlacementMetrics::new(&registry, fast)?,
+            placements: PlacementMetrics::new(&registry, fast.clone())?,
+            allocations: AllocationMetrics::new(&registry, fast)?,
             authority_expiry: seconds(names::AUTHORITY_EXPIRY, "End of the report endpoint's authority.")?,
             certificate_expiry: seconds(
                 names::CERTIFICATE_EXPIRY,
@@ -298,6 +334,25 @@ impl LinkMetrics {
     pub(crate) fn forget_figures(&self, region: &str) {
         drop(self.players.remove_label_values(&[region]));
         drop(self.headroom.remove_label_values(&[region]));
+    }
+}
+
+impl AllocationMetrics {
+    fn new(registry: &Registry, buckets: Vec<f64>) -> prometheus::Result<Self> {
+        let outcomes = Opts::new(names::ALLOCATIONS, "Answers to who asked for a game server.");
+        let seconds =
+            HistogramOpts::new(names::ALLOCATION_SECONDS, "Time of an answer, where none was waited for.");
+        let refused = Opts::new(names::ALLOCATIONS_REFUSED, "Requests for a game server without an answer.");
+        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help)?);
+        Ok(Self {
+            outcomes: register(registry, IntCounterVec::new(outcomes, &["outcome"])?)?,
+            seconds: register(registry, Histogram::with_opts(seconds.buckets(buckets))?)?,
+            refused: register(registry, IntCounterVec::new(refused, &["reason"])?)?,
+            waiting: gauge(names::ALLOCATION_WAITING, "Keys that are waited for at this replica.")?,
+            allocator: gauge(names::ALLOCATOR, "1 on the replica that allocates.")?,
+            settling: gauge(names::ALLOCATION_SETTLING, "1 while servers are to say what they hold.")?,
+            in_sync: gauge(names::ALLOCATION_IN_SYNC, "Replicas that have what was answered.")?,
+        })
     }
 }
 

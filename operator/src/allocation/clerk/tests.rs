@@ -1,6 +1,7 @@
 //! From a caller to a server and back, with the epoch's object and the servers' streams as the test has them answer.
 
 use super::*;
+use crate::runtime::metrics::Metrics;
 use gameserver_contract::{Backend, Hello, Holding, Judgement, Phase, Report, Verdict};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event as Watch;
@@ -50,7 +51,14 @@ impl Room {
             writer.apply_watcher_event(&Watch::Apply(game_server(name, labels)));
         }
         let (wants, wanted) = mpsc::channel(64);
-        let clerk = Clerk::new(ME, wants, reader, Arc::new(LiveServers::new()), Clock::start());
+        let clerk = Clerk::new(
+            ME,
+            wants,
+            reader,
+            Arc::new(LiveServers::new()),
+            Metrics::new().unwrap().allocations,
+            Clock::start(),
+        );
         let mut room = Self { clerk, wants: wanted, servers: BTreeMap::new() };
         room.clerk.handle(Event::Read(None));
         let first = Epoch::first(ME);
@@ -74,6 +82,11 @@ impl Room {
 
     /// The server's stream begins, and it says what it holds.
     fn connect(&mut self, name: &'static str, number: u64, keys: &[&str]) {
+        self.connect_for(1, name, number, keys);
+    }
+
+    /// The same of one that takes so many sessions.
+    fn connect_for(&mut self, sessions: u32, name: &'static str, number: u64, keys: &[&str]) {
         let hello = Hello {
             contract_version: 1,
             server_version: "0.1.0".to_owned(),
@@ -86,7 +99,7 @@ impl Room {
             tick_hz: 64,
             capacity: 100,
             drain_order: None,
-            sessions: 1,
+            sessions,
         };
         let (orders, _unused) = mpsc::channel(1);
         let now = self.clerk.clock.elapsed();
@@ -121,6 +134,11 @@ impl Room {
 
     /// Which server has this key proposed; it answers.
     fn proposed(&mut self, key: &str, verdict: Verdict) -> &'static str {
+        self.proposed_to(key, verdict, 1)
+    }
+
+    /// The same where its stream has this number.
+    fn proposed_to(&mut self, key: &str, verdict: Verdict, number: u64) -> &'static str {
         let key: Key = key.into();
         let reign = self.clerk.replica.reign();
         let expected = OperatorMessage::Propose { reign, key: key.clone() };
@@ -128,7 +146,7 @@ impl Room {
             std::iter::from_fn(|| said.try_recv().ok()).any(|message| message == expected).then_some(*name)
         };
         let name = self.servers.iter_mut().find_map(has_it).expect("it is proposed to somebody");
-        self.word(name, 1, StreamWord::Judged { key, judgement: Judgement { reign, verdict } });
+        self.word(name, number, StreamWord::Judged { key, judgement: Judgement { reign, verdict } });
         name
     }
 }
@@ -231,4 +249,17 @@ fn a_server_is_gone_when_a_list_is_without_it_and_not_when_a_watch_is() {
     assert!(matches!(room.ask("k", &[], PATIENCE).try_recv().unwrap(), Outcome::Given(_)));
     room.survey([].into_iter());
     assert_eq!(room.ask("k", &[], PATIENCE).try_recv().unwrap(), Outcome::Lost("a".into()));
+}
+
+#[test]
+fn a_server_for_two_sessions_gets_two_keys_and_the_third_goes_elsewhere() {
+    let mut room = Room::open(&[("a", &[]), ("b", &[])]);
+    room.connect_for(2, "a", 2, &[]);
+    let mut given = Vec::new();
+    for key in ["first", "second", "third"] {
+        let mut answer = room.ask(key, &[], PATIENCE);
+        room.proposed_to(key, Verdict::Taken, if key == "third" { 1 } else { 2 });
+        given.push(name_of(answer.try_recv().unwrap()));
+    }
+    assert_eq!(given, ["a", "a", "b"]);
 }

@@ -20,13 +20,13 @@ impl allocation_server::Allocation for Door {
     ) -> Result<Response<AllocateResponse>, Status> {
         let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = token.and_then(|value| value.strip_prefix("Bearer "));
-        Ok(Response::new(self.answer(token, request.get_ref()).await?))
+        Ok(Response::new(self.answer(token, Ok(request.get_ref())).await?))
     }
 }
 
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
-        let (_, code) = refused.codes();
+        let (.., code) = refused.codes();
         Self::new(code, refused.to_string())
     }
 }

@@ -22,7 +22,8 @@ async fn allocate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<AllocateResponse>, Refused> {
-    Ok(Json(door.answer(bearer(&headers), &read(&body)?).await?))
+    let request = read(&body);
+    Ok(Json(door.answer(bearer(&headers), request.as_ref().map_err(Clone::clone)).await?))
 }
 
 fn read(body: &[u8]) -> Result<AllocateRequest, Fault> {
@@ -37,7 +38,7 @@ fn read(body: &[u8]) -> Result<AllocateRequest, Fault> {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let (status, _) = self.codes();
+        let (_, status, _) = self.codes();
         let said = match self {
             Self::Invalid(Fault { field, message }) => json!({ "field": field, "message": message }),
             _ => json!({ "message": self.to_string() }),

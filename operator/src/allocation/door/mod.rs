@@ -11,15 +11,18 @@ mod http;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, StatusCode};
 use axum::Router;
 use axum::body::to_bytes;
-use axum::extract::{Request, State};
+use axum::extract::{Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Deserializer};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serializer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -28,15 +31,20 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::desk::Desk;
 use crate::runtime::accept::{self, serve_each};
+use crate::runtime::clock::Clock;
 use crate::runtime::http::{ConnectionLimits, serve_connection};
+use crate::runtime::metrics::AllocationMetrics;
+use crate::runtime::telemetry::chain;
 use callers::CallerError;
 pub(crate) use callers::Callers;
-use proto::{AllocateRequest, AllocateResponse};
+use proto::{AllocateRequest, AllocateResponse, State};
 use service::{Fault, NoAnswer};
+use tokens::MintError;
+pub(crate) use tokens::Minter;
 
 /// Bytes of a request: sixteen labels always fit.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -52,7 +60,10 @@ const LIMITS: accept::Limits = accept::Limits { streams: 1024, greetings: 128 };
 pub(crate) struct Door {
     desk: Desk,
     callers: Callers,
+    minter: Minter,
     requests: Semaphore,
+    metrics: AllocationMetrics,
+    clock: Clock,
 }
 
 /// Why a request has no answer.
@@ -72,6 +83,9 @@ enum Refused {
     TooLate,
     #[error("something else is being asked for under the same key")]
     Differs,
+    /// The server is given all the same: whoever asks again may get its tokens.
+    #[error("the server is given, and there are no tokens for it now; ask again with the same key")]
+    NoTokens(#[from] MintError),
 }
 
 impl From<NoAnswer> for Refused {
@@ -85,27 +99,33 @@ impl From<NoAnswer> for Refused {
 }
 
 impl Refused {
-    /// What each door says.
-    const fn codes(&self) -> (StatusCode, Code) {
+    /// Label of the metric, and what each door says.
+    const fn codes(&self) -> (&'static str, StatusCode, Code) {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::Invalid(_) => ("invalid", StatusCode::BAD_REQUEST, Code::InvalidArgument),
             Self::Caller(CallerError::NoToken | CallerError::Token(_)) => {
-                (StatusCode::UNAUTHORIZED, Code::Unauthenticated)
+                ("token", StatusCode::UNAUTHORIZED, Code::Unauthenticated)
             }
-            Self::Caller(CallerError::Forbidden { .. }) => (StatusCode::FORBIDDEN, Code::PermissionDenied),
-            Self::Caller(CallerError::Unknown(_)) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
-            Self::TooLate => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
-            Self::Differs => (StatusCode::CONFLICT, Code::AlreadyExists),
+            Self::Caller(CallerError::Forbidden { .. }) => {
+                ("forbidden", StatusCode::FORBIDDEN, Code::PermissionDenied)
+            }
+            Self::Caller(CallerError::Unknown(_)) => {
+                ("unknown", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::TooMany => ("too_many", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+            Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::TooLate => ("too_late", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+            Self::NoTokens(_) => ("no_tokens", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::Differs => ("differs", StatusCode::CONFLICT, Code::AlreadyExists),
         }
     }
 }
 
 impl Door {
-    pub(crate) fn new(desk: Desk, callers: Callers) -> Self {
-        Self { desk, callers, requests: Semaphore::new(REQUESTS_MAX) }
+    pub(crate) fn new(desk: Desk, callers: Callers, minter: Minter, metrics: AllocationMetrics) -> Self {
+        let clock = minter.clock;
+        Self { desk, callers, minter, requests: Semaphore::new(REQUESTS_MAX), metrics, clock }
     }
 
     /// Serves until `stop`; ends when every request that came before has its answer.
@@ -140,13 +160,15 @@ impl Door {
     }
 
     /// Stands before both doors: lets in as many at once as there may be, each when it is complete.
-    async fn admit(State(door): State<Arc<Self>>, request: Request, next: Next) -> Response {
+    async fn admit(Shared(door): Shared<Arc<Self>>, request: Request, next: Next) -> Response {
         let content = request.headers().get(::http::header::CONTENT_TYPE);
         let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
         match door.receive(request).await {
             Ok((request, _place)) => next.run(request).await,
-            Err(refused) if is_grpc => Status::from(refused).into_http(),
-            Err(refused) => refused.into_response(),
+            Err(refused) => {
+                door.count(&refused);
+                if is_grpc { Status::from(refused).into_http() } else { refused.into_response() }
+            }
         }
     }
 
@@ -162,14 +184,58 @@ impl Door {
         Ok((Request::from_parts(head, body.into()), place))
     }
 
+    fn count(&self, refused: &Refused) {
+        if let Refused::NoTokens(error) = refused {
+            // a person may have to do something about it
+            warn!(error = chain(error), "no connect tokens for a server that is given");
+        }
+        self.metrics.refused.with_label_values(&[refused.codes().0]).inc();
+    }
+
     async fn answer(
         &self,
         token: Option<&str>,
-        request: &AllocateRequest,
+        request: Result<&AllocateRequest, Fault>,
     ) -> Result<AllocateResponse, Refused> {
+        let began = self.clock.elapsed();
+        let answer = self.decide(token, request).await;
+        match &answer {
+            Ok((response, wait)) => {
+                self.metrics.outcomes.with_label_values(&[label(response.state())]).inc();
+                if wait.is_zero() {
+                    let took = self.clock.elapsed().saturating_sub(began);
+                    self.metrics.seconds.observe(took.as_secs_f64());
+                }
+            }
+            Err(refused) => self.count(refused),
+        }
+        answer.map(|(response, _)| response)
+    }
+
+    /// An answer, and for how long a server was to be waited for.
+    async fn decide(
+        &self,
+        token: Option<&str>,
+        request: Result<&AllocateRequest, Fault>,
+    ) -> Result<(AllocateResponse, Duration), Refused> {
+        let request = request?;
         let question = service::read(request)?;
         self.callers.check(token, &question.asked.namespace).await?;
-        Ok(service::answer(self.desk.ask(question.asked, question.wait).await)?)
+        let mut response = service::answer(self.desk.ask(question.asked, question.wait).await)?;
+        if let (State::Given, Some(given)) = (response.state(), &response.game_server) {
+            response.tokens = self.minter.mint(given, &request.players).await?;
+        }
+        Ok((response, question.wait))
+    }
+}
+
+/// Of the metric.
+const fn label(state: State) -> &'static str {
+    match state {
+        State::Given => "given",
+        State::Ended => "ended",
+        State::Lost => "lost",
+        State::None | State::Unspecified => "none",
     }
 }
 
@@ -187,6 +253,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 )]
 mod proto {
     tonic::include_proto!("cranewing.allocation.v1");
+}
+
+/// Writes bytes as JSON has them.
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
 /// Reads a word of a closed list as JSON spells it; gRPC has its number.

@@ -1,6 +1,6 @@
 //! From a request to what the desk is asked, and from what became of it to an answer. No door, no clock.
 
-use gameserver_contract::{Key, is_key};
+use gameserver_contract::claims::CALLERS_KEY_BYTES_MAX;
 use operator_core::allocation::Spread;
 use std::time::Duration;
 
@@ -12,10 +12,12 @@ const LABELS_MAX: usize = 16;
 const LABEL_NAME_MAX: usize = 317;
 const LABEL_VALUE_MAX: usize = 63;
 const NAMESPACE_MAX: usize = 63;
+/// Tokens of so many are half a megabyte.
+const PLAYERS_MAX: usize = 250;
 const WAIT_MS_MAX: u32 = 60_000;
 
 /// What is wrong with a request, and where.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub(super) struct Fault {
     /// Path as JSON has it: `matchLabels.mode`.
@@ -35,8 +37,12 @@ pub(super) struct Question {
 }
 
 pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
-    if !is_key(&request.key) {
-        return fault("key", format!("its length must be from 1 to 64 bytes, and is {}", request.key.len()));
+    if request.key.is_empty() || request.key.len() > CALLERS_KEY_BYTES_MAX {
+        let length = request.key.len();
+        return fault(
+            "key",
+            format!("its length must be from 1 to {CALLERS_KEY_BYTES_MAX} bytes, and is {length}"),
+        );
     }
     if request.namespace.is_empty() || request.namespace.len() > NAMESPACE_MAX {
         return fault(
@@ -53,6 +59,10 @@ pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
             return fault(format!("matchLabels.{name:.64}"), "no object can have this label");
         }
     }
+    if request.players.len() > PLAYERS_MAX {
+        let count = request.players.len();
+        return fault("players", format!("their number must be from 0 to {PLAYERS_MAX}, and is {count}"));
+    }
     let wait_ms = request.wait_ms.unwrap_or(0);
     if wait_ms > WAIT_MS_MAX {
         return fault("waitMs", format!("it must be from 0 to {WAIT_MS_MAX}, and is {wait_ms}"));
@@ -62,12 +72,7 @@ pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
         Ok(proto::Spread::Distributed) => Spread::Distributed,
         Err(unknown) => return fault("spread", format!("{unknown}")),
     };
-    let asked = Asked {
-        key: Key::from(&*request.key),
-        namespace: request.namespace.clone(),
-        labels: request.match_labels.clone(),
-        spread,
-    };
+    let asked = Asked::new(&request.namespace, &request.key, request.match_labels.clone(), spread);
     Ok(Question { asked, wait: Duration::from_millis(wait_ms.into()) })
 }
 
@@ -82,6 +87,7 @@ pub(super) enum NoAnswer {
 pub(super) fn answer(outcome: Outcome) -> Result<AllocateResponse, NoAnswer> {
     let said = |state: State, given: Option<Given>| AllocateResponse {
         state: state.into(),
+        tokens: Vec::new(),
         game_server: given.and_then(|given| given.server.map(|server| show(&given.uid, &server))),
     };
     match outcome {

@@ -6,9 +6,15 @@ use crate::allocation::words::{Given, Outcome, ServerView};
 use crate::mock_api::MockApi;
 use crate::reports::identity::Verifier;
 use crate::reports::identity::tests::{ClusterKey, publish, user_claims};
+use crate::reports::keys::{FleetKeys, SecretOf};
 use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
 use ::http::{Method, Request as HttpRequest};
 use axum::body::Body;
+use gameserver_protocol::{ConnectToken, PrivateToken};
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
+use operator_api::GameServer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tonic::Request as Ask;
@@ -33,7 +39,11 @@ impl Doors {
         let callers = Callers::new(api.client(), verifier, clock);
         let outcome = outcome.clone();
         let desk = Desk::scripted(move |_| outcome.clone());
-        Self { router: Arc::new(Door::new(desk, callers)).router(), api, key }
+        let (game_servers, mut feed) = store();
+        feed.apply_watcher_event(&Event::Apply(serde_json::from_value(game_server()).unwrap()));
+        let minter = Minter { keys: Arc::new(FleetKeys::new(api.client())), game_servers, clock };
+        let door = Door::new(desk, callers, minter, Metrics::new().unwrap().allocations);
+        Self { router: Arc::new(door).router(), api, key }
     }
 
     fn token(&self) -> String {
@@ -63,6 +73,15 @@ impl Doors {
     fn allow(&self, is_allowed: bool) {
         self.api.judge(REVIEWS, json!({ "allowed": is_allowed }));
     }
+}
+
+fn game_server() -> Value {
+    json!({
+        "apiVersion": "cranewing.dev/v1alpha1",
+        "kind": "GameServer",
+        "metadata": { "name": "arena-0", "namespace": "games", "uid": "u-0" },
+        "spec": {},
+    })
 }
 
 fn given() -> Outcome {
@@ -97,6 +116,36 @@ async fn both_doors_give_the_same_answer() {
     assert_eq!(serde_json::to_value(by_grpc).unwrap(), expected);
 }
 
+/// Rule 16: a token opens with the server's own key, which is that of its secret and uid.
+#[tokio::test]
+async fn each_player_gets_a_token_that_the_server_opens_and_nobody_else() {
+    let doors = Doors::open(&given());
+    doors.allow(true);
+    let token = doors.token();
+    let mut request = request();
+    request["players"] = json!([7, 8]);
+    let (status, said) = doors.http(Some(&token), &request).await;
+    assert_eq!(status, 503, "the server's secret is not there: {said}");
+    let server: GameServer = serde_json::from_value(game_server()).unwrap();
+    let keys = FleetKeys::new(doors.api.client());
+    keys.ensure("games", &SecretOf::server(&server)).await.unwrap();
+    let key = keys.server_key("games", &SecretOf::server(&server), "u-0").await.unwrap();
+    let (status, said) = doors.http(Some(&token), &request).await;
+    assert_eq!(status, 200, "{said}");
+    for (place, player) in [7_u64, 8].into_iter().enumerate() {
+        assert_eq!(said["tokens"][place]["player"], player);
+        let bytes = STANDARD.decode(said["tokens"][place]["token"].as_str().unwrap()).unwrap();
+        let token = ConnectToken::parse(&bytes).unwrap();
+        assert_eq!(token.server_addresses.as_slice(), ["192.0.2.1:7000".parse().unwrap()]);
+        let open = |key: &[u8; 32]| {
+            let mut sealed = *token.private_token;
+            PrivateToken::open(&mut sealed, token.protocol_id, token.expire_unix, &token.nonce, key)
+        };
+        assert_eq!(open(&key).unwrap().client_id, player);
+        assert!(open(&[1; 32]).is_err());
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_named_by_its_field() {
     let doors = Doors::open(&given());
@@ -112,6 +161,8 @@ async fn what_is_wrong_is_named_by_its_field() {
         ("matchLabels", json!({ "mode": "x".repeat(64) }), "matchLabels.mode"),
         ("matchLabels", json!({ "mode": 7 }), "matchLabels.mode"),
         ("waitMs", json!(60_001), "waitMs"),
+        ("players", json!(vec![1; 251]), "players"),
+        ("players", json!([1, -1]), "players[1]"),
         ("spread", json!("wide"), "spread"),
         ("kye", json!("match-1"), "kye"),
     ] {
