@@ -2,16 +2,20 @@
 
 use e2e::allocation::{Matchmaker, given};
 use e2e::{PATIENCE, eventually, in_namespace, operator};
+use operator_api::Fleet;
 use std::collections::BTreeSet;
 
-use crate::{duel_in, scale};
+use crate::{duel, scale};
 
 /// Way 6. Whoever asks gets a server of its own and the same whenever it asks again, also from the replica that is left when the
 /// other dies; and what is given is not taken away.
 #[tokio::test]
 async fn a_key_has_one_server_whichever_replica_is_asked_and_whichever_dies() {
     in_namespace("allocated", &[], async |scratch| {
-        duel_in(scratch, 3).await;
+        // whoever is sent here does not come, and what is drained meanwhile takes half a minute
+        let patient = "name: gameserver, env: [{name: CRANEWING_JOIN_DEADLINE_SECONDS, value: '3600'}],";
+        drop(scratch.apply::<Fleet>(&duel(3, "").replace("name: gameserver,", patient)).await);
+        drop(scratch.await_fleet("duel", 3).await);
         let region = &scratch.region;
         operator::await_reports_to_every_replica(region, 2, 3).await;
         let matchmaker = Matchmaker::new(scratch).await;
