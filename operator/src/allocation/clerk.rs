@@ -16,7 +16,7 @@ use super::choosing::{Choosing, view};
 use super::desk::Event;
 use super::epochs::{Survey, Want};
 use super::peers::Frame;
-use super::queue::{Queue, Why};
+use super::queue::{Caller, Queue, Why};
 use super::words::{Asked, Given, LinkWord, Outcome, StreamWord};
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
@@ -147,7 +147,7 @@ impl Clerk {
     }
 
     /// Somebody asks for a key. Whoever waits for the same already comes first, unless the key is known.
-    fn asked(&mut self, now: Duration, asked: Asked, caller: super::queue::Caller, out: &mut Vec<Output>) {
+    fn asked(&mut self, now: Duration, asked: Asked, caller: Caller, out: &mut Vec<Output>) {
         let key = asked.key.clone();
         let is_known = self.replica.ledger().get(&key).is_some();
         let is_behind = !is_known && self.queue.is_behind(&asked);

@@ -68,6 +68,8 @@ pub(super) enum Frame {
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
+    #[error("failed to set up TLS")]
+    Tls(#[source] anyhow::Error),
     #[error("failed to connect")]
     Connect(#[source] io::Error),
     #[error("the other end proves to be nobody who is known")]
@@ -180,7 +182,7 @@ impl Peers {
 
     async fn dial(&self, peer: Process, address: SocketAddr) -> Result<(), LinkError> {
         let config = raw_keys::client_config(PROTOCOL, &self.key, vec![peer.key]);
-        let config = config.map_err(|_no_tls| LinkError::Stranger)?;
+        let config = config.map_err(LinkError::Tls)?;
         let dialling = async {
             let socket = TcpStream::connect(address).await?;
             socket.set_nodelay(true)?;

@@ -5,10 +5,11 @@ use super::words::{Asked, Outcome};
 use super::*;
 use crate::mock_api::MockApi;
 use crate::reports::live::LiveServers;
+use crate::reports::live::tests::hello;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::raw_keys::fresh_key;
-use gameserver_contract::{Backend, Claims, Hello, Key, OperatorMessage, Phase, Report};
+use gameserver_contract::{Claims, Hello, Key, OperatorMessage, Phase, Report};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::reflector::store;
 use kube::runtime::reflector::store::Writer;
@@ -194,20 +195,7 @@ async fn listen() -> (u16, Vec<Option<TcpListener>>) {
 
 /// A stream of a server to a replica, at which it answers as ours does.
 async fn connect(desk: &Desk, (live, clock): (&Arc<LiveServers>, Clock), name: &str, server: &Server) {
-    let hello = Hello {
-        contract_version: 1,
-        server_version: "0.1.0".to_owned(),
-        token: String::new(),
-        namespace: "games".to_owned(),
-        game_server: name.to_owned(),
-        game_server_uid: name.to_owned(),
-        boot_unix_ms: 1,
-        backend: Backend::Mmsg,
-        tick_hz: 64,
-        capacity: 100,
-        drain_order: None,
-        sessions: 1,
-    };
+    let hello = Hello { sessions: 1, ..hello(name) };
     let (orders, _unused) = mpsc::channel(1);
     let stream = live.connect(clock.elapsed(), name, &hello, orders);
     let report = Report { seq: 1, phase: Phase::Ready, ..Report::default() };

@@ -17,9 +17,7 @@ mod tests;
 pub use ask::{Failure, run};
 
 use ::http::StatusCode;
-use ::http::header::CONTENT_TYPE;
 use axum::Router;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -30,21 +28,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use crate::runtime::accept::{self, serve_each};
 use crate::runtime::clock::Clock;
-use crate::runtime::http::{ConnectionLimits, serve_connection};
+use crate::runtime::http::{
+    ConnectionLimits, Fault, NotReceived, RequestLimits, is_grpc, receive, serve_connection,
+};
 use crate::runtime::metrics::Metrics;
 use proto::{PlaceRequest, PlaceResponse};
-use service::{Fault, place};
+use service::place;
 
-/// Bytes of a request: a thousand players with fifty latencies each always fit.
-const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Time that a request may take to arrive.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+/// A thousand players with fifty latencies each always fit.
+const REQUEST: RequestLimits = RequestLimits { bytes: 1024 * 1024, time: Duration::from_secs(2) };
 /// Each holds its bytes until all are here. What they unfold to is held by one a thread.
 const REQUESTS_MAX: usize = 64;
 /// Requests at once of one HTTP/2 connection, whose client keeps more back by itself: it is not refused for being alone.
@@ -74,12 +71,10 @@ pub(crate) struct Placement {
 enum Refused {
     #[error(transparent)]
     Invalid(#[from] Fault),
-    #[error("it is longer than {REQUEST_BYTES_MAX} bytes")]
-    TooLarge,
+    #[error(transparent)]
+    NotReceived(#[from] NotReceived),
     #[error("{REQUESTS_MAX} requests are being received; try again")]
     TooMany,
-    #[error("it did not arrive in {REQUEST_TIME_MAX:?}")]
-    TooSlow,
 }
 
 impl Refused {
@@ -87,9 +82,8 @@ impl Refused {
     const fn codes(&self) -> (&'static str, StatusCode, Code) {
         match self {
             Self::Invalid(_) => (INVALID, StatusCode::BAD_REQUEST, Code::InvalidArgument),
-            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::NotReceived(why) => why.codes(),
             Self::TooMany => ("too_many", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
-            Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
         }
     }
 }
@@ -105,7 +99,7 @@ impl Placement {
         let router = Arc::new(self).router();
         let stopped = stop.clone();
         serve_each("a placement connection", listener, limits, stop, move |(socket, _), _greeting| {
-            let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST_TIME_MAX };
+            let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST.time };
             serve_connection(socket, router.clone(), limits, stopped.clone())
         })
         .await;
@@ -119,8 +113,7 @@ impl Placement {
     /// Stands before both doors, and counts whom it refuses.
     async fn guard(State(placement): State<Arc<Self>>, request: Request, next: Next) -> Response {
         let began = placement.clock.elapsed();
-        let content = request.headers().get(CONTENT_TYPE);
-        let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
+        let is_grpc = is_grpc(&request);
         let metrics = &placement.metrics.placements;
         let refused = |reason| metrics.refused.with_label_values(&[reason]).inc();
         match placement.admit(request, next).await {
@@ -144,11 +137,7 @@ impl Placement {
     /// Lets in as many at once as there may be, each when it is complete.
     async fn admit(&self, request: Request, next: Next) -> Result<Response, Refused> {
         let _place = self.requests.try_acquire().map_err(|_none_left| Refused::TooMany)?;
-        let (head, body) = request.into_parts();
-        let body = timeout(REQUEST_TIME_MAX, to_bytes(body, REQUEST_BYTES_MAX)).await;
-        // Or the connection broke, and nobody hears what we say.
-        let body = body.map_err(|_elapsed| Refused::TooSlow)?.map_err(|_longer| Refused::TooLarge)?;
-        Ok(next.run(Request::from_parts(head, body.into())).await)
+        Ok(next.run(receive(request, REQUEST).await?).await)
     }
 
     fn answer(&self, request: &PlaceRequest) -> Result<PlaceResponse, Refused> {

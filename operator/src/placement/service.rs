@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::proto::{self, PlaceRequest, PlaceResponse, Reason};
+use crate::runtime::http::Fault;
 
 const PLAYERS: RangeInclusive<usize> = 1..=1000;
 const ID_LEN: RangeInclusive<usize> = 0..=64;
@@ -17,15 +18,6 @@ const LIMIT_MS: RangeInclusive<u32> = 1..=10_000;
 const LIMIT_MS_DEFAULT: u32 = 100;
 /// Characters of a name that is none, as errors show it.
 const NAME_SHOWN_MAX: usize = 16;
-
-/// What is wrong with a request, and where.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub(super) struct Fault {
-    /// Path as JSON has it: `players[3].latenciesMs.kr`.
-    pub(super) field: String,
-    pub(super) message: String,
-}
 
 /// Answers the request from what is known of the regions.
 pub(super) fn place(

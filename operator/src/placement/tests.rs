@@ -5,6 +5,7 @@ use super::*;
 use crate::args::{Args, Command};
 use crate::mock_api::MockApi;
 use ::http::Method;
+use ::http::header::CONTENT_TYPE;
 use axum::body::Body;
 use clap::Parser as _;
 use kube::Client;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tower::{ServiceExt as _, service_fn};
 
@@ -294,7 +296,7 @@ async fn json_that_is_not_understood_is_refused_by_its_path() {
 #[tokio::test]
 async fn what_is_longer_than_a_mebibyte_is_refused_and_counted() {
     let doors = Doors::open().await;
-    let spaces = " ".repeat(REQUEST_BYTES_MAX);
+    let spaces = " ".repeat(REQUEST.bytes);
     let (status, said) = doors.http(&format!("{spaces}{{}}")).await;
     assert_eq!((status, &said["message"]), (413, &json!("it is longer than 1048576 bytes")));
     let player = proto::Player { id: Some(spaces), ..proto::Player::default() };

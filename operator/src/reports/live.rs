@@ -322,25 +322,32 @@ impl LiveServers {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use gameserver_contract::CONTRACT_VERSION;
     use operator_core::awake::LOOKS_APART_MAX;
 
-    fn hello(boot_unix_ms: u64) -> Hello {
+    /// Of the game server of this name in `games`, whose uid is its name: for a hundred players, and no sessions.
+    pub(crate) fn hello(name: &str) -> Hello {
         Hello {
-            contract_version: 1,
+            contract_version: CONTRACT_VERSION,
             server_version: "0.1.0".to_owned(),
             token: String::new(),
-            namespace: "default".to_owned(),
-            game_server: "arena-0".to_owned(),
-            game_server_uid: "u".to_owned(),
-            boot_unix_ms,
+            namespace: "games".to_owned(),
+            game_server: name.to_owned(),
+            game_server_uid: name.to_owned(),
+            boot_unix_ms: 1,
             backend: Backend::Mmsg,
             tick_hz: 64,
             capacity: 100,
             drain_order: None,
             sessions: 0,
         }
+    }
+
+    /// Of the server that these tests know, at its first or a later start.
+    fn begun(boot_unix_ms: u64) -> Hello {
+        Hello { boot_unix_ms, ..hello("u") }
     }
 
     fn report(phase: Phase, players: u32) -> Report {
@@ -354,7 +361,7 @@ mod tests {
     fn connected() -> (LiveServers, mpsc::Receiver<OperatorMessage>, u64) {
         let live = LiveServers::new();
         let (orders, received) = mpsc::channel(ORDERS_MAX);
-        let stream = live.connect(at(0), "u", &hello(1), orders);
+        let stream = live.connect(at(0), "u", &begun(1), orders);
         (live, received, stream)
     }
 
@@ -362,7 +369,7 @@ mod tests {
     fn an_older_stream_that_ends_does_not_disconnect_the_newer_one() {
         let (live, _received, first) = connected();
         let (orders, _received) = mpsc::channel(ORDERS_MAX);
-        let second = live.connect(at(1), "u", &hello(1), orders);
+        let second = live.connect(at(1), "u", &begun(1), orders);
         live.disconnect(at(2), "u", first);
         assert!(live.get(at(2), "u").unwrap().connected);
         live.disconnect(at(2), "u", second);
@@ -386,7 +393,7 @@ mod tests {
         live.report(at(1), ("u", stream), &report(Phase::Ready, 9));
         assert_eq!(live.order_drain("u", 7), Some(7));
         let (orders, _received) = mpsc::channel(ORDERS_MAX);
-        live.connect(at(2), "u", &hello(2), orders);
+        live.connect(at(2), "u", &begun(2), orders);
         let snapshot = live.get(at(2), "u").unwrap();
         assert_eq!(
             (snapshot.players, snapshot.drain_ordered, snapshot.stream.phase),
@@ -403,7 +410,7 @@ mod tests {
             assert_eq!(live.order_drain("u", 7), Some(7));
             live.drained(at(1), ("u", stream), 7);
             let (orders, _received) = mpsc::channel(ORDERS_MAX);
-            live.connect(at(2), "u", &Hello { drain_order: known, ..hello(1) }, orders);
+            live.connect(at(2), "u", &Hello { drain_order: known, ..begun(1) }, orders);
             let snapshot = live.get(at(2), "u").unwrap();
             assert_eq!((snapshot.drain_ordered, snapshot.drained), (counts, counts), "{name}");
         }
@@ -425,7 +432,7 @@ mod tests {
     fn orders_are_numbered_above_all_that_the_server_has_seen() {
         let orders = || mpsc::channel(ORDERS_MAX);
         let (live, (sender, _received)) = (LiveServers::new(), orders());
-        let in_force = Hello { drain_order: Some(1000), ..hello(1) };
+        let in_force = Hello { drain_order: Some(1000), ..begun(1) };
         let stream = live.connect(at(0), "u", &in_force, sender);
         assert_eq!(live.order_undrain("u", 7), Some(1000), "what is in force is taken back, whoever's it is");
         assert_eq!(live.order_drain("u", 7), Some(1001), "a clock that is behind");
@@ -452,7 +459,7 @@ mod tests {
     fn what_an_older_stream_still_brings_says_nothing() {
         let (live, _received, first) = connected();
         let (orders, _received) = mpsc::channel(ORDERS_MAX);
-        let second = live.connect(at(1), "u", &hello(2), orders);
+        let second = live.connect(at(1), "u", &begun(2), orders);
         assert_eq!(live.order_drain("u", 7), Some(7));
         live.report(at(2), ("u", first), &report(Phase::Ready, 9));
         live.drained(at(2), ("u", first), 7);
@@ -512,7 +519,7 @@ mod tests {
     fn a_version_is_kept_as_far_as_a_status_has_room() {
         let live = LiveServers::new();
         let (orders, _received) = mpsc::channel(ORDERS_MAX);
-        live.connect(at(0), "u", &Hello { server_version: "\u{fc}".repeat(5000), ..hello(1) }, orders);
+        live.connect(at(0), "u", &Hello { server_version: "\u{fc}".repeat(5000), ..begun(1) }, orders);
         assert_eq!(live.get(at(0), "u").unwrap().facts.version, "\u{fc}".repeat(64));
     }
 
@@ -539,7 +546,7 @@ mod tests {
         ] {
             let live = LiveServers::new();
             let (orders, _received) = mpsc::channel(ORDERS_MAX);
-            let stream = live.connect(at(0), "u", &Hello { sessions: limit, ..hello(1) }, orders);
+            let stream = live.connect(at(0), "u", &Hello { sessions: limit, ..begun(1) }, orders);
             live.report(at(0), ("u", stream), &Report { sessions, ..report(phase, players) });
             let Use { is_used, sessions, takes } = live.uses(at(0), &["u", "other"])[0].unwrap();
             assert_eq!((is_used, sessions, takes), expected, "{name}");

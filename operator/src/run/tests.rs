@@ -3,8 +3,9 @@
 use super::*;
 use crate::args::{Args, Command};
 use crate::mock_api::MockApi;
+use crate::reports::live::tests::hello;
 use clap::Parser as _;
-use gameserver_contract::{Backend, Hello, Phase, Report};
+use gameserver_contract::{Hello, Phase, Report};
 use kube::runtime::watcher::Event;
 use prometheus::{Encoder as _, TextEncoder};
 use serde_json::json;
@@ -38,21 +39,7 @@ async fn replica() -> Shared {
     };
     let links = Links::new(args.region_id, stores.of_links(), metrics.clone(), clock);
     let live = Arc::new(LiveServers::new());
-    let hello = Hello {
-        contract_version: 1,
-        server_version: "0.1.0".to_owned(),
-        token: String::new(),
-        namespace: "games".to_owned(),
-        game_server: "g".to_owned(),
-        game_server_uid: "u".to_owned(),
-        boot_unix_ms: 1,
-        backend: Backend::Mmsg,
-        tick_hz: 64,
-        capacity: 10,
-        drain_order: None,
-        sessions: 0,
-    };
-    let stream = live.connect(Duration::ZERO, "u", &hello, mpsc::channel(1).0);
+    let stream = live.connect(Duration::ZERO, "u", &Hello { capacity: 10, ..hello("g") }, mpsc::channel(1).0);
     let report = Report { seq: 1, phase: Phase::Ready, players: 9, ..Report::default() };
     live.report(Duration::ZERO, ("u", stream), &report);
     Shared {

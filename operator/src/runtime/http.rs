@@ -1,15 +1,25 @@
-//! What doors over HTTP and gRPC have in common: one connection of either, with or without TLS, and words in JSON.
+//! What doors over HTTP and gRPC have in common: one connection of either, with or without TLS, a request that is whole, and
+//! what is said in JSON of one that is wrong.
 
-use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+use serde_json::json;
+use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tracing::debug;
 
 /// A client that stays connected is asked to connect anew, perhaps to another replica.
@@ -22,6 +32,42 @@ pub(crate) struct ConnectionLimits {
     pub(crate) streams: u32,
     /// For requests that are under way when the connection is to end.
     pub(crate) grace: Duration,
+}
+
+/// What one request may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestLimits {
+    pub(crate) bytes: usize,
+    /// From its head to its last byte.
+    pub(crate) time: Duration,
+}
+
+/// Why a request is not here whole.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotReceived {
+    #[error("it is longer than {0} bytes")]
+    TooLarge(usize),
+    #[error("it did not arrive in {0:?}")]
+    TooSlow(Duration),
+}
+
+impl NotReceived {
+    /// Label of a metric, and what each door says.
+    pub(crate) const fn codes(&self) -> (&'static str, StatusCode, Code) {
+        match self {
+            Self::TooLarge(_) => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::TooSlow(_) => ("too_slow", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+        }
+    }
+}
+
+/// What is wrong with a request, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub(crate) struct Fault {
+    /// Path as JSON has it: `players[3].latenciesMs.kr`.
+    pub(crate) field: String,
+    pub(crate) message: String,
 }
 
 /// HTTP/1.1 or HTTP/2, as the first bytes say, until either side ends it, it is old, or `stop`.
@@ -45,6 +91,48 @@ pub(crate) async fn serve_connection(
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
     }
+}
+
+/// Whether it is the gRPC door that answers this request.
+pub(crate) fn is_grpc(request: &Request) -> bool {
+    let content = request.headers().get(CONTENT_TYPE);
+    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The request once all of it is here.
+pub(crate) async fn receive(request: Request, limits: RequestLimits) -> Result<Request, NotReceived> {
+    let (head, body) = request.into_parts();
+    let body = timeout(limits.time, to_bytes(body, limits.bytes)).await;
+    let body = body.map_err(|_elapsed| NotReceived::TooSlow(limits.time))?;
+    // or the connection broke, and nobody hears what we say
+    let body = body.map_err(|_longer| NotReceived::TooLarge(limits.bytes))?;
+    Ok(Request::from_parts(head, body.into()))
+}
+
+/// Reads a message that is JSON from its first byte to its last.
+pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let message = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| Fault { field: error.path().to_string(), message: describe(&error.into_inner()) })?;
+    json.end().map_err(|error| Fault { field: ".".to_owned(), message: error.to_string() })?;
+    Ok(message)
+}
+
+/// Where something is stands in the path, and in what was sent only where that is no JSON: a client wraps what it was given.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let bare = text.strip_suffix(&place).filter(|_| error.is_data());
+    bare.unwrap_or(&text).to_owned()
+}
+
+/// Says in JSON why a request is refused, and of a fault where it is.
+pub(crate) fn refusal(status: StatusCode, fault: Option<&Fault>, refused: &impl Display) -> Response {
+    let said = match fault {
+        Some(Fault { field, message }) => json!({ "field": field, "message": message }),
+        None => json!({ "message": refused.to_string() }),
+    };
+    (status, Json(said)).into_response()
 }
 
 /// Writes a word of a closed list as JSON spells it; gRPC has its number.

@@ -1,8 +1,9 @@
 //! From a caller to a server and back, with the epoch's object and the servers' streams as the test has them answer.
 
 use super::*;
+use crate::reports::live::tests::hello;
 use crate::runtime::metrics::Metrics;
-use gameserver_contract::{Backend, Hello, Holding, Judgement, Phase, Report, Verdict};
+use gameserver_contract::{Hello, Holding, Judgement, Phase, Report, Verdict};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event as Watch;
 use operator_core::allocation::Epoch;
@@ -87,20 +88,7 @@ impl Room {
 
     /// The same of one that takes so many sessions.
     fn connect_for(&mut self, sessions: u32, name: &'static str, number: u64, keys: &[&str]) {
-        let hello = Hello {
-            contract_version: 1,
-            server_version: "0.1.0".to_owned(),
-            token: String::new(),
-            namespace: "games".to_owned(),
-            game_server: name.to_owned(),
-            game_server_uid: name.to_owned(),
-            boot_unix_ms: 1,
-            backend: Backend::Mmsg,
-            tick_hz: 64,
-            capacity: 100,
-            drain_order: None,
-            sessions,
-        };
+        let hello = Hello { sessions, ..hello(name) };
         let (orders, _unused) = mpsc::channel(1);
         let now = self.clerk.clock.elapsed();
         let stream = self.clerk.live.connect(now, name, &hello, orders);

@@ -6,12 +6,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use serde_json::json;
 use std::sync::Arc;
 
-use super::proto::{AllocateRequest, AllocateResponse};
-use super::service::Fault;
+use super::proto::AllocateResponse;
 use super::{Door, Refused, bearer};
+use crate::runtime::http::{read_json, refusal};
 
 pub(super) fn routes(door: Arc<Door>) -> Router {
     Router::new().route("/v1/allocate", post(allocate)).with_state(door)
@@ -22,27 +21,14 @@ async fn allocate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<AllocateResponse>, Refused> {
-    let request = read(&body);
+    let request = read_json(&body);
     Ok(Json(door.answer(bearer(&headers), request.as_ref().map_err(Clone::clone)).await?))
-}
-
-fn read(body: &[u8]) -> Result<AllocateRequest, Fault> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| Fault {
-        field: error.path().to_string(),
-        message: error.into_inner().to_string(),
-    })?;
-    json.end().map_err(|error| Fault { field: ".".to_owned(), message: error.to_string() })?;
-    Ok(request)
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (_, status, _) = self.codes();
-        let said = match self {
-            Self::Invalid(Fault { field, message }) => json!({ "field": field, "message": message }),
-            _ => json!({ "message": self.to_string() }),
-        };
-        (status, Json(said)).into_response()
+        let fault = if let Self::Invalid(fault) = &self { Some(fault) } else { None };
+        refusal(status, fault, &self)
     }
 }

@@ -16,7 +16,6 @@ mod tokens;
 use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, StatusCode};
 use axum::Router;
-use axum::body::to_bytes;
 use axum::extract::{Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -26,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -36,20 +35,22 @@ use tracing::{debug, warn};
 use super::desk::Desk;
 use crate::runtime::accept::{self, serve_each};
 use crate::runtime::clock::Clock;
-use crate::runtime::http::{ConnectionLimits, serve_connection};
+use crate::runtime::http::{
+    ConnectionLimits, Fault, NotReceived, RequestLimits, is_grpc, receive, serve_connection,
+};
 use crate::runtime::metrics::AllocationMetrics;
 use crate::runtime::telemetry::chain;
 use callers::CallerError;
 pub(crate) use callers::Callers;
 use proto::{AllocateRequest, AllocateResponse, State};
-use service::{Fault, NoAnswer};
+use service::NoAnswer;
 use tokens::MintError;
 pub(crate) use tokens::Minter;
 
-/// Bytes of a request: sixteen labels always fit.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Time that a request may take to arrive, and a handshake.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+/// Sixteen labels always fit.
+const REQUEST: RequestLimits = RequestLimits { bytes: 64 * 1024, time: REQUEST_TIME_MAX };
 /// Requests at once: those that wait for a server to become free are among them.
 const REQUESTS_MAX: usize = 8192;
 /// Requests at once of one HTTP/2 connection.
@@ -73,12 +74,10 @@ enum Refused {
     Invalid(#[from] Fault),
     #[error(transparent)]
     Caller(#[from] CallerError),
-    #[error("it is longer than {REQUEST_BYTES_MAX} bytes")]
-    TooLarge,
+    #[error(transparent)]
+    NotReceived(#[from] NotReceived),
     #[error("too many ask at once; try again")]
     TooMany,
-    #[error("it did not arrive in {REQUEST_TIME_MAX:?}")]
-    TooSlow,
     #[error("nobody knows yet what became of it; ask again with the same key")]
     TooLate,
     #[error("something else is being asked for under the same key")]
@@ -112,9 +111,8 @@ impl Refused {
             Self::Caller(CallerError::Unknown(_)) => {
                 ("unknown", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
-            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::NotReceived(why) => why.codes(),
             Self::TooMany => ("too_many", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
-            Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::TooLate => ("too_late", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
             Self::NoTokens(_) => ("no_tokens", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             Self::Differs => ("differs", StatusCode::CONFLICT, Code::AlreadyExists),
@@ -161,9 +159,8 @@ impl Door {
 
     /// Stands before both doors: lets in as many at once as there may be, each when it is complete.
     async fn admit(Shared(door): Shared<Arc<Self>>, request: Request, next: Next) -> Response {
-        let content = request.headers().get(::http::header::CONTENT_TYPE);
-        let is_grpc = content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
-        match door.receive(request).await {
+        let is_grpc = is_grpc(&request);
+        match door.let_in(request).await {
             Ok((request, _place)) => next.run(request).await,
             Err(refused) => {
                 door.count(&refused);
@@ -172,16 +169,9 @@ impl Door {
         }
     }
 
-    async fn receive(
-        &self,
-        request: Request,
-    ) -> Result<(Request, tokio::sync::SemaphorePermit<'_>), Refused> {
+    async fn let_in(&self, request: Request) -> Result<(Request, SemaphorePermit<'_>), Refused> {
         let place = self.requests.try_acquire().map_err(|_none_left| Refused::TooMany)?;
-        let (head, body) = request.into_parts();
-        let body = timeout(REQUEST_TIME_MAX, to_bytes(body, REQUEST_BYTES_MAX)).await;
-        // or the connection broke, and nobody hears what we say
-        let body = body.map_err(|_elapsed| Refused::TooSlow)?.map_err(|_longer| Refused::TooLarge)?;
-        Ok((Request::from_parts(head, body.into()), place))
+        Ok((receive(request, REQUEST).await?, place))
     }
 
     fn count(&self, refused: &Refused) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::proto::{self, AllocateRequest, AllocateResponse, State};
 use crate::allocation::words::{Asked, Given, Outcome};
+use crate::runtime::http::Fault;
 
 const LABELS_MAX: usize = 16;
 /// Kubernetes' own limits of a label.
@@ -15,15 +16,6 @@ const NAMESPACE_MAX: usize = 63;
 /// Tokens of so many are half a megabyte.
 const PLAYERS_MAX: usize = 250;
 const WAIT_MS_MAX: u32 = 60_000;
-
-/// What is wrong with a request, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub(super) struct Fault {
-    /// Path as JSON has it: `matchLabels.mode`.
-    pub(super) field: String,
-    pub(super) message: String,
-}
 
 fn fault<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { field: field.into(), message: message.into() })

@@ -10,7 +10,7 @@ use crate::reports::keys::{FleetKeys, SecretOf};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use ::http::{Method, Request as HttpRequest};
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use gameserver_protocol::{ConnectToken, PrivateToken};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
@@ -58,7 +58,7 @@ impl Doors {
         let request = request.body(Body::from(body.to_string())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), REQUEST_BYTES_MAX).await.unwrap();
+        let body = to_bytes(response.into_body(), REQUEST.bytes).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 

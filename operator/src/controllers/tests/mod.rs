@@ -25,12 +25,13 @@ use super::pod::PodDefaults;
 use crate::links::Links;
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
+use crate::reports::live::tests::hello;
 use crate::reports::live::{LiveServers, ORDERS_MAX};
 use crate::reports::trust::{Bundles, Rotation, Trust};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::watch::{Watchable, Watched};
-use gameserver_contract::{Backend, Hello, OperatorMessage, Phase, Report};
+use gameserver_contract::{Hello, OperatorMessage, Phase, Report};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt;
@@ -189,7 +190,12 @@ impl World {
         let (orders, received) = mpsc::channel(ORDERS_MAX);
         self.streams.push(received);
         let uid = self.server(name).uid().unwrap();
-        let number = self.context.live.connect(self.context.clock.elapsed(), &uid, &hello(name), orders);
+        let number = self.context.live.connect(
+            self.context.clock.elapsed(),
+            &uid,
+            &Hello { capacity: 10, ..hello(name) },
+            orders,
+        );
         self.numbers.insert(uid, number);
         self.report(name, phase, players);
     }
@@ -295,23 +301,6 @@ fn feed<K: Watchable>(writer: &mut Writer<K>, objects: Vec<K>) {
         writer.apply_watcher_event(&Event::InitApply(object));
     }
     writer.apply_watcher_event(&Event::InitDone);
-}
-
-fn hello(name: &str) -> Hello {
-    Hello {
-        contract_version: 1,
-        server_version: "0.1.0".to_owned(),
-        token: String::new(),
-        namespace: "games".to_owned(),
-        game_server: name.to_owned(),
-        game_server_uid: String::new(),
-        boot_unix_ms: 1,
-        backend: Backend::Mmsg,
-        tick_hz: 64,
-        capacity: 10,
-        drain_order: None,
-        sessions: 0,
-    }
 }
 
 fn report(phase: Phase, players: u32) -> Report {

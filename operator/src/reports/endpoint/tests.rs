@@ -3,10 +3,11 @@
 use super::*;
 use crate::mock_api::MockApi;
 use crate::reports::identity::tests::{ClusterKey, claims, publish};
+use crate::reports::live::tests as live;
 use crate::reports::trust::Trust;
 use crate::runtime::accept::ACCEPT_AGAIN_AFTER;
 use crate::runtime::watch::Watched;
-use gameserver_contract::{Backend, REPORT_TLS_NAME};
+use gameserver_contract::REPORT_TLS_NAME;
 use kube::runtime::watcher::Event;
 use operator_core::authority::Terms;
 use rustls::pki_types::pem::PemObject as _;
@@ -45,20 +46,7 @@ fn store<K: crate::runtime::watch::Watchable>(objects: &[Value]) -> Store<K> {
 }
 
 fn hello(namespace: &str, game_server: &str, uid: &str) -> Hello {
-    Hello {
-        contract_version: CONTRACT_VERSION,
-        server_version: "0.1.0".to_owned(),
-        token: String::new(),
-        namespace: namespace.to_owned(),
-        game_server: game_server.to_owned(),
-        game_server_uid: uid.to_owned(),
-        boot_unix_ms: 1,
-        backend: Backend::Mmsg,
-        tick_hz: 64,
-        capacity: 10,
-        drain_order: None,
-        sessions: 0,
-    }
+    Hello { namespace: namespace.to_owned(), game_server_uid: uid.to_owned(), ..live::hello(game_server) }
 }
 
 /// B2: a token says which pod speaks, and a pod speaks for its own GameServer alone.
