@@ -127,6 +127,7 @@ impl Clerk {
 
     pub(super) fn handle(&mut self, event: Event) {
         let (now, mut out) = (self.clock.elapsed(), Vec::new());
+        let reign = self.replica.reign();
         match event {
             Event::Stream { server, number, word } => self.hear(now, &server, number, word, &mut out),
             Event::Link { peer, number, word } => self.hear_replica(now, peer, number, word, &mut out),
@@ -140,8 +141,14 @@ impl Clerk {
             Event::Surveyed { reign, servers } => self.surveyed(now, reign, &servers, &mut out),
         }
         self.carry_out(out);
+        if self.replica.reign() > reign {
+            self.read_if_behind();
+        }
+    }
+
+    /// Somebody says more than the object as it was read last.
+    fn read_if_behind(&self) {
         if self.replica.epoch().is_none_or(|epoch| self.replica.reign() > epoch.reign) {
-            // somebody says more than the object as it was read last
             self.want(Want::Read);
         }
     }
@@ -306,7 +313,7 @@ impl Clerk {
                     self.say(&server, OperatorMessage::Greet { reign }, &mut more);
                 }
                 Output::Greet { server: None, reign } => self.begin(reign, &mut more),
-                Output::Write(epoch) => self.want(Want::Write(epoch)),
+                Output::Write(write) => self.want(Want::Write(write)),
                 Output::Send(peer, message) => {
                     // a link that is so far behind that there is no room ends
                     if !self.send(peer, Frame::Message(message)) {
@@ -420,6 +427,7 @@ impl Clerk {
             self.send(*peer, Frame::Beat);
         }
         self.carry_out(out);
+        self.read_if_behind();
         self.may_serve = true;
         self.show();
     }

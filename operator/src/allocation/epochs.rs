@@ -3,7 +3,7 @@
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use operator_api::{GameServer, GameServerState};
-use operator_core::allocation::{Epoch, ReplicaId, ServerUid};
+use operator_core::allocation::{Epoch, ReplicaId, ServerUid, Write};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -28,8 +28,8 @@ const SURVEY_MAX: Duration = Duration::from_secs(10);
 /// What the clerk wants.
 #[derive(Debug)]
 pub(super) enum Want {
-    /// This epoch in the place of the one before it.
-    Write(Epoch),
+    /// An epoch in the place of the one that was found.
+    Write(Write),
     /// The epoch as it stands.
     Read,
     /// Every server that there is, for this reign.
@@ -56,6 +56,10 @@ pub(super) struct Epochs {
     pub(super) me: ReplicaId,
     pub(super) key: PublicKey,
     pub(super) desk: Desk,
+    /// The newest epoch that was read: the object may go back to an old copy.
+    pub(super) newest: Option<Epoch>,
+    /// Its pod says that this process runs there.
+    pub(super) has_signed: bool,
 }
 
 impl Epochs {
@@ -74,13 +78,15 @@ impl Epochs {
             me,
             key,
             desk,
+            newest: None,
+            has_signed: false,
         }
     }
 
-    pub(super) async fn keep(self, mut wants: mpsc::Receiver<Want>) {
+    pub(super) async fn keep(mut self, mut wants: mpsc::Receiver<Want>) {
         let mut ticks = interval(READ_PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut has_signed, mut has_told) = (false, false);
+        let mut has_told = false;
         loop {
             let want = tokio::select! {
                 Some(want) = wants.recv() => want,
@@ -88,11 +94,11 @@ impl Epochs {
             };
             let turned = async {
                 // before it has signed nobody would know when it has ended, so it is named nowhere
-                if !has_signed {
+                if !self.has_signed {
                     timeout(TURN_MAX, self.roster.sign(self.me, &self.key))
                         .await?
                         .map_err(TurnError::Roster)?;
-                    has_signed = true;
+                    self.has_signed = true;
                 }
                 self.turn(want).await
             };
@@ -113,17 +119,23 @@ impl Epochs {
         }
     }
 
-    async fn turn(&self, want: Want) -> Result<(), TurnError> {
+    async fn turn(&mut self, want: Want) -> Result<(), TurnError> {
         let read = match want {
             Want::Survey(reign) => return self.survey(reign).await,
-            Want::Write(next) => timeout(TURN_MAX, self.object.write(&next)).await??,
+            Want::Write(write) => timeout(TURN_MAX, self.object.write(&write)).await??,
             Want::Read => timeout(TURN_MAX, self.object.read()).await??,
         };
-        let others = read.as_ref().map(|epoch| epoch.in_sync.clone()).filter(|ids| !ids.contains(&self.me));
+        let is_new = |read: &Epoch| self.newest.as_ref().is_none_or(|newest| read.is_after(newest));
+        if let Some(read) = read.as_ref().filter(|read| is_new(read)) {
+            self.newest = Some(read.clone());
+        }
         self.desk.epoch(read).await;
-        if let Some(others) = others {
-            let ended = timeout(TURN_MAX, self.roster.ended(&others)).await?.map_err(TurnError::Roster)?;
-            self.desk.ended(ended).await;
+        if let Some(newest) = self.newest.as_ref().filter(|epoch| !epoch.in_sync.contains(&self.me)) {
+            let ended = self.roster.ended(self.me, &newest.in_sync);
+            match timeout(TURN_MAX, ended).await?.map_err(TurnError::Roster)? {
+                Some(ended) => self.desk.ended(ended).await,
+                None => self.has_signed = false,
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use operator_api::labels;
-use operator_core::allocation::Epoch;
+use operator_core::allocation::{Epoch, Write};
 use std::collections::BTreeMap;
 
 /// Where the epoch stands in the ConfigMap.
@@ -38,19 +38,21 @@ impl EpochObject {
         Ok(self.get().await?.map(|(_, epoch)| epoch))
     }
 
-    /// Writes this epoch where the one with the number before it stands; answers what stands there then.
-    pub(super) async fn write(&self, next: &Epoch) -> Result<Option<Epoch>, ObjectError> {
-        let found = self.get().await?;
-        let number = found.as_ref().map_or(0, |(_, epoch)| epoch.number);
-        if number + 1 != next.number {
-            return Ok(found.map(|(_, epoch)| epoch));
+    /// Writes an epoch in the place of the one that was found; answers what stands there then.
+    pub(super) async fn write(&self, Write { found, next }: &Write) -> Result<Option<Epoch>, ObjectError> {
+        let (version, stands) = self.get().await?.unzip();
+        if stands != *found {
+            return Ok(stands);
         }
-        let version = found.and_then(|(version, _)| version);
-        let written = self.put(version, next).await;
+        let written = self.put(version.flatten(), next).await;
         match written {
             Ok(()) => Ok(Some(next.clone())),
             // somebody else was quicker
             Err(ObjectError::Api(kube::Error::Api(status))) if status.code == 409 => self.read().await,
+            // or has deleted it
+            Err(ObjectError::Api(kube::Error::Api(status))) if status.code == 404 && found.is_some() => {
+                self.read().await
+            }
             Err(error) => Err(error),
         }
     }
@@ -93,23 +95,47 @@ mod tests {
 
     const A: ReplicaId = ReplicaId(1);
     const B: ReplicaId = ReplicaId(2);
+    const PATH: &str = "/api/v1/namespaces/cranewing/configmaps/cranewing-allocation";
 
     fn object(api: &MockApi) -> EpochObject {
         EpochObject::new(api.client(), "cranewing")
     }
 
+    fn write(found: Option<&Epoch>, next: &Epoch) -> Write {
+        Write { found: found.cloned(), next: next.clone() }
+    }
+
     #[tokio::test]
-    async fn an_epoch_stands_only_in_the_place_of_the_one_before_it() {
+    async fn an_epoch_stands_only_in_the_place_of_the_one_that_was_found() {
         let api = MockApi::default();
         let object = object(&api);
         assert_eq!(object.read().await.unwrap(), None);
         let first = Epoch::first(A);
-        assert_eq!(object.write(&first).await.unwrap(), Some(first.clone()));
-        assert_eq!(object.write(&Epoch::first(B)).await.unwrap(), Some(first.clone()), "somebody was first");
-        let second = first.with(B);
-        assert_eq!(object.write(&second).await.unwrap(), Some(second.clone()));
-        assert_eq!(object.write(&second).await.unwrap(), Some(second.clone()), "the same once more");
-        assert_eq!(object.read().await.unwrap(), Some(second));
+        let (others, second) = (Epoch::first(B), first.with(B));
+        for (case, found, next, stands) in [
+            ("nothing stands", None, &first, &first),
+            ("somebody was first", None, &others, &first),
+            ("another of the same number stands", Some(&others), &others.with(A), &first),
+            ("it stands", Some(&first), &second, &second),
+            ("the same once more", Some(&first), &second, &second),
+        ] {
+            assert_eq!(object.write(&write(found, next)).await.unwrap().as_ref(), Some(stands), "{case}");
+            assert_eq!(object.read().await.unwrap().as_ref(), Some(stands), "{case}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_deleted_between_the_look_and_the_write_is_none() {
+        let api = MockApi::default();
+        let object = object(&api);
+        let first = Epoch::first(A);
+        object.write(&write(None, &first)).await.unwrap();
+        let mut is_deleted = false;
+        api.fail(move |seen| {
+            is_deleted |= seen.method == http::Method::PUT;
+            is_deleted.then_some(404)
+        });
+        assert_eq!(object.write(&write(Some(&first), &first.with(B))).await.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,7 +143,7 @@ mod tests {
         let api = MockApi::default();
         let object = object(&api);
         api.fail(|seen| (seen.method == http::Method::POST).then_some(LOST));
-        timeout(Duration::from_secs(1), object.write(&Epoch::first(A))).await.unwrap_err();
+        timeout(Duration::from_secs(1), object.write(&write(None, &Epoch::first(A)))).await.unwrap_err();
         api.heal();
         assert_eq!(object.read().await.unwrap(), Some(Epoch::first(A)));
     }
@@ -126,13 +152,14 @@ mod tests {
     async fn what_is_not_understood_is_neither_taken_for_nothing_nor_written_over() {
         let api = MockApi::default();
         let object = object(&api);
-        object.write(&Epoch::first(A)).await.unwrap();
-        let path = "/api/v1/namespaces/cranewing/configmaps/cranewing-allocation";
-        let mut stands = api.get(path).unwrap();
+        let first = Epoch::first(A);
+        object.write(&write(None, &first)).await.unwrap();
+        let mut stands = api.get(PATH).unwrap();
         stands["data"]["epoch"] = "{}".into();
-        api.put(path, stands.clone());
+        api.put(PATH, stands.clone());
         assert!(matches!(object.read().await, Err(ObjectError::NotUnderstood(_))));
-        assert!(matches!(object.write(&Epoch::first(A).with(B)).await, Err(ObjectError::NotUnderstood(_))));
-        assert_eq!(api.get(path).unwrap()["data"], stands["data"]);
+        let next = write(Some(&first), &first.with(B));
+        assert!(matches!(object.write(&next).await, Err(ObjectError::NotUnderstood(_))));
+        assert_eq!(api.get(PATH).unwrap()["data"], stands["data"]);
     }
 }

@@ -67,16 +67,21 @@ impl Roster {
     }
 
     /// Those of these processes that have ended. Each of them has signed before it was named anywhere, so a list that is read now has
-    /// it unless it is gone. Where a pod says something that is not understood, nobody is known to have ended.
-    pub(super) async fn ended(&self, of: &BTreeSet<ReplicaId>) -> kube::Result<BTreeSet<ReplicaId>> {
+    /// it unless it is gone. Where a pod says something that is not understood, nobody is known to have ended. `None` where `me` is not
+    /// there: the data went back to before it signed, so nothing follows from who else is not, and it is to sign again.
+    pub(super) async fn ended(
+        &self,
+        me: ReplicaId,
+        of: &BTreeSet<ReplicaId>,
+    ) -> kube::Result<Option<BTreeSet<ReplicaId>>> {
         // without a version: a majority of what holds the data is asked and not a cache, which may be behind
         let pods = self.pods.list(&ListParams::default()).await?.items;
         let signed =
             pods.iter().filter(|pod| !is_over(pod)).filter_map(|pod| pod.annotations().get(labels::REPLICA));
         let Some(running) = signed.map(|text| id_of(text)).collect::<Option<BTreeSet<ReplicaId>>>() else {
-            return Ok(BTreeSet::new());
+            return Ok(Some(BTreeSet::new()));
         };
-        Ok(of.difference(&running).copied().collect())
+        Ok(running.contains(&me).then(|| of.difference(&running).copied().collect()))
     }
 }
 
@@ -121,11 +126,15 @@ mod tests {
         put(&api, "other", None, "Running");
         let roster = Roster::new(api.client(), "cranewing", "again");
         let of = [1, 2, 3, 4, 5].map(ReplicaId).into();
-        let ended = async || roster.ended(&of).await.unwrap().into_iter().map(|id| id.0).collect::<Vec<_>>();
-        assert_eq!(ended().await, [2, 4, 5]);
+        let ended = async |me| {
+            let ended = roster.ended(ReplicaId(me), &of).await.unwrap();
+            ended.map(|ended| ended.into_iter().map(|id| id.0).collect::<Vec<_>>())
+        };
+        assert_eq!(ended(3).await, Some(vec![2, 4, 5]));
+        assert_eq!(ended(4).await, None, "its own signature is not there");
         roster.sign(ReplicaId(4), &key()).await.unwrap();
-        assert_eq!(ended().await, [2, 3, 5]);
+        assert_eq!(ended(4).await, Some(vec![2, 3, 5]));
         api.remove(&format!("{PODS}/runs"));
-        assert_eq!(ended().await, [1, 2, 3, 5]);
+        assert_eq!(ended(4).await, Some(vec![1, 2, 3, 5]));
     }
 }

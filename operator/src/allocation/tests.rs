@@ -141,6 +141,11 @@ impl Region {
         self.replicas[number].running.abort();
     }
 
+    /// The pod of a replica is deleted, which the API server knows and no watch has shown yet.
+    fn delete_pod(&self, number: usize) {
+        self.api.remove(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", self.replicas[number].pod));
+    }
+
     async fn ask(&self, replica: usize, key: &str) -> Outcome {
         let asked = Asked {
             key: key.into(),
@@ -157,15 +162,20 @@ impl Region {
         self.servers.iter().filter(holds).map(|(name, _)| name.clone()).collect()
     }
 
+    /// The epoch as it stands.
+    fn epoch(&self) -> Option<Value> {
+        serde_json::from_str(self.api.get(&epoch_path())?["data"]["epoch"].as_str()?).ok()
+    }
+
+    fn reign(&self) -> u64 {
+        self.epoch().unwrap()["reign"].as_u64().unwrap()
+    }
+
     /// Waits until so many replicas have what was answered.
     async fn until_in_sync(&self, count: usize) {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{}", labels::ALLOCATION);
         let look = async {
             loop {
-                let epoch = self
-                    .api
-                    .get(&path)
-                    .and_then(|object| serde_json::from_str::<Value>(object["data"]["epoch"].as_str()?).ok());
+                let epoch = self.epoch();
                 if epoch.is_some_and(|epoch| epoch["inSync"].as_array().is_some_and(|ids| ids.len() == count))
                 {
                     return;
@@ -175,6 +185,10 @@ impl Region {
         };
         timeout(PATIENCE, look).await.expect("they come in sync");
     }
+}
+
+fn epoch_path() -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{}", labels::ALLOCATION)
 }
 
 /// Each replica has an address of its own, and all of them the same port.
@@ -290,10 +304,46 @@ async fn when_all_have_died_whoever_begins_anew_hears_from_the_servers_what_they
     region.until_in_sync(1).await;
     let before = given(region.ask(0, "a").await);
     region.kill(0);
-    let gone = region.replicas[0].pod.clone();
-    region.api.remove(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{gone}"));
+    region.delete_pod(0);
     region.start_replica(1).await;
     assert_eq!(given(region.ask(1, "a").await), before);
     assert_eq!(region.holders("a"), [before].into());
     region.replicas[1].stop.cancel();
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_deleted_under_the_allocator_is_written_anew_so_that_another_can_follow_it() {
+    let region = Region::start(2, 4).await;
+    region.until_in_sync(2).await;
+    let before = given(region.ask(1, "a").await);
+    region.api.remove(&epoch_path());
+    region.until_in_sync(2).await;
+    assert_eq!(given(region.ask(1, "a").await), before, "nothing was forgotten");
+    region.kill(0);
+    given(region.ask(1, "b").await);
+    assert_eq!(given(region.ask(1, "a").await), before);
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_lost_or_goes_back_while_nobody_runs_is_begun_anew_beyond_what_servers_know() {
+    for goes_back in [false, true] {
+        let mut region = Region::start(2, 4).await;
+        region.until_in_sync(2).await;
+        let old = region.api.get(&epoch_path()).unwrap();
+        let before = given(region.ask(1, "a").await);
+        region.kill(0);
+        let later = given(region.ask(1, "b").await);
+        let reign = region.reign();
+        region.kill(1);
+        (0..2).for_each(|number| region.delete_pod(number));
+        region.api.remove(&epoch_path());
+        if goes_back {
+            region.api.put(&epoch_path(), old);
+        }
+        region.start_replica(2).await;
+        assert_eq!(given(region.ask(2, "a").await), before, "{goes_back}");
+        assert_eq!(given(region.ask(2, "b").await), later, "{goes_back}");
+        assert!(![before, later].contains(&given(region.ask(2, "c").await)), "{goes_back}");
+        assert!(region.reign() > reign, "{goes_back}: servers would not heed an earlier one");
+    }
 }

@@ -32,13 +32,22 @@ impl fmt::Display for ReplicaId {
     }
 }
 
-/// Who answers and who has what was answered. It is written only in the place of the one with the number before.
+/// How far apart the reigns of a replica are: the last bits of its id are in each, so that no two begin the same reign, whatever
+/// the object says.
+const REIGN_STEP: u64 = 1 << 16;
+
+/// The next reign that this replica begins beyond a number.
+fn reign_beyond(number: u64, me: ReplicaId) -> u64 {
+    (number / REIGN_STEP + 1) * REIGN_STEP + me.0 % REIGN_STEP
+}
+
+/// Who answers and who has what was answered. It is written only in the place of the one that its writer has read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Epoch {
-    /// One more than that of the epoch before; the first is 1.
+    /// More than that of any epoch before.
     pub number: u64,
-    /// Number of the epoch in which the allocator became it: what one of an earlier reign says is void.
+    /// Number of the epoch in which the allocator became it, which no other replica has used: what one of an earlier reign says is void.
     pub reign: u64,
     /// Who answers.
     pub allocator: ReplicaId,
@@ -50,9 +59,20 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Where there is none yet, whoever comes first is it. Nobody has been answered.
+    /// Where nothing was heard of any, whoever comes first is it.
     pub fn first(me: ReplicaId) -> Self {
-        Self { number: 1, reign: 1, allocator: me, in_sync: BTreeSet::from([me]), restored: true }
+        Self::anew(me, 0)
+    }
+
+    /// `me` begins anew, beyond whatever number was heard: servers heed nobody whose reign is before one that they know of.
+    pub fn anew(me: ReplicaId, heard: u64) -> Self {
+        let number = reign_beyond(heard, me);
+        Self { number, reign: number, allocator: me, in_sync: BTreeSet::from([me]), restored: true }
+    }
+
+    /// Whether this one counts before the other: an object that goes back does not take servers along, so of two reigns it is the higher one.
+    pub fn is_after(&self, other: &Self) -> bool {
+        (self.reign, self.number) > (other.reign, other.number)
     }
 
     /// The allocator says that this one has everything.
@@ -73,25 +93,23 @@ impl Epoch {
         next
     }
 
-    /// The epoch in which `me` is the allocator in the place of one that is silent, with those of the others that it hears. `None` for
-    /// one that may lack what was answered.
-    pub fn succeed(&self, me: ReplicaId, heard: &BTreeSet<ReplicaId>) -> Option<Self> {
+    /// The epoch in which `me` is the allocator in the place of one that is silent, with those of the others to which it is linked. `None`
+    /// for one that may lack what was answered.
+    pub fn succeed(&self, me: ReplicaId, linked: &BTreeSet<ReplicaId>) -> Option<Self> {
         if me == self.allocator || !self.in_sync.contains(&me) {
             return None;
         }
-        let stays = |id: &ReplicaId| *id == me || (*id != self.allocator && heard.contains(id));
+        let stays = |id: &ReplicaId| *id == me || (*id != self.allocator && linked.contains(id));
         let in_sync = self.in_sync.iter().copied().filter(stays).collect();
-        let number = self.number + 1;
+        let number = reign_beyond(self.number, me);
         Some(Self { number, reign: number, allocator: me, in_sync, restored: false })
     }
 
     /// The epoch in which `me` begins anew because all who were in sync are known to have ended: what was answered is then known by
     /// servers alone, and each of them has to say it first. `None` while one may live: whoever is only silent may give a server away that
-    /// starts just now.
-    pub fn restore(&self, me: ReplicaId, ended: &BTreeSet<ReplicaId>) -> Option<Self> {
-        let number = self.number + 1;
-        let begun = || Self { number, reign: number, ..Self::first(me) };
-        self.in_sync.is_subset(ended).then(begun)
+    /// starts just now. `heard` is as for [`Self::anew`].
+    pub fn restore(&self, me: ReplicaId, ended: &BTreeSet<ReplicaId>, heard: u64) -> Option<Self> {
+        self.in_sync.is_subset(ended).then(|| Self::anew(me, heard.max(self.number)))
     }
 }
 
@@ -131,10 +149,20 @@ mod tests {
         ] {
             let next = epoch().succeed(me, &set(heard));
             assert_eq!(next.as_ref().map(|next| next.in_sync.clone()), expected, "{case}");
+            let reign = REIGN_STEP + me.0;
             assert!(
-                next.is_none_or(|next| (next.number, next.reign, next.allocator) == (8, 8, me)),
+                next.is_none_or(|next| (next.number, next.reign, next.allocator) == (reign, reign, me)),
                 "{case}"
             );
+        }
+    }
+
+    #[test]
+    fn no_two_replicas_begin_the_same_reign_and_each_begins_beyond_what_it_has_heard_of() {
+        for heard in [0, 1, REIGN_STEP - 1, REIGN_STEP, REIGN_STEP + 1, REIGN_STEP + 2, 7 * REIGN_STEP + 3] {
+            let reigns: BTreeSet<u64> = [A, B, C, D].iter().map(|id| Epoch::anew(*id, heard).reign).collect();
+            assert_eq!(reigns.len(), 4, "{heard}");
+            assert!(reigns.iter().all(|reign| *reign > heard), "{heard}: {reigns:?}");
         }
     }
 
@@ -146,10 +174,27 @@ mod tests {
             ("one may live", &[A, C], false),
             ("nobody", &[], false),
         ] {
-            let next = epoch().restore(D, &set(ended));
-            assert_eq!(next.is_some(), expected, "{case}");
-            let begun = |next: Epoch| (next.reign, next.in_sync, next.restored) == (8, set(&[D]), true);
-            assert!(next.is_none_or(begun), "{case}");
+            for (heard, reign) in [(7, REIGN_STEP + 4), (REIGN_STEP + 9, 2 * REIGN_STEP + 4)] {
+                let next = epoch().restore(D, &set(ended), heard);
+                assert_eq!(next.is_some(), expected, "{case}");
+                let begun = |next: Epoch| {
+                    (next.number, next.reign, next.in_sync, next.restored) == (reign, reign, set(&[D]), true)
+                };
+                assert!(next.is_none_or(begun), "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_reigns_the_higher_one_counts_and_of_two_epochs_of_one_reign_the_later_one() {
+        for (case, reign, number, is_after) in [
+            ("the same", 3, 7, false),
+            ("later in the reign", 3, 8, true),
+            ("before it", 3, 6, false),
+            ("a later reign, counted from an old copy", 4, 4, true),
+            ("a reign of an old copy", 2, 9, false),
+        ] {
+            assert_eq!(Epoch { number, reign, ..epoch() }.is_after(&epoch()), is_after, "{case}");
         }
     }
 }

@@ -12,7 +12,9 @@
 //! - who is silent is waited for until a later epoch is without it;
 //! - what an allocator of an earlier reign says is void, for replicas and for servers, and what a server says is void if it was said in
 //!   another reign;
-//! - of two servers that hold a key, that one lets it go which was not answered.
+//! - of two servers that hold a key, that one lets it go which was not answered;
+//! - an object that is lost, or goes back to an old copy, is written anew by the allocator that lives; whoever begins anew does so beyond
+//!   every number that it has heard of, servers' words included, and in a reign that nobody else can begin.
 //!
 //! No clock is in it but that which forgets: silence is what the caller makes of it, and a wrong guess costs time and never a second
 //! server. That a replica has ended must be no guess.
@@ -30,7 +32,7 @@ pub use choice::{Free, Spread, choose};
 pub use epoch::{Epoch, ReplicaId};
 pub use ledger::{Change, Entry, Fate, Ledger};
 pub use replica::Replica;
-pub use words::{Answer, Message, Output};
+pub use words::{Answer, Message, Output, Write};
 
 use std::sync::Arc;
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::office::{Asked, Office};
-use super::{Answer, Change, Entry, Epoch, Fate, Key, Ledger, Message, Output, ReplicaId, ServerUid};
+use super::{Answer, Change, Entry, Epoch, Fate, Key, Ledger, Message, Output, ReplicaId, ServerUid, Write};
+
+/// A server that says that it knows of a reign so far beyond what was heard of is not believed: numbers must not come to their end.
+const AHEAD_MAX: u64 = 1 << 40;
 
 /// One replica. Each method takes what happened and adds to `out` what follows.
 ///
@@ -14,10 +17,14 @@ use super::{Answer, Change, Entry, Epoch, Fate, Key, Ledger, Message, Output, Re
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
     id: ReplicaId,
-    /// As last read.
+    /// The newest that was read.
     epoch: Option<Epoch>,
+    /// The object as last read: none, or one before `epoch`, where it was lost or went back to an old copy.
+    stands: Option<Epoch>,
+    /// Highest number of an epoch or a reign of which anything was heard, servers' words included.
+    heard: u64,
     ledger: Ledger,
-    /// Highest reign of which anything was heard.
+    /// Highest reign that it was in, or that another replica or, while it allocates, a server told it of.
     reign: u64,
     /// Replicas to which a link is up.
     linked: BTreeSet<ReplicaId>,
@@ -26,16 +33,24 @@ pub struct Replica {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Role {
-    /// Writes down what the allocator says; the number of its last change, once it has told all.
-    Follows(Option<u64>),
+    /// Writes down what the allocator says; who that is and the number of its last change, while it is linked and has told all.
+    Follows(Option<(ReplicaId, u64)>),
     Allocates(Office),
 }
 
 impl Replica {
     /// One that has just started.
     pub fn new(id: ReplicaId) -> Self {
-        let role = Role::Follows(None);
-        Self { id, epoch: None, ledger: Ledger::default(), reign: 0, linked: BTreeSet::new(), role }
+        Self {
+            id,
+            epoch: None,
+            stands: None,
+            heard: 0,
+            ledger: Ledger::default(),
+            reign: 0,
+            linked: BTreeSet::new(),
+            role: Role::Follows(None),
+        }
     }
 
     /// Its own id.
@@ -58,9 +73,14 @@ impl Replica {
         matches!(&self.role, Role::Allocates(office) if office.is_settling)
     }
 
-    /// The epoch as last read.
+    /// The newest epoch that was read.
     pub fn epoch(&self) -> Option<&Epoch> {
         self.epoch.as_ref()
+    }
+
+    /// The object as last read.
+    pub fn stands(&self) -> Option<&Epoch> {
+        self.stands.as_ref()
     }
 
     /// What it has written down.
@@ -70,24 +90,14 @@ impl Replica {
 
     /// The object was read. `None`: there is none.
     pub fn observe(&mut self, now: Duration, read: Option<Epoch>, out: &mut Vec<Output>) {
-        let Some(read) = read else {
-            if self.epoch.is_none() {
-                out.push(Output::Write(Epoch::first(self.id)));
-            }
-            return;
-        };
-        let known = self.epoch.as_ref().map_or(0, |epoch| epoch.number);
-        if known >= read.number {
-            // what was to stand in its place does not yet, and still may
-            if let Role::Allocates(Office { writing: Some(next), .. }) = &self.role
-                && known == read.number
-            {
-                out.push(Output::Write(next.clone()));
-            }
-            return;
-        }
+        self.stands.clone_from(&read);
+        let is_new = |read: &Epoch| self.epoch.as_ref().is_none_or(|known| read.is_after(known));
+        let Some(read) = read.filter(is_new) else { return self.insist(out) };
+        self.heard = self.heard.max(read.number);
         let is_mine = read.allocator == self.id;
-        let begins = is_mine && read.reign > self.reign;
+        // another may have told of this reign before the one whose it is has read it
+        let begins =
+            is_mine && (read.reign > self.reign || (read.reign == self.reign && !self.is_allocator()));
         let is_over = !is_mine && read.reign >= self.reign;
         self.epoch = Some(read.clone());
         if begins {
@@ -101,60 +111,107 @@ impl Replica {
         self.conclude(now, out);
     }
 
+    /// The object is as it was, or was lost, or went back to an old copy.
+    fn insist(&mut self, out: &mut Vec<Output>) {
+        let is_ahead = self.is_ahead();
+        if matches!(self.role, Role::Follows(None)) && is_ahead {
+            // others may go by the object, or wait for one that it names
+            self.tell_later(self.reign, None, out);
+        }
+        // whoever is named and linked would have told it everything if it allocated; if this one is named it was followed by another, and
+        // nobody who is linked says that it is that one
+        let is_idle = |epoch: &Epoch| {
+            epoch.allocator == self.id || (is_ahead && self.linked.contains(&epoch.allocator))
+        };
+        let next = match (&mut self.role, &self.epoch) {
+            // what was to stand in its place does not yet, and still may
+            (Role::Allocates(office), _) if !is_ahead => office.writing.clone(),
+            (Role::Allocates(office), Some(epoch)) => {
+                let again = || Epoch { number: self.heard + 1, ..epoch.clone() };
+                Some(office.writing.get_or_insert_with(again).clone())
+            }
+            (Role::Follows(None), epoch) if epoch.as_ref().is_none_or(is_idle) => {
+                Some(Epoch::anew(self.id, self.heard))
+            }
+            (Role::Follows(_), _) | (Role::Allocates(_), None) => None,
+        };
+        out.extend(next.map(|next| self.write(next)));
+    }
+
+    /// Whether more is known than the object says: it was lost, or went back, or has changed since.
+    fn is_ahead(&self) -> bool {
+        self.stands != self.epoch || self.epoch.as_ref().is_some_and(|epoch| self.reign > epoch.reign)
+    }
+
+    fn write(&self, next: Epoch) -> Output {
+        Output::Write(Write { found: self.stands.clone(), next })
+    }
+
     /// A link to this replica is up; nothing that was sent before arrives any more.
     pub fn linked(&mut self, peer: ReplicaId, out: &mut Vec<Output>) {
         self.linked.insert(peer);
         self.tell_all(peer, out);
+        if matches!(self.role, Role::Follows(None)) && self.is_ahead() {
+            out.push(Output::Send(peer, Message::Later { reign: self.reign }));
+        }
     }
 
     /// The link to this replica is down.
     pub fn unlinked(&mut self, peer: ReplicaId) {
         self.linked.remove(&peer);
-        if let Role::Allocates(office) = &mut self.role {
-            office.written.remove(&peer);
+        match &mut self.role {
+            Role::Allocates(office) => _ = office.written.remove(&peer),
+            Role::Follows(told) => _ = told.take_if(|(allocator, _)| *allocator == peer),
         }
     }
 
     /// This replica has been silent for longer than one is waited for; say it again while it is.
     pub fn silent(&mut self, peer: ReplicaId, out: &mut Vec<Output>) {
         let Some(epoch) = self.epoch.as_ref().filter(|epoch| epoch.in_sync.contains(&peer)) else { return };
-        match &mut self.role {
+        // an object that went back may have said meanwhile that this one lacks something, and so may epochs of which others know
+        let may_lack = self.stands.as_ref() != Some(epoch) || self.heard > epoch.number;
+        let next = match &mut self.role {
             // one write at a time: until it is known what came of the last it is that one again
             Role::Allocates(office) => {
-                let next = office.writing.get_or_insert_with(|| epoch.without(peer));
-                out.push(Output::Write(next.clone()));
+                Some(office.writing.get_or_insert_with(|| epoch.without(peer)).clone())
             }
-            Role::Follows(_) if peer == epoch.allocator => {
-                out.extend(epoch.succeed(self.id, &self.linked).map(Output::Write));
-            }
-            Role::Follows(_) => {}
-        }
+            Role::Follows(_) if peer != epoch.allocator => None,
+            Role::Follows(_) => match epoch.succeed(self.id, &self.linked) {
+                Some(_) if may_lack => Some(Epoch::anew(self.id, self.heard)),
+                next => next,
+            },
+        };
+        out.extend(next.map(|next| self.write(next)));
     }
 
     /// These replicas are known to have ended, and do not only seem to have.
     pub fn ended(&self, replicas: &BTreeSet<ReplicaId>, out: &mut Vec<Output>) {
-        let next = self.epoch.as_ref().and_then(|epoch| epoch.restore(self.id, replicas));
-        out.extend(next.map(Output::Write));
+        if !matches!(self.role, Role::Follows(None)) {
+            // one that is linked allocates, whatever the object says
+            return;
+        }
+        let next = self.epoch.as_ref().and_then(|epoch| epoch.restore(self.id, replicas, self.heard));
+        out.extend(next.map(|next| self.write(next)));
     }
 
     /// Another replica says something.
     pub fn heard(&mut self, now: Duration, from: ReplicaId, message: Message, out: &mut Vec<Output>) {
         match message {
+            Message::Whole { reign, .. } | Message::Next { reign, .. } if reign < self.reign => {
+                out.push(Output::Send(from, Message::Later { reign: self.reign }));
+            }
             Message::Whole { reign, up_to, lines } => {
-                if reign < self.reign {
-                    return;
-                }
                 self.follow(reign, Some(from), out);
                 self.ledger = Ledger::default();
                 for line in lines {
                     self.ledger.write(now, line);
                 }
-                self.role = Role::Follows(Some(up_to));
+                self.role = Role::Follows(Some((from, up_to)));
                 out.push(Output::Send(from, Message::Written { reign, up_to }));
             }
             Message::Next { reign, number, change } => {
-                let Role::Follows(Some(last)) = &mut self.role else { return };
-                if reign != self.reign || number != *last + 1 {
+                let Role::Follows(Some((allocator, last))) = &mut self.role else { return };
+                if reign != self.reign || *allocator != from || number != *last + 1 {
                     return;
                 }
                 *last = number;
@@ -162,13 +219,15 @@ impl Replica {
                 out.push(Output::Send(from, Message::Written { reign, up_to: number }));
             }
             Message::Written { reign, up_to } => {
-                let is_ours = reign == self.reign;
+                let is_ours = reign == self.reign && self.linked.contains(&from);
                 let Role::Allocates(office) = &mut self.role else { return };
-                if is_ours && self.linked.contains(&from) {
+                if is_ours {
                     office.written.insert(from, up_to);
                     self.conclude(now, out);
                 }
             }
+            Message::Later { reign } if reign > self.reign => self.follow(reign, None, out),
+            Message::Later { .. } => {}
         }
     }
 
@@ -307,6 +366,10 @@ impl Replica {
 
     /// Whether a server's word is of this replica's own reign. Where it knows of a later one, this one is over.
     fn is_of_now(&mut self, reign: u64, out: &mut Vec<Output>) -> bool {
+        if reign > self.heard.saturating_add(AHEAD_MAX) {
+            return false;
+        }
+        self.heard = self.heard.max(reign);
         if reign > self.reign && self.is_allocator() {
             self.follow(reign, None, out);
         }
@@ -318,11 +381,21 @@ impl Replica {
         if let Role::Allocates(office) = &mut self.role {
             let waiting = std::mem::take(&mut office.asked).into_keys();
             out.extend(waiting.map(|key| Output::Answer(key, Answer::Elsewhere(allocator))));
+            if reign > self.reign {
+                // they shall not take it for the allocator any more
+                self.tell_later(reign, allocator, out);
+            }
         }
         if self.is_allocator() || reign > self.reign {
             self.role = Role::Follows(None);
         }
-        self.reign = reign;
+        (self.reign, self.heard) = (reign, self.heard.max(reign));
+    }
+
+    /// Tells the others of a reign, but the one whose it is.
+    fn tell_later(&self, reign: u64, allocator: Option<ReplicaId>, out: &mut Vec<Output>) {
+        let others = self.linked.iter().filter(|peer| Some(**peer) != allocator);
+        out.extend(others.map(|peer| Output::Send(*peer, Message::Later { reign })));
     }
 
     /// Tells a replica everything, in the place of what it has.
@@ -407,7 +480,8 @@ impl Replica {
         for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             out.extend(office.wake(&self.ledger, &key));
         }
-        out.extend(office.take_in(epoch).map(Output::Write));
+        let next = office.take_in(epoch);
+        out.extend(next.map(|next| self.write(next)));
     }
 }
 
@@ -419,7 +493,7 @@ mod tests {
     fn allocator() -> Replica {
         let (mut replica, mut out) = (Replica::new(ReplicaId(1)), Vec::new());
         replica.observe(Duration::ZERO, Some(Epoch::first(ReplicaId(1))), &mut out);
-        let holding = Holding { reign: 1, ..Holding::default() };
+        let holding = Holding { reign: replica.reign(), ..Holding::default() };
         replica.hello(Duration::ZERO, &"s".into(), &holding, &mut out);
         replica.settle(Duration::ZERO, &["s".into()].into(), &mut out);
         assert!(!replica.is_settling());
@@ -440,8 +514,97 @@ mod tests {
         replica.chosen(&key, Some(server.clone()), &mut out);
         replica.withdraw(&key);
         out.clear();
-        let taken = Judgement { reign: 1, verdict: Verdict::Taken };
+        let taken = Judgement { reign: replica.reign(), verdict: Verdict::Taken };
         replica.answered(Duration::ZERO, &server, &key, taken, &mut out);
         assert_eq!(out, [Output::Answer(key, Answer::Given(server))], "what it has taken is known");
+    }
+
+    #[test]
+    fn an_allocator_whose_object_is_lost_or_goes_back_writes_it_anew_and_goes_on() {
+        let mut replica = allocator();
+        let second = Epoch::first(ReplicaId(1)).with(ReplicaId(2));
+        replica.observe(Duration::ZERO, Some(second.clone()), &mut Vec::new());
+        let again = Epoch { number: second.number + 1, ..second.clone() };
+        let old = Epoch { reign: 1, number: 1, ..Epoch::first(ReplicaId(7)) };
+        for found in [None, Some(old), Some(Epoch { in_sync: BTreeSet::new(), ..second })] {
+            let mut out = Vec::new();
+            replica.observe(Duration::ZERO, found.clone(), &mut out);
+            assert_eq!(out, [Output::Write(Write { found, next: again.clone() })]);
+            assert!(replica.is_allocator() && !replica.is_settling());
+        }
+        let mut out = Vec::new();
+        replica.observe(Duration::ZERO, Some(again), &mut out);
+        assert_eq!(out, [], "it stands");
+    }
+
+    #[test]
+    fn who_is_to_succeed_by_an_object_that_went_back_begins_anew_for_it_may_lack_what_was_answered() {
+        let epoch = Epoch { number: 7, reign: 3, ..Epoch::first(ReplicaId(1)) }.with(ReplicaId(2));
+        let old = Epoch { number: 2, reign: 2, ..Epoch::first(ReplicaId(1)) };
+        for (case, stands, server_says, anew) in [
+            ("as it was", Some(epoch.clone()), 3, false),
+            ("an old copy", Some(old), 3, true),
+            ("lost", None, 3, true),
+            ("a server knows of more", Some(epoch.clone()), 9, true),
+        ] {
+            let (mut replica, mut out) = (Replica::new(ReplicaId(2)), Vec::new());
+            replica.observe(Duration::ZERO, Some(epoch.clone()), &mut out);
+            replica.observe(Duration::ZERO, stands.clone(), &mut out);
+            let holding = Holding { reign: server_says, ..Holding::default() };
+            replica.hello(Duration::ZERO, &"s".into(), &holding, &mut out);
+            assert_eq!(out, [], "{case}");
+            replica.silent(ReplicaId(1), &mut out);
+            let next = Epoch { restored: anew, ..Epoch::anew(ReplicaId(2), server_says.max(8)) };
+            assert_eq!(out, [Output::Write(Write { found: stands, next })], "{case}");
+        }
+    }
+
+    #[test]
+    fn who_is_named_by_an_object_that_servers_are_ahead_of_begins_anew_unless_somebody_told_it_more() {
+        let me = ReplicaId(2);
+        for is_told in [false, true] {
+            let (mut replica, mut out) = (Replica::new(me), Vec::new());
+            replica.observe(Duration::ZERO, None, &mut out);
+            assert_eq!(out, [Output::Write(Write { found: None, next: Epoch::first(me) })]);
+            replica.observe(Duration::ZERO, Some(Epoch::first(me)), &mut out);
+            assert!(replica.is_allocator());
+            let later = Epoch::anew(ReplicaId(1), Epoch::first(me).number).reign;
+            let holding = Holding { reign: later, ..Holding::default() };
+            replica.hello(Duration::ZERO, &"s".into(), &holding, &mut out);
+            assert!(!replica.is_allocator(), "a server knows of a later reign");
+            if is_told {
+                replica.linked(ReplicaId(1), &mut out);
+                let whole = Message::Whole { reign: later, up_to: 0, lines: Vec::new() };
+                replica.heard(Duration::ZERO, ReplicaId(1), whole, &mut out);
+            }
+            out.clear();
+            replica.observe(Duration::ZERO, Some(Epoch::first(me)), &mut out);
+            let next = Write { found: Some(Epoch::first(me)), next: Epoch::anew(me, later) };
+            assert_eq!(out, if is_told { vec![] } else { vec![Output::Write(next.clone())] });
+            replica.unlinked(ReplicaId(1));
+            out.clear();
+            replica.observe(Duration::ZERO, Some(Epoch::first(me)), &mut out);
+            assert_eq!(out, [Output::Write(next)], "and when that one is gone");
+        }
+    }
+
+    #[test]
+    fn whoever_hears_of_its_own_reign_before_it_reads_its_epoch_goes_on_with_what_it_has() {
+        let (me, before) = (ReplicaId(2), Epoch::first(ReplicaId(1)).with(ReplicaId(2)));
+        let (mut replica, mut out) = (Replica::new(me), Vec::new());
+        replica.observe(Duration::ZERO, Some(before.clone()), &mut out);
+        let mine = before.succeed(me, &BTreeSet::new()).unwrap();
+        replica.linked(ReplicaId(1), &mut out);
+        replica.heard(Duration::ZERO, ReplicaId(1), Message::Later { reign: mine.reign }, &mut out);
+        replica.observe(Duration::ZERO, Some(mine), &mut out);
+        assert!(replica.is_allocator() && !replica.is_settling());
+    }
+
+    #[test]
+    fn a_server_that_says_it_knows_of_a_reign_without_end_is_not_believed() {
+        let (mut replica, mut out) = (allocator(), Vec::new());
+        let holding = Holding { reign: u64::MAX, ..Holding::default() };
+        replica.hello(Duration::ZERO, &"s".into(), &holding, &mut out);
+        assert!(replica.is_allocator());
     }
 }

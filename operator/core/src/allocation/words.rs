@@ -34,6 +34,11 @@ pub enum Message {
         /// The last change.
         up_to: u64,
     },
+    /// This reign is known here: one before it is over.
+    Later {
+        /// The reign.
+        reign: u64,
+    },
 }
 
 /// What whoever asks for a key is told.
@@ -95,7 +100,15 @@ pub enum Output {
         /// Reign of the allocator.
         reign: u64,
     },
-    /// Write this epoch in the place of the one before it; the object as it is then comes back by [`super::Replica::observe`], whatever came
-    /// of it.
-    Write(Epoch),
+    /// The object as it is then comes back by [`super::Replica::observe`], whatever came of it.
+    Write(Write),
+}
+
+/// An epoch that is to be written down, where the object is still as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Write {
+    /// In the place of this one; where there is none without it.
+    pub found: Option<Epoch>,
+    /// The epoch.
+    pub next: Epoch,
 }

@@ -36,6 +36,8 @@ pub(crate) enum Event {
     Over(usize, usize),
     /// A server that never held anything for long starts in another place, where nothing was saved: it is as good as a new one.
     Renew(usize),
+    /// The object is lost, or this older copy of it comes back; no run has it by itself.
+    GoesBack(usize),
 }
 
 impl Event {
@@ -184,6 +186,7 @@ impl World {
             }
             Event::Over(server, number) => self.end(server, &key(number)),
             Event::Renew(server) => self.renew(server),
+            Event::GoesBack(at) => self.object.clone_from(&self.copies.as_ref().unwrap()[at]),
         }
         self.check();
     }
@@ -226,9 +229,11 @@ impl World {
 
     fn write_arrives(&mut self, at: usize) {
         let (_, write) = self.take_write(at);
-        let newest = self.object.as_ref().map_or(0, |epoch| epoch.number);
-        if write.number == newest + 1 {
-            self.object = Some(write);
+        if write.found == self.object {
+            let before = self.object.replace(write.next);
+            if let Some(copies) = &mut self.copies {
+                copies.push(before);
+            }
         }
     }
 

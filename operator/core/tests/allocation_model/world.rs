@@ -1,7 +1,9 @@
 //! Replicas, servers and callers, and what is on its way between them.
 
 use gameserver_contract::{Claims, Holding, Judgement, Key};
-use operator_core::allocation::{Answer, Entry, Epoch, Fate, Message, Output, Replica, ReplicaId, ServerUid};
+use operator_core::allocation::{
+    Answer, Entry, Epoch, Fate, Message, Output, Replica, ReplicaId, ServerUid, Write,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -36,14 +38,16 @@ pub(crate) enum Mutation {
     SettledAtOnce,
     /// A server does not save what it has taken.
     Unsaved,
+    /// Whoever is named by an object that went back, and hears of a later reign, waits for somebody else to write.
+    LossIgnored,
 }
 
-/// All but one, which has a test of its own, each with the seed of a run that finds it, from which on one is looked for.
+/// All but two, which have tests of their own, each with the seed of a run that finds it, from which on one is looked for.
 pub(crate) const MUTATIONS: [(Mutation, u64); 10] = [
     (Mutation::WrittenWhenSent, 65),
-    (Mutation::WholeWhenSent, 10_893),
+    (Mutation::WholeWhenSent, 18_726),
     (Mutation::JoinerUnwaited, 65),
-    (Mutation::LeftOutAtOnce, 78_186),
+    (Mutation::LeftOutAtOnce, 88_410),
     (Mutation::AnybodySucceeds, 205),
     (Mutation::OldReignWritten, 13_119),
     (Mutation::OldReignHeeded, 47_851),
@@ -86,8 +90,10 @@ pub(crate) struct Budget {
 pub(crate) struct World {
     pub(crate) mutation: Option<Mutation>,
     pub(crate) object: Option<Epoch>,
+    /// What the object was before, in runs in which it is lost or goes back.
+    pub(crate) copies: Option<Vec<Option<Epoch>>>,
     /// On their way, by who writes.
-    pub(crate) writes: BTreeSet<(usize, Epoch)>,
+    pub(crate) writes: BTreeSet<(usize, Write)>,
     /// By slot: whether a write was lost, so that the object is read again.
     pub(crate) rereads: Vec<bool>,
     pub(crate) replicas: Vec<(ReplicaId, Replica)>,
@@ -130,6 +136,7 @@ impl World {
         let mut world = Self {
             mutation: None,
             object: None,
+            copies: None,
             writes: BTreeSet::new(),
             rereads: vec![false; replicas],
             replicas: (0..replicas).map(|slot| (id(slot), Replica::new(id(slot)))).collect(),
@@ -176,9 +183,8 @@ impl World {
         }
         let (mut replica, mut out) = (self.replicas[slot].1.clone(), Vec::new());
         replica.silent(peer, &mut out);
-        let newest = self.object.as_ref().map_or(0, |epoch| epoch.number);
         out.iter().any(|output| {
-            matches!(output, Output::Write(epoch) if epoch.number > newest && !self.is_written(epoch))
+            matches!(output, Output::Write(write) if write.found == self.object && !self.is_written(write))
         })
     }
 
@@ -192,7 +198,7 @@ impl World {
         let (mut out, in_sync, (id, replica)) = (Vec::new(), self.in_sync(slot), &self.replicas[slot]);
         let is_due = in_sync.is_subset(&self.ended) || self.mutation == Some(Mutation::RestoredTooSoon);
         replica.ended(&in_sync, &mut out);
-        let is_new = |output: &Output| matches!(output, Output::Write(epoch) if !self.is_written(epoch));
+        let is_new = |output: &Output| matches!(output, Output::Write(write) if !self.is_written(write));
         is_due && !in_sync.contains(id) && out.iter().any(is_new)
     }
 
@@ -211,19 +217,22 @@ impl World {
 
     /// Whether the object has changed since it was last read, or may have.
     pub(crate) fn has_news(&self, slot: usize) -> bool {
-        let newest = self.object.as_ref().map(|epoch| epoch.number);
-        let read = self.replicas[slot].1.epoch().map(|epoch| epoch.number);
-        read != newest || self.rereads[slot] || (newest.is_none() && self.writes.is_empty())
+        let (mut replica, mut out) = (self.replicas[slot].1.clone(), Vec::new());
+        if self.rereads[slot] || replica.stands() != self.object.as_ref() {
+            return true;
+        }
+        replica.observe(NOW, self.object.clone(), &mut out);
+        out.iter().any(|output| matches!(output, Output::Write(write) if !self.is_written(write)))
     }
 
-    pub(crate) fn take_write(&mut self, at: usize) -> (usize, Epoch) {
+    pub(crate) fn take_write(&mut self, at: usize) -> (usize, Write) {
         let write = self.writes.iter().nth(at).cloned().unwrap();
         self.writes.remove(&write);
         write
     }
 
-    fn is_written(&self, epoch: &Epoch) -> bool {
-        self.writes.iter().any(|(_, write)| write == epoch)
+    fn is_written(&self, write: &Write) -> bool {
+        self.writes.iter().any(|(_, other)| other == write)
     }
 
     pub(crate) fn take_in_unsettled(&mut self, slot: usize) {
@@ -233,8 +242,9 @@ impl World {
         }
         let others = self.replicas.iter().map(|(id, _)| *id).filter(|other| other != id);
         let all = replica.epoch().into_iter().flat_map(|epoch| others.clone().map(|other| epoch.with(other)));
-        let all: Vec<Epoch> = all.collect();
-        self.writes.extend(all.into_iter().map(|epoch| (slot, epoch)));
+        let found = replica.stands().cloned();
+        let all: Vec<Write> = all.map(|next| Write { found: found.clone(), next }).collect();
+        self.writes.extend(all.into_iter().map(|write| (slot, write)));
     }
 
     pub(crate) fn unlink(&mut self, one: usize, other: usize) {
@@ -256,7 +266,9 @@ impl World {
             }
             Some(Mutation::AnybodySucceeds) if epoch.allocator == peer => {
                 let everybody = Epoch { in_sync: self.replicas.iter().map(|(id, _)| *id).collect(), ..epoch };
-                self.writes.extend(everybody.succeed(id, &BTreeSet::new()).map(|epoch| (slot, epoch)));
+                let found = self.replicas[slot].1.stands().cloned();
+                let next = everybody.succeed(id, &BTreeSet::new());
+                self.writes.extend(next.map(|next| (slot, Write { found, next })));
             }
             _ => self.act(slot, |replica, out| replica.silent(peer, out)),
         }
@@ -355,7 +367,15 @@ impl World {
                     }
                 }
             }
-            Output::Write(epoch) => drop(self.writes.insert((slot, epoch))),
+            Output::Write(write) => {
+                let is_ignored = self.mutation == Some(Mutation::LossIgnored)
+                    && write.found.as_ref().is_none_or(|found| found.allocator == self.replicas[slot].0)
+                    && write.next.number > 1
+                    && write.next.restored;
+                if !is_ignored {
+                    self.writes.insert((slot, write));
+                }
+            }
         }
     }
 
