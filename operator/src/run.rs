@@ -85,9 +85,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let keys = Arc::new(FleetKeys::new(client.clone()));
     let verifier = Arc::new(Verifier::new(client.clone(), clock));
     let watched = (watch_operators(&client, &args, serving), stores.game_servers.store().clone());
-    let (desk, work) =
-        Desk::new(setup_of_desk((&client, &args), listeners.replica, watched, &live, (&metrics, clock))?);
-    serving.spawn("allocation", |stop| work.run(stop));
+    let setup = setup_of_desk((&client, &args), listeners.replica, watched, &live, (&metrics, clock))?;
+    let desk = start_desk(setup, serving);
     let door = door(&client, (&verifier, &keys, &stores), desk.clone(), (&metrics, clock));
     open(door, (acceptor.clone(), listeners.allocation), serving);
     let endpoint = Endpoint {
@@ -98,7 +97,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
         replicas: watch_replicas(&client, &args, serving),
-        desk,
+        desk: desk.clone(),
         limits: endpoint::LIMITS,
         metrics: metrics.clone(),
         clock,
@@ -116,7 +115,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
     });
 
-    let shared = Shared { args, client, stores, live, keys, trust, links, report_endpoint, metrics, clock };
+    let shared =
+        Shared { args, client, stores, live, keys, trust, links, desk, report_endpoint, metrics, clock };
     let stopped = tokio::select! {
         stopped = groups.until_stopped(&mut signals) => Some(stopped),
         () = wait_until_warm(&shared, registered) => None,
@@ -225,6 +225,12 @@ fn setup_of_desk(
     })
 }
 
+fn start_desk(setup: DeskSetup, tasks: &mut Tasks) -> Desk {
+    let (desk, work) = Desk::new(setup);
+    tasks.spawn("allocation", |stop| work.run(stop));
+    desk
+}
+
 fn open(door: Door, of_it: (TlsAcceptor, TcpListener), tasks: &mut Tasks) {
     tasks.spawn("the allocation endpoint", |stop| door.serve(of_it, stop).map(Ok));
 }
@@ -301,6 +307,7 @@ fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
         fleets: Watched::start(Api::all(client.clone()), all(), tasks),
         game_servers: Watched::start(Api::all(client.clone()), all(), tasks),
         auto_scalers: Watched::start(Api::all(client.clone()), all(), tasks),
+        allocations: Watched::start(Api::all(client.clone()), all(), tasks),
         region_clusters: Watched::start(Api::all(client.clone()), all(), tasks),
         pods: Watched::start(Api::all(client.clone()), game_pods, tasks),
         nodes: Watched::start(Api::all(client.clone()), all(), tasks),
@@ -365,6 +372,8 @@ async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
         fleets,
         game_servers,
         auto_scalers,
+        // definitions that are older than this operator have no such kind, and it works all the same
+        allocations: _,
         region_clusters,
         pods,
         nodes,
@@ -395,6 +404,7 @@ struct Shared {
     keys: Arc<FleetKeys>,
     trust: Arc<Trust>,
     links: Arc<Links>,
+    desk: Desk,
     report_endpoint: String,
     metrics: Metrics,
     clock: Clock,
@@ -456,6 +466,7 @@ impl Context {
             scale_times: controllers::ScaleTimes::default(),
             recovery: controllers::Shown::default(),
             links: Arc::clone(&shared.links),
+            desk: shared.desk.clone(),
             recorder,
             metrics: shared.metrics.clone(),
             clock: shared.clock,

@@ -116,6 +116,16 @@ pub mod reasons {
     pub const EDIT_UNDONE: &str = "EditUndone";
     /// Not every region has taken the template of a placed Fleet, which goes from one to the next.
     pub const ROLLING_OUT: &str = "RollingOut";
+    /// A server holds what was asked for.
+    pub const GIVEN: &str = "Given";
+    /// No server that fits is free yet.
+    pub const WAITING_FOR_SERVER: &str = "WaitingForServer";
+    /// No server that fits became free in time.
+    pub const NO_SERVER: &str = "NoServer";
+    /// A server held it, and the session is over.
+    pub const SESSION_ENDED: &str = "SessionEnded";
+    /// A server held it and is gone, or has forgotten it.
+    pub const SERVER_LOST: &str = "ServerLost";
 }
 
 /// A condition as decided, before it is merged with what the object carries.

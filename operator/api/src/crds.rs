@@ -6,7 +6,7 @@ use kube::{CustomResourceExt, Resource};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::{AutoScaler, Fleet, GameServer, GameServerState, RegionCluster};
+use crate::{AutoScaler, Fleet, GameServer, GameServerAllocation, GameServerState, RegionCluster};
 
 /// Largest file of a CustomResourceDefinition in bytes: `kubectl apply` keeps a copy in an annotation, whose limit is
 /// 256 KiB for all annotations of an object.
@@ -14,7 +14,13 @@ pub const CRD_FILE_BYTES_MAX: usize = 200 * 1024;
 
 /// All definitions, in the order in which people meet them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut all = vec![RegionCluster::crd(), Fleet::crd(), GameServer::crd(), AutoScaler::crd()];
+    let mut all = vec![
+        RegionCluster::crd(),
+        Fleet::crd(),
+        GameServer::crd(),
+        AutoScaler::crd(),
+        GameServerAllocation::crd(),
+    ];
     all.iter_mut().for_each(begin_unobserved);
     all
 }

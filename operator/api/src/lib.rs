@@ -13,6 +13,7 @@ pub mod conditions;
 pub mod crds;
 pub mod fleet;
 pub mod game_server;
+pub mod game_server_allocation;
 pub mod labels;
 pub mod region_cluster;
 
@@ -26,6 +27,10 @@ pub use fleet::{
 pub use game_server::{
     DrainSpec, GameServer, GameServerPort, GameServerSpec, GameServerState, GameServerStatus, HealthSpec,
     PortProtocol, PortStatus,
+};
+pub use game_server_allocation::{
+    AllocatedServer, AllocationSpread, AllocationState, GameServerAllocation, GameServerAllocationSpec,
+    GameServerAllocationStatus,
 };
 pub use region_cluster::{
     Failover, RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips,

@@ -85,9 +85,22 @@ impl Desk {
         Self::scripted(|_| Outcome::TooLate)
     }
 
+    /// One at which nobody is told anything.
+    #[cfg(test)]
+    pub(crate) fn mute() -> Self {
+        let (events, mut received) = mpsc::channel(EVENTS_MAX);
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Some(event) = received.recv().await {
+                kept.push(event);
+            }
+        });
+        Self { events, clock: Clock::start() }
+    }
+
     /// One at which everybody is told this.
     #[cfg(test)]
-    pub(super) fn scripted(answer: impl Fn(&Asked) -> Outcome + Send + 'static) -> Self {
+    pub(crate) fn scripted(answer: impl Fn(&Asked) -> Outcome + Send + 'static) -> Self {
         let (events, mut received) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(async move {
             // streams end when nothing can be said on them

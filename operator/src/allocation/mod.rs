@@ -18,7 +18,9 @@ mod words;
 
 pub(crate) use desk::{Desk, DeskSetup};
 pub(crate) use door::{Callers, Door, Minter};
-pub(crate) use words::StreamWord;
+#[cfg(test)]
+pub(crate) use words::ServerView;
+pub(crate) use words::{Asked, Given, Outcome, StreamWord};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Resource, ResourceExt};
-use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
+use operator_api::{AutoScaler, Fleet, GameServer, GameServerAllocation, RegionCluster};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -21,6 +21,7 @@ use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
 use super::recovery::Shown;
+use crate::allocation::Desk;
 use crate::links::{LinkStores, Links};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -35,6 +36,7 @@ pub(crate) struct Stores {
     pub(crate) fleets: Watched<Fleet>,
     pub(crate) game_servers: Watched<GameServer>,
     pub(crate) auto_scalers: Watched<AutoScaler>,
+    pub(crate) allocations: Watched<GameServerAllocation>,
     pub(crate) region_clusters: Watched<RegionCluster>,
     pub(crate) pods: Watched<Pod>,
     pub(crate) nodes: Watched<Node>,
@@ -74,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) links: Arc<Links>,
     pub(crate) pace: Pace,
     pub(crate) placements: Placements,
+    /// Where game servers are asked for.
+    pub(crate) desk: Desk,
     pub(crate) scale_times: ScaleTimes,
     /// Why this region publishes none of its placed Fleets, while it does not.
     pub(crate) recovery: Shown,

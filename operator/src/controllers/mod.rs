@@ -9,6 +9,7 @@ mod figures;
 mod fleet;
 mod fleet_copies;
 mod game_server;
+mod game_server_allocation;
 mod horizontal;
 mod host_ports;
 mod observe;
@@ -47,7 +48,7 @@ use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster, labels};
+use operator_api::{AutoScaler, Fleet, GameServer, GameServerAllocation, RegionCluster, labels};
 use operator_core::backoff::{jitter_of, next_backoff};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +61,8 @@ use crate::runtime::telemetry::chain;
 
 /// Objects of a kind reconciled at the same time.
 const CONCURRENCY: u16 = 16;
+/// Allocations at the same time: a reconciliation waits for its server. More than that wait for a place, first come first.
+const ALLOCATIONS_MAX: u16 = 1024;
 /// Failing objects remembered before those that are gone are dropped.
 const FAILURES_MAX: usize = 1024;
 /// Changes of one object that come together are reconciled together.
@@ -91,60 +94,55 @@ pub(crate) async fn run(context: Arc<Context>) {
             .filter_map(move |server| std::future::ready(by_live.get(&server)))
             .flat_map(|server| stream::iter(fleet_of(&server))),
     );
-    let scaler_store = stores.auto_scalers.store().clone();
-    let auto_scalers = stream::select(
-        stores.auto_scalers.concerning(|scaler: &AutoScaler| vec![ObjectRef::from_obj(scaler)]),
-        stores
-            .horizontal
-            .concerning(move |scaler: &HorizontalPodAutoscaler| scalers_beside(&scaler_store, scaler)),
-    );
-    let regions_store = stores.region_clusters.store().clone();
-    let regions = stream::select(
-        stores.region_clusters.concerning(|region: &RegionCluster| vec![ObjectRef::from_obj(region)]),
-        stores.nodes.concerning(move |_: &Node| {
-            regions_store.state().iter().map(|r| ObjectRef::from_obj(&**r)).collect()
-        }),
-    );
+    let allocations =
+        stores.allocations.concerning(|asked: &GameServerAllocation| vec![ObjectRef::from_obj(asked)]);
     tokio::join!(
         authority::run(&context),
         region_cluster::export_figures(&context),
         region_copies::run(&context),
         placed_fleets::run(&context),
         control(
-            "GameServer",
+            ("GameServer", CONCURRENCY),
             &context,
             context.stores.game_servers.store(),
             game_servers,
             game_server::reconcile
         ),
-        control("Fleet", &context, context.stores.fleets.store(), fleets, fleet::reconcile),
+        control(("Fleet", CONCURRENCY), &context, context.stores.fleets.store(), fleets, fleet::reconcile),
         control(
-            "AutoScaler",
+            ("GameServerAllocation", ALLOCATIONS_MAX),
+            &context,
+            context.stores.allocations.store(),
+            allocations,
+            game_server_allocation::reconcile
+        ),
+        control(
+            ("AutoScaler", CONCURRENCY),
             &context,
             context.stores.auto_scalers.store(),
-            auto_scalers,
+            auto_scalers(&context),
             auto_scaler::reconcile
         ),
         control(
-            "HorizontalPodAutoscaler",
+            ("HorizontalPodAutoscaler", CONCURRENCY),
             &context,
             context.stores.horizontal.store(),
             horizontals(&context),
             horizontal::reconcile
         ),
         control(
-            "RegionCluster",
+            ("RegionCluster", CONCURRENCY),
             &context,
             context.stores.region_clusters.store(),
-            regions,
+            regions(&context),
             region_cluster::reconcile
         ),
     );
 }
 
-/// Reconciles one kind whenever `triggers` says so.
+/// Reconciles one kind whenever `triggers` says so, so many objects at the same time.
 async fn control<K, Triggers, Reconcile, Reconciling, Error>(
-    kind: &'static str,
+    (kind, concurrency): (&'static str, u16),
     context: &Arc<Context>,
     store: &Store<K>,
     triggers: Triggers,
@@ -191,7 +189,7 @@ async fn control<K, Triggers, Reconcile, Reconciling, Error>(
         Action::requeue(wait)
     };
     let queue = triggers.map(Ok::<_, std::convert::Infallible>);
-    let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let config = Config::default().concurrency(concurrency).debounce(DEBOUNCE);
     applier(counted, on_error, Arc::clone(context), store.clone(), Box::pin(queue), config)
         .for_each(|result| {
             if let Err(error) = result {
@@ -218,6 +216,27 @@ fn live_changes(context: &Arc<Context>) -> impl Stream<Item = ObjectRef<GameServ
         Some((concerned, (changes, store)))
     })
     .flat_map(stream::iter)
+}
+
+/// Scalers that changed, or beside which a horizontal one did.
+fn auto_scalers(context: &Context) -> impl Stream<Item = ObjectRef<AutoScaler>> + Send + 'static {
+    let Stores { horizontal, auto_scalers, .. } = &context.stores;
+    let store = auto_scalers.store().clone();
+    stream::select(
+        auto_scalers.concerning(|scaler: &AutoScaler| vec![ObjectRef::from_obj(scaler)]),
+        horizontal.concerning(move |scaler: &HorizontalPodAutoscaler| scalers_beside(&store, scaler)),
+    )
+}
+
+/// Regions that changed; all of them when a node did.
+fn regions(context: &Context) -> impl Stream<Item = ObjectRef<RegionCluster>> + Send + 'static {
+    let Stores { region_clusters, nodes, .. } = &context.stores;
+    let store = region_clusters.store().clone();
+    let all = move |_: &Node| store.state().iter().map(|region| ObjectRef::from_obj(&**region)).collect();
+    stream::select(
+        region_clusters.concerning(|region: &RegionCluster| vec![ObjectRef::from_obj(region)]),
+        nodes.concerning(all),
+    )
 }
 
 /// Horizontal scalers that changed, or beside which an AutoScaler did.

@@ -49,7 +49,7 @@ async fn tries(count: usize, fails: impl Fn(usize) -> bool + Send + Sync + 'stat
     };
     let store = world.context.stores.fleets.store().clone();
     tokio::select! {
-        () = control("Fleet", &world.context, &store, triggers, reconcile) => panic!("it never ends by itself"),
+        () = control(("Fleet", 1), &world.context, &store, triggers, reconcile) => panic!("it never ends by itself"),
         _ = is_enough.recv() => {}
     }
     let failures = world.context.metrics.reconciles.with_label_values(&["Fleet", "break"]).get();

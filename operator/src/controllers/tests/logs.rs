@@ -84,7 +84,8 @@ async fn every_line_about_a_server_names_it_its_fleet_its_namespace_and_its_uid(
     let uid = world.server("arena-0").metadata.uid.clone().unwrap();
     let (log, _guard) = Log::start("info");
     let store = world.context.stores.game_servers.store().clone();
-    let controller = control("GameServer", &world.context, &store, named("arena-0"), game_server::reconcile);
+    let controller =
+        control(("GameServer", 1), &world.context, &store, named("arena-0"), game_server::reconcile);
     let line = run_until(&log, "state changed", controller).await;
     assert_eq!(about(&line), json!(["GameServer", "games", "arena-0", uid, "arena"]));
     assert_eq!((&line["state"], &line["level"]), (&json!("Ready"), &json!("INFO")));
@@ -97,7 +98,7 @@ async fn a_failure_says_whom_it_is_about_and_why_whatever_the_filter() {
     world.api.fail(|seen| (seen.method == "POST" && seen.path.ends_with("/gameservers")).then_some(500));
     let (log, _guard) = Log::start("warn");
     let store = world.context.stores.fleets.store().clone();
-    let controller = control("Fleet", &world.context, &store, named("arena"), fleet::reconcile);
+    let controller = control(("Fleet", 1), &world.context, &store, named("arena"), fleet::reconcile);
     let line = run_until(&log, "failed to reconcile", controller).await;
     assert_eq!(about(&line), json!(["Fleet", "games", "arena", "f-1", "arena"]));
     assert_eq!(line["step"], "create");

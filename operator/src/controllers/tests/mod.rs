@@ -4,6 +4,7 @@ mod auto_scaler;
 mod control;
 mod fleet;
 mod game_server;
+mod game_server_allocation;
 mod logs;
 mod placed_fleets;
 mod placed_homes;
@@ -22,6 +23,7 @@ use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
+use crate::allocation::Desk;
 use crate::links::Links;
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
@@ -39,7 +41,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
-use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
+use operator_api::{AutoScaler, Fleet, GameServer, GameServerAllocation, RegionCluster};
 use operator_core::authority::Terms;
 use operator_core::host_ports::PortRange;
 use serde_json::{Value, json};
@@ -67,6 +69,7 @@ struct Feeds {
     fleets: Writer<Fleet>,
     game_servers: Writer<GameServer>,
     auto_scalers: Writer<AutoScaler>,
+    allocations: Writer<GameServerAllocation>,
     region_clusters: Writer<RegionCluster>,
     pods: Writer<Pod>,
     nodes: Writer<Node>,
@@ -106,6 +109,7 @@ impl World {
             rotation,
             pace: Pace::default(),
             placements: Placements::default(),
+            desk: Desk::idle(),
             scale_times: crate::controllers::ScaleTimes::default(),
             recovery: crate::controllers::Shown::default(),
             recorder: Recorder::new(client, reporter),
@@ -155,11 +159,21 @@ impl World {
     /// What the watches bring.
     fn bring(&mut self) {
         let Self { api, feeds, .. } = self;
-        let Feeds { fleets, game_servers, auto_scalers, region_clusters, pods, nodes, horizontal, ballots } =
-            feeds;
+        let Feeds {
+            fleets,
+            game_servers,
+            auto_scalers,
+            allocations,
+            region_clusters,
+            pods,
+            nodes,
+            horizontal,
+            ballots,
+        } = feeds;
         feed(fleets, api.all("fleets"));
         feed(game_servers, api.all("gameservers"));
         feed(auto_scalers, api.all("autoscalers"));
+        feed(allocations, api.all("gameserverallocations"));
         feed(region_clusters, api.all("regionclusters"));
         feed(pods, api.all("pods"));
         feed(nodes, api.all("nodes"));
@@ -265,6 +279,7 @@ fn stores() -> (Stores, Feeds) {
     let (fleets, fleet_feed) = Watched::fed();
     let (game_servers, game_server_feed) = Watched::fed();
     let (auto_scalers, auto_scaler_feed) = Watched::fed();
+    let (allocations, allocation_feed) = Watched::fed();
     let (region_clusters, region_cluster_feed) = Watched::fed();
     let (pods, pod_feed) = Watched::fed();
     let (nodes, node_feed) = Watched::fed();
@@ -275,6 +290,7 @@ fn stores() -> (Stores, Feeds) {
         fleets: fleet_feed,
         game_servers: game_server_feed,
         auto_scalers: auto_scaler_feed,
+        allocations: allocation_feed,
         region_clusters: region_cluster_feed,
         pods: pod_feed,
         nodes: node_feed,
@@ -285,6 +301,7 @@ fn stores() -> (Stores, Feeds) {
         fleets,
         game_servers,
         auto_scalers,
+        allocations,
         region_clusters,
         pods,
         nodes,
