@@ -14,7 +14,7 @@ const WRITTEN: &str = r#"#[derive(serde::Serialize)] #[serde(rename_all = "camel
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=proto");
     let mut builder = configure().build_transport(false).btree_map(".");
-    for message in ["PlaceRequest", "Player", "AllocateRequest"] {
+    for message in ["PlaceRequest", "Player", "AllocateRequest", "Selector", "Expression"] {
         builder = builder.message_attribute(message, READ);
     }
     for written in [
@@ -47,6 +47,11 @@ fn main() -> anyhow::Result<()> {
     }
     builder = builder
         .type_attribute("Spread", READ_WORD)
+        .type_attribute("Operator", READ_WORD)
+        .field_attribute(
+            "Expression.operator",
+            r#"#[serde(deserialize_with = "super::read_word::<Operator, _>")]"#,
+        )
         .field_attribute(
             "AllocateRequest.spread",
             r#"#[serde(deserialize_with = "super::read_word::<Spread, _>")]"#,

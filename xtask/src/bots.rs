@@ -33,6 +33,18 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
     pub(crate) p999: f64,
     pub(crate) max: f64,
+    /// How late the bots sent what was due, 99th percentile: what they measure is of this machine and not of the servers where that is much.
+    pub(crate) late: f64,
+}
+
+/// Milliseconds from which on what late bots measured says little of the servers.
+const LATE: f64 = 10.0;
+
+impl Latency {
+    /// Whether the bots were too late themselves for the rest to mean much.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late >= LATE
+    }
 }
 
 /// What the bots of a region count.
@@ -63,6 +75,8 @@ struct Line {
     region: String,
     at_unix_ms: u64,
     latency_us: Quantiles,
+    #[serde(default)]
+    lateness_us_p99: u64,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -117,6 +131,8 @@ fn arguments(command: &mut Command, checkout: &Checkout, regions: &[Region], pla
         command.arg("--region").arg(format!("{}={}", region.id, region.kubeconfig.display()));
     }
     command.args(["--players", &players.to_string()]);
+    // so that whoever looks in as a spectator finds a place where somebody plays
+    command.args(["--leave-free", "1"]);
     for part in ["--ramp-up", "--hold", "--ramp-down"] {
         command.args([part, &RAMP_SECONDS.to_string()]);
     }
@@ -139,12 +155,14 @@ fn newest(path: &Path, now_unix_ms: u64) -> BTreeMap<String, Figures> {
         .map(|line| {
             #[expect(clippy::cast_precision_loss, reason = "microseconds of latency are far below 2^52")]
             let ms = |us: u64| us as f64 / 1000.0;
-            let measured = Some(line.latency_us).filter(|us| *us != Quantiles::default());
+            let (measured, late) = (Some(line.latency_us), ms(line.lateness_us_p99));
+            let measured = measured.filter(|us| *us != Quantiles::default());
             let latency_ms = measured.map(|Quantiles { p50, p99, p999, max }| Latency {
                 p50: ms(p50),
                 p99: ms(p99),
                 p999: ms(p999),
                 max: ms(max),
+                late,
             });
             (line.region, Figures { latency_ms, counts: line.counts })
         })

@@ -92,14 +92,17 @@ impl Images {
         prune(record.parent().context("a record lies in a directory")?, "of")
     }
 
-    /// Puts the operator's program where a shell finds it by its name while the instance is up.
+    /// Puts the operator's program and the bots where a shell finds them by their names while the instance is up.
     pub(crate) fn offer(&self, checkout: &Checkout) -> Result<()> {
-        let program = checkout.programs().join("operator");
-        let unfinished = unfinished(&program);
-        fs::create_dir_all(checkout.programs())
-            .and_then(|()| fs::copy(&self.operator_program, &unfinished))
-            .and_then(|_bytes| fs::rename(&unfinished, &program))
-            .with_context(|| format!("failed to write {}", program.display()))
+        for (name, made) in [("operator", &self.operator_program), ("bots", &self.bots)] {
+            let program = checkout.programs().join(name);
+            let unfinished = unfinished(&program);
+            fs::create_dir_all(checkout.programs())
+                .and_then(|()| fs::copy(made, &unfinished))
+                .and_then(|_bytes| fs::rename(&unfinished, &program))
+                .with_context(|| format!("failed to write {}", program.display()))?;
+        }
+        Ok(())
     }
 
     /// The archives of both.

@@ -251,9 +251,11 @@ pub(crate) fn print(overview: &Overview, output: Output) -> Result<()> {
 
 /// A line per region, then one per region that cannot be read: why, and what to do.
 pub(crate) fn table(overview: &Overview) -> String {
-    let row = |cells: [&str; 8]| {
-        let [id, standing, servers, ready, players, p50, p99, version] = cells;
-        format!("{id:<8}{standing:<17}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}  {version}\n")
+    let row = |cells: [&str; 9]| {
+        let [id, standing, servers, ready, players, p50, p99, late, version] = cells;
+        format!(
+            "{id:<8}{standing:<17}{servers:>9}{ready:>8}{players:>9}{p50:>12}{p99:>12}{late:>12}  {version}\n"
+        )
     };
     let region = |(id, region): (&String, &RegionOverview)| {
         let time = |pick: fn(&Latency) -> f64| {
@@ -275,6 +277,7 @@ pub(crate) fn table(overview: &Overview) -> String {
             &count(usize::try_from(region.players).unwrap_or_default()),
             &time(|latency| latency.p50),
             &time(|latency| latency.p99),
+            &time(|latency| latency.late),
             region.version.as_deref().unwrap_or("-"),
         ])
     };
@@ -285,10 +288,14 @@ pub(crate) fn table(overview: &Overview) -> String {
              restore {id}\n"
         ))
     };
-    let head = row(["REGION", "STANDING", "SERVERS", "READY", "PLAYERS", "P50", "P99", "VERSION"]);
+    let head = row(["REGION", "STANDING", "SERVERS", "READY", "PLAYERS", "P50", "P99", "LATE", "VERSION"]);
     let lines = overview.regions.iter().map(region);
     let silent = overview.regions.iter().filter_map(silent);
-    std::iter::once(head).chain(lines).chain(silent).collect()
+    let is_late = |region: &RegionOverview| region.latency_ms.as_ref().is_some_and(Latency::is_late);
+    let late = overview.regions.values().any(is_late).then(|| {
+        "LATE is how late the bots of this machine were themselves: where that is much, P50 and P99 say little of the servers\n".to_owned()
+    });
+    std::iter::once(head).chain(lines).chain(late).chain(silent).collect()
 }
 
 #[cfg(test)]
@@ -354,7 +361,19 @@ mod tests {
         assert_eq!(overview.regions["kr"].latency_ms, None);
         let table = table(&overview);
         let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["kr", "-", "0", "0", "0", "-", "-", "-"]);
+        assert_eq!(row, ["kr", "-", "0", "0", "0", "-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn what_late_bots_measure_is_shown_to_say_little() {
+        for (late, is_told) in [(0.4, false), (102.0, true)] {
+            let mut overview = overview(&[("kr", 1, 1)]);
+            let kr = overview.regions.get_mut("kr").unwrap();
+            kr.latency_ms = Some(Latency { p99: 2273.3, late, ..Latency::default() });
+            let table = table(&overview);
+            assert!(table.contains(&format!("{late:.1} ms")), "{table}");
+            assert_eq!(table.contains("say little of the servers"), is_told, "{table}");
+        }
     }
 
     #[test]

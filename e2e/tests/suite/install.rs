@@ -7,7 +7,7 @@ use e2e::{PATIENCE, Region, Scratch, eventually, helm, in_bare_region, in_namesp
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use operator_api::{AutoScaler, Fleet, GameServer, RegionCluster};
+use operator_api::{AutoScaler, Fleet, GameServer, GameServerAllocation, RegionCluster};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -51,6 +51,9 @@ async fn kubectl_applies_shows_and_awaits_every_kind() {
             assert_eq!(standing(&object), Standing::Current, "{object:#}");
         }
 
+        // one that waits for what is not there takes no server
+        let waits = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServerAllocation, metadata: {name: match}, spec: {matchLabels: {x: none}, waitSeconds: 3600}}";
+        drop(scratch.apply::<GameServerAllocation>(waits).await);
         let table = scratch.kubectl(&["get", "cranewing"]).await;
         for crd in operator_api::crds::all() {
             let header = header_of(&crd);
@@ -127,7 +130,7 @@ async fn everything(region: &Region) -> BTreeSet<String> {
 async fn definitions_stay_when_the_user_asked_for_it() {
     in_bare_region("keep", async |scratch| {
         let region = &scratch.region;
-        for (keep, left) in [("keep=true", 4), ("keep=false", 0)] {
+        for (keep, left) in [("keep=true", 5), ("keep=false", 0)] {
             helm::install_definitions(region, &[keep]).await;
             helm::uninstall(region, "cranewing-crds").await;
             let crds: Api<CustomResourceDefinition> = region.all();
@@ -150,6 +153,7 @@ async fn bad_objects_are_refused_with_the_fields_path() {
         refuses_bad_fleets(scratch).await;
         refuses_bad_scalers(scratch).await;
         refuses_bad_regions(scratch).await;
+        refuses_bad_allocations(scratch).await;
         let server = "{apiVersion: cranewing.dev/v1alpha1, kind: GameServer, metadata: {name: g}, spec: {capacity: 5}}";
         drop(scratch.apply::<GameServer>(server).await);
         let changed = server.replace("5}", "6}");
@@ -216,6 +220,33 @@ async fn refuses_bad_scalers(scratch: &Scratch) {
         (scaler("s", "f", 1, &policies("moon", 2, 1)), "spec.policies[0].metric"),
     ] {
         assert_refused(scratch.try_apply::<AutoScaler>(&yaml).await, words);
+    }
+}
+
+async fn refuses_bad_allocations(scratch: &Scratch) {
+    let long = "x".repeat(64);
+    for (spec, words) in [
+        (format!("{{matchLabels: {{mode: {long}}}}}"), "matchLabels: no object can have such a label"),
+        ("{waitSeconds: 3601}".to_owned(), "spec.waitSeconds"),
+        ("{ttlSecondsAfterFinished: -1}".to_owned(), "spec.ttlSecondsAfterFinished"),
+        ("{selectors: [{}, {}, {}, {}, {}]}".to_owned(), "spec.selectors"),
+        (
+            "{selectors: [{matchExpressions: [{key: mode, operator: In}]}]}".to_owned(),
+            "some with In and NotIn",
+        ),
+        (
+            "{selectors: [{matchExpressions: [{key: mode, operator: Exists, values: [x]}]}]}".to_owned(),
+            "none with Exists and DoesNotExist",
+        ),
+        (
+            format!("{{selectors: [{{matchExpressions: [{{key: mode, operator: In, values: [{long}]}}]}}]}}"),
+            "spec.selectors[0].matchExpressions[0].values[0]",
+        ),
+    ] {
+        let yaml = format!(
+            "{{apiVersion: cranewing.dev/v1alpha1, kind: GameServerAllocation, metadata: {{name: a}}, spec: {spec}}}"
+        );
+        assert_refused(scratch.try_apply::<GameServerAllocation>(&yaml).await, words);
     }
 }
 

@@ -42,7 +42,7 @@ pub struct ClusterArgs {
     /// Kubeconfig; the one that kubectl would take by default.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
-    /// Context in the kubeconfig; its current one by default.
+    /// Context in the kubeconfig; its current one by default (of `bots fleet`: that which is called like the region).
     #[arg(long)]
     pub context: Option<String>,
     /// Namespace of the Fleet.

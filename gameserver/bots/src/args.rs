@@ -74,7 +74,7 @@ pub struct ServerArgs {
 #[derive(Clone, Debug, ClapArgs)]
 pub struct FleetArgs {
     /// A region by its id and the kubeconfig that leads there, such as `kr=/path/kubeconfig`; once per region. Just
-    /// an id takes --kubeconfig, or the kubeconfig that kubectl would.
+    /// an id takes the context of that name, or --context, in --kubeconfig or the kubeconfig that kubectl would take.
     #[arg(long = "region", required = true, value_parser = parse_region)]
     pub regions: Vec<RegionArg>,
     /// Where the Fleet is; a region that names a kubeconfig takes that one.
@@ -86,6 +86,9 @@ pub struct FleetArgs {
     /// Bots over all regions together, shared out evenly.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub players: u32,
+    /// Places that are left free on each server, for people who want to look in. 0 to 10000.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub leave_free: u32,
     /// Seconds from none to all.
     #[arg(long, default_value = "60", value_parser = parse_seconds)]
     pub ramp_up: Duration,

@@ -236,8 +236,10 @@ impl Bot {
             }
             Event::Corrected { .. } => stats.totals.corrections += 1,
             Event::GivenUp { input_seq } => {
-                stats.totals.lost += 1;
+                // one that was too old to be remembered is counted already
+                let before = self.open.len();
                 self.open.retain(|&(sequence, _)| sequence != input_seq);
+                stats.totals.lost += u64::from(self.open.len() < before);
             }
         }
     }

@@ -1,11 +1,12 @@
 //! `bots fleet`: play on the Fleets of one or several regions.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gameserver_access::{ClusterArgs, RegionView, ServerView, connect, follow};
 use gameserver_sys::Clock;
 use tokio::sync::watch;
@@ -40,21 +41,39 @@ pub(crate) fn run(args: FleetArgs) -> anyhow::Result<()> {
         cycle: args.cycle,
     };
     let names: Vec<String> = args.regions.iter().map(|region| region.id.clone()).collect();
+    let (fleet, namespace, leave_free) =
+        (args.fleet.clone(), args.cluster.namespace.clone(), args.leave_free);
     let watchers = Watchers::start(args)?;
 
     let direct_all = |swarm: &mut Swarm, target| {
         let mut regions = watchers.views.iter().enumerate();
         regions.try_for_each(|(region, view)| {
-            direct(swarm, region, share(target, region, names.len()), &view.borrow())
+            direct(swarm, region, (share(target, region, names.len()), leave_free), &view.borrow())
         })
     };
     let record = |swarm: &mut Swarm, target| write_lines(swarm, &names, target, clock, file.as_mut());
     Course { ramp, clock, direct_period: DIRECT_PERIOD }.run(&mut swarm, &stop, direct_all, record)?;
     // whoever reads the file sees everyone gone, and counts that are final
     write_lines(&mut swarm, &names, 0, clock, file.as_mut())?;
+    let is_known: Vec<bool> =
+        watchers.views.iter().map(|view| view.borrow().fleet_secret.is_some()).collect();
     watchers.stop();
-    for (name, stats) in names.iter().zip(&swarm.stats) {
-        tracing::info!(region = name, "{}", stats.summary());
+    let mut nobody = Vec::new();
+    for ((name, stats), is_known) in names.iter().zip(&swarm.stats).zip(is_known) {
+        tracing::debug!(region = name, "{}", stats.summary());
+        writeln!(std::io::stdout(), "{name}: {stats}").context("failed to print what was measured")?;
+        if stats.totals.joins == 0 {
+            nobody.push(if is_known {
+                format!("no server of Fleet {fleet} in {name} let anybody in")
+            } else {
+                format!("there is no Fleet {fleet} with a key in namespace {namespace} of {name}")
+            });
+        }
+    }
+    // a signal may come before anybody was sent
+    let was_tried = swarm.stats.iter().any(|stats| stats.totals.joins + stats.totals.refused > 0);
+    if nobody.len() == names.len() && (was_tried || !stop.has_come()) {
+        bail!("nobody played: {}; `kubectl get cwf,cwgs -A` shows what there is", nobody.join(", "));
     }
     Ok(())
 }
@@ -82,9 +101,14 @@ fn write_lines(
 }
 
 /// Sends bots to a region's servers, or calls them back.
-fn direct(swarm: &mut Swarm, region: usize, target: u32, view: &RegionView) -> anyhow::Result<()> {
+fn direct(
+    swarm: &mut Swarm,
+    region: usize,
+    (target, leave_free): (u32, u32),
+    view: &RegionView,
+) -> anyhow::Result<()> {
     let Some(secret) = &view.fleet_secret else { return Ok(()) };
-    let servers = occupancies(&view.servers, swarm.census(region));
+    let servers = occupancies(&view.servers, leave_free, swarm.census(region));
     for assignment in assign(servers, target, MOVES_MAX) {
         match assignment {
             Assignment::Join(name) => {
@@ -103,13 +127,17 @@ fn direct(swarm: &mut Swarm, region: usize, target: u32, view: &RegionView) -> a
 }
 
 /// What the region shows and what our bots know, together. A server that is gone from the view may still have bots.
-fn occupancies(servers: &[ServerView], mut census: BTreeMap<String, Census>) -> Vec<Occupancy> {
+fn occupancies(
+    servers: &[ServerView],
+    leave_free: u32,
+    mut census: BTreeMap<String, Census>,
+) -> Vec<Occupancy> {
     let mut occupancies: Vec<_> = servers
         .iter()
         .map(|server| Occupancy {
             server: server.name.clone(),
             is_ready: server.is_ready && server.address.is_some(),
-            capacity: server.capacity,
+            capacity: server.capacity.saturating_sub(leave_free),
             reported: server.players,
             bots: census.remove(&server.name).unwrap_or_default().bots,
         })
@@ -136,11 +164,17 @@ impl Watchers {
         let mut clients = Vec::new();
         for region in &args.regions {
             let ClusterArgs { kubeconfig, context, .. } = &args.cluster;
+            // a kubeconfig of its own leads to one region; another may lead to several, by contexts that are called like them
+            let by_name = region.kubeconfig.is_none().then_some(region.id.as_str());
             let kubeconfig = region.kubeconfig.as_deref().or(kubeconfig.as_deref());
-            let client = runtime
-                .block_on(connect(kubeconfig, context.as_deref()))
-                .with_context(|| format!("failed to reach region {}", region.id))?;
-            clients.push(client);
+            let client = runtime.block_on(connect(kubeconfig, context.as_deref().or(by_name)));
+            clients.push(client.with_context(|| {
+                let id = &region.id;
+                format!(
+                    "failed to reach region {id}: without --context its context is called like the region, and \
+                     --region {id}=KUBECONFIG names a kubeconfig of its own"
+                )
+            })?);
         }
         let (shown, views): (Vec<_>, Vec<_>) =
             clients.iter().map(|_| watch::channel(RegionView::default())).unzip();
@@ -183,9 +217,11 @@ mod tests {
             ("a".to_owned(), Census { bots: 2, playing: 1 }),
             ("gone".to_owned(), Census { bots: 3, playing: 3 }),
         ]);
-        let occupancies = occupancies(&[server], census);
-        let seen: Vec<_> =
-            occupancies.iter().map(|o| (o.server.as_str(), o.is_ready, o.reported, o.bots)).collect();
-        assert_eq!(seen, [("a", false, 4, 2), ("gone", false, 0, 3)]);
+        let occupancies = occupancies(&[server], 1, census);
+        let seen: Vec<_> = occupancies
+            .iter()
+            .map(|o| (o.server.as_str(), o.is_ready, o.capacity, o.reported, o.bots))
+            .collect();
+        assert_eq!(seen, [("a", false, 9, 4, 2), ("gone", false, 0, 0, 3)]);
     }
 }

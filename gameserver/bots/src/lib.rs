@@ -29,12 +29,15 @@ mod swarm;
 
 pub use args::{Args, Command};
 
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Logs to standard error at level `info`, or as `RUST_LOG` says.
 pub fn start_logging() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
+    let logger = logger.with_writer(std::io::stderr);
     // a second start (tests in one process) keeps the first
     let _started = logger.with_target(false).try_init();
 }
@@ -42,7 +45,8 @@ pub fn start_logging() {
 /// Carries out a command.
 ///
 /// # Errors
-/// When it cannot start; bots that are refused or lose their server are counted, not errors.
+/// When it cannot start, or when it is known that nobody was let in, which takes ten seconds of silence; else bots that are refused or lose
+/// their server are counted.
 pub fn run(command: Command) -> anyhow::Result<()> {
     // one socket a bot, and the defaults of most systems stop at 1024
     if let Err(error) = gameserver_sys::raise_file_limit(65_536) {

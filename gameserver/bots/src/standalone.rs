@@ -5,7 +5,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use gameserver_sys::Clock;
 
 use crate::args::{PlayArgs, ServerArgs};
@@ -58,5 +58,12 @@ pub(crate) fn run(args: &ServerArgs) -> anyhow::Result<()> {
         }
     };
     Course { ramp, clock, direct_period: DIRECT_PERIOD }.run(&mut swarm, &stop, direct, record)?;
-    writeln!(std::io::stdout(), "{}", swarm.stats[0].summary()).context("failed to print the summary")
+    let stats = &swarm.stats[0];
+    writeln!(std::io::stdout(), "{}", stats.summary()).context("failed to print the summary")?;
+    if stats.totals.joins == 0 && stats.totals.refused > 0 {
+        bail!(
+            "nobody was let in at {address}: nobody listens there, the key is another server's, or it takes nobody"
+        );
+    }
+    Ok(())
 }

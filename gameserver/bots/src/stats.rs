@@ -1,6 +1,7 @@
 //! What the bots of a region counted and measured, with their own lateness beside it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use serde_json::{Value, json};
 
 /// A run in which the bots themselves were later than this at p99 says nothing about the server.
 pub(crate) const LATENESS_LIMIT_US: u64 = 1000;
+
+/// From which on people are told that the figures say little: less shows beside the latencies of a game as nothing.
+const TOLD_LATE_US: u64 = 10_000;
 
 /// Longest latency that is told apart, in microseconds; longer ones count as this.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -172,6 +176,41 @@ impl Stats {
     }
 }
 
+/// For people: what the bots of a region lived through, and what that is worth.
+impl fmt::Display for Stats {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (totals, timings) = (&self.totals, &self.measured.timings);
+        let ms = |of: &Histogram<u64>, quantile| format_ms(of.value_at_quantile(quantile));
+        write!(
+            formatter,
+            "{} joined, {} refused, {} lost their server; of {} inputs {} were confirmed, {} rejected, {} lost; from input to state {} at the \
+             median and {} at p99",
+            totals.joins,
+            totals.refused,
+            totals.disconnects,
+            totals.inputs,
+            totals.confirmed,
+            totals.rejected,
+            totals.lost,
+            ms(&timings.latency_us, 0.5),
+            ms(&timings.latency_us, 0.99),
+        )?;
+        let lateness = ms(&timings.lateness_us, 0.99);
+        if timings.lateness_us.value_at_quantile(0.99) >= TOLD_LATE_US {
+            write!(
+                formatter,
+                ", which says little of the servers: this machine was so busy that the bots themselves were {lateness} late at p99"
+            )
+        } else {
+            write!(formatter, "; the bots themselves were {lateness} late at p99")
+        }
+    }
+}
+
+fn format_ms(us: u64) -> String {
+    format!("{}.{} ms", us / 1000, us % 1000 / 100)
+}
+
 /// What a line says besides the figures.
 pub(crate) struct LineHead<'a> {
     pub(crate) region: &'a str,
@@ -239,6 +278,21 @@ mod tests {
             assert_eq!([after[0] - before[0], after[1] - before[1]], counts, "{what}");
         }
         assert_eq!((stats.totals.inputs, stats.measured.lost()), (5, 1));
+    }
+
+    #[test]
+    fn what_people_are_told_at_the_end_says_when_the_bots_were_too_late_themselves() {
+        let mut stats = Stats::default();
+        stats.record_sent(MS, MS * 3 / 2);
+        stats.record_answer(MS, 10 * MS);
+        let said = stats.to_string();
+        assert!(
+            said.contains("of 1 inputs 0 were confirmed") && said.contains("9.0 ms at the median"),
+            "{said}"
+        );
+        assert!(said.ends_with("the bots themselves were 0.5 ms late at p99"), "{said}");
+        stats.record_sent(MS, 12 * MS);
+        assert!(stats.to_string().contains("says little of the servers"), "{stats}");
     }
 
     #[test]

@@ -63,3 +63,24 @@ fn the_fullest_server_is_filled_first_with_tokens_of_its_own_key_and_everyone_le
         assert_eq!(last[never], json!(0), "{never} in {last}");
     }
 }
+
+#[test]
+fn where_nobody_can_play_it_is_an_error_that_says_why() {
+    let api = serve_api(list(&[]));
+    let directory = std::env::temp_dir().join(format!("bots-nobody-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let kubeconfig = directory.join("kubeconfig");
+    write_kubeconfig(&kubeconfig, api);
+    let kubeconfig = kubeconfig.display().to_string();
+    for (region, expected) in [
+        ("test", "no server of Fleet arena in test let anybody in"),
+        ("nosuch", "failed to reach region nosuch: without --context its context is called like the region"),
+    ] {
+        let args = ["bots", "fleet", "--kubeconfig", &kubeconfig, "--region", region, "--namespace", "games"];
+        let rest =
+            ["--fleet", "arena", "--players", "1", "--ramp-up", "0", "--hold", "3", "--ramp-down", "0"];
+        let error = run(Args::parse_from(args.iter().chain(&rest)).command).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error:#}");
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -45,6 +45,10 @@ pub struct GameServerAllocationSpec {
         "matchLabels: no object can have such a label"
     ))]
     pub match_labels: BTreeMap<String, String>,
+    /// What is wanted besides, best first: the first for which a server is free decides. At most 4; any server will do without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub selectors: Vec<ServerSelector>,
     /// Which of several that fit: `Packed`, the one on the node with most servers in use, or `Distributed`, with fewest. Default `Packed`.
     #[serde(default)]
     pub spread: AllocationSpread,
@@ -56,6 +60,56 @@ pub struct GameServerAllocationSpec {
     #[serde(default = "default_ttl_seconds_after_finished")]
     #[schemars(range(min = 0, max = 604_800))]
     pub ttl_seconds_after_finished: i32,
+}
+
+/// Fits a server that has these labels and for which each expression holds.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerSelector {
+    /// Labels that the GameServer has. At most 16.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = (
+        "self.all(name, size(name) >= 1 && size(name) <= 317 && size(self[name]) <= 63)",
+        "matchLabels: no object can have such a label"
+    ))]
+    pub match_labels: BTreeMap<String, String>,
+    /// What else is to be true of its labels. At most 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub match_expressions: Vec<LabelExpression>,
+}
+
+/// What is to be true of one label, by the rules of Kubernetes' own label selectors.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+    "values: some with In and NotIn, none with Exists and DoesNotExist"
+))]
+pub struct LabelExpression {
+    /// The label's name. 1 to 317 characters.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+    /// `In` one of the values, `NotIn` them or not there, `Exists`, `DoesNotExist`.
+    pub operator: LabelOperator,
+    /// Values of `In` and `NotIn`, none of the others. At most 8, each of at most 63 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 63)))]
+    pub values: Vec<String>,
+}
+
+/// What is to be true of a label.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LabelOperator {
+    /// It is there, and its value is one of the values.
+    In,
+    /// It is not there, or its value is none of the values.
+    NotIn,
+    /// It is there.
+    Exists,
+    /// It is not.
+    DoesNotExist,
 }
 
 const fn default_wait_seconds() -> i32 {

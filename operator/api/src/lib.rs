@@ -30,7 +30,7 @@ pub use game_server::{
 };
 pub use game_server_allocation::{
     AllocatedServer, AllocationSpread, AllocationState, GameServerAllocation, GameServerAllocationSpec,
-    GameServerAllocationStatus,
+    GameServerAllocationStatus, LabelExpression, LabelOperator, ServerSelector,
 };
 pub use region_cluster::{
     Failover, RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips,

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use operator_api::{GameServer, GameServerState};
-use operator_core::allocation::{Free, ServerUid, choose};
+use operator_core::allocation::{Free, Selector, ServerUid, choose};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -39,12 +39,20 @@ impl Choosing<'_> {
                 free.extend(may_take(&uid, takes).then_some((uid, server)));
             }
         }
-        let free = free.iter().map(|(uid, server)| Free {
-            uid,
-            name: server.metadata.name.as_deref().unwrap_or_default(),
-            node: node_of(server),
-        });
-        choose(free, &in_use, asked.spread).cloned()
+        let best_of = |selector: &Selector| {
+            let free = free.iter().filter(|(_, server)| selector.fits(server.labels()));
+            let free = free.map(|(uid, server)| Free {
+                uid,
+                name: server.metadata.name.as_deref().unwrap_or_default(),
+                node: node_of(server),
+            });
+            choose(free, &in_use, asked.spread).cloned()
+        };
+        if asked.selectors.is_empty() {
+            best_of(&Selector::default())
+        } else {
+            asked.selectors.iter().find_map(best_of)
+        }
     }
 }
 

@@ -201,6 +201,7 @@ mod tests {
             key: key.into(),
             namespace: "games".to_owned(),
             labels: BTreeMap::new(),
+            selectors: Vec::new(),
             spread: Spread::Packed,
         }
     }

@@ -151,6 +151,7 @@ impl Region {
             key: key.into(),
             namespace: "games".to_owned(),
             labels: BTreeMap::new(),
+            selectors: Vec::new(),
             spread: Spread::Packed,
         };
         timeout(PATIENCE, self.replicas[replica].desk.ask(asked, PATIENCE)).await.expect("an answer in time")

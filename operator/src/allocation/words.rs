@@ -1,7 +1,7 @@
 //! What callers, streams and links say to the desk, and what callers are told.
 
 use gameserver_contract::{Holding, Judgement, Key, OperatorMessage};
-use operator_core::allocation::{Message, ReplicaId, ServerUid, Spread};
+use operator_core::allocation::{Message, ReplicaId, Selector, ServerUid, Spread};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,19 +17,28 @@ pub(crate) struct Asked {
     pub(crate) namespace: String,
     /// Labels that the GameServer has.
     pub(crate) labels: BTreeMap<String, String>,
+    /// Of these the first for which a server is free decides; any server will do without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) selectors: Vec<Selector>,
     pub(crate) spread: Spread,
 }
 
 impl Asked {
     /// A caller of one namespace has no say in the keys of another, whatever it calls its own.
-    pub(crate) fn new(namespace: &str, key: &str, labels: BTreeMap<String, String>, spread: Spread) -> Self {
+    pub(crate) fn new(
+        namespace: &str,
+        key: &str,
+        (labels, selectors): (BTreeMap<String, String>, Vec<Selector>),
+        spread: Spread,
+    ) -> Self {
         let key = Key::from(format!("{namespace}/{key}"));
-        Self { key, namespace: namespace.to_owned(), labels, spread }
+        Self { key, namespace: namespace.to_owned(), labels, selectors, spread }
     }
 
     /// Whether the same servers fit, so that where none is free for one there is none for the other.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
-        (&self.namespace, &self.labels) == (&other.namespace, &other.labels)
+        (&self.namespace, &self.labels, &self.selectors)
+            == (&other.namespace, &other.labels, &other.selectors)
     }
 }
 

@@ -10,9 +10,9 @@ use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{
     AllocatedServer, AllocationSpread, AllocationState, GameServerAllocation, GameServerAllocationStatus,
-    PortStatus,
+    LabelExpression, LabelOperator, PortStatus, ServerSelector,
 };
-use operator_core::allocation::Spread;
+use operator_core::allocation::{Expression, Is, Selector, Spread};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -107,7 +107,25 @@ fn asked(allocation: &GameServerAllocation) -> Asked {
         AllocationSpread::Distributed => Spread::Distributed,
     };
     let (namespace, uid) = (allocation.namespace().unwrap_or_default(), allocation.uid().unwrap_or_default());
-    Asked::new(&namespace, &uid, allocation.spec.match_labels.clone(), spread)
+    let selectors = allocation.spec.selectors.iter().map(selector).collect();
+    Asked::new(&namespace, &uid, (allocation.spec.match_labels.clone(), selectors), spread)
+}
+
+fn selector(of: &ServerSelector) -> Selector {
+    let expression = |LabelExpression { key, operator, values }: &LabelExpression| {
+        let values = values.iter().cloned().collect();
+        let is = match operator {
+            LabelOperator::In => Is::In(values),
+            LabelOperator::NotIn => Is::NotIn(values),
+            LabelOperator::Exists => Is::Present,
+            LabelOperator::DoesNotExist => Is::Absent,
+        };
+        Expression { key: key.clone(), is }
+    };
+    Selector {
+        match_labels: of.match_labels.clone(),
+        match_expressions: of.match_expressions.iter().map(expression).collect(),
+    }
 }
 
 /// For how long a server may still become free.
@@ -180,7 +198,7 @@ impl Answer {
                 "a game server was given and is gone, or has forgotten it; ask by another object".to_owned()
             }
             AllocationState::None | AllocationState::Waiting => {
-                "no game server that fits became free in waitSeconds; scale its Fleet up, look at matchLabels, and ask by another object"
+                "no game server that fits became free in waitSeconds; scale its Fleet up, look at matchLabels and selectors, and ask by another object"
                     .to_owned()
             }
         }
@@ -206,8 +224,11 @@ async fn publish(
     decided: Vec<Decided>,
 ) -> Result<(), Error> {
     let generation = allocation.metadata.generation;
-    let old = allocation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let conditions = merge_conditions(&context.clock.wall(), generation, old, decided);
+    // what was written while it waited stands by now
+    let newest = context.stores.allocations.store().get(&ObjectRef::from_obj(allocation));
+    let newest = newest.filter(|newest| newest.uid() == allocation.uid());
+    let old = newest.as_deref().unwrap_or(allocation).status.clone().unwrap_or_default();
+    let conditions = merge_conditions(&context.clock.wall(), generation, &old.conditions, decided);
     let status = GameServerAllocationStatus { observed_generation: generation, conditions, ..status };
     match context.apply_status(allocation, &status).await {
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),

@@ -112,8 +112,11 @@ pub(crate) async fn receive(request: Request, limits: RequestLimits) -> Result<R
 /// Reads a message that is JSON from its first byte to its last.
 pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let message = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Fault { field: error.path().to_string(), message: describe(&error.into_inner()) })?;
+    let message = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // what is no JSON is wrong as a whole, wherever the parser was
+        let field = if error.inner().is_data() { error.path().to_string() } else { ".".to_owned() };
+        Fault { field, message: describe(&error.into_inner()) }
+    })?;
     json.end().map_err(|error| Fault { field: ".".to_owned(), message: error.to_string() })?;
     Ok(message)
 }

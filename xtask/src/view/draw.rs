@@ -97,8 +97,14 @@ fn draw_figures(figures: &Figures) -> String {
     let Figures { latency_ms, counts } = figures;
     let latency = latency_ms.as_ref().map_or_else(
         || "-".to_owned(),
-        |Latency { p50, p99, p999, max }| {
-            format!("p50 {p50:.1} p99 {p99:.1} p99.9 {p999:.1} max {max:.1} ms")
+        |latency| {
+            let Latency { p50, p99, p999, max, late } = latency;
+            let measured = format!("p50 {p50:.1} p99 {p99:.1} p99.9 {p999:.1} max {max:.1} ms");
+            if latency.is_late() {
+                paint(YELLOW, &format!("{measured}, by bots that were {late:.1} ms late themselves"))
+            } else {
+                measured
+            }
         },
     );
     format!(
@@ -250,7 +256,11 @@ mod tests {
         let shown = |latency_ms| draw_figures(&Figures { latency_ms, ..Figures::default() });
         assert!(shown(None).ends_with("input to state -"), "{}", shown(None));
         let latency = Latency { p50: 7.0, p99: 9.5, ..Latency::default() };
-        assert!(shown(Some(latency)).ends_with("input to state p50 7.0 p99 9.5 p99.9 0.0 max 0.0 ms"));
+        assert!(
+            shown(Some(latency.clone())).ends_with("input to state p50 7.0 p99 9.5 p99.9 0.0 max 0.0 ms")
+        );
+        let late = shown(Some(Latency { late: 102.0, ..latency }));
+        assert!(late.contains("max 0.0 ms, by bots that were 102.0 ms late themselves"), "{late}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod epoch;
 mod ledger;
 mod office;
 mod replica;
+mod selector;
 mod words;
 
 pub use gameserver_contract::Key;
@@ -32,6 +33,7 @@ pub use choice::{Free, Spread, choose};
 pub use epoch::{Epoch, ReplicaId};
 pub use ledger::{Change, Entry, Fate, Ledger};
 pub use replica::Replica;
+pub use selector::{Expression, Is, Selector};
 pub use words::{Answer, Message, Output, Write};
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use gameserver_contract::{Hello, Holding, Judgement, Phase, Report, Verdict};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event as Watch;
 use operator_core::allocation::Epoch;
-use operator_core::allocation::Spread;
+use operator_core::allocation::{Expression, Is, Selector, Spread};
 use serde_json::json;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
@@ -21,6 +21,8 @@ struct Room {
     clerk: Clerk,
     wants: mpsc::Receiver<Want>,
     servers: BTreeMap<&'static str, mpsc::Receiver<OperatorMessage>>,
+    /// Of everybody who asks.
+    selectors: Vec<Selector>,
 }
 
 fn game_server(name: &str, labels: &[(&str, &str)]) -> GameServer {
@@ -60,7 +62,7 @@ impl Room {
             Metrics::new().unwrap().allocations,
             Clock::start(),
         );
-        let mut room = Self { clerk, wants: wanted, servers: BTreeMap::new() };
+        let mut room = Self { clerk, wants: wanted, servers: BTreeMap::new(), selectors: Vec::new() };
         room.clerk.handle(Event::Read(None));
         let first = Epoch::first(ME);
         assert!(matches!(room.wants.try_recv().unwrap(), Want::Write(write) if write.next == first));
@@ -115,7 +117,13 @@ impl Room {
         let (tell, answer) = oneshot::channel();
         let caller = Caller::new(tell, self.clerk.clock.elapsed() + wait, false);
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let asked = Asked { key: key.into(), namespace: "games".to_owned(), labels, spread: Spread::Packed };
+        let asked = Asked {
+            key: key.into(),
+            namespace: "games".to_owned(),
+            labels,
+            selectors: self.selectors.clone(),
+            spread: Spread::Packed,
+        };
         self.clerk.handle(Event::Ask { asked, caller });
         answer
     }
@@ -208,6 +216,36 @@ fn a_stream_that_another_has_followed_says_nothing_any_more_and_one_that_takes_n
     assert!(!room.clerk.speaks(&"a".into()));
     room.word("a", 1, StreamWord::Began(mpsc::channel(1).0));
     assert!(!room.clerk.speaks(&"a".into()), "not by one that has long been followed");
+}
+
+#[test]
+fn of_several_selectors_the_first_for_which_a_server_is_free_decides() {
+    let mut room = Room::open(&[("a", &[("map", "ice")]), ("b", &[("map", "sand")]), ("c", &[])]);
+    let on = |map: &str| Selector {
+        match_labels: [("map".to_owned(), map.to_owned())].into(),
+        ..Selector::default()
+    };
+    let nowhere = Expression { key: "map".to_owned(), is: Is::Absent };
+    room.selectors = vec![on("sand"), on("ice")];
+    let mut given = Vec::new();
+    for key in ["first", "second", "third"] {
+        let mut answer = room.ask(key, &[], PATIENCE);
+        if key == "third" {
+            assert!(answer.try_recv().is_err(), "c fits none of them");
+        } else {
+            room.proposed(key, Verdict::Taken);
+            given.push(name_of(answer.try_recv().unwrap()));
+        }
+    }
+    assert_eq!(given, ["b", "a"]);
+    room.selectors = vec![Selector { match_expressions: vec![nowhere], ..Selector::default() }];
+    let mut answer = room.ask("fourth", &[], PATIENCE);
+    room.proposed("fourth", Verdict::Taken);
+    assert_eq!(
+        name_of(answer.try_recv().unwrap()),
+        "c",
+        "whoever asks for something else does not wait behind the third"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod callers;
 mod grpc;
 mod http;
+mod selectors;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ pub(crate) use tokens::Minter;
 
 /// Time that a request may take to arrive, and a handshake.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
-/// Sixteen labels always fit.
+/// Whatever is within the limits of each field fits.
 const REQUEST: RequestLimits = RequestLimits { bytes: 64 * 1024, time: REQUEST_TIME_MAX };
 /// Requests at once: those that wait for a server to become free are among them.
 const REQUESTS_MAX: usize = 8192;

@@ -5,19 +5,16 @@ use operator_core::allocation::Spread;
 use std::time::Duration;
 
 use super::proto::{self, AllocateRequest, AllocateResponse, State};
+use super::selectors::{read_labels, read_selectors};
 use crate::allocation::words::{Asked, Given, Outcome};
 use crate::runtime::http::Fault;
 
-const LABELS_MAX: usize = 16;
-/// Kubernetes' own limits of a label.
-const LABEL_NAME_MAX: usize = 317;
-const LABEL_VALUE_MAX: usize = 63;
 const NAMESPACE_MAX: usize = 63;
 /// Tokens of so many are half a megabyte.
 const PLAYERS_MAX: usize = 250;
 const WAIT_MS_MAX: u32 = 60_000;
 
-fn fault<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
+pub(super) fn fault<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { field: field.into(), message: message.into() })
 }
 
@@ -42,15 +39,8 @@ pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
             format!("its length must be from 1 to {NAMESPACE_MAX}, and is {}", request.namespace.len()),
         );
     }
-    if request.match_labels.len() > LABELS_MAX {
-        let count = request.match_labels.len();
-        return fault("matchLabels", format!("their number must be from 0 to {LABELS_MAX}, and is {count}"));
-    }
-    for (name, value) in &request.match_labels {
-        if name.is_empty() || name.len() > LABEL_NAME_MAX || value.len() > LABEL_VALUE_MAX {
-            return fault(format!("matchLabels.{name:.64}"), "no object can have this label");
-        }
-    }
+    read_labels("matchLabels", &request.match_labels)?;
+    let selectors = read_selectors(&request.selectors)?;
     if request.players.len() > PLAYERS_MAX {
         let count = request.players.len();
         return fault("players", format!("their number must be from 0 to {PLAYERS_MAX}, and is {count}"));
@@ -64,7 +54,8 @@ pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
         Ok(proto::Spread::Distributed) => Spread::Distributed,
         Err(unknown) => return fault("spread", format!("{unknown}")),
     };
-    let asked = Asked::new(&request.namespace, &request.key, request.match_labels.clone(), spread);
+    let wanted = (request.match_labels.clone(), selectors);
+    let asked = Asked::new(&request.namespace, &request.key, wanted, spread);
     Ok(Question { asked, wait: Duration::from_millis(wait_ms.into()) })
 }
 

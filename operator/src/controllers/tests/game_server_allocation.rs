@@ -26,8 +26,18 @@ async fn asked(spec: &Value, outcome: Outcome) -> World {
     let context = Arc::get_mut(&mut world.context).unwrap();
     context.desk = Desk::scripted(move |asked| {
         assert_eq!(&*asked.key, "games/a-1", "the uid is the key");
+        let wanted: Vec<bool> =
+            asked.selectors.iter().map(|selector| selector.fits(&BTreeMap::new())).collect();
+        assert_eq!(wanted, [false, true, false, true]);
         outcome.clone()
     });
+    let mut spec = spec.clone();
+    spec["selectors"] = json!([
+        { "matchExpressions": [{ "key": "mode", "operator": "In", "values": ["duel"] }] },
+        { "matchExpressions": [{ "key": "mode", "operator": "NotIn", "values": ["duel"] }] },
+        { "matchExpressions": [{ "key": "mode", "operator": "Exists" }] },
+        { "matchExpressions": [{ "key": "mode", "operator": "DoesNotExist" }] },
+    ]);
     let allocation = json!({
         "apiVersion": "cranewing.dev/v1alpha1", "kind": "GameServerAllocation",
         "metadata": { "name": "match", "namespace": "games", "uid": "a-1", "generation": 1 },
