@@ -14,6 +14,8 @@ mod fleets;
 mod install;
 #[path = "suite/reports.rs"]
 mod reports;
+#[path = "suite/rollouts.rs"]
+mod rollouts;
 #[path = "suite/world/mod.rs"]
 mod world;
 

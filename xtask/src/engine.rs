@@ -109,7 +109,7 @@ impl Surroundings {
             regions.iter().map(|region| region.context.as_ref().unwrap_or(&region.id)).collect();
         let contexts = contexts.into_iter().map(|context| format!("--context {context}")).collect::<Vec<_>>();
         format!(
-            "To use kubectl, helm, kind and operator there yourself, with {}:\n  export PATH=\"{}:$PATH\"\n  export \
+            "To use kubectl, helm, kind, operator and bots there yourself, with {}:\n  export PATH=\"{}:$PATH\"\n  export \
              KUBECONFIG=\"{}\" KIND_EXPERIMENTAL_PROVIDER={}\n",
             contexts.join(", "),
             directories.join(":"),

@@ -180,6 +180,9 @@ impl Stats {
 impl fmt::Display for Stats {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (totals, timings) = (&self.totals, &self.measured.timings);
+        if totals.joins == 0 {
+            return write!(formatter, "nobody joined, {} refused", totals.refused);
+        }
         let ms = |of: &Histogram<u64>, quantile| format_ms(of.value_at_quantile(quantile));
         write!(
             formatter,
@@ -283,6 +286,8 @@ mod tests {
     #[test]
     fn what_people_are_told_at_the_end_says_when_the_bots_were_too_late_themselves() {
         let mut stats = Stats::default();
+        assert_eq!(stats.to_string(), "nobody joined, 0 refused");
+        stats.totals.joins = 1;
         stats.record_sent(MS, MS * 3 / 2);
         stats.record_answer(MS, 10 * MS);
         let said = stats.to_string();

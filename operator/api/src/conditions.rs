@@ -114,7 +114,7 @@ pub mod reasons {
     pub const SHARED_OUT: &str = "SharedOut";
     /// Somebody changed a copy or a share of a placed Fleet, and that was undone: it is changed at its home.
     pub const EDIT_UNDONE: &str = "EditUndone";
-    /// Not every region has taken the template of a placed Fleet, which goes from one to the next.
+    /// Servers of an earlier template give way; of a placed Fleet: not every region has taken its template, which goes from one to the next.
     pub const ROLLING_OUT: &str = "RollingOut";
     /// A server holds what was asked for.
     pub const GIVEN: &str = "Given";

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,9 +52,14 @@ pub struct FleetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// What each game server looks like. A change applies to servers made from then on.
+    /// What each game server looks like. A change applies to servers made from then on; `strategy` says what becomes of the others.
     #[serde(default)]
     pub template: GameServerTemplate,
+
+    /// What becomes of servers when the template has changed. Those in use are never touched: they end by themselves. Without one they
+    /// all stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
 
     /// Region whose cluster has the Fleet to itself, by regionId; the other regions have copies. Required with placement, and
     /// only with it. Immutable.
@@ -66,6 +72,61 @@ pub struct FleetSpec {
     /// immutable, what is in it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+}
+
+/// What becomes of servers when the template has changed.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Strategy {
+    /// `RollingUpdate`: new servers come while old ones go. `Recreate`: old ones go first. `OnDelete`: old ones stay. Default
+    /// `RollingUpdate`.
+    #[serde(rename = "type", default)]
+    pub type_: StrategyType,
+    /// How far a `RollingUpdate` goes at a time.
+    #[serde(default)]
+    pub rolling_update: RollingUpdate,
+}
+
+/// How a change of the template is carried out.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StrategyType {
+    /// New servers come while old ones go.
+    #[default]
+    RollingUpdate,
+    /// Old servers go, and new ones come in their places.
+    Recreate,
+    /// Old servers stay until they end by themselves or somebody deletes them.
+    OnDelete,
+}
+
+/// How far a rolling update goes at a time.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "!((self.maxSurge == 0 || self.maxSurge == '0%') && (self.maxUnavailable == 0 || self.maxUnavailable == '0%'))",
+    "maxSurge, maxUnavailable: one of them must let something move"
+))]
+pub struct RollingUpdate {
+    /// How many more servers there may be than are wanted, old ones in use included. A number, or percent of those wanted, rounded up,
+    /// such as `25%`; default `25%`.
+    #[serde(default = "a_quarter")]
+    #[x_kube(validation = ("type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')", "maxSurge: a number from 0, or 0% to 100%"))]
+    pub max_surge: IntOrString,
+    /// By how many the Ready servers and those in use may be fewer than are wanted, by what the update takes away. A number, or percent of those
+    /// wanted, rounded down; default `25%`. Where both come to 0 it is 1.
+    #[serde(default = "a_quarter")]
+    #[x_kube(validation = ("type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')", "maxUnavailable: a number from 0, or 0% to 100%"))]
+    pub max_unavailable: IntOrString,
+}
+
+impl Default for RollingUpdate {
+    fn default() -> Self {
+        Self { max_surge: a_quarter(), max_unavailable: a_quarter() }
+    }
+}
+
+fn a_quarter() -> IntOrString {
+    IntOrString::String("25%".to_owned())
 }
 
 /// How a Fleet is shared out over the regions.

@@ -22,7 +22,7 @@ pub use auto_scaler::{
 };
 pub use fleet::{
     Fleet, FleetSpec, FleetStatus, GameServerTemplate, Placement, PlacementMode, PlacementRegion,
-    PlacementRollout, RegionShare, TemplateMetadata,
+    PlacementRollout, RegionShare, RollingUpdate, Strategy, StrategyType, TemplateMetadata,
 };
 pub use game_server::{
     DrainSpec, GameServer, GameServerPort, GameServerSpec, GameServerState, GameServerStatus, HealthSpec,

@@ -3,7 +3,8 @@
 //! Rules: what is in use is never drained by scaling; what is not is drained first and deleted only after its
 //! acknowledgement and only while nobody is on it; a server that nobody has heard counts as in use and as unavailable;
 //! a leader that has not heard its servers yet deletes nothing. Numbers are the lowest free ones, so that a create
-//! whose answer was lost is repeated under the same name and never doubles.
+//! whose answer was lost is repeated under the same name and never doubles. A change of the template takes no server away of
+//! which Ready ones and ones in use would fall below what the Fleet allows (B22, C21).
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,32 @@ pub struct ServerView {
     pub drained: bool,
     /// This leader ordered the drain and has not taken it back.
     pub drain_ordered: bool,
+    /// It was made from the template as it is now.
+    pub updated: bool,
+}
+
+impl ServerView {
+    /// Whether it counts for players: they are on it, or could come.
+    fn is_available(&self) -> bool {
+        let may_have_players = self.in_use && (self.heard || self.state != State::Starting);
+        may_have_players || (self.heard && self.state == State::Ready && !self.drain_ordered)
+    }
+}
+
+/// How servers that were made from an earlier template give way. What is in use does not; it ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// They stay; the template is for servers made from then on.
+    OnDelete,
+    /// All of them go, and new ones come when they are gone.
+    Recreate,
+    /// New ones come while old ones go.
+    Rolling {
+        /// That many more than are wanted at most, old ones in use included.
+        surge: u32,
+        /// Ready ones and ones in use are no fewer than what is wanted less this, by what the rollout takes away.
+        unavailable: u32,
+    },
 }
 
 /// What the Fleet asks for and has.
@@ -40,6 +67,14 @@ pub struct FleetView<'a> {
     pub names_taken: &'a BTreeSet<u32>,
     /// Every server that was known has been heard, or long enough was waited for it.
     pub settled_in: bool,
+    /// How a change of the template is carried out.
+    pub rollout: Rollout,
+}
+
+impl FleetView<'_> {
+    fn is_old(&self, server: &ServerView) -> bool {
+        self.rollout != Rollout::OnDelete && !server.updated
+    }
 }
 
 /// Most objects that one plan creates or deletes; the rest follows at once in the next.
@@ -58,6 +93,8 @@ pub struct FleetPlan {
     pub delete: Vec<u32>,
     /// Servers that would go if they were not in use or unheard.
     pub waiting: u32,
+    /// Servers of an earlier template that give way, those that drain already and those in use included.
+    pub old: u32,
     /// The batch limit cut the plan: plan again when it is carried out.
     pub partial: bool,
 }
@@ -70,22 +107,24 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         fleet.servers.iter().filter(alive).filter(|server| !is_draining(server)).collect();
     let mut draining: Vec<&ServerView> =
         fleet.servers.iter().filter(alive).filter(|s| is_draining(s)).collect();
-    // Last made goes first; what has not started costs nobody anything.
-    serving.sort_by_key(|server| (server.state == State::Starting, server.number));
+    // Last made goes first, an old one before a new one; what has not started costs nobody anything.
+    serving.sort_by_key(|server| (server.state == State::Starting, fleet.is_old(server), server.number));
     draining.sort_by_key(|server| (server.drained, server.number));
 
     plan.delete.extend(unhealthy(fleet));
-    let wanted = usize::try_from(fleet.desired).unwrap_or(usize::MAX);
-    if serving.len() < wanted {
-        let missing = wanted - serving.len();
-        plan.undrain = draining.iter().take(missing).map(|server| server.number).collect();
-        draining.drain(..plan.undrain.len());
-        let create = missing - plan.undrain.len();
+    let places = Places::of(fleet, &serving, &draining);
+    plan.old = u32::try_from(places.old).unwrap_or(u32::MAX);
+    if places.missing > 0 {
+        let wanted_again = |server: &&&ServerView| !fleet.is_old(server);
+        plan.undrain =
+            draining.iter().filter(wanted_again).take(places.missing).map(|server| server.number).collect();
+        draining.retain(|server| !plan.undrain.contains(&server.number));
+        let create = places.missing - plan.undrain.len();
         plan.partial |= create > BATCH_MAX;
         plan.create = free_numbers(fleet).take(create.min(BATCH_MAX)).collect();
-    } else {
-        release_surplus(&mut plan, &serving, serving.len() - wanted, fleet.settled_in);
     }
+    release_surplus(&mut plan, &serving, places.surplus, fleet.settled_in);
+    replace_old(&mut plan, fleet, &serving);
     for server in draining {
         if server.drained && !server.in_use && fleet.settled_in {
             plan.delete.push(server.number);
@@ -99,6 +138,63 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         plan.partial = true;
     }
     plan
+}
+
+/// How many servers there may be, and are not, or are beyond that.
+struct Places {
+    missing: usize,
+    surplus: usize,
+    old: usize,
+}
+
+impl Places {
+    fn of(fleet: &FleetView<'_>, serving: &[&ServerView], draining: &[&ServerView]) -> Self {
+        let count_old =
+            |servers: &[&ServerView]| servers.iter().filter(|server| fleet.is_old(server)).count();
+        let wanted = usize::try_from(fleet.desired).unwrap_or(usize::MAX);
+        let (old, old_draining) = (count_old(serving), count_old(draining));
+        let (room, missing) = match fleet.rollout {
+            Rollout::OnDelete => (wanted, wanted.saturating_sub(serving.len())),
+            // new ones come in the places of those that are gone
+            Rollout::Recreate => (wanted, wanted.saturating_sub(serving.len() + old_draining)),
+            Rollout::Rolling { surge, .. } => {
+                let more = if old > 0 { usize::try_from(surge).unwrap_or(usize::MAX) } else { 0 };
+                let room = wanted.saturating_add(more);
+                let updated = serving.len() - old;
+                (room, wanted.saturating_sub(updated).min(room.saturating_sub(serving.len())))
+            }
+        };
+        Self { missing, surplus: serving.len().saturating_sub(room), old: old + old_draining }
+    }
+}
+
+/// Lets old servers go of which enough others are there.
+fn replace_old(plan: &mut FleetPlan, fleet: &FleetView<'_>, serving: &[&ServerView]) {
+    let floor = match fleet.rollout {
+        Rollout::OnDelete => return,
+        Rollout::Recreate => 0,
+        Rollout::Rolling { unavailable, .. } => fleet.desired.saturating_sub(unavailable),
+    };
+    let floor = usize::try_from(floor).unwrap_or(usize::MAX);
+    let goes = |plan: &FleetPlan, server: &ServerView| {
+        plan.drain.contains(&server.number) || plan.delete.contains(&server.number)
+    };
+    let stays = fleet.servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
+    let mut available = stays.filter(|server| server.is_available() && !goes(plan, server)).count();
+    let old = serving.iter().rev().filter(|server| fleet.is_old(server));
+    for server in old.filter(|server| !goes(plan, server)).collect::<Vec<_>>() {
+        if server.state == State::Starting && !server.heard {
+            if fleet.settled_in {
+                plan.delete.push(server.number);
+            }
+        } else if server.heard && !server.in_use {
+            let counts = usize::from(server.is_available());
+            if counts == 0 || available > floor {
+                plan.drain.push(server.number);
+                available -= counts;
+            }
+        }
+    }
 }
 
 fn is_draining(server: &ServerView) -> bool {
@@ -157,7 +253,12 @@ mod tests {
             deleting: false,
             drained: false,
             drain_ordered: state == State::Draining,
+            updated: true,
         }
+    }
+
+    fn old(number: u32, state: State) -> ServerView {
+        ServerView { updated: false, ..server(number, state) }
     }
 
     fn used(number: u32) -> ServerView {
@@ -165,7 +266,11 @@ mod tests {
     }
 
     fn plan(desired: u32, servers: &[ServerView]) -> FleetPlan {
-        plan_fleet(&FleetView { desired, servers, names_taken: &BTreeSet::new(), settled_in: true })
+        plan_by(Rollout::OnDelete, desired, servers)
+    }
+
+    fn plan_by(rollout: Rollout, desired: u32, servers: &[ServerView]) -> FleetPlan {
+        plan_fleet(&FleetView { desired, servers, names_taken: &BTreeSet::new(), settled_in: true, rollout })
     }
 
     #[test]
@@ -183,7 +288,9 @@ mod tests {
         let deleting = ServerView { deleting: true, ..server(0, State::Ready) };
         assert_eq!(plan(1, &[deleting]).create, [1], "a name is free only when its object is gone");
         let names_taken = BTreeSet::from([0, 2]);
-        let fleet = FleetView { desired: 2, servers: &[], names_taken: &names_taken, settled_in: true };
+        let rollout = Rollout::OnDelete;
+        let fleet =
+            FleetView { desired: 2, servers: &[], names_taken: &names_taken, settled_in: true, rollout };
         assert_eq!(plan_fleet(&fleet).create, [1, 3], "nor while a pod of that name still ends");
     }
 
@@ -238,6 +345,7 @@ mod tests {
                 servers: &servers,
                 names_taken: &BTreeSet::new(),
                 settled_in,
+                rollout: Rollout::OnDelete,
             });
             let found = (planned.drain, planned.delete, planned.waiting);
             assert_eq!(found, (drain, delete, waiting), "{desired}, settled in: {settled_in}");
@@ -279,8 +387,13 @@ mod tests {
             ServerView { heard: false, ..server(1, State::Ready) },
             ServerView { drained: true, ..server(2, State::Draining) },
         ];
-        let fleet =
-            FleetView { desired: 0, servers: &servers, names_taken: &BTreeSet::new(), settled_in: false };
+        let fleet = FleetView {
+            desired: 0,
+            servers: &servers,
+            names_taken: &BTreeSet::new(),
+            settled_in: false,
+            rollout: Rollout::OnDelete,
+        };
         let planned = plan_fleet(&fleet);
         assert_eq!((planned.delete, planned.drain, planned.waiting), (vec![], vec![], 2));
     }
@@ -292,5 +405,110 @@ mod tests {
         let many: Vec<_> = (0..100).map(|number| server(number, State::Unhealthy)).collect();
         let planned = plan(0, &many);
         assert_eq!((planned.delete.len(), planned.partial), (BATCH_MAX, true));
+    }
+
+    const ROLLING: Rollout = Rollout::Rolling { surge: 1, unavailable: 1 };
+
+    #[test]
+    fn on_delete_leaves_old_servers_as_they_are() {
+        let servers = [old(0, State::Ready), old(1, State::Ready)];
+        assert_eq!(plan_by(Rollout::OnDelete, 2, &servers), FleetPlan::default());
+    }
+
+    #[test]
+    fn a_rolling_update_goes_as_far_as_surge_and_unavailable_let_it() {
+        let ready = |number| server(number, State::Ready);
+        let (old_ready, old_used) =
+            (|number| old(number, State::Ready), |number| ServerView { updated: false, ..used(number) });
+        for (case, rollout, servers, create, drain) in [
+            (
+                "one more and one less at first",
+                ROLLING,
+                vec![old_ready(0), old_ready(1), old_ready(2)],
+                vec![3],
+                vec![2],
+            ),
+            (
+                "no further while the new one is not ready",
+                ROLLING,
+                vec![old_ready(0), old_ready(1), old(2, State::Draining), server(3, State::Starting)],
+                vec![4],
+                vec![],
+            ),
+            (
+                "the next when it is",
+                ROLLING,
+                vec![old_ready(0), old_ready(1), old(2, State::Draining), ready(3)],
+                vec![4],
+                vec![1],
+            ),
+            (
+                "none less",
+                Rollout::Rolling { surge: 1, unavailable: 0 },
+                vec![old_ready(0), old_ready(1), old_ready(2)],
+                vec![3],
+                vec![],
+            ),
+            (
+                "none more",
+                Rollout::Rolling { surge: 0, unavailable: 1 },
+                vec![old_ready(0), old_ready(1), old_ready(2)],
+                vec![],
+                vec![2],
+            ),
+            (
+                "what is in use stays and takes a place",
+                ROLLING,
+                vec![old_used(0), old_used(1), old_used(2)],
+                vec![3],
+                vec![],
+            ),
+            (
+                "and no more come than one beyond",
+                ROLLING,
+                vec![old_used(0), old_used(1), old_used(2), ready(3)],
+                vec![],
+                vec![],
+            ),
+            ("it is done", ROLLING, vec![ready(3), ready(4), ready(5)], vec![], vec![]),
+        ] {
+            let planned = plan_by(rollout, 3, &servers);
+            assert_eq!((planned.create, planned.drain, planned.delete), (create, drain, vec![]), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_never_gets_ready_takes_no_more_than_may_be_unavailable() {
+        let servers = [
+            old(0, State::Ready),
+            old(1, State::Ready),
+            server(3, State::Starting),
+            server(4, State::Starting),
+        ];
+        assert_eq!(plan_by(ROLLING, 3, &servers).drain, Vec::<u32>::new());
+    }
+
+    #[test]
+    fn an_old_server_that_has_not_started_goes_at_once_and_a_drained_old_one_is_not_taken_back() {
+        let planned =
+            plan_by(ROLLING, 2, &[old(0, State::Ready), old(1, State::Starting), old(2, State::Draining)]);
+        assert_eq!((planned.delete, planned.undrain, planned.create), (vec![1], vec![], vec![3]));
+    }
+
+    #[test]
+    fn recreate_lets_all_go_that_are_free_and_makes_new_ones_in_the_places_of_those_that_are_gone() {
+        let used = |number| ServerView { updated: false, ..used(number) };
+        let planned = plan_by(Rollout::Recreate, 3, &[old(0, State::Ready), old(1, State::Ready), used(2)]);
+        assert_eq!((planned.drain, planned.create), (vec![1, 0], vec![]));
+        let planned = plan_by(Rollout::Recreate, 3, &[old(0, State::Draining), used(2)]);
+        assert_eq!((planned.drain, planned.create), (vec![], vec![1]));
+        assert_eq!(plan_by(Rollout::Recreate, 3, &[used(2)]).create, [0, 1]);
+    }
+
+    #[test]
+    fn scaling_down_in_the_middle_takes_old_servers_first() {
+        let servers =
+            [server(3, State::Ready), old(0, State::Ready), server(4, State::Ready), old(1, State::Ready)];
+        assert_eq!(plan_by(ROLLING, 2, &servers).drain, [1, 0]);
     }
 }

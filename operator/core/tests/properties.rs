@@ -1,6 +1,6 @@
 //! What holds of every decision, whatever it is about.
 
-use operator_core::fleet_plan::{BATCH_MAX, FleetPlan, FleetView, ServerView, plan_fleet};
+use operator_core::fleet_plan::{BATCH_MAX, FleetPlan, FleetView, Rollout, ServerView, plan_fleet};
 use operator_core::host_ports::{PortRange, choose_ports};
 use operator_core::scale::{Bounds, FleetFigures, Policy, Reason, decide_scale};
 use operator_core::server_state::State;
@@ -20,15 +20,15 @@ fn states() -> impl Strategy<Value = State> {
 
 /// Up to a hundred servers, as wild as they come.
 fn servers() -> impl Strategy<Value = Vec<ServerView>> {
-    let facts = (states(), any::<[bool; 5]>());
+    let facts = (states(), any::<[bool; 6]>());
     let servers = prop::collection::btree_map(0_u32..120, facts, 0..100);
     servers.prop_map(|servers| {
         servers.into_iter().map(|(number, (state, facts))| server(number, state, facts)).collect()
     })
 }
 
-fn server(number: u32, state: State, facts: [bool; 5]) -> ServerView {
-    let [in_use, heard, deleting, drained, drain_ordered] = facts;
+fn server(number: u32, state: State, facts: [bool; 6]) -> ServerView {
+    let [in_use, heard, deleting, drained, drain_ordered, updated] = facts;
     ServerView {
         number,
         state,
@@ -38,11 +38,40 @@ fn server(number: u32, state: State, facts: [bool; 5]) -> ServerView {
         deleting,
         drained: drained && drain_ordered,
         drain_ordered,
+        updated,
     }
 }
 
-fn plan(desired: u32, servers: &[ServerView], names_taken: &BTreeSet<u32>, settled_in: bool) -> FleetPlan {
-    plan_fleet(&FleetView { desired, servers, names_taken, settled_in })
+fn rollouts() -> impl Strategy<Value = Rollout> {
+    let rolling = (0_u32..20, 0_u32..20)
+        .prop_filter("one of them moves", |(surge, unavailable)| surge + unavailable > 0);
+    prop_oneof![
+        Just(Rollout::OnDelete),
+        Just(Rollout::Recreate),
+        rolling.prop_map(|(surge, unavailable)| Rollout::Rolling { surge, unavailable }),
+    ]
+}
+
+fn plan(
+    rollout: Rollout,
+    desired: u32,
+    servers: &[ServerView],
+    names_taken: &BTreeSet<u32>,
+    settled_in: bool,
+) -> FleetPlan {
+    plan_fleet(&FleetView { desired, servers, names_taken, settled_in, rollout })
+}
+
+fn is_available(server: &ServerView) -> bool {
+    let may_have_players = server.in_use && (server.heard || server.state != State::Starting);
+    may_have_players || (server.heard && server.state == State::Ready && !server.drain_ordered)
+}
+
+fn serves(server: &ServerView) -> bool {
+    !server.deleting
+        && server.state != State::Unhealthy
+        && server.state != State::Draining
+        && !server.drain_ordered
 }
 
 /// Everything that a plan asks for happens, and everybody answers.
@@ -63,6 +92,7 @@ fn carry_out(servers: &mut Vec<ServerView>, plan: &FleetPlan) {
         deleting: false,
         drained: false,
         drain_ordered: false,
+        updated: true,
     }));
 }
 
@@ -71,9 +101,9 @@ proptest! {
 
     #[test]
     fn no_plan_takes_a_server_that_is_in_use(
-        servers in servers(), desired in 0_u32..120, settled_in: bool,
+        servers in servers(), desired in 0_u32..120, settled_in: bool, rollout in rollouts(),
     ) {
-        let plan = plan(desired, &servers, &BTreeSet::new(), settled_in);
+        let plan = plan(rollout, desired, &servers, &BTreeSet::new(), settled_in);
         for server in &servers {
             let draining = server.state == State::Draining || server.drain_ordered;
             if plan.drain.contains(&server.number) && !draining {
@@ -94,8 +124,9 @@ proptest! {
         desired in 0_u32..1000,
         names_taken in prop::collection::btree_set(0_u32..200, 0..20),
         settled_in: bool,
+        rollout in rollouts(),
     ) {
-        let plan = plan(desired, &servers, &names_taken, settled_in);
+        let plan = plan(rollout, desired, &servers, &names_taken, settled_in);
         prop_assert!(plan.create.len() <= BATCH_MAX && plan.delete.len() <= BATCH_MAX);
         let exists = |number: &u32| servers.iter().any(|server| server.number == *number);
         prop_assert!(!plan.create.iter().any(|number| exists(number) || names_taken.contains(number)));
@@ -110,17 +141,47 @@ proptest! {
 
     #[test]
     fn a_fleet_without_players_settles_at_what_is_wanted_and_then_rests(
-        mut servers in servers(), desired in 0_u32..120,
+        mut servers in servers(), desired in 0_u32..120, rollout in rollouts(),
     ) {
         for server in &mut servers {
             (server.in_use, server.heard) = (false, true);
+            if matches!(server.state, State::Starting | State::Recovering) {
+                server.state = State::Ready;
+            }
         }
-        for _round in 0..8 {
-            let plan = plan(desired, &servers, &BTreeSet::new(), true);
+        // with one more or less at a time each server takes some rounds
+        for _round in 0..500 {
+            let plan = plan(rollout, desired, &servers, &BTreeSet::new(), true);
+            if plan == FleetPlan::default() {
+                break;
+            }
             carry_out(&mut servers, &plan);
         }
-        prop_assert_eq!(plan(desired, &servers, &BTreeSet::new(), true), FleetPlan::default());
+        prop_assert_eq!(plan(rollout, desired, &servers, &BTreeSet::new(), true), FleetPlan::default());
         prop_assert_eq!(servers.len(), desired as usize);
+        prop_assert!(rollout == Rollout::OnDelete || servers.iter().all(|server| server.updated));
+    }
+
+    #[test]
+    fn a_rollout_neither_takes_too_many_away_nor_makes_too_many(
+        servers in servers(), desired in 0_u32..120, settled_in: bool, surge in 0_u32..20, unavailable in 0_u32..20,
+    ) {
+        let rollout = Rollout::Rolling { surge, unavailable };
+        let plan = plan(rollout, desired, &servers, &BTreeSet::new(), settled_in);
+        let serving = servers.iter().filter(|server| serves(server)).count();
+        let most = (desired + surge) as usize;
+        prop_assert!(serving + plan.create.len() + plan.undrain.len() <= most.max(serving));
+        // beyond that it scales down, whatever the template
+        if serving <= most {
+            let goes = |server: &ServerView| {
+                serves(server) && (plan.drain.contains(&server.number) || plan.delete.contains(&server.number))
+            };
+            let alive = servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
+            let before: Vec<&ServerView> = alive.filter(|server| is_available(server)).collect();
+            let after = before.iter().filter(|server| !goes(server)).count();
+            let floor = desired.saturating_sub(unavailable) as usize;
+            prop_assert!(after >= floor.min(before.len()), "{} of {} are left", after, before.len());
+        }
     }
 
     #[test]

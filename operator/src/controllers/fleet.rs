@@ -1,11 +1,12 @@
 //! Fleet: as many game servers as it asks for.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
-use operator_api::{Fleet, FleetStatus, GameServer, GameServerStatus, labels};
-use operator_core::fleet_plan::{FleetPlan, FleetView, ServerView, plan_fleet};
+use operator_api::{Fleet, FleetStatus, GameServer, GameServerStatus, StrategyType, labels};
+use operator_core::fleet_plan::{FleetPlan, FleetView, Rollout, ServerView, plan_fleet};
 use operator_core::server_state::State;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -85,9 +86,12 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
     let names_taken = names_taken_by_pods(&context, &fleet);
     let settled_in = settled_in(&context, &members);
     // plan (no client required)
-    let servers: Vec<ServerView> = members.iter().map(view).collect();
+    let revision = revision(&fleet);
+    let servers: Vec<ServerView> = members.iter().map(|member| view(member, &revision)).collect();
     let desired = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
-    let plan = plan_fleet(&FleetView { desired, servers: &servers, names_taken: &names_taken, settled_in });
+    let rollout = rollout(&fleet, desired);
+    let plan =
+        plan_fleet(&FleetView { desired, servers: &servers, names_taken: &names_taken, settled_in, rollout });
     // apply (client required)
     let applied = apply(&context, &fleet, &members, &plan).await;
     // status (client required)
@@ -149,7 +153,35 @@ fn settled_in(context: &Context, members: &[Member]) -> bool {
     context.led_for() >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
 }
 
-fn view(member: &Member) -> ServerView {
+/// How a change of the template is carried out, in servers.
+pub(super) fn rollout(fleet: &Fleet, desired: u32) -> Rollout {
+    let Some(strategy) = &fleet.spec.strategy else { return Rollout::OnDelete };
+    match strategy.type_ {
+        StrategyType::OnDelete => Rollout::OnDelete,
+        StrategyType::Recreate => Rollout::Recreate,
+        StrategyType::RollingUpdate => {
+            let percent = |text: &str| text.strip_suffix('%')?.parse::<u32>().ok();
+            let part = |of: &IntOrString, rounds_up: u32| match of {
+                IntOrString::Int(count) => u32::try_from(*count).unwrap_or(0),
+                // at most 100 of 10 000
+                IntOrString::String(text) => {
+                    (desired * percent(text).unwrap_or(0).min(100) + rounds_up) / 100
+                }
+            };
+            let surge = part(&strategy.rolling_update.max_surge, 99);
+            let unavailable = part(&strategy.rolling_update.max_unavailable, 0);
+            // percent of a few may be nothing, and something must move
+            let unavailable = if surge == 0 { unavailable.max(1) } else { unavailable };
+            Rollout::Rolling { surge, unavailable }
+        }
+    }
+}
+
+fn is_of(member: &Member, revision: &str) -> bool {
+    member.object.labels().get(labels::REVISION).is_some_and(|of| of == revision)
+}
+
+fn view(member: &Member, revision: &str) -> ServerView {
     let observed = &member.observed;
     let live = observed.live.as_ref();
     ServerView {
@@ -160,11 +192,12 @@ fn view(member: &Member) -> ServerView {
         deleting: member.object.metadata.deletion_timestamp.is_some(),
         drained: live.is_some_and(|live| live.drained),
         drain_ordered: live.is_some_and(|live| live.drain_ordered),
+        updated: is_of(member, revision),
     }
 }
 
 async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &FleetPlan) -> Result<(), Error> {
-    let FleetPlan { create, drain, undrain, delete, waiting: _, partial: _ } = plan;
+    let FleetPlan { create, drain, undrain, delete, waiting: _, old: _, partial: _ } = plan;
     let namespace = fleet.namespace().unwrap_or_default();
     if !create.is_empty() {
         context.keys.ensure(&namespace, &SecretOf::fleet(fleet)).await.map_err(Error::Secret)?;
@@ -353,7 +386,7 @@ fn compute_status(
         ready_replicas: ready,
         in_use_replicas: count(&|member| member.observed.in_use()),
         draining_replicas: count(&|member| member.observed.state == State::Draining),
-        updated_replicas: count(&|member| member.object.labels().get(labels::REVISION) == Some(&revision)),
+        updated_replicas: count(&|member| is_of(member, &revision)),
         players: alive().map(|member| i64::from(member.observed.players())).sum(),
         capacity,
         tick_p99: tick_us
@@ -375,11 +408,20 @@ fn compute_status(
 fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready: i32) -> Vec<Decided> {
     let desired = fleet.spec.replicas.unwrap_or(0);
     let stuck = members.iter().find_map(|member| Some((member, stuck(member)?)));
+    // a new template that does not come up holds a rollout up, whoever else is ready
+    let is_short = ready < desired || plan.old > 0;
     let surplus = members.len() > usize::try_from(desired).unwrap_or(0);
     let (reason, message) = match stuck {
-        Some((member, (reason, message))) if ready < desired => {
+        Some((member, (reason, message))) if is_short => {
             (reason, format!("{}: {message}", member.object.name_any()))
         }
+        _ if plan.old > 0 => (
+            reasons::ROLLING_OUT,
+            format!(
+                "{ready} of {desired} game servers are ready; {} of an earlier template give way, those in use when they end",
+                plan.old
+            ),
+        ),
         _ if ready < desired => (reasons::CREATING, format!("{ready} of {desired} game servers are ready")),
         _ if plan.waiting > 0 => (
             reasons::WAITING_FOR_PLAYERS,
@@ -389,7 +431,7 @@ fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready:
         _ => (reasons::AS_SPECIFIED, format!("{ready} of {desired} game servers are ready")),
     };
     let mut conditions = vec![Decided::new(types::READY, ready >= desired, reason, message.clone())];
-    if stuck.is_some() && ready < desired {
+    if stuck.is_some() && is_short {
         conditions.push(Decided::new(types::STALLED, true, reason, message));
     } else if reason != reasons::AS_SPECIFIED {
         conditions.push(Decided::new(types::RECONCILING, true, reason, message));

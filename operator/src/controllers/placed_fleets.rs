@@ -447,9 +447,9 @@ fn build(parent: &Fleet, name: &str, template: &Template) -> Fleet {
         ..ObjectMeta::default()
     };
     // Named one by one, so that whoever adds a field to a Fleet says whether its shares have it.
-    let FleetSpec { replicas: _, home: _, placement: _, template: _ } = &parent.spec;
-    let template = template.contents.clone();
-    let spec = FleetSpec { replicas: None, home: None, placement: None, template };
+    let FleetSpec { replicas: _, home: _, placement: _, template: _, strategy } = &parent.spec;
+    let (template, strategy) = (template.contents.clone(), strategy.clone());
+    let spec = FleetSpec { replicas: None, home: None, placement: None, template, strategy };
     Fleet { metadata, spec, status: None }
 }
 
@@ -457,7 +457,7 @@ fn is_as_wanted(found: &Fleet, wanted: &Fleet) -> bool {
     let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
         wanted.iter().all(|(name, value)| map.get(name) == Some(value))
     };
-    found.spec.template == wanted.spec.template
+    (&found.spec.template, &found.spec.strategy) == (&wanted.spec.template, &wanted.spec.strategy)
         && has(found.labels(), wanted.labels())
         && has(found.annotations(), wanted.annotations())
 }

@@ -3,7 +3,8 @@
 use super::{World, ours};
 use crate::controllers::StepError;
 use gameserver_contract::{OperatorMessage, Phase};
-use serde_json::json;
+use operator_core::fleet_plan::Rollout;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test]
@@ -204,5 +205,50 @@ async fn a_status_of_a_fleet_that_is_gone_or_another_by_now_is_no_failure() {
         world.api.fail(move |seen| (seen.method == "PATCH").then_some(code));
         world.reconcile_fleet().await.unwrap();
         assert_eq!(world.api.take_briefs(), ["PATCH fleets/arena/status"], "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_template_goes_to_new_servers_while_old_free_ones_are_drained_and_those_in_use_stay() {
+    let mut world = World::with_running_fleet(4).await;
+    world.report("arena-3", Phase::Ready, 1);
+    let mut fleet = world.api.get(&ours("fleets", "arena")).unwrap();
+    fleet["metadata"]["generation"] = json!(2);
+    fleet["spec"]["template"]["spec"]["capacity"] = json!(20);
+    world.put(&ours("fleets", "arena"), &fleet);
+    world.reconcile_fleet().await.unwrap();
+    assert!(world.streams.iter_mut().all(|stream| stream.try_recv().is_err()), "without a strategy all stay");
+    assert!(!world.api.take_briefs().iter().any(|brief| brief.contains("gameservers")));
+
+    fleet = world.api.get(&ours("fleets", "arena")).unwrap();
+    fleet["spec"]["strategy"] = json!({});
+    world.put(&ours("fleets", "arena"), &fleet);
+    world.reconcile_fleet().await.unwrap();
+    let drained: Vec<bool> = world.streams.iter_mut().map(|stream| stream.try_recv().is_ok()).collect();
+    assert_eq!(drained, [false, false, true, false], "a quarter may be missing, and the last one is in use");
+    assert!(world.api.get(&ours("gameservers", "arena-4")).is_some(), "a quarter may be there beyond");
+    let (status, reason, message) = world.condition(&ours("fleets", "arena"), "Reconciling").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "RollingOut"), "{message}");
+}
+
+#[test]
+fn percent_are_of_what_is_wanted_and_something_always_moves() {
+    let rollout = |strategy: Value, desired| {
+        let fleet = json!({ "metadata": { "name": "arena" }, "spec": { "strategy": strategy } });
+        crate::controllers::fleet::rollout(&serde_json::from_value(fleet).unwrap(), desired)
+    };
+    let rolling = |surge, unavailable| Rollout::Rolling { surge, unavailable };
+    for (strategy, desired, expected) in [
+        (json!({}), 10, rolling(3, 2)),
+        (json!({}), 1, rolling(1, 0)),
+        (json!({}), 0, rolling(0, 1)),
+        (json!({ "rollingUpdate": { "maxSurge": 0, "maxUnavailable": "10%" } }), 5, rolling(0, 1)),
+        (json!({ "rollingUpdate": { "maxSurge": 2, "maxUnavailable": 0 } }), 5, rolling(2, 0)),
+        (json!({ "rollingUpdate": { "maxSurge": "100%" } }), 10_000, rolling(10_000, 2500)),
+        (json!({ "type": "Recreate" }), 5, Rollout::Recreate),
+        (json!({ "type": "OnDelete" }), 5, Rollout::OnDelete),
+        (Value::Null, 5, Rollout::OnDelete),
+    ] {
+        assert_eq!(rollout(strategy.clone(), desired), expected, "{strategy} of {desired}");
     }
 }

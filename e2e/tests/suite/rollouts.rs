@@ -1,0 +1,130 @@
+//! A change of a Fleet's template: what is in use stays, and enough servers are there at every moment.
+
+use e2e::allocation::{Matchmaker, given};
+use e2e::{PATIENCE, Scratch, eventually, in_namespace, operator};
+use futures::TryStreamExt as _;
+use kube::ResourceExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use operator_api::{Fleet, GameServer, GameServerState, labels};
+use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
+
+use crate::duel;
+
+const REPLICAS: usize = 4;
+/// One more than are wanted, and none fewer.
+const SURGE: usize = 1;
+
+/// What the watch of all servers has shown, event by event.
+#[derive(Debug, Default)]
+struct Seen {
+    servers: BTreeMap<String, Option<GameServerState>>,
+    fewest: usize,
+    most: usize,
+}
+
+impl Seen {
+    /// Ready ones and the one that is held are `fewest` at least; those that serve are `most` at most.
+    fn take(&mut self, event: Event<GameServer>, held: &str) {
+        match event {
+            Event::Apply(server) | Event::InitApply(server) => {
+                let state = server.status.as_ref().and_then(|status| status.state);
+                let state = state.filter(|_| server.metadata.deletion_timestamp.is_none());
+                self.servers.insert(server.name_any(), state);
+            }
+            Event::Delete(server) => drop(self.servers.remove(&server.name_any())),
+            Event::Init => return,
+            Event::InitDone => self.fewest = usize::MAX,
+        }
+        let is_held = |name: &String| name == held;
+        let states = || self.servers.iter();
+        let standing =
+            states().filter(|(name, state)| **state == Some(GameServerState::Ready) || is_held(name)).count();
+        let serving = states()
+            .filter(|(name, state)| {
+                is_held(name)
+                    || matches!(
+                        state,
+                        Some(
+                            GameServerState::Starting | GameServerState::Ready | GameServerState::Recovering
+                        )
+                    )
+            })
+            .count();
+        if self.fewest > 0 {
+            self.fewest = self.fewest.min(standing);
+        }
+        self.most = self.most.max(serving);
+    }
+}
+
+/// Watches until it is told to stop; what it has seen.
+fn watch(scratch: &Scratch, held: String) -> (JoinHandle<Seen>, tokio::sync::oneshot::Sender<()>) {
+    let servers = scratch.api::<GameServer>();
+    let of_fleet = watcher::Config::default().labels(&labels::fleet_selector("duel"));
+    let (stop, mut stopped) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(async move {
+        let (mut seen, mut events) = (Seen::default(), std::pin::pin!(watcher(servers, of_fleet)));
+        loop {
+            tokio::select! {
+                _ = &mut stopped => return seen,
+                event = events.try_next() => seen.take(event.unwrap().unwrap(), &held),
+            }
+        }
+    });
+    (watching, stop)
+}
+
+/// B22, C21. Event by event of the watch: the servers that are Ready or in use are never fewer than are wanted, and never more than
+/// one beyond that serves. The one that is held stays as it is and gives way when its session is over.
+#[tokio::test]
+#[ignore = "long: cargo xtask test --level full"]
+async fn a_changed_template_replaces_free_servers_and_never_leaves_fewer_than_it_may() {
+    in_namespace("rolled", &[], async |scratch| {
+        let patient = "name: gameserver, env: [{name: CRANEWING_JOIN_DEADLINE_SECONDS, value: '3600'}],";
+        let fleet = duel(REPLICAS, "").replace("name: gameserver,", patient).replace(
+            "template: {spec: {capacity",
+            "strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}, template: {spec: {capacity",
+        );
+        drop(scratch.apply::<Fleet>(&fleet).await);
+        drop(scratch.await_fleet("duel", REPLICAS).await);
+        operator::await_reports_to_every_replica(&scratch.region, 2, REPLICAS).await;
+        let matchmaker = Matchmaker::new(scratch).await;
+        let replicas = operator::replica_names(&scratch.region).await;
+        let answer = eventually("a server is given", PATIENCE, || async {
+            match matchmaker.ask(scratch, (&scratch.region, &replicas[0]), ("duel", "match", 0)).await {
+                Some(answer @ (200, _)) => Ok(answer),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        let held = given(answer);
+        let before = scratch.api::<GameServer>().get(&held).await.unwrap();
+
+        let (watching, stop) = watch(scratch, held.clone());
+        drop(scratch.apply::<Fleet>(&fleet.replace("capacity: 16", "capacity: 17")).await);
+        eventually("all but the held one are replaced", PATIENCE, || async {
+            let servers = scratch.servers("duel").await?;
+            let (old, new): (Vec<_>, Vec<_>) = servers.iter().partition(|server| server.spec.capacity == 16);
+            let is_ready = |server: &&&GameServer| {
+                server.status.as_ref().and_then(|status| status.state) == Some(GameServerState::Ready)
+            };
+            let ready = new.iter().filter(is_ready).count();
+            let names: Vec<String> = old.iter().map(|server| server.name_any()).collect();
+            if names == [held.as_str()] && ready == REPLICAS {
+                Ok(())
+            } else {
+                Err(format!("{ready} new ones are ready, and old are {names:?}"))
+            }
+        })
+        .await;
+        scratch.await_condition::<Fleet>("duel", "Reconciling", "True").await;
+        let after = scratch.api::<GameServer>().get(&held).await.unwrap();
+        assert_eq!((after.uid(), after.spec), (before.uid(), before.spec), "nobody touches what is in use");
+        stop.send(()).unwrap();
+        let seen = watching.await.unwrap();
+        assert!(seen.fewest >= REPLICAS, "{seen:?}");
+        assert!(seen.most <= REPLICAS + SURGE, "{seen:?}");
+    })
+    .await;
+}
