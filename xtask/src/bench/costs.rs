@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use self::overload::Overload;
-use super::page::{self, Page, RUNS_MIN, Spread};
+use super::page::{self, Page, Panel, RUNS_MIN, Spread};
 use crate::checkout::Checkout;
 use crate::process;
 use crate::progress::Progress;
@@ -41,7 +41,8 @@ const SCENES: [(&str, u32); 4] = [("map", 64), ("crowd", 64), ("crowd", 20), ("c
 const PLAYERS: &str = "1000";
 
 const METHOD: &str = "1000 players send 20 inputs a second each (21 at 64 and 128 Hz), in turns; the server takes them and makes the snapshots of each tick, as it does \
-behind a socket, but without one: what is here is our own code and the AEAD. The kernel's part of a datagram is on [the page of input to state](input.md). On \
+behind a socket, but without one: what is here is our own code and the AEAD. What a server takes with the kernel's part is on [the page of input to state](input.md), and how much of that the kernel has in \
+[decision 26](../adr/0026-what-a-core-is-spent-on.md). On \
 the **map** players are spread over 1000 x 1000 units, in the **crowd** all thousand walk about in 100 x 100 of them, so that each sees the 128 \
 that a player is shown at most. AEAD alone is measured on packets of the same length, and the rest is ours. Nothing of it allocates: \
 `gameserver/core/tests/allocations.rs` counts. Times are medians of the ticks of 5 s; runs of the scenes take turns. On the way to the crowd, and \
@@ -58,6 +59,8 @@ are in it only as often as ours tells of them.
 const OWN_MAX: f64 = 0.4;
 /// By ticks a second: what a player is told at most, kbit/s.
 const TOLD_MAX: [(u32, f64); 2] = [(20, 64.0), (64, 256.0)];
+/// Thousand inputs a second that the world and its combat carry out (C1: 50 and 30).
+const WORLD_MIN: f64 = 50.0;
 /// How many times less a player is told than in full.
 const LESS_THAN_FULL: f64 = 5.0;
 
@@ -96,7 +99,22 @@ fn said_by<T: DeserializeOwned>(checkout: &Checkout, example: &str, arguments: &
 fn page_of(runs: u8, all: &[Costs], overloads: &[Overload]) -> Page {
     let arguments = format!("costs --runs {runs}");
     let body = body(all) + &overload::section(overloads);
-    Page { name: "costs", title: "What datagrams, ticks and players cost", arguments, body }
+    let panels = [
+        ("our own of a datagram in, us", own_in_us as fn(&Costs) -> f64),
+        ("our own of a datagram out, us", own_out_us),
+        ("all of it, % of a core", percent_of_a_core),
+    ];
+    let panels = panels.map(|(title, figure)| panel(title, all, figure)).into();
+    Page { name: "costs", title: "What datagrams, ticks and players cost", arguments, body, panels }
+}
+
+/// A figure of all scenes as a picture.
+fn panel(title: &str, all: &[Costs], figure: fn(&Costs) -> f64) -> Panel {
+    let row = |(place, tick_hz): (&str, u32)| {
+        let runs = all.iter().filter(|costs| costs.place == place && costs.tick_hz == tick_hz);
+        Some((format!("{place}, {tick_hz} Hz"), Spread::of(runs.map(figure))?))
+    };
+    Panel { title: title.to_owned(), rows: SCENES.into_iter().filter_map(row).collect() }
 }
 
 /// A stage, in microseconds.
@@ -120,6 +138,11 @@ fn own_in_us(costs: &Costs) -> f64 {
 
 fn own_out_us(costs: &Costs) -> f64 {
     (costs.send_ns - costs.seal_ns) / 1e3
+}
+
+/// Inputs that the step of the world carries out in a second of a core, thousands.
+fn world_rate(costs: &Costs) -> f64 {
+    costs.received_a_tick * 1e6 / costs.step_ns
 }
 
 /// Of a core.
@@ -182,6 +205,9 @@ fn goals(scenes: &[Vec<&Costs>]) -> String {
         let found = |runs: &[&Costs], own_us| page::verdict_of_runs(runs.len(), own_us <= OWN_MAX);
         goal(&mut text, &name, scenes, own_us, |runs, own_us| Some(found(runs, own_us)));
     }
+    let world = |_: &[&Costs], rate| Some(page::verdict(Some(rate >= WORLD_MIN)));
+    let name = format!("the world carries out, thousand inputs a second and core, at least {WORLD_MIN}");
+    goal(&mut text, &name, scenes, world_rate, world);
     let most = TOLD_MAX.map(|(tick_hz, kbit)| format!("{kbit} kbit/s at {tick_hz} Hz")).join(" and ");
     goal(&mut text, &format!("told, at most {most}"), scenes, |costs| costs.told_kbit, told_verdict);
     let less = |costs: &Costs| costs.full_kbit / costs.told_kbit;

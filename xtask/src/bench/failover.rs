@@ -81,7 +81,7 @@ pub(super) fn measure(checkout: &Checkout, rounds: u8, fault: Option<&str>) -> R
         sections.insert((*name).to_owned(), section(name, &timelines, &commit));
     }
     let arguments = format!("failover --runs {rounds}");
-    Ok(Page { name: NAME, title: "A region is lost", arguments, body: write(&sections) })
+    Ok(Page { name: NAME, title: "A region is lost", arguments, body: write(&sections), panels: Vec::new() })
 }
 
 /// The page with the sections of all faults, by name.

@@ -71,6 +71,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         title: "A Fleet of twenty game servers",
         arguments: format!("fleet --runs {runs}"),
         body: body(&all, &memory),
+        panels: Vec::new(),
     })
 }
 

@@ -84,6 +84,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         title: "Input to state with 1000 players on one server",
         arguments: format!("input --runs {runs}"),
         body: body(&scenes),
+        panels: scenes.iter().map(|(scene, found)| found.panel(scene, P99)).collect(),
     })
 }
 

@@ -61,6 +61,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         title: "What links between regions cost",
         arguments: format!("links --runs {runs}"),
         body,
+        panels: Vec::new(),
     })
 }
 

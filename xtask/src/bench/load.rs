@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::page::{Panel, Spread};
 use crate::checkout::Checkout;
 use crate::images;
 use crate::process;
@@ -93,6 +94,17 @@ impl Found {
         let counts = |run: &Value| run["void"] == false;
         let turns = runs(of.to_owned()).zip(runs(beside.to_owned()));
         turns.filter(|&(of, beside)| counts(of) && counts(beside)).collect()
+    }
+
+    /// A figure of all that were measured, as a picture; what it is of is said by `scene`.
+    pub(super) fn panel(&self, scene: &str, (path, name, divisor): Figure) -> Panel {
+        let row = |summary: &Value| {
+            let value = |of: &str| Some(summary[path][of].as_f64()? / divisor);
+            let spread = Spread { min: value("min")?, median: value("median")?, max: value("max")? };
+            Some((summary["server"].as_str()?.to_owned(), spread))
+        };
+        let title = if scene.is_empty() { name.to_owned() } else { format!("{scene}: {name}") };
+        Panel { title, rows: self.summaries().filter_map(row).collect() }
     }
 
     /// In which network it was measured.

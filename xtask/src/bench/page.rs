@@ -1,5 +1,6 @@
 //! A page of figures: what was measured, on what, and how to repeat it.
 
+mod plot;
 mod runs;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::checkout::Checkout;
 use crate::process;
 
+pub(super) use self::plot::Panel;
 pub(super) use self::runs::{Run, Runs};
 
 /// A finished page.
@@ -23,6 +25,8 @@ pub(super) struct Page {
     pub(super) arguments: String,
     /// Markdown: what it means and the tables.
     pub(super) body: String,
+    /// What of it is a picture too.
+    pub(super) panels: Vec<Panel>,
 }
 
 /// Minimum, median and maximum of one figure over the runs. The median of an even number is the mean of the two in the middle.
@@ -131,12 +135,27 @@ pub(super) fn write_kept<R>(
 fn write_measured(checkout: &Checkout, page: &Page, measured: &str) -> Result<()> {
     let directory = checkout.root.join("docs/benchmarks");
     fs::create_dir_all(&directory).with_context(|| format!("failed to create {}", directory.display()))?;
-    let Page { name, title, arguments, body } = page;
-    let text = format!("# {title}\n\nMeasured {measured}. Again: `cargo xtask bench {arguments}`.\n\n{body}");
+    let Page { name, title, arguments, body, panels } = page;
+    let picture = draw(checkout, name, panels)?;
+    let text = format!(
+        "# {title}\n\nMeasured {measured}. Again: `cargo xtask bench {arguments}`.\n\n{picture}{body}"
+    );
     let path = directory.join(format!("{name}.md"));
     fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// Draws the panels beside the other pictures; how a page shows them.
+fn draw(checkout: &Checkout, name: &str, panels: &[Panel]) -> Result<String> {
+    if panels.is_empty() {
+        return Ok(String::new());
+    }
+    let path = checkout.root.join(format!("docs/images/bench-{name}.svg"));
+    fs::write(&path, plot::draw(panels)?).with_context(|| format!("failed to write {}", path.display()))?;
+    let titles: Vec<&str> = panels.iter().map(|panel| panel.title.as_str()).collect();
+    let words = titles.join("; ");
+    Ok(format!("![Medians, with the least and the most: {words}](../images/bench-{name}.svg)\n\n"))
 }
 
 /// `Linux 6.1.0, 2 cores of Some CPU, 24 GB`

@@ -25,7 +25,7 @@ use self::said::Said;
 use self::search::{Search, VOID_MAX};
 use self::seed::Seed;
 use self::trial::Setup;
-use super::page::{self, Page, Runs};
+use super::page::{self, Page, Panel, Runs};
 use crate::checkout::Checkout;
 use crate::clock;
 use crate::progress::Progress;
@@ -67,6 +67,9 @@ pub(super) struct Options {
     /// Of peers begin the page anew instead of adding to the runs that are kept
     #[arg(long)]
     fresh: bool,
+    /// Of peers write the page of the runs that are kept, and measure nothing
+    #[arg(long)]
+    page: bool,
 }
 
 impl Options {
@@ -150,6 +153,15 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
     if options.smoke {
         return smoke(&programs, &progress);
     }
+    let write = |kept: &Runs<Results>| -> Result<()> {
+        let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
+        let body = report::body(&contenders, &programs, options, &all);
+        let panels = report::panels(&contenders, options, &all);
+        page::write_kept(checkout, &page_of(kept.all().len(), body, panels), kept.all(), Results::part)
+    };
+    if options.page {
+        return write(&kept);
+    }
     let log = checkout.log("peers").with_extension("jsonl");
     let mut printed: Vec<Results> = Vec::new();
     for run in 1..=runs {
@@ -164,9 +176,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
                 kept.add(results.clone())?;
                 is_kept = true;
             }
-            let all: Vec<&Results> = kept.all().iter().map(|run| &run.results).collect();
-            let body = report::body(&contenders, &programs, options, &all);
-            page::write_kept(checkout, &page_of(kept.all().len(), body), kept.all(), Results::part)
+            write(&kept)
         };
         if options.is_whole() {
             bench.run(options, &rates, &mut keep)?;
@@ -180,9 +190,9 @@ pub(super) fn measure(checkout: &Checkout, runs: u8, options: &Options) -> Resul
     Ok(())
 }
 
-fn page_of(runs: usize, body: String) -> Page {
+fn page_of(runs: usize, body: String, panels: Vec<Panel>) -> Page {
     let arguments = format!("peers --runs {runs}");
-    Page { name: "peers", title: "Players a core, beside other servers", arguments, body }
+    Page { name: "peers", title: "Players a core, beside other servers", arguments, body, panels }
 }
 
 /// Whether everyone who could be built answers.
@@ -340,6 +350,7 @@ mod tests {
             players: PLAYERS.to_vec(),
             smoke: false,
             fresh: false,
+            page: false,
         };
         assert!(whole().is_whole());
         assert!(!Options { only: vec!["go".to_owned()], ..whole() }.is_whole());

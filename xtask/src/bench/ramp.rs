@@ -86,6 +86,7 @@ pub(super) fn measure(checkout: &Checkout) -> Result<Page> {
         title: "Six hundred players come and go",
         arguments: "ramp".to_owned(),
         body: body(&courses, &rows),
+        panels: Vec::new(),
     })
 }
 

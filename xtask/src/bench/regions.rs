@@ -83,6 +83,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         title: "3, 7 and 20 regions in virtual time",
         arguments: format!("regions --runs {runs}"),
         body: write(&all),
+        panels: Vec::new(),
     })
 }
 

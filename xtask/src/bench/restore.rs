@@ -66,6 +66,7 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<Page> {
         title: "A region whose cluster is deleted",
         arguments: format!("restore --runs {runs}"),
         body: format!("{METHOD}\n{runs} runs; steps overlap.\n\n{}", table("step, s", 1, &rows)),
+        panels: Vec::new(),
     })
 }
 

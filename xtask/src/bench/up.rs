@@ -48,6 +48,7 @@ pub(super) fn warm(checkout: &Checkout, runs: u8) -> Result<Page> {
              same time, and while nothing has changed there is nothing to compile. Limit: 60 s until there are players in all three.\n\n{}",
             table("step, s", 1, &rows)
         ),
+        panels: Vec::new(),
     })
 }
 
@@ -122,6 +123,7 @@ pub(super) fn cold(checkout: &Checkout) -> Result<Page> {
              image from Debian packages, operator, game server and bots from their crates. One run; \"at\" counts from the start of `up`. \
              Steps overlap where one does not need the other.\n\n| step | s | done at, s |\n|---|--:|--:|\n{rows}"
         ),
+        panels: Vec::new(),
     })
 }
 

@@ -12,7 +12,7 @@ use super::search::{CLOSE, VOID_MAX};
 use super::seed;
 use super::trial::{DURATION, INPUT_HZ, JOIN_LIMIT};
 use super::{Capacity, LATENCY_HZ, Options, Results};
-use crate::bench::page::Spread;
+use crate::bench::page::{Panel, Spread};
 
 /// One figure of a trial.
 pub(super) type Figure = fn(&Figures) -> f64;
@@ -40,6 +40,30 @@ pub(super) fn body(
     text.push_str(&goals::goals(contenders, options, runs));
     text.push_str(&latency(contenders, latency_hz(&options.rates), &options.players, runs));
     text
+}
+
+/// Players a core at each rate, as pictures.
+pub(super) fn panels(contenders: &[&'static Contender], options: &Options, runs: &[&Results]) -> Vec<Panel> {
+    let all: Vec<&Capacity> = runs.iter().flat_map(|results| &results.capacity).collect();
+    let panel = |&rate: &u32| {
+        let row = |contender: &&Contender| {
+            let found = found(contender.name, rate, &all);
+            Some((contender.name.to_owned(), held(&found)?))
+        };
+        Panel {
+            title: format!("players a core, {rate} Hz"),
+            rows: contenders.iter().filter_map(row).collect(),
+        }
+    };
+    options.rates.iter().map(panel).collect()
+}
+
+fn found<'a>(name: &str, rate: u32, all: &[&'a Capacity]) -> Vec<&'a Capacity> {
+    all.iter().copied().filter(|found| found.name == name && found.rate == rate).collect()
+}
+
+fn held(found: &[&Capacity]) -> Option<Spread> {
+    Spread::of(found.iter().map(|found| f64::from(found.holds)))
 }
 
 fn method() -> String {
@@ -98,17 +122,12 @@ fn gives(contenders: &[&'static Contender]) -> String {
 }
 
 fn capacity(contenders: &[&'static Contender], rate: u32, all: &[&Capacity]) -> String {
-    let found = |name: &str| {
-        let all = all.iter().filter(move |found| found.name == name && found.rate == rate);
-        all.copied().collect::<Vec<&Capacity>>()
-    };
-    let held = |found: &[&Capacity]| Spread::of(found.iter().map(|found| f64::from(found.holds)));
-    let ours = held(&found(EQUAL_WIRE)).map(|spread| spread.median).filter(|ours| *ours > 0.0);
+    let ours = held(&found(EQUAL_WIRE, rate, all)).map(|spread| spread.median).filter(|ours| *ours > 0.0);
     let mut text = format!(
         "\n## {rate} Hz\n\n| players a core | runs | min | median | max | failed, median | median by that of `{EQUAL_WIRE}` | void trials |\n|---|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     for Contender { name, .. } in contenders {
-        let found = found(name);
+        let found = found(name, rate, all);
         let Some(Spread { min, median, max }) = held(&found) else {
             let _infallible = writeln!(text, "| {name} | 0 | - | - | - | - | - | - |");
             continue;
