@@ -153,15 +153,15 @@ fn each_rule_breaks_when_the_simulation_does_what_it_forbids() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// What is spoilt for one tick now and then is noticed in a small run alone, and what stays spoilt in a large one as well.
+/// What is spoilt is spoilt for one tick, and noticed in it however many there are.
 #[test]
-fn a_small_world_is_looked_through_each_tick_and_a_large_one_each_second() {
-    // a mutation acts for the first time in the ninth tick, and for good when four seconds are over, which is seen at the next whole one
-    for (clients, seen_at) in [(60, 9), (61, 5 * u64::from(TICK_HZ))] {
+fn a_world_is_looked_through_each_tick_however_large_it_is() {
+    // a mutation acts for the first time in the ninth tick
+    for clients in [60, THOUSANDS] {
         let spoilt =
             Plan { mutation: Some(Mutation::SpoilTheWorld), ..plan(1, clients, 6, Faults::default()) };
         let failure = run(spoilt).expect_err("the world is spoilt");
-        assert_eq!((failure.broken.rule, failure.tick), (Rule::Conservation, seen_at), "{failure}");
+        assert_eq!((failure.broken.rule, failure.tick), (Rule::Conservation, 9), "{failure}");
     }
 }
 

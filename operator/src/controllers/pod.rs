@@ -320,6 +320,24 @@ mod tests {
         assert!(is_owned(&pod, "u-3"));
     }
 
+    /// Its key comes over the report stream (rules 16).
+    #[test]
+    fn a_pod_mounts_no_secret() {
+        let pod = build_pod(&server("spec: {}"), &[7005], &defaults());
+        let volumes = pod.spec.as_ref().unwrap().volumes.as_ref().unwrap();
+        assert!(!volumes.is_empty());
+        for volume in volumes {
+            let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+            let is_secret =
+                volume.secret.is_some() || projected.clone().any(|source| source.secret.is_some());
+            assert!(!is_secret, "{volume:?}");
+        }
+        let environment = container(&pod).env.iter().flatten();
+        let from = environment.filter_map(|variable| variable.value_from.as_ref());
+        assert!(from.clone().all(|from| from.secret_key_ref.is_none()));
+        assert!(container(&pod).env_from.is_none());
+    }
+
     fn is_owned(pod: &Pod, uid: &str) -> bool {
         pod.owner_references().iter().any(|owner| owner.uid == uid && owner.controller == Some(true))
     }
