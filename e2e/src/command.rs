@@ -52,3 +52,17 @@ pub(crate) async fn run(mut command: Command, input: &str) -> Result<String, Str
         Err(format!("{}{}", text(&output.stdout), text(&output.stderr)))
     }
 }
+
+/// The operator's program, for its commands.
+pub(crate) fn operator() -> std::process::Command {
+    std::process::Command::new(
+        std::env::var("CRANEWING_E2E_OPERATOR").expect("CRANEWING_E2E_OPERATOR is not set"),
+    )
+}
+
+/// Runs a command; its words, which are an error if it fails.
+pub(crate) fn words(mut command: std::process::Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(said) } else { Err(said) }
+}

@@ -3,8 +3,8 @@
 use kube::Api;
 use operator_api::RegionCluster;
 use std::collections::BTreeMap;
-use std::process::Command;
 
+use crate::command::{operator, words};
 use crate::region::{OPERATOR_NAMESPACE, PATIENCE, Region};
 use crate::scratch::Scratch;
 use crate::wait::eventually;
@@ -132,16 +132,6 @@ pub(crate) fn own_region(region: &Region, number: usize) -> String {
     format!(
         "{{apiVersion: cranewing.dev/v1alpha1, kind: RegionCluster, metadata: {{name: {id}}}, spec: {{regionId: {id}, zones: [{id}-a, {id}-b, {id}-c], vpcCidr: 10.{number}.0.0/16, minGameServers: 0}}}}"
     )
-}
-
-fn operator() -> Command {
-    Command::new(std::env::var("CRANEWING_E2E_OPERATOR").expect("CRANEWING_E2E_OPERATOR is not set"))
-}
-
-fn words(mut command: Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    if output.status.success() { Ok(said) } else { Err(said) }
 }
 
 impl Drop for Joined<'_> {

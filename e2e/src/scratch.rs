@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::timeout;
 
-use crate::command::try_kubectl;
+use crate::command::{operator, try_kubectl, words};
 use crate::region::{PATIENCE, Region};
 use crate::wait::eventually;
 
@@ -92,6 +92,14 @@ impl Scratch {
     pub async fn kubectl(&self, arguments: &[&str]) -> String {
         let all = [&["--namespace", &self.namespace], arguments].concat();
         crate::command::kubectl(&self.region, &all).await
+    }
+
+    /// `operator rollout ...` in this namespace; its words, which are an error if it fails.
+    pub fn try_rollout(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut operator = operator();
+        operator.arg("rollout").args(arguments).args(["--namespace", &self.namespace]);
+        operator.args(["--kubeconfig", &self.region.kubeconfig]);
+        words(operator)
     }
 
     /// Waits until as many game servers as wanted are Ready and nothing else is there.

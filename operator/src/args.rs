@@ -1,5 +1,9 @@
 //! Command line of the operator; every flag has an environment variable beside it.
 
+mod rollout;
+
+pub use rollout::{NamedFleet, RolloutArgs, RolloutCommand};
+
 use anyhow::anyhow;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
@@ -39,6 +43,8 @@ pub enum Command {
     /// A region's operator is asked through its API server, with your rights there. Exit codes: 0, a region fits; 1, no operator
     /// could be asked; 2, what was asked is wrong; 3, no region fits.
     Place(PlaceArgs),
+    /// Follow a change of a Fleet's template, hold it, go back to an earlier template, or have a rejected one tried again.
+    Rollout(RolloutArgs),
 }
 
 /// Settings of `operator seccomp`.

@@ -10,6 +10,7 @@
 //! - `controllers`: one room a kind; they run on the leader only.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.
 //! - `responder`: answers the probes of other regions; `region`: makes regions known to each other.
+//! - `rollout`: follows a change of a Fleet's template and takes it back, for people.
 
 mod about;
 mod allocation;
@@ -22,6 +23,7 @@ pub mod placement;
 pub mod region;
 mod reports;
 pub mod responder;
+pub mod rollout;
 mod run;
 mod runtime;
 pub mod seccomp;

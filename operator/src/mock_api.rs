@@ -253,17 +253,19 @@ impl Table {
 }
 
 fn merge(into: &mut Value, patch: &Value) {
-    match (into, patch) {
-        (Value::Object(into), Value::Object(patch)) => {
-            for (key, value) in patch {
-                if value.is_null() {
-                    into.remove(key);
-                } else {
-                    merge(into.entry(key).or_insert(Value::Null), value);
-                }
-            }
+    let Value::Object(patch) = patch else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in patch {
+        match into.as_object_mut() {
+            Some(into) if value.is_null() => drop(into.remove(key)),
+            Some(into) => merge(into.entry(key).or_insert(Value::Null), value),
+            None => {}
         }
-        (into, patch) => *into = patch.clone(),
     }
 }
 

@@ -306,6 +306,7 @@ fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
     Stores {
         fleets: Watched::start(Api::all(client.clone()), all(), tasks),
         game_servers: Watched::start(Api::all(client.clone()), all(), tasks),
+        revisions: Watched::start(Api::all(client.clone()), all().labels(labels::FLEET), tasks),
         auto_scalers: Watched::start(Api::all(client.clone()), all(), tasks),
         allocations: Watched::start(Api::all(client.clone()), all(), tasks),
         region_clusters: Watched::start(Api::all(client.clone()), all(), tasks),
@@ -371,6 +372,7 @@ async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
     let Stores {
         fleets,
         game_servers,
+        revisions,
         auto_scalers,
         // definitions that are older than this operator have no such kind, and it works all the same
         allocations: _,
@@ -385,6 +387,7 @@ async fn wait_until_warm(shared: &Shared, registered: watch::Receiver<bool>) {
     let _all = tokio::join!(
         fleets.store().wait_until_ready(),
         game_servers.store().wait_until_ready(),
+        revisions.store().wait_until_ready(),
         auto_scalers.store().wait_until_ready(),
         region_clusters.store().wait_until_ready(),
         pods.store().wait_until_ready(),
@@ -464,6 +467,7 @@ impl Context {
             pace: controllers::Pace::default(),
             placements: controllers::Placements::default(),
             scale_times: controllers::ScaleTimes::default(),
+            trials: controllers::Trials::default(),
             recovery: controllers::Shown::default(),
             links: Arc::clone(&shared.links),
             desk: shared.desk.clone(),

@@ -78,7 +78,6 @@ fn watch(scratch: &Scratch, held: String) -> (JoinHandle<Seen>, tokio::sync::one
 /// B22, C21. Event by event of the watch: the servers that are Ready or in use are never fewer than are wanted, and never more than
 /// one beyond that serves. The one that is held stays as it is and gives way when its session is over.
 #[tokio::test]
-#[ignore = "long: cargo xtask test --level full"]
 async fn a_changed_template_replaces_free_servers_and_never_leaves_fewer_than_it_may() {
     in_namespace("rolled", &[], async |scratch| {
         let patient = "name: gameserver, env: [{name: CRANEWING_JOIN_DEADLINE_SECONDS, value: '3600'}],";
@@ -125,6 +124,41 @@ async fn a_changed_template_replaces_free_servers_and_never_leaves_fewer_than_it
         let seen = watching.await.unwrap();
         assert!(seen.fewest >= REPLICAS, "{seen:?}");
         assert!(seen.most <= REPLICAS + SURGE, "{seen:?}");
+    })
+    .await;
+}
+
+/// B22, C21. The servers of the new template end as soon as they start. Nobody but the canary gets it, what was proven stays as it is, and
+/// comes back; people see why, put the template back or have it tried again.
+#[tokio::test]
+async fn a_template_whose_servers_crash_is_rejected_at_its_canary_and_nothing_else_moves() {
+    in_namespace("rejected", &[], async |scratch| {
+        let strategy = "strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}, canary: {seconds: 1}, gates: {crashes: 0}}, template: {spec: {capacity";
+        let good = duel(2, "").replace("template: {spec: {capacity", strategy);
+        drop(scratch.apply::<Fleet>(&good).await);
+        drop(scratch.await_fleet("duel", 2).await);
+        scratch.await_condition::<Fleet>("duel", "RolledOut", "True").await;
+        let before = scratch.identities("duel").await;
+
+        let bad = good.replace("name: gameserver,", "name: gameserver, args: [--of-another-game],");
+        drop(scratch.apply::<Fleet>(&bad).await);
+        scratch.await_condition::<Fleet>("duel", "Stalled", "True").await;
+        let said = scratch.try_rollout(&["status", "duel", "--once"]).unwrap_err();
+        assert!(said.contains("RolledBack") && said.contains("crashed"), "{said}");
+        drop(scratch.await_fleet("duel", 2).await);
+        assert_eq!(scratch.identities("duel").await, before, "those that were proven were not touched");
+        let history = scratch.try_rollout(&["history", "duel"]).unwrap();
+        assert!(history.contains("Proven") && history.contains("Rejected"), "{history}");
+
+        let tried = scratch.try_rollout(&["retry", "duel"]).unwrap();
+        assert!(tried.contains("is tried again"), "{tried}");
+        let ended = scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap_err();
+        assert!(ended.contains("RolledBack"), "{ended}");
+        drop(scratch.try_rollout(&["undo", "duel"]).unwrap());
+        let through = scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap();
+        assert!(through.contains("all game servers are of template"), "{through}");
+        drop(scratch.await_fleet("duel", 2).await);
+        assert_eq!(scratch.identities("duel").await, before, "and still were not");
     })
     .await;
 }

@@ -12,6 +12,8 @@ pub mod types {
     pub const STALLED: &str = "Stalled";
     /// Another object claims the same thing and is older.
     pub const CONFLICT: &str = "Conflict";
+    /// All servers of a Fleet are of its template as it is now.
+    pub const ROLLED_OUT: &str = "RolledOut";
     /// A container restarted and is given time to come back.
     pub const RECOVERING: &str = "Recovering";
     /// An AutoScaler has what it needs to decide.
@@ -116,6 +118,18 @@ pub mod reasons {
     pub const EDIT_UNDONE: &str = "EditUndone";
     /// Servers of an earlier template give way; of a placed Fleet: not every region has taken its template, which goes from one to the next.
     pub const ROLLING_OUT: &str = "RollingOut";
+    /// The first servers of a new template prove themselves.
+    pub const CANARY_RUNS: &str = "CanaryRuns";
+    /// All servers of a new template prove themselves.
+    pub const PROVING: &str = "Proving";
+    /// Somebody paused the change of a template.
+    pub const PAUSED: &str = "Paused";
+    /// A new template was rejected, and servers are made from the last proven one again; the message says why.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// A new template was rejected, and nothing moves; the message says why.
+    pub const GATE_FAILED: &str = "GateFailed";
+    /// Servers of earlier templates stay, as the Fleet's strategy says.
+    pub const ON_DELETE: &str = "OnDelete";
     /// A server holds what was asked for.
     pub const GIVEN: &str = "Given";
     /// No server that fits is free yet.

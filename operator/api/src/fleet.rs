@@ -3,13 +3,12 @@
 #![expect(unreachable_pub, reason = "the KubeSchema derive repeats each struct inside a private item")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::GameServerSpec;
+use crate::{GameServerSpec, Strategy};
 
 /// A number of game servers of one kind.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +30,7 @@ use crate::GameServerSpec;
     ),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Current", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "In-Use", type_ = "integer", json_path = ".status.inUseReplicas"),
     printcolumn(name = "Draining", type_ = "integer", json_path = ".status.drainingReplicas"),
@@ -61,6 +61,12 @@ pub struct FleetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
 
+    /// Earlier templates that are kept, to go back to. 1 to 100; default 10. Those of which there are servers, and the last that was
+    /// proven, are kept besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub revision_history_limit: Option<i32>,
+
     /// Region whose cluster has the Fleet to itself, by regionId; the other regions have copies. Required with placement, and
     /// only with it. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,61 +78,6 @@ pub struct FleetSpec {
     /// immutable, what is in it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
-}
-
-/// What becomes of servers when the template has changed.
-#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Strategy {
-    /// `RollingUpdate`: new servers come while old ones go. `Recreate`: old ones go first. `OnDelete`: old ones stay. Default
-    /// `RollingUpdate`.
-    #[serde(rename = "type", default)]
-    pub type_: StrategyType,
-    /// How far a `RollingUpdate` goes at a time.
-    #[serde(default)]
-    pub rolling_update: RollingUpdate,
-}
-
-/// How a change of the template is carried out.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StrategyType {
-    /// New servers come while old ones go.
-    #[default]
-    RollingUpdate,
-    /// Old servers go, and new ones come in their places.
-    Recreate,
-    /// Old servers stay until they end by themselves or somebody deletes them.
-    OnDelete,
-}
-
-/// How far a rolling update goes at a time.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = (
-    "!((self.maxSurge == 0 || self.maxSurge == '0%') && (self.maxUnavailable == 0 || self.maxUnavailable == '0%'))",
-    "maxSurge, maxUnavailable: one of them must let something move"
-))]
-pub struct RollingUpdate {
-    /// How many more servers there may be than are wanted, old ones in use included. A number, or percent of those wanted, rounded up,
-    /// such as `25%`; default `25%`.
-    #[serde(default = "a_quarter")]
-    #[x_kube(validation = ("type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')", "maxSurge: a number from 0, or 0% to 100%"))]
-    pub max_surge: IntOrString,
-    /// By how many the Ready servers and those in use may be fewer than are wanted, by what the update takes away. A number, or percent of those
-    /// wanted, rounded down; default `25%`. Where both come to 0 it is 1.
-    #[serde(default = "a_quarter")]
-    #[x_kube(validation = ("type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')", "maxUnavailable: a number from 0, or 0% to 100%"))]
-    pub max_unavailable: IntOrString,
-}
-
-impl Default for RollingUpdate {
-    fn default() -> Self {
-        Self { max_surge: a_quarter(), max_unavailable: a_quarter() }
-    }
-}
-
-fn a_quarter() -> IntOrString {
-    IntOrString::String("25%".to_owned())
 }
 
 /// How a Fleet is shared out over the regions.
@@ -246,7 +197,7 @@ pub struct FleetStatus {
     /// Label selector of the Pods, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Short hash of the template that new servers are made from.
+    /// Short hash of the template as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// With placement: what each region has, as it is known here.
@@ -256,7 +207,7 @@ pub struct FleetStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled; with placement also `BoundsConflict`, `UnknownRegions`, `NotHome` and `NameTaken`
+    /// Ready, Reconciling, Stalled, without placement `RolledOut`; with placement also `BoundsConflict`, `UnknownRegions`, `NotHome` and `NameTaken`
     /// where they hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

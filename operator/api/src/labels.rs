@@ -4,8 +4,16 @@
 pub const FLEET: &str = "cranewing.dev/fleet";
 /// Label on Pods: name of the GameServer.
 pub const GAME_SERVER: &str = "cranewing.dev/game-server";
-/// Label on GameServers and Pods: short hash of the Fleet's template.
+/// Label on GameServers, Pods and ControllerRevisions: short hash of the Fleet's template.
 pub const REVISION: &str = "cranewing.dev/revision";
+/// Annotation on the ControllerRevision of a Fleet's template: how it was judged, [`PROVEN`] or [`REJECTED`]. Without one it was not yet.
+pub const VERDICT: &str = "cranewing.dev/verdict";
+/// Value of [`VERDICT`]: all servers have had it, and no gate failed.
+pub const PROVEN: &str = "Proven";
+/// Value of [`VERDICT`]: a gate failed.
+pub const REJECTED: &str = "Rejected";
+/// Annotation on the ControllerRevision of a template that was rejected: why.
+pub const VERDICT_REASON: &str = "cranewing.dev/verdict-reason";
 /// Label that marks every Pod of a game server, for network policies and dashboards.
 pub const ROLE: &str = "cranewing.dev/role";
 /// Value of [`ROLE`] on game server Pods.
@@ -82,6 +90,11 @@ pub const CONTAINER: &str = "gameserver";
 /// Key in a Fleet's Secret: 32 random bytes from which each server's key is derived.
 pub const FLEET_SECRET_KEY: &str = "secret";
 
+/// Annotation on the ControllerRevision of a template that is on trial: [`CANARY_PASSED`] once its first servers have proven themselves.
+pub const CANARY: &str = "cranewing.dev/canary";
+/// Value of [`CANARY`].
+pub const CANARY_PASSED: &str = "passed";
+
 /// Name of the Secret that holds a Fleet's key. Pods never mount it.
 pub fn fleet_secret_name(fleet: &str) -> String {
     format!("{fleet}-keys")
@@ -100,6 +113,11 @@ pub fn peer_secret_name(region_id: &str) -> String {
 /// Label selector that matches the Pods of a Fleet, as the scale subresource publishes it.
 pub fn fleet_selector(fleet: &str) -> String {
     format!("{FLEET}={fleet}")
+}
+
+/// Name of the ControllerRevision of a Fleet's template with this short hash.
+pub fn revision_name(fleet: &str, revision: &str) -> String {
+    format!("{fleet}-{revision}")
 }
 
 /// Name of a region's share of a placed Fleet.

@@ -16,13 +16,14 @@ pub mod game_server;
 pub mod game_server_allocation;
 pub mod labels;
 pub mod region_cluster;
+pub mod strategy;
 
 pub use auto_scaler::{
     AutoScaler, AutoScalerSpec, AutoScalerStatus, PolicyStatus, ScalingMetric, ScalingPolicy,
 };
 pub use fleet::{
     Fleet, FleetSpec, FleetStatus, GameServerTemplate, Placement, PlacementMode, PlacementRegion,
-    PlacementRollout, RegionShare, RollingUpdate, Strategy, StrategyType, TemplateMetadata,
+    PlacementRollout, RegionShare, TemplateMetadata,
 };
 pub use game_server::{
     DrainSpec, GameServer, GameServerPort, GameServerSpec, GameServerState, GameServerStatus, HealthSpec,
@@ -36,6 +37,7 @@ pub use region_cluster::{
     Failover, RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips,
     RegionStanding, ServerCounts, ZoneStatus,
 };
+pub use strategy::{Canary, Gates, OnFailure, RollingUpdate, Strategy, StrategyType};
 
 /// API group of all kinds.
 pub const GROUP: &str = "cranewing.dev";

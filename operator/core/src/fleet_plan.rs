@@ -28,8 +28,10 @@ pub struct ServerView {
     pub drained: bool,
     /// This leader ordered the drain and has not taken it back.
     pub drain_ordered: bool,
-    /// It was made from the template as it is now.
+    /// It was made from the template that servers are to have.
     pub updated: bool,
+    /// It was made from the last proven template.
+    pub proven: bool,
 }
 
 impl ServerView {
@@ -69,12 +71,25 @@ pub struct FleetView<'a> {
     pub settled_in: bool,
     /// How a change of the template is carried out.
     pub rollout: Rollout,
+    /// Most servers of the template that they are to have; what is missing beyond that is made from the last proven one. None: all.
+    pub most: Option<u32>,
+    /// No server gives way to another template.
+    pub stands_still: bool,
 }
 
 impl FleetView<'_> {
     fn is_old(&self, server: &ServerView) -> bool {
         self.rollout != Rollout::OnDelete && !server.updated
     }
+
+    /// Servers that are to be of the template.
+    fn new_wanted(&self) -> usize {
+        count(self.most.map_or(self.desired, |most| most.min(self.desired)))
+    }
+}
+
+fn count(servers: u32) -> usize {
+    usize::try_from(servers).unwrap_or(usize::MAX)
 }
 
 /// Most objects that one plan creates or deletes; the rest follows at once in the next.
@@ -85,6 +100,8 @@ pub const BATCH_MAX: usize = 64;
 pub struct FleetPlan {
     /// Servers to create.
     pub create: Vec<u32>,
+    /// Servers to create from the last proven template.
+    pub create_proven: Vec<u32>,
     /// Servers to tell that they shall take no new players.
     pub drain: Vec<u32>,
     /// Servers to tell that they are wanted again.
@@ -107,22 +124,29 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         fleet.servers.iter().filter(alive).filter(|server| !is_draining(server)).collect();
     let mut draining: Vec<&ServerView> =
         fleet.servers.iter().filter(alive).filter(|s| is_draining(s)).collect();
-    // Last made goes first, an old one before a new one; what has not started costs nobody anything.
-    serving.sort_by_key(|server| (server.state == State::Starting, fleet.is_old(server), server.number));
+    // Last made goes first, an old one before a new one, while it is not proven the other way round; what has not started costs nobody
+    // anything.
+    let goes_first = |server: &&ServerView| fleet.is_old(server) != fleet.stands_still;
+    serving.sort_by_key(|server| (server.state == State::Starting, goes_first(server), server.number));
     draining.sort_by_key(|server| (server.drained, server.number));
 
     plan.delete.extend(unhealthy(fleet));
     let places = Places::of(fleet, &serving, &draining);
     plan.old = u32::try_from(places.old).unwrap_or(u32::MAX);
-    if places.missing > 0 {
-        let wanted_again = |server: &&&ServerView| !fleet.is_old(server);
-        plan.undrain =
-            draining.iter().filter(wanted_again).take(places.missing).map(|server| server.number).collect();
-        draining.retain(|server| !plan.undrain.contains(&server.number));
-        let create = places.missing - plan.undrain.len();
-        plan.partial |= create > BATCH_MAX;
-        plan.create = free_numbers(fleet).take(create.min(BATCH_MAX)).collect();
-    }
+    let again = |is_wanted: &dyn Fn(&ServerView) -> bool, missing: usize| {
+        let wanted = draining.iter().filter(|server| is_wanted(server));
+        wanted.take(missing).map(|server| server.number).collect::<Vec<_>>()
+    };
+    let new = again(&|server| !fleet.is_old(server), places.missing);
+    let proven = again(&|server| fleet.is_old(server) && server.proven, places.missing_proven);
+    let create = places.missing - new.len();
+    let create_proven = places.missing_proven - proven.len();
+    plan.partial |= create + create_proven > BATCH_MAX;
+    let mut numbers = free_numbers(fleet).take(BATCH_MAX);
+    plan.create = numbers.by_ref().take(create).collect();
+    plan.create_proven = numbers.take(create_proven).collect();
+    plan.undrain = [new, proven].concat();
+    draining.retain(|server| !plan.undrain.contains(&server.number));
     release_surplus(&mut plan, &serving, places.surplus, fleet.settled_in);
     replace_old(&mut plan, fleet, &serving);
     for server in draining {
@@ -143,6 +167,8 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
 /// How many servers there may be, and are not, or are beyond that.
 struct Places {
     missing: usize,
+    /// Of the last proven template.
+    missing_proven: usize,
     surplus: usize,
     old: usize,
 }
@@ -151,20 +177,25 @@ impl Places {
     fn of(fleet: &FleetView<'_>, serving: &[&ServerView], draining: &[&ServerView]) -> Self {
         let count_old =
             |servers: &[&ServerView]| servers.iter().filter(|server| fleet.is_old(server)).count();
-        let wanted = usize::try_from(fleet.desired).unwrap_or(usize::MAX);
+        let (wanted, new) = (count(fleet.desired), fleet.new_wanted());
         let (old, old_draining) = (count_old(serving), count_old(draining));
-        let (room, missing) = match fleet.rollout {
-            Rollout::OnDelete => (wanted, wanted.saturating_sub(serving.len())),
+        let updated = serving.len() - old;
+        let (room, taken) = match fleet.rollout {
             // new ones come in the places of those that are gone
-            Rollout::Recreate => (wanted, wanted.saturating_sub(serving.len() + old_draining)),
+            Rollout::Recreate if !fleet.stands_still => (wanted, serving.len() + old_draining),
+            Rollout::OnDelete | Rollout::Recreate => (wanted, serving.len()),
             Rollout::Rolling { surge, .. } => {
-                let more = if old > 0 { usize::try_from(surge).unwrap_or(usize::MAX) } else { 0 };
-                let room = wanted.saturating_add(more);
-                let updated = serving.len() - old;
-                (room, wanted.saturating_sub(updated).min(room.saturating_sub(serving.len())))
+                let more = if old > 0 { count(surge) } else { 0 };
+                (wanted.saturating_add(more), serving.len())
             }
         };
-        Self { missing, surplus: serving.len().saturating_sub(room), old: old + old_draining }
+        let missing = match fleet.rollout {
+            Rollout::OnDelete => wanted.saturating_sub(taken),
+            _ => new.saturating_sub(updated).min(room.saturating_sub(taken)),
+        };
+        // where all are to be of the template, these are none
+        let missing_proven = wanted.saturating_sub(taken + missing);
+        Self { missing, missing_proven, surplus: serving.len().saturating_sub(room), old: old + old_draining }
     }
 }
 
@@ -175,23 +206,35 @@ fn replace_old(plan: &mut FleetPlan, fleet: &FleetView<'_>, serving: &[&ServerVi
         Rollout::Recreate => 0,
         Rollout::Rolling { unavailable, .. } => fleet.desired.saturating_sub(unavailable),
     };
-    let floor = usize::try_from(floor).unwrap_or(usize::MAX);
+    if fleet.stands_still {
+        return;
+    }
+    let floor = count(floor);
     let goes = |plan: &FleetPlan, server: &ServerView| {
         plan.drain.contains(&server.number) || plan.delete.contains(&server.number)
     };
     let stays = fleet.servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
     let mut available = stays.filter(|server| server.is_available() && !goes(plan, server)).count();
     let old = serving.iter().rev().filter(|server| fleet.is_old(server));
-    for server in old.filter(|server| !goes(plan, server)).collect::<Vec<_>>() {
+    let old: Vec<_> = old.filter(|server| !goes(plan, server)).collect();
+    // as many stay as are not to be of the template
+    let updated = serving.iter().filter(|server| !fleet.is_old(server)).count();
+    let stay = count(fleet.desired).saturating_sub(updated.max(fleet.new_wanted()));
+    let mut may_go = old.len().saturating_sub(stay);
+    for server in old {
+        if may_go == 0 {
+            break;
+        }
         if server.state == State::Starting && !server.heard {
             if fleet.settled_in {
                 plan.delete.push(server.number);
+                may_go -= 1;
             }
         } else if server.heard && !server.in_use {
             let counts = usize::from(server.is_available());
             if counts == 0 || available > floor {
                 plan.drain.push(server.number);
-                available -= counts;
+                (available, may_go) = (available - counts, may_go - 1);
             }
         }
     }
@@ -241,274 +284,4 @@ fn free_numbers(fleet: &FleetView<'_>) -> impl Iterator<Item = u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(number: u32, state: State) -> ServerView {
-        ServerView {
-            number,
-            state,
-            in_use: false,
-            heard: state != State::Starting,
-            deleting: false,
-            drained: false,
-            drain_ordered: state == State::Draining,
-            updated: true,
-        }
-    }
-
-    fn old(number: u32, state: State) -> ServerView {
-        ServerView { updated: false, ..server(number, state) }
-    }
-
-    fn used(number: u32) -> ServerView {
-        ServerView { in_use: true, ..server(number, State::Ready) }
-    }
-
-    fn plan(desired: u32, servers: &[ServerView]) -> FleetPlan {
-        plan_by(Rollout::OnDelete, desired, servers)
-    }
-
-    fn plan_by(rollout: Rollout, desired: u32, servers: &[ServerView]) -> FleetPlan {
-        plan_fleet(&FleetView { desired, servers, names_taken: &BTreeSet::new(), settled_in: true, rollout })
-    }
-
-    #[test]
-    fn a_settled_fleet_plans_nothing() {
-        for servers in [vec![], vec![server(0, State::Ready), used(1)], vec![server(0, State::Starting)]] {
-            let desired = u32::try_from(servers.len()).unwrap();
-            assert_eq!(plan(desired, &servers), FleetPlan::default(), "{servers:?}");
-        }
-    }
-
-    #[test]
-    fn missing_servers_get_the_lowest_free_numbers() {
-        assert_eq!(plan(3, &[]).create, [0, 1, 2]);
-        assert_eq!(plan(3, &[server(1, State::Ready)]).create, [0, 2]);
-        let deleting = ServerView { deleting: true, ..server(0, State::Ready) };
-        assert_eq!(plan(1, &[deleting]).create, [1], "a name is free only when its object is gone");
-        let names_taken = BTreeSet::from([0, 2]);
-        let rollout = Rollout::OnDelete;
-        let fleet =
-            FleetView { desired: 2, servers: &[], names_taken: &names_taken, settled_in: true, rollout };
-        assert_eq!(plan_fleet(&fleet).create, [1, 3], "nor while a pod of that name still ends");
-    }
-
-    #[test]
-    fn what_is_given_up_is_deleted_and_replaced_in_one_plan() {
-        let planned = plan(2, &[server(0, State::Ready), server(1, State::Unhealthy)]);
-        assert_eq!((planned.delete, planned.create), (vec![1], vec![2]));
-    }
-
-    #[test]
-    fn a_recovering_server_is_not_replaced() {
-        assert_eq!(plan(1, &[server(0, State::Recovering)]), FleetPlan::default());
-    }
-
-    #[test]
-    fn free_servers_are_drained_last_made_first() {
-        let planned = plan(1, &[server(0, State::Ready), server(1, State::Ready), server(2, State::Ready)]);
-        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![2, 1], vec![], 0));
-    }
-
-    #[test]
-    fn servers_in_use_are_never_drained() {
-        let planned = plan(0, &[used(0), server(1, State::Ready), used(2)]);
-        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![1], vec![], 2));
-    }
-
-    #[test]
-    fn an_unheard_server_counts_as_in_use() {
-        let silent = ServerView { heard: false, ..server(0, State::Recovering) };
-        let planned = plan(0, &[silent]);
-        assert_eq!((planned.drain, planned.delete, planned.waiting), (vec![], vec![], 1));
-    }
-
-    #[test]
-    fn what_never_started_goes_first_and_at_once() {
-        let planned = plan(1, &[server(0, State::Ready), server(1, State::Starting)]);
-        assert_eq!((planned.drain, planned.delete), (vec![], vec![1]));
-    }
-
-    #[test]
-    fn no_ready_server_goes_in_the_place_of_one_that_may_not_go_yet() {
-        let mut servers: Vec<_> = (0..2).map(|number| server(number, State::Ready)).collect();
-        servers.extend((2..5).map(|number| server(number, State::Starting)));
-        for (desired, settled_in, drain, delete, waiting) in [
-            (2, false, vec![], vec![], 3),
-            (2, true, vec![], vec![4, 3, 2], 0),
-            (1, false, vec![1], vec![], 3),
-            (4, false, vec![], vec![], 1),
-        ] {
-            let planned = plan_fleet(&FleetView {
-                desired,
-                servers: &servers,
-                names_taken: &BTreeSet::new(),
-                settled_in,
-                rollout: Rollout::OnDelete,
-            });
-            let found = (planned.drain, planned.delete, planned.waiting);
-            assert_eq!(found, (drain, delete, waiting), "{desired}, settled in: {settled_in}");
-        }
-    }
-
-    #[test]
-    fn a_drained_server_is_deleted_only_after_its_acknowledgement() {
-        assert_eq!(plan(0, &[server(0, State::Draining)]), FleetPlan::default());
-        let drained = ServerView { drained: true, ..server(0, State::Draining) };
-        assert_eq!(plan(0, std::slice::from_ref(&drained)).delete, [0]);
-        let used = ServerView { in_use: true, ..drained };
-        assert_eq!(plan(0, &[used]), FleetPlan::default(), "whatever was acknowledged once");
-    }
-
-    #[test]
-    fn a_draining_server_is_taken_back_before_one_is_made() {
-        let planned = plan(3, &[server(0, State::Ready), server(1, State::Draining)]);
-        assert_eq!((planned.undrain, planned.create), (vec![1], vec![2]));
-    }
-
-    #[test]
-    fn the_next_leader_confirms_a_drain_that_it_did_not_order() {
-        let inherited = ServerView { drain_ordered: false, ..server(1, State::Draining) };
-        let planned = plan(1, &[server(0, State::Ready), inherited]);
-        assert_eq!((planned.drain, planned.undrain), (vec![1], vec![]));
-    }
-
-    #[test]
-    fn an_ordered_drain_counts_before_the_server_says_so() {
-        let ordered = ServerView { drain_ordered: true, ..server(1, State::Ready) };
-        assert_eq!(plan(1, &[server(0, State::Ready), ordered]), FleetPlan::default());
-    }
-
-    #[test]
-    fn a_fresh_leader_deletes_nothing_that_may_be_in_use() {
-        let servers = [
-            server(0, State::Starting),
-            ServerView { heard: false, ..server(1, State::Ready) },
-            ServerView { drained: true, ..server(2, State::Draining) },
-        ];
-        let fleet = FleetView {
-            desired: 0,
-            servers: &servers,
-            names_taken: &BTreeSet::new(),
-            settled_in: false,
-            rollout: Rollout::OnDelete,
-        };
-        let planned = plan_fleet(&fleet);
-        assert_eq!((planned.delete, planned.drain, planned.waiting), (vec![], vec![], 2));
-    }
-
-    #[test]
-    fn large_plans_are_cut_into_batches() {
-        let planned = plan(1000, &[]);
-        assert_eq!((planned.create.len(), planned.partial), (BATCH_MAX, true));
-        let many: Vec<_> = (0..100).map(|number| server(number, State::Unhealthy)).collect();
-        let planned = plan(0, &many);
-        assert_eq!((planned.delete.len(), planned.partial), (BATCH_MAX, true));
-    }
-
-    const ROLLING: Rollout = Rollout::Rolling { surge: 1, unavailable: 1 };
-
-    #[test]
-    fn on_delete_leaves_old_servers_as_they_are() {
-        let servers = [old(0, State::Ready), old(1, State::Ready)];
-        assert_eq!(plan_by(Rollout::OnDelete, 2, &servers), FleetPlan::default());
-    }
-
-    #[test]
-    fn a_rolling_update_goes_as_far_as_surge_and_unavailable_let_it() {
-        let ready = |number| server(number, State::Ready);
-        let (old_ready, old_used) =
-            (|number| old(number, State::Ready), |number| ServerView { updated: false, ..used(number) });
-        for (case, rollout, servers, create, drain) in [
-            (
-                "one more and one less at first",
-                ROLLING,
-                vec![old_ready(0), old_ready(1), old_ready(2)],
-                vec![3],
-                vec![2],
-            ),
-            (
-                "no further while the new one is not ready",
-                ROLLING,
-                vec![old_ready(0), old_ready(1), old(2, State::Draining), server(3, State::Starting)],
-                vec![4],
-                vec![],
-            ),
-            (
-                "the next when it is",
-                ROLLING,
-                vec![old_ready(0), old_ready(1), old(2, State::Draining), ready(3)],
-                vec![4],
-                vec![1],
-            ),
-            (
-                "none less",
-                Rollout::Rolling { surge: 1, unavailable: 0 },
-                vec![old_ready(0), old_ready(1), old_ready(2)],
-                vec![3],
-                vec![],
-            ),
-            (
-                "none more",
-                Rollout::Rolling { surge: 0, unavailable: 1 },
-                vec![old_ready(0), old_ready(1), old_ready(2)],
-                vec![],
-                vec![2],
-            ),
-            (
-                "what is in use stays and takes a place",
-                ROLLING,
-                vec![old_used(0), old_used(1), old_used(2)],
-                vec![3],
-                vec![],
-            ),
-            (
-                "and no more come than one beyond",
-                ROLLING,
-                vec![old_used(0), old_used(1), old_used(2), ready(3)],
-                vec![],
-                vec![],
-            ),
-            ("it is done", ROLLING, vec![ready(3), ready(4), ready(5)], vec![], vec![]),
-        ] {
-            let planned = plan_by(rollout, 3, &servers);
-            assert_eq!((planned.create, planned.drain, planned.delete), (create, drain, vec![]), "{case}");
-        }
-    }
-
-    #[test]
-    fn a_template_that_never_gets_ready_takes_no_more_than_may_be_unavailable() {
-        let servers = [
-            old(0, State::Ready),
-            old(1, State::Ready),
-            server(3, State::Starting),
-            server(4, State::Starting),
-        ];
-        assert_eq!(plan_by(ROLLING, 3, &servers).drain, Vec::<u32>::new());
-    }
-
-    #[test]
-    fn an_old_server_that_has_not_started_goes_at_once_and_a_drained_old_one_is_not_taken_back() {
-        let planned =
-            plan_by(ROLLING, 2, &[old(0, State::Ready), old(1, State::Starting), old(2, State::Draining)]);
-        assert_eq!((planned.delete, planned.undrain, planned.create), (vec![1], vec![], vec![3]));
-    }
-
-    #[test]
-    fn recreate_lets_all_go_that_are_free_and_makes_new_ones_in_the_places_of_those_that_are_gone() {
-        let used = |number| ServerView { updated: false, ..used(number) };
-        let planned = plan_by(Rollout::Recreate, 3, &[old(0, State::Ready), old(1, State::Ready), used(2)]);
-        assert_eq!((planned.drain, planned.create), (vec![1, 0], vec![]));
-        let planned = plan_by(Rollout::Recreate, 3, &[old(0, State::Draining), used(2)]);
-        assert_eq!((planned.drain, planned.create), (vec![], vec![1]));
-        assert_eq!(plan_by(Rollout::Recreate, 3, &[used(2)]).create, [0, 1]);
-    }
-
-    #[test]
-    fn scaling_down_in_the_middle_takes_old_servers_first() {
-        let servers =
-            [server(3, State::Ready), old(0, State::Ready), server(4, State::Ready), old(1, State::Ready)];
-        assert_eq!(plan_by(ROLLING, 2, &servers).drain, [1, 0]);
-    }
-}
+mod tests;

@@ -19,3 +19,4 @@ pub mod rolling;
 pub mod round_trip;
 pub mod scale;
 pub mod server_state;
+pub mod trial;

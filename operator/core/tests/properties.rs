@@ -20,15 +20,15 @@ fn states() -> impl Strategy<Value = State> {
 
 /// Up to a hundred servers, as wild as they come.
 fn servers() -> impl Strategy<Value = Vec<ServerView>> {
-    let facts = (states(), any::<[bool; 6]>());
+    let facts = (states(), any::<[bool; 7]>());
     let servers = prop::collection::btree_map(0_u32..120, facts, 0..100);
     servers.prop_map(|servers| {
         servers.into_iter().map(|(number, (state, facts))| server(number, state, facts)).collect()
     })
 }
 
-fn server(number: u32, state: State, facts: [bool; 6]) -> ServerView {
-    let [in_use, heard, deleting, drained, drain_ordered, updated] = facts;
+fn server(number: u32, state: State, facts: [bool; 7]) -> ServerView {
+    let [in_use, heard, deleting, drained, drain_ordered, updated, proven] = facts;
     ServerView {
         number,
         state,
@@ -39,6 +39,7 @@ fn server(number: u32, state: State, facts: [bool; 6]) -> ServerView {
         drained: drained && drain_ordered,
         drain_ordered,
         updated,
+        proven: proven && !updated,
     }
 }
 
@@ -52,14 +53,22 @@ fn rollouts() -> impl Strategy<Value = Rollout> {
     ]
 }
 
+/// Most servers of the template, and whether none gives way.
+type Held = (Option<u32>, bool);
+
+fn held() -> impl Strategy<Value = Held> {
+    (prop::option::of(0_u32..120), any::<bool>())
+}
+
 fn plan(
-    rollout: Rollout,
+    (rollout, held): (Rollout, Held),
     desired: u32,
     servers: &[ServerView],
     names_taken: &BTreeSet<u32>,
     settled_in: bool,
 ) -> FleetPlan {
-    plan_fleet(&FleetView { desired, servers, names_taken, settled_in, rollout })
+    let (most, stands_still) = held;
+    plan_fleet(&FleetView { desired, servers, names_taken, settled_in, rollout, most, stands_still })
 }
 
 fn is_available(server: &ServerView) -> bool {
@@ -84,16 +93,22 @@ fn carry_out(servers: &mut Vec<ServerView>, plan: &FleetPlan) {
         }
     }
     servers.retain(|server| !plan.delete.contains(&server.number) && !server.deleting);
-    servers.extend(plan.create.iter().map(|&number| ServerView {
-        number,
-        state: State::Ready,
-        in_use: false,
-        heard: true,
-        deleting: false,
-        drained: false,
-        drain_ordered: false,
-        updated: true,
-    }));
+    let made = |numbers: &[u32], updated| {
+        let ready = move |&number: &u32| ServerView {
+            number,
+            state: State::Ready,
+            in_use: false,
+            heard: true,
+            deleting: false,
+            drained: false,
+            drain_ordered: false,
+            updated,
+            proven: !updated,
+        };
+        numbers.iter().map(ready).collect::<Vec<_>>()
+    };
+    servers.extend(made(&plan.create, true));
+    servers.extend(made(&plan.create_proven, false));
 }
 
 proptest! {
@@ -101,9 +116,9 @@ proptest! {
 
     #[test]
     fn no_plan_takes_a_server_that_is_in_use(
-        servers in servers(), desired in 0_u32..120, settled_in: bool, rollout in rollouts(),
+        servers in servers(), desired in 0_u32..120, settled_in: bool, rollout in rollouts(), held in held(),
     ) {
-        let plan = plan(rollout, desired, &servers, &BTreeSet::new(), settled_in);
+        let plan = plan((rollout, held), desired, &servers, &BTreeSet::new(), settled_in);
         for server in &servers {
             let draining = server.state == State::Draining || server.drain_ordered;
             if plan.drain.contains(&server.number) && !draining {
@@ -125,23 +140,25 @@ proptest! {
         names_taken in prop::collection::btree_set(0_u32..200, 0..20),
         settled_in: bool,
         rollout in rollouts(),
+        held in held(),
     ) {
-        let plan = plan(rollout, desired, &servers, &names_taken, settled_in);
-        prop_assert!(plan.create.len() <= BATCH_MAX && plan.delete.len() <= BATCH_MAX);
+        let plan = plan((rollout, held), desired, &servers, &names_taken, settled_in);
+        let made: Vec<u32> = plan.create.iter().chain(&plan.create_proven).copied().collect();
+        prop_assert!(made.len() <= BATCH_MAX && plan.delete.len() <= BATCH_MAX);
         let exists = |number: &u32| servers.iter().any(|server| server.number == *number);
-        prop_assert!(!plan.create.iter().any(|number| exists(number) || names_taken.contains(number)));
+        prop_assert!(!made.iter().any(|number| exists(number) || names_taken.contains(number)));
         let touched: Vec<u32> =
-            [&plan.create, &plan.drain, &plan.undrain, &plan.delete].into_iter().flatten().copied().collect();
+            [&made, &plan.drain, &plan.undrain, &plan.delete].into_iter().flatten().copied().collect();
         let distinct: BTreeSet<u32> = touched.iter().copied().collect();
         prop_assert_eq!(distinct.len(), touched.len());
         let alive = |server: &&ServerView| !server.deleting && server.state != State::Unhealthy;
-        prop_assert!(plan.undrain.len() + plan.create.len() <= desired as usize);
+        prop_assert!(plan.undrain.len() + made.len() <= desired as usize);
         prop_assert!(plan.drain.len() <= servers.iter().filter(alive).count());
     }
 
     #[test]
     fn a_fleet_without_players_settles_at_what_is_wanted_and_then_rests(
-        mut servers in servers(), desired in 0_u32..120, rollout in rollouts(),
+        mut servers in servers(), desired in 0_u32..120, rollout in rollouts(), held in held(),
     ) {
         for server in &mut servers {
             (server.in_use, server.heard) = (false, true);
@@ -151,26 +168,33 @@ proptest! {
         }
         // with one more or less at a time each server takes some rounds
         for _round in 0..500 {
-            let plan = plan(rollout, desired, &servers, &BTreeSet::new(), true);
-            if plan == FleetPlan::default() {
+            let plan = plan((rollout, held), desired, &servers, &BTreeSet::new(), true);
+            if (FleetPlan { old: 0, ..plan.clone() }) == FleetPlan::default() {
                 break;
             }
             carry_out(&mut servers, &plan);
         }
-        prop_assert_eq!(plan(rollout, desired, &servers, &BTreeSet::new(), true), FleetPlan::default());
-        prop_assert_eq!(servers.len(), desired as usize);
-        prop_assert!(rollout == Rollout::OnDelete || servers.iter().all(|server| server.updated));
+        // those that do not give way are old for good
+        let rests = FleetPlan { old: 0, ..plan((rollout, held), desired, &servers, &BTreeSet::new(), true) };
+        prop_assert_eq!(rests, FleetPlan::default());
+        let (most, stands_still) = held;
+        prop_assert!(servers.len() == desired as usize || stands_still && servers.len() > desired as usize);
+        let old = servers.iter().filter(|server| !server.updated).count();
+        let stay = desired.saturating_sub(most.unwrap_or(desired)) as usize;
+        prop_assert!(rollout == Rollout::OnDelete || stands_still || old <= stay, "{} are old", old);
     }
 
     #[test]
     fn a_rollout_neither_takes_too_many_away_nor_makes_too_many(
         servers in servers(), desired in 0_u32..120, settled_in: bool, surge in 0_u32..20, unavailable in 0_u32..20,
+        held in held(),
     ) {
         let rollout = Rollout::Rolling { surge, unavailable };
-        let plan = plan(rollout, desired, &servers, &BTreeSet::new(), settled_in);
+        let plan = plan((rollout, held), desired, &servers, &BTreeSet::new(), settled_in);
         let serving = servers.iter().filter(|server| serves(server)).count();
         let most = (desired + surge) as usize;
-        prop_assert!(serving + plan.create.len() + plan.undrain.len() <= most.max(serving));
+        let made = plan.create.len() + plan.create_proven.len();
+        prop_assert!(serving + made + plan.undrain.len() <= most.max(serving));
         // beyond that it scales down, whatever the template
         if serving <= most {
             let goes = |server: &ServerView| {

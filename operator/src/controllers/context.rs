@@ -1,5 +1,6 @@
 //! What controllers share.
 
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, ObjectReference, Pod};
 use kube::Client;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::auto_scaler::ScaleTimes;
+use super::fleet_rollout::Trials;
 use super::host_ports::HostPortLedger;
 use super::pace::Pace;
 use super::placements::Placements;
@@ -35,6 +37,8 @@ use crate::runtime::watch::Watched;
 pub(crate) struct Stores {
     pub(crate) fleets: Watched<Fleet>,
     pub(crate) game_servers: Watched<GameServer>,
+    /// The templates that Fleets had.
+    pub(crate) revisions: Watched<ControllerRevision>,
     pub(crate) auto_scalers: Watched<AutoScaler>,
     pub(crate) allocations: Watched<GameServerAllocation>,
     pub(crate) region_clusters: Watched<RegionCluster>,
@@ -79,6 +83,7 @@ pub(crate) struct Context {
     /// Where game servers are asked for.
     pub(crate) desk: Desk,
     pub(crate) scale_times: ScaleTimes,
+    pub(crate) trials: Trials,
     /// Why this region publishes none of its placed Fleets, while it does not.
     pub(crate) recovery: Shown,
     pub(crate) recorder: Recorder,

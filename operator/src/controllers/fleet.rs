@@ -1,24 +1,23 @@
 //! Fleet: as many game servers as it asks for.
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
-use operator_api::conditions::{Decided, merge_conditions, reasons, stand_alike, types};
-use operator_api::{Fleet, FleetStatus, GameServer, GameServerStatus, StrategyType, labels};
+use operator_api::conditions::{reasons, types};
+use operator_api::{Fleet, GameServer, GameServerStatus, labels};
 use operator_core::fleet_plan::{FleetPlan, FleetView, Rollout, ServerView, plan_fleet};
 use operator_core::server_state::State;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{Instrument, debug, info};
+use tracing::{Instrument, debug, info, warn};
 
 use super::StepError;
 use super::context::Context;
-use super::figures;
-use super::game_server::STALLING;
+use super::fleet_rollout::{Stand, rollout};
 use super::observe::{Observed, observe_server};
-use super::pace::{News, Turn};
+use super::revisions::{self, Revision, Revisions};
+use super::{fleet_rollout, fleet_status};
 use crate::about::about;
 use crate::reports::keys::{KeyError, SecretOf};
 use crate::runtime::telemetry::chain;
@@ -31,6 +30,10 @@ const SETTLE_IN: Duration = Duration::from_secs(30);
 pub(crate) enum Error {
     #[error("failed to make the fleet's secret")]
     Secret(#[source] KeyError),
+    #[error(transparent)]
+    Revision(#[from] revisions::Error),
+    #[error("the operator does not understand template {0}: it is of a newer one, or was changed by hand")]
+    Template(String),
     #[error("failed to create game server {0}")]
     Create(String, #[source] kube::Error),
     #[error(
@@ -49,6 +52,7 @@ impl StepError for Error {
     fn step(&self) -> &'static str {
         match self {
             Self::Secret(_) => "secret",
+            Self::Revision(_) | Self::Template(_) => "revision",
             Self::Create(..) => "create",
             Self::NameTaken(_) => "name_taken",
             Self::Look(..) => "look",
@@ -62,18 +66,59 @@ impl Error {
     /// Reason in the Fleet's conditions.
     const fn reason(&self) -> &'static str {
         match self {
-            Self::NameTaken(_) | Self::Secret(KeyError::Foreign(_)) => reasons::NAME_TAKEN,
-            Self::Delete(..) => reasons::DELETE_FAILED,
-            Self::Secret(_) | Self::Create(..) | Self::Look(..) | Self::Status(_) => reasons::CREATE_FAILED,
+            Self::NameTaken(_)
+            | Self::Secret(KeyError::Foreign(_))
+            | Self::Revision(revisions::Error::NameTaken(_)) => reasons::NAME_TAKEN,
+            Self::Delete(..) | Self::Revision(revisions::Error::Delete(..)) => reasons::DELETE_FAILED,
+            Self::Secret(_)
+            | Self::Revision(_)
+            | Self::Template(_)
+            | Self::Create(..)
+            | Self::Look(..)
+            | Self::Status(_) => reasons::CREATE_FAILED,
         }
     }
 }
 
 /// A game server of the Fleet with what is known of it.
-struct Member {
-    object: Arc<GameServer>,
+pub(super) struct Member {
+    pub(super) object: Arc<GameServer>,
     number: u32,
-    observed: Observed,
+    pub(super) observed: Observed,
+}
+
+impl Member {
+    /// It was made from this template.
+    pub(super) fn is_of(&self, revision: &str) -> bool {
+        self.object.labels().get(labels::REVISION).is_some_and(|of| of == revision)
+    }
+
+    /// It is being deleted, or will be.
+    pub(super) fn is_ending(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some() || self.observed.state == State::Unhealthy
+    }
+
+    /// It takes no new players, or was told so.
+    pub(super) fn is_draining(&self) -> bool {
+        let is_told = self.observed.live.as_ref().is_some_and(|live| live.drain_ordered);
+        self.observed.state == State::Draining || is_told
+    }
+
+    /// It was given up for what it did: not because its pod was deleted or evicted.
+    pub(super) fn has_failed(&self) -> bool {
+        let conditions = self.object.status.iter().flat_map(|status| &status.conditions);
+        // what was given up keeps the reason with which it was
+        let mut told = conditions.filter(|condition| condition.type_ == types::STALLED);
+        let reason = told.next().map_or(self.observed.reason, |told| told.reason.as_str());
+        self.observed.state == State::Unhealthy && reason != reasons::POD_LOST
+    }
+
+    /// How often its containers were started again.
+    pub(super) fn restarts(&self) -> u32 {
+        let status = self.observed.pod.as_ref().and_then(|pod| pod.status.as_ref());
+        let containers = status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten();
+        containers.map(|container| u32::try_from(container.restart_count).unwrap_or(0)).sum()
+    }
 }
 
 /// observe -> plan -> apply -> status. A placed Fleet has shares and no servers: it is `placed_fleets`'.
@@ -85,27 +130,62 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
     let members = observe_members(&context, &fleet);
     let names_taken = names_taken_by_pods(&context, &fleet);
     let settled_in = settled_in(&context, &members);
-    // plan (no client required)
-    let revision = revision(&fleet);
-    let servers: Vec<ServerView> = members.iter().map(|member| view(member, &revision)).collect();
     let desired = u32::try_from(fleet.spec.replicas.unwrap_or(0)).unwrap_or(0);
-    let rollout = rollout(&fleet, desired);
-    let plan =
-        plan_fleet(&FleetView { desired, servers: &servers, names_taken: &names_taken, settled_in, rollout });
+    // its templates (client required where one is new, or judged)
+    let stand = match stand(&context, &fleet, &members, desired).await {
+        Ok(stand) => stand,
+        Err(error) => {
+            // That is the cause of whatever goes wrong with telling it.
+            drop(fleet_status::tell_failure(&context, &fleet, (error.reason(), chain(&error))).await);
+            return Err(error);
+        }
+    };
+    // plan (no client required)
+    let servers: Vec<ServerView> = members.iter().map(|member| view(member, &stand)).collect();
+    let plan = plan_fleet(&FleetView {
+        desired,
+        servers: &servers,
+        names_taken: &names_taken,
+        settled_in,
+        rollout: rollout(&fleet, desired),
+        most: stand.course.most,
+        stands_still: stand.course.stands_still,
+    });
     // apply (client required)
-    let applied = apply(&context, &fleet, &members, &plan).await;
+    let applied = apply(&context, &fleet, &members, (&plan, &stand)).await;
     // status (client required)
     let failure = applied.as_ref().err().map(|error| (error.reason(), chain(error)));
-    let published = publish(&context, &fleet, &members, &plan, failure).await;
+    let published = fleet_status::publish(&context, &fleet, &members, (&plan, &stand), failure).await;
+    tidy(&context, &fleet, &members, &stand.revisions).await;
     // What could not be done is the cause of whatever else went wrong.
     applied?;
     let wait = published?;
+    if let Some(error) = stand.unkept {
+        return Err(error.into());
+    }
     if plan.partial {
         return Ok(Action::requeue(Duration::ZERO));
     }
     let settling =
         (!settled_in).then(|| SETTLE_IN.saturating_sub(context.led_for()) + Duration::from_secs(1));
-    Ok([wait, settling].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+    let waits = [wait, settling, stand.course.look_again];
+    Ok(waits.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Where the Fleet's template stands, with those that it had.
+async fn stand(context: &Context, fleet: &Fleet, members: &[Member], desired: u32) -> Result<Stand, Error> {
+    let is_judged = rollout(fleet, desired) != Rollout::OnDelete;
+    let revisions = Revisions::keep(context, fleet, is_judged).await?;
+    Ok(fleet_rollout::look(context, fleet, revisions, members, desired).await)
+}
+
+/// Deletes templates that are no longer kept. No server waits for that.
+async fn tidy(context: &Context, fleet: &Fleet, members: &[Member], revisions: &Revisions) {
+    let of_servers = members.iter().filter_map(|member| member.object.labels().get(labels::REVISION));
+    let of_servers = of_servers.map(String::as_str).collect();
+    if let Err(error) = revisions.prune(context, fleet, &of_servers).await {
+        warn!(error = chain(&error), "an earlier template stays");
+    }
 }
 
 fn observe_members(context: &Context, fleet: &Fleet) -> Vec<Member> {
@@ -153,35 +233,7 @@ fn settled_in(context: &Context, members: &[Member]) -> bool {
     context.led_for() >= SETTLE_IN || members.iter().filter(was_up).all(|member| member.observed.heard())
 }
 
-/// How a change of the template is carried out, in servers.
-pub(super) fn rollout(fleet: &Fleet, desired: u32) -> Rollout {
-    let Some(strategy) = &fleet.spec.strategy else { return Rollout::OnDelete };
-    match strategy.type_ {
-        StrategyType::OnDelete => Rollout::OnDelete,
-        StrategyType::Recreate => Rollout::Recreate,
-        StrategyType::RollingUpdate => {
-            let percent = |text: &str| text.strip_suffix('%')?.parse::<u32>().ok();
-            let part = |of: &IntOrString, rounds_up: u32| match of {
-                IntOrString::Int(count) => u32::try_from(*count).unwrap_or(0),
-                // at most 100 of 10 000
-                IntOrString::String(text) => {
-                    (desired * percent(text).unwrap_or(0).min(100) + rounds_up) / 100
-                }
-            };
-            let surge = part(&strategy.rolling_update.max_surge, 99);
-            let unavailable = part(&strategy.rolling_update.max_unavailable, 0);
-            // percent of a few may be nothing, and something must move
-            let unavailable = if surge == 0 { unavailable.max(1) } else { unavailable };
-            Rollout::Rolling { surge, unavailable }
-        }
-    }
-}
-
-fn is_of(member: &Member, revision: &str) -> bool {
-    member.object.labels().get(labels::REVISION).is_some_and(|of| of == revision)
-}
-
-fn view(member: &Member, revision: &str) -> ServerView {
+fn view(member: &Member, stand: &Stand) -> ServerView {
     let observed = &member.observed;
     let live = observed.live.as_ref();
     ServerView {
@@ -192,14 +244,20 @@ fn view(member: &Member, revision: &str) -> ServerView {
         deleting: member.object.metadata.deletion_timestamp.is_some(),
         drained: live.is_some_and(|live| live.drained),
         drain_ordered: live.is_some_and(|live| live.drain_ordered),
-        updated: is_of(member, revision),
+        updated: member.is_of(&stand.target().id),
+        proven: member.is_of(&stand.proven().id),
     }
 }
 
-async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &FleetPlan) -> Result<(), Error> {
-    let FleetPlan { create, drain, undrain, delete, waiting: _, old: _, partial: _ } = plan;
+async fn apply(
+    context: &Context,
+    fleet: &Fleet,
+    members: &[Member],
+    (plan, stand): (&FleetPlan, &Stand),
+) -> Result<(), Error> {
+    let FleetPlan { create, create_proven, drain, undrain, delete, waiting: _, old: _, partial: _ } = plan;
     let namespace = fleet.namespace().unwrap_or_default();
-    if !create.is_empty() {
+    if !create.is_empty() || !create_proven.is_empty() {
         context.keys.ensure(&namespace, &SecretOf::fleet(fleet)).await.map_err(Error::Secret)?;
     }
     let member = |number: &u32| members.iter().find(|member| member.number == *number);
@@ -218,8 +276,10 @@ async fn apply(context: &Context, fleet: &Fleet, members: &[Member], plan: &Flee
         deleting.instrument(about(&*member.object)).await?;
     }
     let mut taken = Ok(());
-    for number in create {
-        let server = build_game_server(fleet, *number);
+    let (target, proven) = (stand.target(), stand.proven());
+    let of_target = create.iter().map(|number| (target, *number));
+    for (revision, number) in of_target.chain(create_proven.iter().map(|number| (proven, *number))) {
+        let server = build_game_server(fleet, revision, number)?;
         match create_server(&api, &server).instrument(about(&server)).await {
             // The others need not wait for whoever has this one's name.
             Err(error @ Error::NameTaken(_)) => taken = taken.and(Err(error)),
@@ -275,201 +335,30 @@ async fn delete_server(
     }
 }
 
-/// The GameServer with this number.
-fn build_game_server(fleet: &Fleet, number: u32) -> GameServer {
-    let template = &fleet.spec.template;
-    let mut all_labels = template.metadata.labels.clone();
+/// The GameServer with this number, from this template.
+fn build_game_server(fleet: &Fleet, revision: &Revision, number: u32) -> Result<GameServer, Error> {
+    let template = revision.template().ok_or_else(|| Error::Template(revision.name()))?;
+    let mut all_labels = template.metadata.labels;
     all_labels.insert(labels::FLEET.to_owned(), fleet.name_any());
-    all_labels.insert(labels::REVISION.to_owned(), revision(fleet));
+    all_labels.insert(labels::REVISION.to_owned(), revision.id.clone());
     all_labels.insert(labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_OPERATOR.to_owned());
-    GameServer {
+    Ok(GameServer {
         metadata: ObjectMeta {
             name: Some(game_server_name(&fleet.name_any(), number)),
             namespace: fleet.namespace(),
             labels: Some(all_labels),
-            annotations: Some(template.metadata.annotations.clone()).filter(|map| !map.is_empty()),
+            annotations: Some(template.metadata.annotations).filter(|map| !map.is_empty()),
             owner_references: fleet.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        spec: template.spec.clone(),
+        spec: template.spec,
         status: None,
-    }
-}
-
-/// Short hash of the template: equal templates have equal ones.
-fn revision(fleet: &Fleet) -> String {
-    let json = serde_json::to_vec(&fleet.spec.template).unwrap_or_default();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &json);
-    let first = digest.as_ref().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-    format!("{first:08x}")
-}
-
-async fn publish(
-    context: &Context,
-    fleet: &Fleet,
-    members: &[Member],
-    plan: &FleetPlan,
-    failure: Option<(&'static str, String)>,
-) -> Result<Option<Duration>, Error> {
-    let old = fleet.status.clone().unwrap_or_default();
-    let mut new = compute_status(context, fleet, members, plan, &old);
-    if let Some((reason, failure)) = failure {
-        let decided = decide_failed(reason, failure);
-        new.conditions =
-            merge_conditions(&context.clock.wall(), fleet.metadata.generation, &old.conditions, decided);
-    }
-    if new == old {
-        return Ok(None);
-    }
-    let uid = fleet.uid().unwrap_or_default();
-    if let Turn::Later(wait) = context.pace.ask(context.clock.elapsed(), &uid, news(&old, &new)) {
-        return Ok(Some(wait));
-    }
-    match context.apply_status(fleet, &new).await {
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(None),
-        written => written.map(|()| None).map_err(Error::Status),
-    }
-}
-
-/// What changed, by what matters most.
-pub(super) fn news(old: &FleetStatus, new: &FleetStatus) -> News {
-    let counts = |status: &FleetStatus| {
-        let shares =
-            status.regions.iter().map(|region| (region.region_id.clone(), region.share, region.ready));
-        let FleetStatus {
-            replicas,
-            ready_replicas,
-            in_use_replicas,
-            draining_replicas,
-            updated_replicas,
-            ..
-        } = *status;
-        let of_servers = (replicas, ready_replicas, in_use_replicas, draining_replicas, updated_replicas);
-        (of_servers, shares.collect::<Vec<_>>())
-    };
-    if !stand_alike(&old.conditions, &new.conditions)
-        || (&old.selector, &old.revision) != (&new.selector, &new.revision)
-    {
-        News::Transition
-    } else if counts(old) != counts(new) {
-        News::Count
-    } else {
-        News::Figure
-    }
-}
-
-fn compute_status(
-    context: &Context,
-    fleet: &Fleet,
-    members: &[Member],
-    plan: &FleetPlan,
-    old: &FleetStatus,
-) -> FleetStatus {
-    let alive = || {
-        members
-            .iter()
-            .filter(|member| member.object.metadata.deletion_timestamp.is_none())
-            .filter(|member| member.observed.state != State::Unhealthy)
-    };
-    let count = |wanted: &dyn Fn(&Member) -> bool| {
-        i32::try_from(alive().filter(|member| wanted(member)).count()).unwrap_or(i32::MAX)
-    };
-    let ready = count(&|member| member.observed.state == State::Ready);
-    let mut tick_us = gameserver_contract::Histogram::default();
-    for live in alive().filter_map(|member| member.observed.live.as_ref()) {
-        tick_us.merge(&live.tick_us);
-    }
-    let capacity = i64::from(ready) * i64::from(fleet.spec.template.spec.capacity);
-    let (generation, revision) = (fleet.metadata.generation, revision(fleet));
-    FleetStatus {
-        replicas: count(&|_| true),
-        ready_replicas: ready,
-        in_use_replicas: count(&|member| member.observed.in_use()),
-        draining_replicas: count(&|member| member.observed.state == State::Draining),
-        updated_replicas: count(&|member| is_of(member, &revision)),
-        players: alive().map(|member| i64::from(member.observed.players())).sum(),
-        capacity,
-        tick_p99: tick_us
-            .quantile(gameserver_contract::TICK_QUANTILE)
-            .map(|us| figures::latency(old.tick_p99.as_deref(), us, figures::PERCENTILE)),
-        regions: Vec::new(),
-        selector: Some(labels::fleet_selector(&fleet.name_any())),
-        revision: Some(revision),
-        observed_generation: generation,
-        conditions: merge_conditions(
-            &context.clock.wall(),
-            generation,
-            &old.conditions,
-            decide_conditions(fleet, members, plan, ready),
-        ),
-    }
-}
-
-fn decide_conditions(fleet: &Fleet, members: &[Member], plan: &FleetPlan, ready: i32) -> Vec<Decided> {
-    let desired = fleet.spec.replicas.unwrap_or(0);
-    let stuck = members.iter().find_map(|member| Some((member, stuck(member)?)));
-    // a new template that does not come up holds a rollout up, whoever else is ready
-    let is_short = ready < desired || plan.old > 0;
-    let surplus = members.len() > usize::try_from(desired).unwrap_or(0);
-    let (reason, message) = match stuck {
-        Some((member, (reason, message))) if is_short => {
-            (reason, format!("{}: {message}", member.object.name_any()))
-        }
-        _ if plan.old > 0 => (
-            reasons::ROLLING_OUT,
-            format!(
-                "{ready} of {desired} game servers are ready; {} of an earlier template give way, those in use when they end",
-                plan.old
-            ),
-        ),
-        _ if ready < desired => (reasons::CREATING, format!("{ready} of {desired} game servers are ready")),
-        _ if plan.waiting > 0 => (
-            reasons::WAITING_FOR_PLAYERS,
-            format!("{} game servers go when their players left", plan.waiting),
-        ),
-        _ if surplus => (reasons::DRAINING, "game servers that are no longer wanted are drained".to_owned()),
-        _ => (reasons::AS_SPECIFIED, format!("{ready} of {desired} game servers are ready")),
-    };
-    let mut conditions = vec![Decided::new(types::READY, ready >= desired, reason, message.clone())];
-    if stuck.is_some() && is_short {
-        conditions.push(Decided::new(types::STALLED, true, reason, message));
-    } else if reason != reasons::AS_SPECIFIED {
-        conditions.push(Decided::new(types::RECONCILING, true, reason, message));
-    }
-    conditions
-}
-
-/// Why a server does not come up unless somebody does something: seen now, or by its own controller when it last tried.
-fn stuck(member: &Member) -> Option<(&'static str, &str)> {
-    let Member { object, observed, .. } = member;
-    if STALLING.contains(&observed.reason) {
-        return Some((observed.reason, &observed.message));
-    }
-    let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
-    conditions.find_map(|condition| {
-        let reason = STALLING.into_iter().find(|reason| observed.needs_pod && condition.reason == *reason)?;
-        Some((reason, condition.message.as_str()))
     })
-}
-
-/// What must be done cannot be done, for this reason.
-pub(super) fn decide_failed(reason: &'static str, failure: String) -> Vec<Decided> {
-    vec![
-        Decided::new(types::READY, false, reason, failure.clone()),
-        Decided::new(types::STALLED, true, reason, failure),
-    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fleet(yaml: &str) -> Fleet {
-        serde_yaml::from_str(&format!(
-            "apiVersion: cranewing.dev/v1alpha1\nkind: Fleet\nmetadata: {{name: arena, namespace: games, uid: f-1}}\n{yaml}"
-        ))
-        .unwrap()
-    }
 
     #[test]
     fn numbers_are_read_only_from_names_that_the_fleet_makes() {
@@ -484,50 +373,5 @@ mod tests {
         ] {
             assert_eq!(number_in(name, "arena"), number, "{name}");
         }
-    }
-
-    #[test]
-    fn a_game_server_is_the_template_with_the_fleets_name_and_labels() {
-        let fleet =
-            fleet("spec: {replicas: 2, template: {metadata: {labels: {tier: gold}}, spec: {capacity: 64}}}");
-        let server = build_game_server(&fleet, 3);
-        assert_eq!(server.name_any(), "arena-3");
-        assert_eq!(server.spec.capacity, 64);
-        assert_eq!(
-            (server.labels()["tier"].as_str(), server.labels()[labels::FLEET].as_str()),
-            ("gold", "arena")
-        );
-        assert_eq!(server.owner_references()[0].uid, "f-1");
-    }
-
-    #[test]
-    fn the_revision_changes_with_the_template_alone() {
-        let base = revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 64}}}"));
-        assert_eq!(base, revision(&fleet("spec: {replicas: 9, template: {spec: {capacity: 64}}}")));
-        assert_ne!(base, revision(&fleet("spec: {replicas: 2, template: {spec: {capacity: 65}}}")));
-    }
-
-    #[test]
-    fn only_where_a_fleet_stands_is_written_at_once() {
-        let decided = |ready: i32| {
-            let message = format!("{ready} of 20 game servers are ready");
-            let reason = if ready == 20 { reasons::AS_SPECIFIED } else { reasons::CREATING };
-            vec![Decided::new(types::READY, ready == 20, reason, message)]
-        };
-        let now =
-            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-        let status = |ready: i32, players: i64| FleetStatus {
-            ready_replicas: ready,
-            players,
-            conditions: merge_conditions(&now, Some(1), &[], decided(ready)),
-            ..FleetStatus::default()
-        };
-        assert_eq!(
-            news(&status(3, 0), &status(4, 0)),
-            News::Count,
-            "a message with another number is a count"
-        );
-        assert_eq!(news(&status(19, 0), &status(20, 0)), News::Transition);
-        assert_eq!(news(&status(20, 1), &status(20, 2)), News::Figure);
     }
 }

@@ -8,6 +8,8 @@ mod context;
 mod figures;
 mod fleet;
 mod fleet_copies;
+mod fleet_rollout;
+mod fleet_status;
 mod game_server;
 mod game_server_allocation;
 mod horizontal;
@@ -28,6 +30,7 @@ mod recovery_objects;
 mod region_cluster;
 mod region_copies;
 mod retries;
+mod revisions;
 #[cfg(test)]
 mod tests;
 mod undone;
@@ -35,6 +38,7 @@ mod wheel;
 
 pub(crate) use auto_scaler::ScaleTimes;
 pub(crate) use context::{Context, Stores};
+pub(crate) use fleet_rollout::Trials;
 pub(crate) use host_ports::HostPortLedger;
 pub(crate) use pace::Pace;
 pub(crate) use placements::Placements;
@@ -42,6 +46,7 @@ pub(crate) use pod::PodDefaults;
 pub(crate) use recovery::Shown;
 
 use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::applier;
@@ -88,11 +93,14 @@ pub(crate) async fn run(context: Arc<Context>) {
     let fleets = stream::select(
         stream::select(
             stores.fleets.concerning(|fleet: &Fleet| vec![ObjectRef::from_obj(fleet)]),
-            stores.game_servers.concerning(fleet_of),
+            stream::select(
+                stores.game_servers.concerning(fleet_of),
+                stores.revisions.concerning(fleet_of::<ControllerRevision>),
+            ),
         ),
         live_changes(&context)
             .filter_map(move |server| std::future::ready(by_live.get(&server)))
-            .flat_map(|server| stream::iter(fleet_of(&server))),
+            .flat_map(|server| stream::iter(fleet_of(&*server))),
     );
     let allocations =
         stores.allocations.concerning(|asked: &GameServerAllocation| vec![ObjectRef::from_obj(asked)]);
@@ -258,9 +266,10 @@ fn server_of_pod(pod: &Pod) -> Vec<ObjectRef<GameServer>> {
         .collect()
 }
 
-fn fleet_of(server: &GameServer) -> Vec<ObjectRef<Fleet>> {
-    let namespace = server.namespace().unwrap_or_default();
-    server
+/// The Fleet that an object is labelled with.
+fn fleet_of<K: ResourceExt>(object: &K) -> Vec<ObjectRef<Fleet>> {
+    let namespace = object.namespace().unwrap_or_default();
+    object
         .labels()
         .get(labels::FLEET)
         .map(|name| ObjectRef::new(name).within(&namespace))

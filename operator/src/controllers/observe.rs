@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::reports::live::Facts;
     use gameserver_contract::{Backend, Histogram};
+    use operator_core::rolling::Totals;
     use operator_core::server_state::Stream;
 
     fn heard(phase: Phase) -> Snapshot {
@@ -206,6 +207,7 @@ mod tests {
             tick_us: Histogram::default(),
             input_latency_us: Histogram::default(),
             queue_depth: Histogram::default(),
+            growth: Totals::default(),
             drain_ordered: false,
             drained: false,
         }

@@ -447,9 +447,16 @@ fn build(parent: &Fleet, name: &str, template: &Template) -> Fleet {
         ..ObjectMeta::default()
     };
     // Named one by one, so that whoever adds a field to a Fleet says whether its shares have it.
-    let FleetSpec { replicas: _, home: _, placement: _, template: _, strategy } = &parent.spec;
-    let (template, strategy) = (template.contents.clone(), strategy.clone());
-    let spec = FleetSpec { replicas: None, home: None, placement: None, template, strategy };
+    let FleetSpec { replicas: _, home: _, placement: _, template: _, strategy, revision_history_limit } =
+        &parent.spec;
+    let spec = FleetSpec {
+        replicas: None,
+        home: None,
+        placement: None,
+        template: template.contents.clone(),
+        strategy: strategy.clone(),
+        revision_history_limit: *revision_history_limit,
+    };
     Fleet { metadata, spec, status: None }
 }
 
@@ -457,7 +464,11 @@ fn is_as_wanted(found: &Fleet, wanted: &Fleet) -> bool {
     let has = |map: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
         wanted.iter().all(|(name, value)| map.get(name) == Some(value))
     };
-    (&found.spec.template, &found.spec.strategy) == (&wanted.spec.template, &wanted.spec.strategy)
+    let handed_on = |fleet: &Fleet| {
+        let FleetSpec { template, strategy, revision_history_limit, .. } = fleet.spec.clone();
+        (template, strategy, revision_history_limit)
+    };
+    handed_on(found) == handed_on(wanted)
         && has(found.labels(), wanted.labels())
         && has(found.annotations(), wanted.annotations())
 }

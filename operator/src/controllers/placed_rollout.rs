@@ -26,7 +26,7 @@ pub(super) fn rollouts(
         let taken = |(&region, &target): (&RegionId, &u32)| {
             let held =
                 all.get(&region).and_then(|holdings| holdings.fleets.get(key)).copied().unwrap_or_default();
-            let is_ready = held.ready >= held.asked().max(target);
+            let is_ready = held.ready >= held.asked().max(target) && !held.on_trial;
             (region, Taken { generation: held.generation, is_ready })
         };
         let shares = targets.maxima.get(key).or_else(|| targets.shares.get(key))?;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
 use super::figures;
-use super::fleet::{decide_failed, news};
+use super::fleet_status::{decide_failed, news};
 use super::pace::Turn;
 use super::placed_fleets::{Course, Error};
 use super::placed_rollout;

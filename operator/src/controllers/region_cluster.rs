@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::StepError;
 use super::context::Context;
 use super::figures;
+use super::fleet_rollout::is_rejected;
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
 use super::{region_copies, wheel};
@@ -127,6 +128,8 @@ fn export(context: &Context, observed: &[Observed]) {
     context.metrics.wanted.set(i64::from(wanted(&fleets)));
     let short = fleets.iter().filter(|fleet| is_short(fleet)).count();
     context.metrics.fleets_short.set(i64::try_from(short).unwrap_or(i64::MAX));
+    let rejected = fleets.iter().filter(|fleet| is_rejected(fleet)).count();
+    context.metrics.fleets_rejected.set(i64::try_from(rejected).unwrap_or(i64::MAX));
     // Also without a RegionCluster that would have the condition: somebody has to be woken.
     let shown = context.recovery.decided().map(|decided| decided.reason);
     for reason in NOT_PUBLISHED {

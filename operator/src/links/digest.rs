@@ -200,6 +200,7 @@ mod tests {
             updated: figure,
             players: figure,
             generation: number,
+            on_trial: true,
             scaled,
             mark: Some(mark),
         };
@@ -242,8 +243,8 @@ mod tests {
     fn the_largest_digest_fits_into_a_frame_and_says_what_it_can() {
         for (name, bytes, count, figure, number, marked, buried) in [
             ("a few", 31, 20, u32::MAX, u64::MAX, 20, 32),
-            ("in the longest namespace, of middling names", 24, 256, 100, 100, 230, 32),
-            ("of the longest names", 31, 256, u32::MAX, u64::MAX, 40, 32),
+            ("in the longest namespace, of middling names", 24, 256, 100, 100, 190, 32),
+            ("of the longest names, all on trial", 31, 256, u32::MAX, u64::MAX, 10, 32),
             ("and of longer ones than a placed Fleet may have", 63, 256, u32::MAX, u64::MAX, 0, 0),
         ] {
             let digest = cut(largest(bytes, count, figure, number));

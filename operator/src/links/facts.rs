@@ -6,7 +6,10 @@
 
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use operator_api::{AutoScaler, Fleet, FleetSpec, PlacementMode, RegionClusterSpec, labels};
+use operator_api::conditions::{reasons, types};
+use operator_api::{
+    AutoScaler, Fleet, FleetSpec, FleetStatus, PlacementMode, RegionClusterSpec, StrategyType, labels,
+};
 use operator_core::regions::RegionId;
 use operator_core::regions::recovery::{Buried, Mark};
 use operator_core::regions::rollout::number;
@@ -183,9 +186,23 @@ fn held(share: &Fleet, child: Option<&AutoScaler>) -> Held {
         updated: count(status.updated_replicas),
         players: u32::try_from(status.players).unwrap_or_default(),
         generation: generation.and_then(|generation| generation.parse().ok()).unwrap_or_default(),
+        on_trial: is_on_trial(share, &status),
         scaled: child.map(|child| Scaled { replicas, max: count(child.spec.max) }),
         mark: None,
     }
+}
+
+/// Whether others that take a template one after the other are to wait for what becomes of it here.
+fn is_on_trial(share: &Fleet, status: &FleetStatus) -> bool {
+    let rolls = share.spec.strategy.as_ref().is_some_and(|strategy| strategy.type_ != StrategyType::OnDelete);
+    let mut conditions = status.conditions.iter();
+    let told = conditions.find(|condition| condition.type_ == types::ROLLED_OUT);
+    let is_through = told.is_some_and(|told| {
+        let is_now = told.observed_generation == share.metadata.generation;
+        let has_it = status.updated_replicas > 0 && told.reason == reasons::WAITING_FOR_PLAYERS;
+        is_now && (told.status == "True" || has_it)
+    });
+    rolls && !is_through
 }
 
 fn count(number: i32) -> u32 {

@@ -5,7 +5,6 @@ use anyhow::{Context as _, anyhow, bail};
 use http::{Request, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
-use kube::config::Kubeconfig;
 use operator_api::labels;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,7 +15,7 @@ use std::fs;
 use std::io::Write;
 
 use crate::args::{OutputFormat, PlaceArgs};
-use crate::runtime::kubeconfig::connect;
+use crate::runtime::kubeconfig::{connect, read};
 
 /// Why nobody is placed.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +46,8 @@ impl Failure {
 pub fn run(args: &PlaceArgs, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
-        let kubeconfig = match &args.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path)
-                .with_context(|| format!("failed to read the kubeconfig {}", path.display())),
-            None => Kubeconfig::read()
-                .context("failed to read the kubeconfig; name one by --kubeconfig or KUBECONFIG"),
-        };
-        place(&connect(kubeconfig?, args.context.clone()).await?, args, (out, notes)).await
+        let kubeconfig = read(args.kubeconfig.as_deref())?;
+        place(&connect(kubeconfig, args.context.clone()).await?, args, (out, notes)).await
     })
 }
 

@@ -12,7 +12,7 @@ use gameserver_contract::{Backend, Hello, Histogram, OperatorMessage, Phase, Rep
 use kube::runtime::reflector::ObjectRef;
 use operator_api::GameServer;
 use operator_core::awake::Awake;
-use operator_core::rolling::Rolling;
+use operator_core::rolling::{Growth, Rolling, Totals};
 use operator_core::server_state::Stream;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +59,7 @@ struct Live {
     tick_us: Rolling,
     input_latency_us: Rolling,
     queue_depth: Rolling,
+    growth: Growth,
     order: Option<Order>,
     /// Highest number of an order that the server is known to have seen, whoever gave it.
     newest_order: Option<u64>,
@@ -117,6 +118,8 @@ pub(crate) struct Snapshot {
     pub(crate) tick_us: Histogram,
     pub(crate) input_latency_us: Histogram,
     pub(crate) queue_depth: Histogram,
+    /// By how much its counts grew, over the time of the histograms of ticks.
+    pub(crate) growth: Totals,
     pub(crate) drain_ordered: bool,
     pub(crate) drained: bool,
 }
@@ -170,6 +173,7 @@ impl LiveServers {
             tick_us: Rolling::new(FIGURES_HALF, now),
             input_latency_us: Rolling::new(FIGURES_HALF, now),
             queue_depth: Rolling::new(QUEUE_HALF, now),
+            growth: Growth::new(FIGURES_HALF, now),
             order: None,
             newest_order: None,
             orders: orders.clone(),
@@ -177,6 +181,7 @@ impl LiveServers {
         if live.facts.boot_unix_ms != facts.boot_unix_ms {
             // Another process: it knows of no order and has no players yet.
             (live.phase, live.players, live.order, live.newest_order) = (Phase::Starting, 0, None, None);
+            live.growth = Growth::new(FIGURES_HALF, now);
         }
         if live.order.map(|order| order.number) != hello.drain_order {
             // It was lost with the stream before, or somebody else's holds by now.
@@ -226,6 +231,8 @@ impl LiveServers {
         live.tick_us.add(now, &report.tick_us);
         live.input_latency_us.add(now, &report.input_latency_us);
         live.queue_depth.add(now, &report.queue_depth);
+        let Report { joins_total: joins, refused_total: refused, rejects_total: rejects, .. } = *report;
+        live.growth.take(now, Totals { joins, refused, rejects });
         if turned || (moved && now.saturating_sub(live.told_at) >= FIGURES_PERIOD) {
             self.tell(live, now);
         }
@@ -282,6 +289,7 @@ impl LiveServers {
             tick_us: live.tick_us.recent(now),
             input_latency_us: live.input_latency_us.recent(now),
             queue_depth: live.queue_depth.recent(now),
+            growth: live.growth.recent(now),
             drain_ordered: live.order.is_some(),
             drained: live.order.is_some_and(|order| order.drained),
         })

@@ -29,6 +29,7 @@ async fn replica() -> Shared {
     let stores = Stores {
         fleets: Watched::fed().0,
         game_servers,
+        revisions: Watched::fed().0,
         auto_scalers: Watched::fed().0,
         allocations: Watched::fed().0,
         region_clusters: Watched::fed().0,

@@ -4,8 +4,19 @@ use anyhow::Context as _;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use std::path::Path;
 
 use super::patience::answer_in_time;
+
+/// The kubeconfig at this path, or that which `KUBECONFIG` names.
+pub(crate) fn read(path: Option<&Path>) -> anyhow::Result<Kubeconfig> {
+    match path {
+        Some(path) => Kubeconfig::read_from(path)
+            .with_context(|| format!("failed to read the kubeconfig {}", path.display())),
+        None => Kubeconfig::read()
+            .context("failed to read the kubeconfig; name one by --kubeconfig or KUBECONFIG"),
+    }
+}
 
 /// A client of the cluster that this context of the kubeconfig names, or its current one.
 pub(crate) async fn connect(kubeconfig: Kubeconfig, context: Option<String>) -> anyhow::Result<Client> {

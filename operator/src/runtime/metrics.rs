@@ -47,6 +47,8 @@ pub(crate) struct Metrics {
     pub(crate) in_use: IntGauge,
     /// Fleets with fewer Ready game servers than they ask for.
     pub(crate) fleets_short: IntGauge,
+    /// Fleets whose template was rejected.
+    pub(crate) fleets_rejected: IntGauge,
     /// Connected players, as the leader sees them.
     pub(crate) players: IntGauge,
     /// 1 for why this region publishes none of its placed Fleets, or not all; as the leader sees it.
@@ -189,6 +191,8 @@ pub(crate) mod names {
     /// Gauge.
     pub(crate) const FLEETS_SHORT: &str = "operator_fleets_short";
     /// Gauge.
+    pub(crate) const FLEETS_REJECTED: &str = "operator_fleets_rejected";
+    /// Gauge.
     pub(crate) const PLAYERS: &str = "operator_players";
     /// Gauge by `reason`, 1 for that of the condition NotPublished while it holds, else 0.
     pub(crate) const NOT_PUBLISHED: &str = "operator_region_not_published";
@@ -253,6 +257,7 @@ impl Metrics {
             wanted: gauge(names::WANTED, "Game servers that Fleets ask for.")?,
             in_use: gauge(names::IN_USE, "Game servers with players, or of which it is not known.")?,
             fleets_short: gauge(names::FLEETS_SHORT, "Fleets with fewer Ready game servers than asked for.")?,
+            fleets_rejected: gauge(names::FLEETS_REJECTED, "Fleets whose template was rejected.")?,
             players: gauge(names::PLAYERS, "Connected players.")?,
             not_published: gauges(
                 names::NOT_PUBLISHED,
@@ -266,11 +271,7 @@ impl Metrics {
                         .buckets(slow),
                 )?,
             )?,
-            scale_changes: counters(
-                names::SCALE_CHANGES,
-                "Changes of replicas by AutoScalers.",
-                &["direction"],
-            )?,
+            scale_changes: counters(names::SCALE_CHANGES, "Changes by AutoScalers.", &["direction"])?,
             registry,
         })
     }
@@ -283,7 +284,8 @@ impl Metrics {
         self.leader.set(0);
         self.game_servers.reset();
         self.not_published.reset();
-        for figure in [&self.wanted, &self.in_use, &self.fleets_short, &self.players] {
+        let of_fleets = [&self.wanted, &self.in_use, &self.fleets_short, &self.fleets_rejected];
+        for figure in of_fleets.into_iter().chain([&self.players]) {
             figure.set(0);
         }
     }

@@ -29,6 +29,8 @@ const LINKED: [(&str, &[&str]); 8] = [
             "PodLost",
             "Silent",
             "ReplicasMissing",
+            "RolledBack",
+            "GateFailed",
             "OlderScaler",
             "PlacedFleet",
             "NoServer",

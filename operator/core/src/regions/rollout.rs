@@ -38,7 +38,7 @@ pub fn describe(number: u64) -> String {
 pub struct Taken {
     /// [`number`] of the Fleet's spec whose template it has; 0 if it was not heard or does not say.
     pub generation: u64,
-    /// It has all servers Ready that it asks for and is to have.
+    /// It has all servers Ready that it asks for and is to have, and the template is not on trial there.
     pub is_ready: bool,
 }
 

@@ -387,6 +387,9 @@ pub struct Held {
     pub players: u32,
     /// [Number](super::rollout::number) of the Fleet's spec whose template new servers there are made from; 0 if it does not say.
     pub generation: u64,
+    /// The template of `generation` is on trial there, or was rejected; not of an older operator.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_trial: bool,
     /// Where an AutoScaler decides how many there are, what it does with that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaled: Option<Scaled>,

@@ -27,6 +27,7 @@ async fn a_new_fleet_gets_its_secret_its_servers_and_one_status() {
     assert_eq!(
         world.api.take_briefs(),
         [
+            "POST controllerrevisions",
             "GET secrets/arena-keys",
             "POST secrets",
             "POST gameservers",
@@ -130,9 +131,9 @@ async fn an_api_server_that_fails_at_everything_fails_the_step_with_its_cause() 
     world.put_fleet(1);
     world.api.fail(|_| Some(503));
     let error = world.reconcile_fleet().await.unwrap_err();
-    assert_eq!(error.step(), "secret");
+    assert_eq!(error.step(), "revision");
     let text = crate::runtime::telemetry::chain(&error);
-    assert!(text.contains("arena-keys") && text.contains("503"), "{text}");
+    assert!(text.contains("ControllerRevision arena-") && text.contains("503"), "{text}");
 }
 
 #[tokio::test]
@@ -204,7 +205,8 @@ async fn a_status_of_a_fleet_that_is_gone_or_another_by_now_is_no_failure() {
         world.put_fleet(0);
         world.api.fail(move |seen| (seen.method == "PATCH").then_some(code));
         world.reconcile_fleet().await.unwrap();
-        assert_eq!(world.api.take_briefs(), ["PATCH fleets/arena/status"], "{code}");
+        let briefs = world.api.take_briefs();
+        assert_eq!(briefs, ["POST controllerrevisions", "PATCH fleets/arena/status"], "{code}");
     }
 }
 
@@ -235,7 +237,7 @@ async fn a_changed_template_goes_to_new_servers_while_old_free_ones_are_drained_
 fn percent_are_of_what_is_wanted_and_something_always_moves() {
     let rollout = |strategy: Value, desired| {
         let fleet = json!({ "metadata": { "name": "arena" }, "spec": { "strategy": strategy } });
-        crate::controllers::fleet::rollout(&serde_json::from_value(fleet).unwrap(), desired)
+        crate::controllers::fleet_rollout::rollout(&serde_json::from_value(fleet).unwrap(), desired)
     };
     let rolling = |surge, unavailable| Rollout::Rolling { surge, unavailable };
     for (strategy, desired, expected) in [

@@ -14,6 +14,7 @@ mod recovery;
 mod region_cluster;
 mod region_copies;
 mod restored;
+mod rollout;
 mod tombstones;
 mod undone;
 mod wheel;
@@ -34,6 +35,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::watch::{Watchable, Watched};
 use gameserver_contract::{Hello, OperatorMessage, Phase, Report};
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt;
@@ -68,6 +70,7 @@ struct World {
 struct Feeds {
     fleets: Writer<Fleet>,
     game_servers: Writer<GameServer>,
+    revisions: Writer<ControllerRevision>,
     auto_scalers: Writer<AutoScaler>,
     allocations: Writer<GameServerAllocation>,
     region_clusters: Writer<RegionCluster>,
@@ -111,6 +114,7 @@ impl World {
             placements: Placements::default(),
             desk: Desk::idle(),
             scale_times: crate::controllers::ScaleTimes::default(),
+            trials: crate::controllers::Trials::default(),
             recovery: crate::controllers::Shown::default(),
             recorder: Recorder::new(client, reporter),
             metrics,
@@ -162,6 +166,7 @@ impl World {
         let Feeds {
             fleets,
             game_servers,
+            revisions,
             auto_scalers,
             allocations,
             region_clusters,
@@ -172,6 +177,7 @@ impl World {
         } = feeds;
         feed(fleets, api.all("fleets"));
         feed(game_servers, api.all("gameservers"));
+        feed(revisions, api.all("controllerrevisions"));
         feed(auto_scalers, api.all("autoscalers"));
         feed(allocations, api.all("gameserverallocations"));
         feed(region_clusters, api.all("regionclusters"));
@@ -278,6 +284,7 @@ fn ours(plural: &str, name: &str) -> String {
 fn stores() -> (Stores, Feeds) {
     let (fleets, fleet_feed) = Watched::fed();
     let (game_servers, game_server_feed) = Watched::fed();
+    let (revisions, revision_feed) = Watched::fed();
     let (auto_scalers, auto_scaler_feed) = Watched::fed();
     let (allocations, allocation_feed) = Watched::fed();
     let (region_clusters, region_cluster_feed) = Watched::fed();
@@ -289,6 +296,7 @@ fn stores() -> (Stores, Feeds) {
     let feeds = Feeds {
         fleets: fleet_feed,
         game_servers: game_server_feed,
+        revisions: revision_feed,
         auto_scalers: auto_scaler_feed,
         allocations: allocation_feed,
         region_clusters: region_cluster_feed,
@@ -300,6 +308,7 @@ fn stores() -> (Stores, Feeds) {
     let stores = Stores {
         fleets,
         game_servers,
+        revisions,
         auto_scalers,
         allocations,
         region_clusters,

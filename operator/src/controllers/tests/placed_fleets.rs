@@ -182,7 +182,8 @@ impl Regions {
             self.world.wait(SECOND);
             self.world.context.links.pulse.beat(self.world.context.clock.elapsed());
             self.hear();
-            self.placing.turn(&self.world.context).await;
+            // it holds whole Fleets while it waits
+            Box::pin(self.placing.turn(&self.world.context)).await;
             self.world.bring();
         }
     }
