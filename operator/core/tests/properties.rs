@@ -178,6 +178,10 @@ proptest! {
         let rests = FleetPlan { old: 0, ..plan((rollout, held), desired, &servers, &BTreeSet::new(), true) };
         prop_assert_eq!(rests, FleetPlan::default());
         let (most, stands_still) = held;
+        if held == (None, false) {
+            prop_assert_eq!(plan((rollout, held), desired, &servers, &BTreeSet::new(), true), FleetPlan::default());
+            prop_assert!(rollout == Rollout::OnDelete || servers.iter().all(|server| server.updated));
+        }
         prop_assert!(servers.len() == desired as usize || stands_still && servers.len() > desired as usize);
         let old = servers.iter().filter(|server| !server.updated).count();
         let stay = desired.saturating_sub(most.unwrap_or(desired)) as usize;

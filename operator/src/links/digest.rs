@@ -188,7 +188,7 @@ mod tests {
     }
 
     /// With names of `bytes` bytes, of that many Fleets, all their figures as long as they may be.
-    fn largest(bytes: usize, count: usize, figure: u32, number: u64) -> Digest {
+    fn largest(bytes: usize, count: usize, (figure, number): (u32, u64), on_trial: bool) -> Digest {
         let name = |number: usize| format!("{number:0>bytes$}");
         let key = |number| format!("region-8/{}/{}", "n".repeat(63), name(number));
         let version = shares::Version { home_epoch: number, generation: number };
@@ -200,7 +200,7 @@ mod tests {
             updated: figure,
             players: figure,
             generation: number,
-            on_trial: true,
+            on_trial,
             scaled,
             mark: Some(mark),
         };
@@ -241,13 +241,16 @@ mod tests {
 
     #[test]
     fn the_largest_digest_fits_into_a_frame_and_says_what_it_can() {
-        for (name, bytes, count, figure, number, marked, buried) in [
-            ("a few", 31, 20, u32::MAX, u64::MAX, 20, 32),
-            ("in the longest namespace, of middling names", 24, 256, 100, 100, 190, 32),
-            ("of the longest names, all on trial", 31, 256, u32::MAX, u64::MAX, 10, 32),
-            ("and of longer ones than a placed Fleet may have", 63, 256, u32::MAX, u64::MAX, 0, 0),
+        let most = (u32::MAX, u64::MAX);
+        for (name, bytes, count, figures, on_trial, marked, buried) in [
+            ("a few", 31, 20, most, true, 20, 32),
+            ("in the longest namespace, of middling names", 24, 256, (100, 100), false, 230, 32),
+            ("and all on trial", 24, 256, (100, 100), true, 190, 32),
+            ("of the longest names", 31, 256, most, false, 40, 32),
+            ("and all on trial", 31, 256, most, true, 10, 32),
+            ("and of longer ones than a placed Fleet may have", 63, 256, most, true, 0, 0),
         ] {
-            let digest = cut(largest(bytes, count, figure, number));
+            let digest = cut(largest(bytes, count, figures, on_trial));
             let answer = Answer { digest: Some(digest.clone()), ..Answer::default() };
             let length = rmp_serde::to_vec_named(&answer).unwrap().len();
             assert!(length <= MAX_FRAME_BYTES, "{name}: {length}");

@@ -59,7 +59,7 @@ are in it only as often as ours tells of them.
 const OWN_MAX: f64 = 0.4;
 /// By ticks a second: what a player is told at most, kbit/s.
 const TOLD_MAX: [(u32, f64); 2] = [(20, 64.0), (64, 256.0)];
-/// Thousand inputs a second that the world and its combat carry out (C1: 50 and 30).
+/// Thousand inputs a second that the world carries out (C1); here all of them walk, so it says nothing of combat.
 const WORLD_MIN: f64 = 50.0;
 /// How many times less a player is told than in full.
 const LESS_THAN_FULL: f64 = 5.0;
