@@ -1,7 +1,5 @@
 //! Who is near whom: entities by cell of a grid.
 
-use std::ops::Range;
-
 use gameserver_game::ByCell;
 use gameserver_protocol::message::Entity;
 
@@ -42,25 +40,26 @@ impl Grid {
         if !own[split..].iter().chain(&own[..split]).all(|&index| visit(index, 0)) {
             return;
         }
+        let side = self.0.lines();
         for ring in 1..=rings {
-            let mut cells = self.ring(column, row, ring);
-            if !cells.all(|(c, r)| self.0.in_row(c, c, r).iter().all(|&index| visit(index, ring))) {
-                return;
+            let distance = ring as usize;
+            let lines = |middle: usize| middle.saturating_sub(distance)..=(middle + distance).min(side - 1);
+            let columns = lines(column);
+            for line in lines(row) {
+                let mut visit_cells =
+                    |from, to| self.0.in_row(from, to, line).iter().all(|&index| visit(index, ring));
+                let goes_on = if line.abs_diff(row) == distance {
+                    visit_cells(*columns.start(), *columns.end())
+                } else {
+                    let (left, right) = (column.checked_sub(distance), column + distance);
+                    left.is_none_or(|left| visit_cells(left, left))
+                        && (right >= side || visit_cells(right, right))
+                };
+                if !goes_on {
+                    return;
+                }
             }
         }
-    }
-
-    /// Columns and rows of the cells at just this distance, nearer sides first: those on the map.
-    fn ring(&self, column: usize, row: usize, ring: u32) -> impl Iterator<Item = (usize, usize)> {
-        let (side, distance) = (self.0.lines(), ring as usize);
-        let lines = move |middle: usize| -> Range<usize> {
-            middle.saturating_sub(distance)..(middle + distance + 1).min(side)
-        };
-        let is_edge = move |at: usize, middle: usize| at.abs_diff(middle) == distance;
-        lines(row).flat_map(move |r| {
-            let whole = is_edge(r, row);
-            lines(column).filter(move |&c| whole || is_edge(c, column)).map(move |c| (c, r))
-        })
     }
 }
 

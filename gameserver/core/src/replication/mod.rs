@@ -11,6 +11,7 @@ mod grid;
 mod history;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod viewer;
 
 use gameserver_game::Game;
@@ -36,7 +37,6 @@ pub fn turn_ticks(tick_hz: u32, replication_hz: u32) -> u64 {
 /// What the snapshots of a zone are made from.
 #[derive(Debug)]
 pub(crate) struct Replication {
-    tick_hz: u32,
     turn_ticks: u64,
     history: History,
     cells: Cells,
@@ -50,12 +50,11 @@ impl Replication {
     pub(crate) fn new<G: Game>(capacity: u32, tick_hz: u32, replication_hz: u32) -> Self {
         let entities = G::entity_capacity(capacity) as usize;
         Self {
-            tick_hz,
             turn_ticks: turn_ticks(tick_hz, replication_hz),
             history: History::new(entities),
             cells: Cells::new(entities),
             grid: Grid::new(G::MAP_UNITS, entities),
-            scratch: Scratch::new(entities),
+            scratch: Scratch::new(entities, tick_hz),
         }
     }
 
@@ -87,9 +86,9 @@ impl Replication {
         budget: usize,
         writer: &mut SnapshotWriter<'_>,
     ) {
-        let Self { tick_hz, turn_ticks, history, cells, grid, scratch } = self;
+        let Self { turn_ticks, history, cells, grid, scratch } = self;
         if viewer.is_new() || told.turn.is_multiple_of((LOOK_TICKS / *turn_ticks).max(1)) {
-            viewer.look_around(from, *tick_hz, history, grid, scratch);
+            viewer.look_around(from, history, grid, scratch);
         }
         let budget = if viewer.is_fresh() { MAX_MESSAGE_BYTES } else { budget };
         viewer.write(told, budget, history, cells, scratch, writer);

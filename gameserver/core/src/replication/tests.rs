@@ -37,12 +37,11 @@ impl World {
             last_id: 0,
             tick: 0,
             replication: Replication {
-                tick_hz: 64,
                 turn_ticks,
                 history: History::new(capacity),
                 cells: Cells::new(capacity),
                 grid: Grid::new(1000, capacity),
-                scratch: Scratch::new(capacity),
+                scratch: Scratch::new(capacity, 64),
             },
         }
     }
@@ -297,7 +296,7 @@ const UNITS_AWAY: [i32; 4] = [10, 160, 260, 310];
 fn told_a_second(tick_hz: u32, units_away: i32) -> f64 {
     const SECONDS: u32 = 20;
     let mut world = World::new(1, turn_ticks(tick_hz, 20));
-    world.replication.tick_hz = tick_hz;
+    world.replication.scratch = Scratch::new(ENTITIES as usize, tick_hz);
     let mut viewer = Replication::viewer();
     let mut told = 0;
     // what comes before is told to a newcomer
