@@ -162,12 +162,29 @@ impl Write for SliceWriter<'_> {
 
 type WriteResult = Result<(), BufferTooSmall>;
 
+/// The shortest form of a number, as rmp writes it. A snapshot has some 25 of them and each of its cells a few, and rmp takes several
+/// times as long for one, since it writes the marker and what follows each for itself.
+#[inline]
 fn write_uint(writer: &mut SliceWriter<'_>, value: u64) -> WriteResult {
-    rmp::encode::write_uint(writer, value).map(drop).map_err(|_full| BufferTooSmall)
+    const U8: u8 = 0xCC;
+    const U16: u8 = 0xCD;
+    const U32: u8 = 0xCE;
+    let [.., third, second, first, last] = value.to_be_bytes();
+    match value {
+        0..=0x7F => writer.append(&[last]),
+        0x80..=0xFF => writer.append(&[U8, last]),
+        0x100..=0xFFFF => writer.append(&[U16, first, last]),
+        0x1_0000..=0xFFFF_FFFF => writer.append(&[U32, third, second, first, last]),
+        _ => rmp::encode::write_uint(writer, value).map(drop).map_err(|_full| BufferTooSmall),
+    }
 }
 
+#[inline]
 fn write_int(writer: &mut SliceWriter<'_>, value: i64) -> WriteResult {
-    rmp::encode::write_sint(writer, value).map(drop).map_err(|_full| BufferTooSmall)
+    match u64::try_from(value) {
+        Ok(value) => write_uint(writer, value),
+        Err(_negative) => rmp::encode::write_sint(writer, value).map(drop).map_err(|_full| BufferTooSmall),
+    }
 }
 
 fn write_nil(writer: &mut SliceWriter<'_>) -> WriteResult {
@@ -234,4 +251,54 @@ mod num_like {
     }
 
     int!(u8, u16, u32, u64, i8, i32, i64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(write: impl FnOnce(&mut SliceWriter<'_>) -> WriteResult) -> Vec<u8> {
+        let mut buffer = [0; 16];
+        let mut writer = SliceWriter::new(&mut buffer);
+        write(&mut writer).expect("there is room");
+        let len = writer.position;
+        buffer[..len].to_vec()
+    }
+
+    fn check(value: i64) {
+        let mut expected = Vec::new();
+        rmp::encode::write_sint(&mut expected, value).expect("memory");
+        assert_eq!(written(|writer| write_int(writer, value)), expected, "{value}");
+        let (value, mut expected) = (value.cast_unsigned(), Vec::new());
+        rmp::encode::write_uint(&mut expected, value).expect("memory");
+        assert_eq!(written(|writer| write_uint(writer, value)), expected, "{value}");
+    }
+
+    #[test]
+    fn numbers_are_as_short_as_rmp_writes_them_on_either_side_of_each_length() {
+        for end in [0_i64, 32, 0x80, 0x100, 0x8000, 0x1_0000, 1 << 31, 1 << 32, i64::MAX] {
+            for value in [end.saturating_sub(1), end, end.saturating_add(1)] {
+                check(value);
+                check(-value);
+            }
+        }
+        check(i64::MIN);
+    }
+
+    #[test]
+    fn a_number_for_which_there_is_no_room_is_refused() {
+        for value in [0x7F, 0xFF, 0xFFFF, 0xFFFF_FFFF, u64::MAX] {
+            let len = written(|writer| write_uint(writer, value)).len();
+            let mut buffer = vec![0; len - 1];
+            assert!(write_uint(&mut SliceWriter::new(&mut buffer), value).is_err(), "{value} in {}", len - 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_written_as_rmp_writes_it(value in any::<i64>(), shift in 0_u32..64) {
+            check(value >> shift);
+        }
+    }
 }
