@@ -1,16 +1,17 @@
-//! A queue of fixed size that never allocates.
+//! A queue of fixed size that allocates when it is made and never again.
 
 /// A first-in-first-out buffer of at most `N`, kept in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<T, const N: usize> {
-    items: [Option<T>; N],
+    /// Apart, so that what holds several queues has their lengths side by side: most are empty whenever they are looked at.
+    items: Box<[Option<T>; N]>,
     head: usize,
     len: usize,
 }
 
 impl<T: Copy, const N: usize> Default for Ring<T, N> {
     fn default() -> Self {
-        Self { items: [None; N], head: 0, len: 0 }
+        Self { items: Box::new([None; N]), head: 0, len: 0 }
     }
 }
 
@@ -34,7 +35,7 @@ impl<T: Copy, const N: usize> Ring<T, N> {
     }
 
     pub(crate) fn front(&self) -> Option<&T> {
-        self.items[self.head].as_ref().filter(|_| self.len > 0)
+        if self.len == 0 { None } else { self.items[self.head].as_ref() }
     }
 
     /// The one that was added last.
@@ -48,6 +49,11 @@ impl<T: Copy, const N: usize> Ring<T, N> {
         self.head = (self.head + 1) % N;
         self.len -= 1;
         Some(item)
+    }
+
+    /// Nothing is in it any more.
+    pub(crate) fn clear(&mut self) {
+        (self.head, self.len) = (0, 0);
     }
 
     /// Oldest first.

@@ -117,7 +117,7 @@ impl<G: Game> ZoneServer<G> {
             }
             // the player stays where it is in the world; its client counts its inputs anew and knows nothing
             Received::Resumed(player) => {
-                self.players[player as usize] = Player::default();
+                self.players[player as usize].restart();
                 self.viewers[player as usize].clear();
             }
             Received::Message(player, message) => {
@@ -179,7 +179,7 @@ impl<G: Game> ZoneServer<G> {
     /// Leaves the slot blank for whoever gets it next, maybe before the next step.
     fn forget_player(&mut self, player: u32) {
         self.game.leave(player);
-        self.players[player as usize] = Player::default();
+        self.players[player as usize].restart();
         self.viewers[player as usize].clear();
         self.foreseen[player as usize] = Foreseen::default();
     }

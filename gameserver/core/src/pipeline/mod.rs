@@ -122,6 +122,31 @@ impl<I: Copy> Default for Player<I> {
 }
 
 impl<I: Fields + Copy> Player<I> {
+    /// Blank again, for whoever is there next; in the same memory.
+    pub(crate) fn restart(&mut self) {
+        let Self {
+            newest_received,
+            newest_decided,
+            link,
+            timing,
+            rate,
+            waiting,
+            rejections,
+            notices,
+            newest_notice,
+            decided,
+            has_untold,
+            camera,
+        } = self;
+        (*newest_received, *newest_decided, *newest_notice) = (0, 0, 0);
+        (*link, *timing, *rate) = (Link::default(), Timing::default(), Bucket::default());
+        waiting.clear();
+        rejections.clear();
+        notices.clear();
+        decided.clear();
+        (*has_untold, *camera) = (false, None);
+    }
+
     /// Takes an inputs message.
     pub(crate) fn receive(
         &mut self,
