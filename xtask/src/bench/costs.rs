@@ -1,5 +1,6 @@
 //! What datagrams, ticks and players cost without a network: time stage by stage, and bytes.
 
+mod combat;
 mod overload;
 
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use self::combat::Combat;
 use self::overload::Overload;
 use super::page::{self, Page, Panel, RUNS_MIN, Spread};
 use crate::checkout::Checkout;
@@ -59,7 +61,7 @@ are in it only as often as ours tells of them.
 const OWN_MAX: f64 = 0.4;
 /// By ticks a second: what a player is told at most, kbit/s.
 const TOLD_MAX: [(u32, f64); 2] = [(20, 64.0), (64, 256.0)];
-/// Thousand inputs a second that the world carries out (C1); here all of them walk, so it says nothing of combat.
+/// Thousand inputs a second that the world carries out (C1); here all of them walk; combat has a section of its own.
 const WORLD_MIN: f64 = 50.0;
 /// How many times less a player is told than in full.
 const LESS_THAN_FULL: f64 = 5.0;
@@ -67,12 +69,13 @@ const LESS_THAN_FULL: f64 = 5.0;
 /// Measures and writes the page, which is there after the first run and written anew after each.
 pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<()> {
     let progress = Progress::new();
-    let examples =
-        ["--locked", "--release", "--package=gameserver-core", "--example=costs", "--example=overload"];
+    let packages = ["--locked", "--release", "--package=gameserver-core", "--package=gameserver-game"];
+    let examples = ["--example=costs", "--example=overload", "--example=combat"];
     progress.step("compile", |_| {
-        process::run(cargo(checkout)?.arg("build").args(examples), &checkout.log("bench-costs"))
+        let mut build = cargo(checkout)?;
+        process::run(build.arg("build").args(packages).args(examples), &checkout.log("bench-costs"))
     })?;
-    let (mut all, mut overloads) = (Vec::new(), Vec::new());
+    let (mut all, mut overloads, mut fights) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=runs {
         for (place, tick_hz) in SCENES {
             all.push(progress.step(&format!("run {run}: {place} at {tick_hz} Hz"), |_| {
@@ -84,7 +87,12 @@ pub(super) fn measure(checkout: &Checkout, runs: u8) -> Result<()> {
                 said_by(checkout, "overload", &[&players.to_string(), &limit.to_string()])
             })?);
         }
-        page::write(checkout, &page_of(run, &all, &overloads))?;
+        for players in combat::SCENES {
+            fights.push(progress.step(&format!("run {run}: {players} who fight"), |_| {
+                said_by(checkout, "combat", &[&players.to_string()])
+            })?);
+        }
+        page::write(checkout, &page_of(run, &all, &overloads, &fights))?;
     }
     Ok(())
 }
@@ -96,9 +104,9 @@ fn said_by<T: DeserializeOwned>(checkout: &Checkout, example: &str, arguments: &
     serde_json::from_str(&said).with_context(|| format!("not understood: {said}"))
 }
 
-fn page_of(runs: u8, all: &[Costs], overloads: &[Overload]) -> Page {
+fn page_of(runs: u8, all: &[Costs], overloads: &[Overload], fights: &[Combat]) -> Page {
     let arguments = format!("costs --runs {runs}");
-    let body = body(all) + &overload::section(overloads);
+    let body = body(all) + &combat::section(fights) + &overload::section(overloads);
     let panels = [
         ("our own of a datagram in, us", own_in_us as fn(&Costs) -> f64),
         ("our own of a datagram out, us", own_out_us),
