@@ -15,6 +15,7 @@
 
 pub mod allocation;
 pub mod bots;
+pub mod bundle;
 pub mod command;
 pub mod crowd;
 mod describe;

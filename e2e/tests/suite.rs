@@ -6,6 +6,8 @@
 mod allocation;
 #[path = "suite/autoscaling.rs"]
 mod autoscaling;
+#[path = "suite/debug.rs"]
+mod debug;
 #[path = "suite/failures.rs"]
 mod failures;
 #[path = "suite/fleets.rs"]
