@@ -12,6 +12,8 @@ mod debug;
 mod failures;
 #[path = "suite/fleets.rs"]
 mod fleets;
+#[path = "suite/hardening.rs"]
+mod hardening;
 #[path = "suite/install.rs"]
 mod install;
 #[path = "suite/reports.rs"]
