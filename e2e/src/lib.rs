@@ -30,6 +30,7 @@ mod pool;
 pub mod region;
 pub mod regions;
 pub mod reports;
+pub mod samples;
 pub mod scratch;
 mod strangers;
 pub mod trial;

@@ -20,6 +20,8 @@ mod install;
 mod reports;
 #[path = "suite/rollouts.rs"]
 mod rollouts;
+#[path = "suite/samples.rs"]
+mod samples;
 #[path = "suite/world/mod.rs"]
 mod world;
 
