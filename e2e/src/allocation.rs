@@ -3,9 +3,10 @@
 use k8s_openapi::api::rbac::v1::Role;
 use serde_json::{Value, json};
 
-use crate::region::Region;
+use crate::region::{PATIENCE, Region};
 use crate::reports::Way;
 use crate::scratch::Scratch;
+use crate::wait::eventually;
 
 /// Audience of a matchmaker's token.
 pub const AUDIENCE: &str = "cranewing-allocation";
@@ -51,6 +52,18 @@ impl Matchmaker {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some((status, serde_json::from_str(body).unwrap_or_default()))
+    }
+
+    /// Name of the server that this replica gives for a key of the Fleet, once it gives one.
+    pub async fn given_by(&self, scratch: &Scratch, replica: &str, (fleet, key): (&str, &str)) -> String {
+        let answer = eventually(&format!("{replica} answers {key}"), PATIENCE, || async {
+            match self.ask(scratch, (&scratch.region, replica), (fleet, key, 0)).await {
+                Some(answer @ (200, _)) => Ok(answer),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        given(answer)
     }
 }
 

@@ -15,6 +15,7 @@
 
 pub mod allocation;
 pub mod bots;
+pub mod bundle;
 pub mod command;
 pub mod crowd;
 mod describe;
@@ -29,6 +30,7 @@ mod pool;
 pub mod region;
 pub mod regions;
 pub mod reports;
+pub mod samples;
 pub mod scratch;
 mod strangers;
 pub mod trial;

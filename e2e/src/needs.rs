@@ -16,6 +16,8 @@ pub enum Need {
     MetricsServer,
     /// The images of this working tree.
     Images,
+    /// The operator's program, for its commands.
+    Program,
     /// Three regions, and the operator's program, by which they are joined.
     Regions,
 }
@@ -31,6 +33,7 @@ impl Need {
             Self::Engine => &["CRANEWING_E2E_ENGINE"],
             Self::Bots => &["CRANEWING_E2E_BOTS"],
             Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
+            Self::Program => &["CRANEWING_E2E_OPERATOR"],
             Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
             Self::Regions => &[
                 "CRANEWING_E2E_OPERATOR",
@@ -44,6 +47,7 @@ impl Need {
             Self::Engine => "it pauses nodes and kills processes on them",
             Self::Bots => "it needs players",
             Self::MetricsServer => "it needs figures of CPU",
+            Self::Program => "it runs the operator's commands",
             Self::Images => "it needs an operator",
             Self::Regions => "it needs three regions that are joined",
         };
@@ -96,6 +100,7 @@ mod tests {
             (Need::Images, &images[..1], none, Some("CRANEWING_E2E_GAMESERVER_IMAGE is not set")),
             (Need::Bots, &[], none, Some("it needs players, and CRANEWING_E2E_BOTS is not set")),
             (Need::Bots, &["CRANEWING_E2E_BOTS"], Some("podman cannot be run"), None),
+            (Need::Program, &images, none, Some("CRANEWING_E2E_OPERATOR is not set")),
             (Need::MetricsServer, &images, none, Some("CRANEWING_E2E_METRICS_SERVER_IMAGE is not set")),
             (Need::Engine, &[], none, Some("CRANEWING_E2E_ENGINE is not set")),
             (

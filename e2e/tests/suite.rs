@@ -6,16 +6,22 @@
 mod allocation;
 #[path = "suite/autoscaling.rs"]
 mod autoscaling;
+#[path = "suite/debug.rs"]
+mod debug;
 #[path = "suite/failures.rs"]
 mod failures;
 #[path = "suite/fleets.rs"]
 mod fleets;
+#[path = "suite/hardening.rs"]
+mod hardening;
 #[path = "suite/install.rs"]
 mod install;
 #[path = "suite/reports.rs"]
 mod reports;
 #[path = "suite/rollouts.rs"]
 mod rollouts;
+#[path = "suite/samples.rs"]
+mod samples;
 #[path = "suite/world/mod.rs"]
 mod world;
 

@@ -1,7 +1,9 @@
 //! Command line of the operator; every flag has an environment variable beside it.
 
+mod debug;
 mod rollout;
 
+pub use debug::{BundleArgs, DebugArgs, DebugCommand};
 pub use rollout::{NamedFleet, RolloutArgs, RolloutCommand};
 
 use anyhow::anyhow;
@@ -45,6 +47,8 @@ pub enum Command {
     Place(PlaceArgs),
     /// Follow a change of a Fleet's template, hold it, go back to an earlier template, or have a rejected one tried again.
     Rollout(RolloutArgs),
+    /// Pack what is known of a region into one file, for whoever looks for a fault.
+    Debug(DebugArgs),
 }
 
 /// Settings of `operator seccomp`.
@@ -238,11 +242,10 @@ pub struct Clusters {
     pub namespace: String,
 }
 
-/// Settings of `operator place`.
-#[derive(Clone, Debug, Parser)]
-#[command(after_help = PLACE_EXAMPLES)]
-pub struct PlaceArgs {
-    /// Context of any region's cluster in the kubeconfig, instead of its current one.
+/// A cluster, and where the operator is in it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OneCluster {
+    /// Context of a region's cluster in the kubeconfig, instead of its current one.
     #[arg(long)]
     pub context: Option<String>,
     /// Kubeconfig instead of the one that `KUBECONFIG` names.
@@ -251,6 +254,15 @@ pub struct PlaceArgs {
     /// Namespace of the operator there.
     #[arg(long, default_value = "cranewing-system")]
     pub namespace: String,
+}
+
+/// Settings of `operator place`.
+#[derive(Clone, Debug, Parser)]
+#[command(after_help = PLACE_EXAMPLES)]
+pub struct PlaceArgs {
+    /// Any region's.
+    #[command(flatten)]
+    pub cluster: OneCluster,
     /// Latency of one player to a region, in milliseconds: `kr=5`. Repeatable.
     #[arg(
         long = "latency",
@@ -378,6 +390,10 @@ pub struct RunArgs {
     /// Address of `/metrics`, `/livez` and `/readyz`.
     #[arg(long, env = "CRANEWING_ADMIN_LISTEN", default_value = "0.0.0.0:8080", help_heading = "Telemetry")]
     pub admin_listen: SocketAddr,
+    /// Address at which this replica shows its last decisions and its stream index. It is reached by a port that is forwarded to the
+    /// pod, and by nothing on the network.
+    #[arg(long, env = "CRANEWING_DEBUG_LISTEN", default_value = "127.0.0.1:8081", value_parser = parse_loopback, help_heading = "Telemetry")]
+    pub debug_listen: SocketAddr,
     /// Form of the logs.
     #[arg(long, env = "CRANEWING_LOG_FORMAT", default_value = "text", help_heading = "Telemetry")]
     pub log_format: LogFormat,
@@ -468,6 +484,20 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Reads an address that only the pod's own network reaches.
+fn parse_loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_no_address| format!("`{text}` is not ADDRESS:PORT, such as 127.0.0.1:8081"))?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "{} is no loopback address: whoever reaches it would read it without any right",
+        address.ip()
+    ))
+}
+
 /// Reads `7000-7999`.
 fn parse_port_range(text: &str) -> Result<PortRange, String> {
     let (first, last) =
@@ -542,6 +572,20 @@ mod tests {
         assert_eq!(parse_port_range("7000-7999"), Ok(PortRange { first: 7000, last: 7999 }));
         for bad in ["7000", "7999-7000", "0-10", "a-b", "70000-70001", ""] {
             assert!(parse_port_range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_without_a_right_is_reached_from_within_the_pod_alone() {
+        for (text, is_taken) in [
+            ("127.0.0.1:8081", true),
+            ("[::1]:8081", true),
+            ("0.0.0.0:8081", false),
+            ("[::]:8081", false),
+            ("10.0.0.1:8081", false),
+            ("8081", false),
+        ] {
+            assert_eq!(parse_loopback(text).is_ok(), is_taken, "{text}");
         }
     }
 

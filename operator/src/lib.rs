@@ -8,6 +8,8 @@
 //! - `links`: what the operators of several regions say to each other, on every replica.
 //! - `placement`: where players who play together get their server, on every replica; and how to ask.
 //! - `controllers`: one room a kind; they run on the leader only.
+//! - `journal`: what this replica decided last, and why.
+//! - `debug`: shows that and the stream index to whoever may look, and packs all that is known of a region into one file.
 //! - `seccomp`: the profile of game servers and its way onto the nodes.
 //! - `responder`: answers the probes of other regions; `region`: makes regions known to each other.
 //! - `rollout`: follows a change of a Fleet's template and takes it back, for people.
@@ -16,6 +18,8 @@ mod about;
 mod allocation;
 pub mod args;
 mod controllers;
+pub mod debug;
+mod journal;
 mod links;
 #[cfg(test)]
 mod mock_api;

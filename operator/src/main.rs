@@ -28,5 +28,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Region(args) => operator::region::run(args.command, &mut stdout().lock()),
         Command::Rollout(args) => operator::rollout::run(&args.command, &mut stdout().lock()),
+        Command::Debug(args) => {
+            operator::debug::run(&args.command, &mut stdout().lock(), &mut stderr().lock())
+        }
     }
 }

@@ -25,6 +25,8 @@ use tracing::info;
 use crate::allocation::{Callers, Desk, DeskSetup, Door, Minter};
 use crate::args::RunArgs;
 use crate::controllers::{self, Context, Stores};
+use crate::debug::Shown;
+use crate::journal::Journal;
 use crate::links::{Links, Setup};
 use crate::placement::Placement;
 use crate::reports::endpoint::{self, Endpoint};
@@ -59,7 +61,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 
 async fn operate(args: RunArgs) -> anyhow::Result<()> {
     // From here on a signal waits until somebody asks for it.
-    let mut signals = Signals::start()?;
+    let signals = Signals::start()?;
     let clock = Clock::start();
     let metrics = Metrics::new().context("failed to make the metrics")?;
     let client = connect(&metrics).await?;
@@ -81,11 +83,13 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
 
     let serving = &mut groups.serving;
     let stores = watch_all(&client, &args.namespace, serving);
-    let live = Arc::new(LiveServers::new());
+    let (live, journal) = (Arc::new(LiveServers::new()), Arc::new(Journal::new(clock)));
+    show(Shown { journal: Arc::clone(&journal), live: Arc::clone(&live), clock }, listeners.debug, serving);
     let keys = Arc::new(FleetKeys::new(client.clone()));
     let verifier = Arc::new(Verifier::new(client.clone(), clock));
     let watched = (watch_operators(&client, &args, serving), stores.game_servers.store().clone());
-    let setup = setup_of_desk((&client, &args), listeners.replica, watched, &live, (&metrics, clock))?;
+    let setup =
+        setup_of_desk((&client, &args), listeners.replica, watched, (&live, &journal), (&metrics, clock))?;
     let desk = start_desk(setup, serving);
     let door = door(&client, (&verifier, &keys, &stores), desk.clone(), (&metrics, clock));
     open(door, (acceptor.clone(), listeners.allocation), serving);
@@ -109,30 +113,27 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         .spawn("the report certificate", |stop| Arc::clone(&trust).follow(authorities, clock, stop).map(Ok));
     let links = Arc::new(Links::new(args.region_id, stores.of_links(), metrics.clone(), clock));
     let registered = links.start(setup_of_links(&client, &args, listeners.link), serving).await?;
-    let placement = Placement::new(Arc::<Links>::clone(&links), metrics.clone(), clock);
+    let placement = Placement::new(Arc::<Links>::clone(&links), Arc::clone(&journal), metrics.clone(), clock);
     serving.spawn("the placement endpoint", |stop| placement.serve(listeners.placement, stop).map(Ok));
     serving.spawn("the look for silent servers", |stop| {
         notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
     });
 
-    let shared =
-        Shared { args, client, stores, live, keys, trust, links, desk, report_endpoint, metrics, clock };
-    let stopped = tokio::select! {
-        stopped = groups.until_stopped(&mut signals) => Some(stopped),
-        () = wait_until_warm(&shared, registered) => None,
+    let shared = Shared {
+        args,
+        client,
+        stores,
+        live,
+        journal,
+        keys,
+        trust,
+        links,
+        desk,
+        report_endpoint,
+        metrics,
+        clock,
     };
-    let stopped = if let Some(stopped) = stopped {
-        stopped
-    } else {
-        stage.send_replace(Stage::Running);
-        groups.stand_for_leader(shared);
-        groups.until_stopped(&mut signals).await
-    };
-    info!("the operator stops");
-    stage.send_replace(Stage::Stopping);
-    let ended = groups.stop().await;
-    // What made it stop is the cause of whatever went wrong after that.
-    stopped.and(ended)
+    groups.live(shared, registered, stage, signals).await
 }
 
 /// Every task of the process, by the order in which they stop.
@@ -147,6 +148,32 @@ struct Groups {
 }
 
 impl Groups {
+    /// Until a signal, or the first task that fails; it stands for leader once every watch has its list.
+    async fn live(
+        mut self,
+        shared: Shared,
+        registered: watch::Receiver<bool>,
+        stage: watch::Sender<Stage>,
+        mut signals: Signals,
+    ) -> anyhow::Result<()> {
+        let stopped = tokio::select! {
+            stopped = self.until_stopped(&mut signals) => Some(stopped),
+            () = wait_until_warm(&shared, registered) => None,
+        };
+        let stopped = if let Some(stopped) = stopped {
+            stopped
+        } else {
+            stage.send_replace(Stage::Running);
+            self.stand_for_leader(shared);
+            self.until_stopped(&mut signals).await
+        };
+        info!("the operator stops");
+        stage.send_replace(Stage::Stopping);
+        let ended = self.stop().await;
+        // What made it stop is the cause of whatever went wrong after that.
+        stopped.and(ended)
+    }
+
     /// From here on this replica leads whenever the lease is its own.
     fn stand_for_leader(&mut self, shared: Shared) {
         let (leads, leading) = watch::channel(false);
@@ -206,7 +233,7 @@ fn setup_of_desk(
     (client, args): (&Client, &RunArgs),
     listener: TcpListener,
     (pods, game_servers): (Store<Pod>, Store<GameServer>),
-    live: &Arc<LiveServers>,
+    (live, journal): (&Arc<LiveServers>, &Arc<Journal>),
     (metrics, clock): (&Metrics, Clock),
 ) -> anyhow::Result<DeskSetup> {
     Ok(DeskSetup {
@@ -220,6 +247,7 @@ fn setup_of_desk(
         port: args.replica_listen.port(),
         game_servers,
         live: Arc::clone(live),
+        journal: Arc::clone(journal),
         metrics: metrics.allocations.clone(),
         clock,
     })
@@ -229,6 +257,12 @@ fn start_desk(setup: DeskSetup, tasks: &mut Tasks) -> Desk {
     let (desk, work) = Desk::new(setup);
     tasks.spawn("allocation", |stop| work.run(stop));
     desk
+}
+
+fn show(shown: Shown, listener: TcpListener, tasks: &mut Tasks) {
+    tasks.spawn("the debug endpoint", |stop| async {
+        shown.serve(listener, stop).await.context("failed to serve")
+    });
 }
 
 fn open(door: Door, of_it: (TlsAcceptor, TcpListener), tasks: &mut Tasks) {
@@ -261,6 +295,7 @@ struct Listeners {
     placement: TcpListener,
     allocation: TcpListener,
     replica: TcpListener,
+    debug: TcpListener,
 }
 
 impl Listeners {
@@ -272,6 +307,7 @@ impl Listeners {
             placement: bind(args.placement_listen, "placement").await?,
             allocation: bind(args.allocation_listen, "allocation").await?,
             replica: bind(args.replica_listen, "replica").await?,
+            debug: bind(args.debug_listen, "debug").await?,
         })
     }
 }
@@ -404,6 +440,7 @@ struct Shared {
     client: Client,
     stores: Stores,
     live: Arc<LiveServers>,
+    journal: Arc<Journal>,
     keys: Arc<FleetKeys>,
     trust: Arc<Trust>,
     links: Arc<Links>,
@@ -454,6 +491,7 @@ impl Context {
             namespace: shared.args.namespace.clone(),
             stores: shared.stores.clone(),
             live: Arc::clone(&shared.live),
+            journal: Arc::clone(&shared.journal),
             keys: Arc::clone(&shared.keys),
             pods: controllers::PodDefaults {
                 image: shared.args.gameserver_image.clone(),

@@ -1,4 +1,6 @@
-//! What the charts say, checked without a cluster: Helm's own lint, and the alerts by promtool.
+//! What the charts say, checked without a cluster: Helm's own lint, the alerts by promtool, and what keeps the operator up and safe.
+
+mod posture;
 
 use std::path::Path;
 use std::process::Command;
@@ -46,12 +48,36 @@ pub(crate) fn check(checkout: &Checkout) -> Result<()> {
     };
     passes(at_root(&helm).args(["lint", "--strict", "charts/crds"]))?;
     passes(chart("lint").args(["--strict", "charts/operator"]))?;
+    for value in posture::REFUSED {
+        refuses(chart("template").args(["--set", value, "cranewing", "charts/operator"]), value)?;
+    }
     passes(at_root(&promtool).args(["check", "rules", ALERTS]))?;
     passes(at_root(&promtool).args(["test", "rules", ALERTS_TEST]))?;
     let rendered = process::output(chart("template").args(["cranewing", "charts/operator"]))?;
     let source = std::fs::read_to_string(checkout.root.join(ALERTS))
         .with_context(|| format!("failed to read {ALERTS}"))?;
-    compare(&source, &rendered)
+    compare(&source, &rendered)?;
+    let faults = posture::faults(&objects(&rendered)?);
+    if !faults.is_empty() {
+        bail!("the chart does not give what it should: {}", faults.join("; "));
+    }
+    Ok(())
+}
+
+/// The schema of the values takes no such value, and says so.
+fn refuses(command: &mut Command, value: &str) -> Result<()> {
+    let output = command.output().with_context(|| format!("failed to start {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || !said.contains("values don't meet the specifications of the schema") {
+        bail!("the chart takes {value}, or refuses it without the schema's words: {said}");
+    }
+    Ok(())
+}
+
+/// The objects that a chart gives.
+fn objects(rendered: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(rendered).map(Value::deserialize);
+    documents.collect::<Result<_, _>>().context("the chart gives no YAML")
 }
 
 /// What it says goes to the terminal: of what failed both tools tell on standard output.
@@ -66,13 +92,9 @@ fn passes(command: &mut Command) -> Result<()> {
 /// Whether the chart's PrometheusRule has the alerts of the file and no other: each with its expression and time.
 fn compare(source: &str, rendered: &str) -> Result<()> {
     let tested = alerts(&serde_yaml::from_str(source).context("the alerts are no YAML")?);
-    let mut given = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(rendered) {
-        let object = Value::deserialize(document).context("the chart gives no YAML")?;
-        if object["kind"] == "PrometheusRule" {
-            given = alerts(&object["spec"]);
-        }
-    }
+    let objects = objects(rendered)?;
+    let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule");
+    let given = rule.map(|rule| alerts(&rule["spec"])).unwrap_or_default();
     if tested.is_empty() || tested != given {
         bail!("the chart gives {} alerts that are not the {} of {ALERTS}", given.len(), tested.len());
     }

@@ -1,6 +1,6 @@
 //! A change of a Fleet's template: what is in use stays, and enough servers are there at every moment.
 
-use e2e::allocation::{Matchmaker, given};
+use e2e::allocation::Matchmaker;
 use e2e::{PATIENCE, Scratch, eventually, in_namespace, operator};
 use futures::TryStreamExt as _;
 use kube::ResourceExt as _;
@@ -90,14 +90,7 @@ async fn a_changed_template_replaces_free_servers_and_never_leaves_fewer_than_it
         operator::await_reports_to_every_replica(&scratch.region, 2, REPLICAS).await;
         let matchmaker = Matchmaker::new(scratch).await;
         let replicas = operator::replica_names(&scratch.region).await;
-        let answer = eventually("a server is given", PATIENCE, || async {
-            match matchmaker.ask(scratch, (&scratch.region, &replicas[0]), ("duel", "match", 0)).await {
-                Some(answer @ (200, _)) => Ok(answer),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
-        let held = given(answer);
+        let held = matchmaker.given_by(scratch, &replicas[0], ("duel", "match")).await;
         let before = scratch.api::<GameServer>().get(&held).await.unwrap();
 
         let (watching, stop) = watch(scratch, held.clone());

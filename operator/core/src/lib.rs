@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod drain;
 pub mod fleet_plan;
 pub mod host_ports;
+pub mod journal;
 pub mod lease;
 pub mod probes;
 pub mod region;

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use operator_api::GameServer;
 use operator_core::allocation::{Answer, Output, Replica, ReplicaId, ServerUid};
+use operator_core::journal::Of;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::epochs::{Survey, Want};
 use super::peers::Frame;
 use super::queue::{Caller, Queue, Why};
 use super::words::{Asked, Given, LinkWord, Outcome, StreamWord};
+use crate::journal::Journal;
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::AllocationMetrics;
@@ -54,6 +56,7 @@ pub(super) struct Clerk {
     surveyed_at: Option<Duration>,
     game_servers: Store<GameServer>,
     live: Arc<LiveServers>,
+    journal: Arc<Journal>,
     metrics: AllocationMetrics,
     clock: Clock,
 }
@@ -84,7 +87,7 @@ impl Clerk {
         me: ReplicaId,
         wants: mpsc::Sender<Want>,
         game_servers: Store<GameServer>,
-        live: Arc<LiveServers>,
+        (live, journal): (Arc<LiveServers>, Arc<Journal>),
         metrics: AllocationMetrics,
         clock: Clock,
     ) -> Self {
@@ -102,6 +105,7 @@ impl Clerk {
             surveyed_at: None,
             game_servers,
             live,
+            journal,
             metrics,
             clock,
         }
@@ -300,6 +304,7 @@ impl Clerk {
                 Output::Answer(key, answer) => self.answer(&key, answer),
                 Output::Choose(key, tried) => {
                     let chosen = self.choose(&key, &tried);
+                    self.note_choice(&key, chosen.as_ref(), tried.len());
                     self.replica.chosen(&key, chosen, &mut more);
                 }
                 Output::Propose { server, key, reign } => {
@@ -385,6 +390,20 @@ impl Clerk {
                 && !tried.contains(uid)
                 && u32::try_from(held).is_ok_and(|held| held < takes)
         })
+    }
+
+    /// What comes of a proposal the server says itself, and the caller hears.
+    fn note_choice(&self, key: &Key, chosen: Option<&ServerUid>, refused: usize) {
+        let Some(asked) = self.queue.asked(key) else { return };
+        let decided = match chosen {
+            Some(uid) => {
+                self.given(uid.clone()).server.map_or_else(|| uid.to_string(), |server| server.name.clone())
+            }
+            None => "no server is free that fits".to_owned(),
+        };
+        let Asked { labels, selectors, spread, .. } = asked;
+        let why = format!("{spread:?}, {labels:?}, {} selectors; {refused} did not take it", selectors.len());
+        self.journal.note(Of::Allocation, key.to_string(), decided, why);
     }
 
     fn speaks(&self, server: &ServerUid) -> bool {

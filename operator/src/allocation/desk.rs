@@ -20,6 +20,7 @@ use super::epochs::{Epochs, Survey};
 use super::peers::Peers;
 use super::queue::{ANSWER_MAX, Caller};
 use super::words::{Asked, LinkWord, Outcome, StreamWord};
+use crate::journal::Journal;
 use crate::reports::live::LiveServers;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::AllocationMetrics;
@@ -66,6 +67,7 @@ pub(crate) struct DeskSetup {
     pub(crate) port: u16,
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) live: Arc<LiveServers>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) metrics: AllocationMetrics,
     pub(crate) clock: Clock,
 }
@@ -184,7 +186,8 @@ impl Work {
             Epochs::new(setup.client, &setup.namespace, &setup.pod_name, setup.me, public_key, desk.clone());
         let (me, port, links) = (setup.me, setup.port, AtomicU64::new(0));
         let peers = Peers { me, key, pods: setup.pods, port, desk, links };
-        let clerk = Clerk::new(setup.me, wants, setup.game_servers, setup.live, setup.metrics, setup.clock);
+        let known = (setup.live, setup.journal);
+        let clerk = Clerk::new(setup.me, wants, setup.game_servers, known, setup.metrics, setup.clock);
         tokio::select! {
             () = epochs.keep(wanted) => Ok(()),
             () = clerk.work(events) => Ok(()),

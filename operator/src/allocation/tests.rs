@@ -3,6 +3,7 @@
 
 use super::words::{Asked, Outcome};
 use super::*;
+use crate::journal::Journal;
 use crate::mock_api::MockApi;
 use crate::reports::live::LiveServers;
 use crate::reports::live::tests::hello;
@@ -115,6 +116,7 @@ impl Region {
             port: self.port,
             game_servers,
             live: Arc::clone(&live),
+            journal: Arc::new(Journal::new(clock)),
             metrics: Metrics::new().unwrap().allocations,
             clock,
         };

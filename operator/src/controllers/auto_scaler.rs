@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{Decided, merge_conditions, reasons, types};
 use operator_api::{AutoScaler, AutoScalerStatus, Fleet, PolicyStatus, ScalingMetric, labels};
+use operator_core::journal::Of;
 use operator_core::regions::RegionId;
 use operator_core::regions::shares::Held;
 use operator_core::scale::{Bounds, Decision, FleetFigures, Limit, Policy, Reason, decide_scale};
@@ -24,6 +25,7 @@ use tracing::info;
 use super::StepError;
 use super::context::Context;
 use super::figures;
+use super::fleet::name_of;
 use super::horizontal::{are_rivals, is_older};
 use super::observe::{Observed, observe_server};
 use super::pace::{News, Turn};
@@ -180,6 +182,7 @@ async fn decide_and_scale(
     let bounds = Bounds { min: bound(scaler.spec.min), max: bound(scaler.spec.max) };
     let policies: Vec<Policy> = scaler.spec.policies.iter().map(|policy| to_core(policy, &figures)).collect();
     let decision = decide_scale(fleet_figures, bounds, &policies);
+    note(context, scaler, (replicas, &decision), &figures);
     // apply (client required)
     if decision.scale {
         if !set_replicas(context, fleet, decision.desired).await? {
@@ -202,6 +205,19 @@ async fn decide_and_scale(
     }
     let younger = horizontals_beside(context, scaler).first().map(|younger| younger.name_any());
     Ok(Some(Outcome::Decided { replicas, figures, decision, younger }))
+}
+
+/// Figures move with every look, and stand only beside what changes something.
+fn note(context: &Context, scaler: &AutoScaler, (replicas, decision): (u32, &Decision), figures: &Figures) {
+    let wishes = decision.wishes.iter().map(|wish| wish.reason.as_str()).collect::<Vec<_>>().join(", ");
+    let limit = decision.limit.map(|limit| format!("; cut by {limit:?}")).unwrap_or_default();
+    let (decided, seen) = if decision.scale {
+        (format!("from {replicas} to {}", decision.desired), format!("; {figures:?}"))
+    } else {
+        (format!("hold at {replicas}"), String::new())
+    };
+    let why = format!("{}: {wishes}{limit}{seen}", decision.reason.as_str());
+    context.journal.note(Of::Scaling, name_of(scaler), decided, why);
 }
 
 fn to_core(policy: &operator_api::ScalingPolicy, figures: &Figures) -> Policy {

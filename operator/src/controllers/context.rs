@@ -24,6 +24,7 @@ use super::placements::Placements;
 use super::pod::PodDefaults;
 use super::recovery::Shown;
 use crate::allocation::Desk;
+use crate::journal::Journal;
 use crate::links::{LinkStores, Links};
 use crate::reports::keys::FleetKeys;
 use crate::reports::live::LiveServers;
@@ -72,6 +73,7 @@ pub(crate) struct Context {
     pub(crate) namespace: String,
     pub(crate) stores: Stores,
     pub(crate) live: Arc<LiveServers>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) keys: Arc<FleetKeys>,
     pub(crate) pods: PodDefaults,
     pub(crate) ports: HostPortLedger,

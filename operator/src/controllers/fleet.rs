@@ -6,6 +6,7 @@ use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{reasons, types};
 use operator_api::{Fleet, GameServer, GameServerStatus, labels};
 use operator_core::fleet_plan::{FleetPlan, FleetView, Rollout, ServerView, plan_fleet};
+use operator_core::journal::Of;
 use operator_core::server_state::State;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -151,6 +152,7 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
         most: stand.course.most,
         stands_still: stand.course.stands_still,
     });
+    note_plan(&context, &fleet, &plan, (desired, servers.len(), settled_in));
     // apply (client required)
     let applied = apply(&context, &fleet, &members, (&plan, &stand)).await;
     // status (client required)
@@ -170,6 +172,32 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
         (!settled_in).then(|| SETTLE_IN.saturating_sub(context.led_for()) + Duration::from_secs(1));
     let waits = [wait, settling, stand.course.look_again];
     Ok(waits.into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What follows for whom, and of what the Fleet has.
+fn note_plan(context: &Context, fleet: &Fleet, plan: &FleetPlan, seen: (u32, usize, bool)) {
+    let FleetPlan { create, create_proven, drain, undrain, delete, waiting, old, partial: _ } = plan;
+    let steps = [
+        ("create", create),
+        ("create of the last proven template", create_proven),
+        ("drain", drain),
+        ("undrain", undrain),
+        ("delete", delete),
+    ];
+    let steps = steps.into_iter().filter(|(_, numbers)| !numbers.is_empty());
+    let decided: Vec<String> = steps.map(|(step, numbers)| format!("{step} {numbers:?}")).collect();
+    let decided = if decided.is_empty() { "nothing".to_owned() } else { decided.join(", ") };
+    let (desired, there, settled_in) = seen;
+    let settling = if settled_in { "" } else { "; not every server has been heard yet" };
+    let why = format!(
+        "{desired} wanted, {there} there; {waiting} stay because they are in use or not heard, {old} are of an earlier template{settling}"
+    );
+    context.journal.note(Of::FleetPlan, name_of(fleet), decided, why);
+}
+
+/// Namespace and name.
+pub(super) fn name_of<K: ResourceExt>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// Where the Fleet's template stands, with those that it had.

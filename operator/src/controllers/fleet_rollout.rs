@@ -7,6 +7,7 @@ use kube::{Resource, ResourceExt};
 use operator_api::conditions::{reasons, types};
 use operator_api::{Fleet, FleetStatus, Gates, OnFailure, StrategyType, labels};
 use operator_core::fleet_plan::Rollout;
+use operator_core::journal::Of;
 use operator_core::server_state::State;
 use operator_core::trial::{self, Canary, Conduct, Course, Phase, Trial, TrialView, Verdict};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::context::Context;
-use super::fleet::Member;
+use super::fleet::{Member, name_of};
 use super::revisions::{Error, Revision, Revisions};
 
 /// Trials remembered; beyond that the memory starts anew, which makes each of them wait anew.
@@ -112,6 +113,7 @@ pub(super) async fn look(
     let view = TrialView { verdict, ..view(fleet, &revisions, members, (desired, seen)) };
     let (next, course) = trial::look(remembered.trial, &view, context.clock.elapsed());
     let failure = course.failure.map(|failure| failure.to_string());
+    note_course(context, fleet, &wanted.name(), (&course, failure.as_deref().or(rejection.as_deref())));
     let kept = match course.verdict {
         Some(verdict) => wanted.judge(context, verdict, failure.as_deref()).await,
         None if course.canary_passed => wanted.pass_canary(context).await.map(|()| true),
@@ -129,6 +131,16 @@ pub(super) async fn look(
     }
     context.trials.remember(uid, remembered);
     Stand { revisions, course, rejection: failure.or(rejection), unkept: kept.err() }
+}
+
+/// How far it goes, and how it is judged.
+fn note_course(context: &Context, fleet: &Fleet, template: &str, (course, failure): (&Course, Option<&str>)) {
+    let judged = course.verdict.map(|verdict| format!(", {verdict:?}")).unwrap_or_default();
+    let back = if course.goes_back { ", back to the last proven template" } else { "" };
+    let decided = format!("{:?}{judged}{back}", course.phase);
+    let why =
+        failure.map_or_else(|| format!("template {template}"), |why| format!("template {template}: {why}"));
+    context.journal.note(Of::Rollout, name_of(fleet), decided, why);
 }
 
 impl Remembered {

@@ -13,6 +13,7 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use operator_api::{Fleet, FleetSpec, labels};
+use operator_core::journal::Of;
 use operator_core::regions::RegionId;
 use operator_core::regions::membership::Standing;
 use operator_core::regions::orders::Failover;
@@ -376,6 +377,12 @@ async fn keep_share(context: &Context, parent: &Fleet, course: &Course) -> Resul
     let (store, key) = (context.stores.fleets.store(), key_of(parent));
     let bounds = course.bounds.get(&key).copied();
     let is_scaled = bounds.is_some() || ScalerRecord::on(parent).spec.is_some();
+    if let Some(share) = course.next.get(&key) {
+        let View { number, regions } = &course.basis.view;
+        let why =
+            format!("bounds {bounds:?}; view {number} of {regions:?}, facts {:016x}", course.basis.facts);
+        context.journal.note(Of::Share, key.clone(), format!("{share} game servers"), why);
+    }
     let share = course.next.get(&key).copied().and_then(|share| i32::try_from(share).ok());
     let mut found = share_of(store, parent, me);
     if found.is_none() {

@@ -91,6 +91,8 @@ pub(crate) fn build_pod(server: &GameServer, host_ports: &[u16], defaults: &PodD
     }
     let container = &mut spec.containers[at.unwrap_or(0)];
     complete_container(container, server, host_ports, defaults);
+    let others = spec.init_containers.iter_mut().flatten();
+    spec.containers.iter_mut().chain(others).for_each(secure_container);
 
     spec.automount_service_account_token = Some(false);
     spec.enable_service_links = Some(false);
@@ -158,13 +160,6 @@ fn complete_container(
     container.ports = Some(ports.collect());
     container.env.get_or_insert_default().extend(environment(server, host_ports, defaults));
     container.resources.get_or_insert_with(default_resources);
-    let security = container.security_context.get_or_insert_with(SecurityContext::default);
-    security.allow_privilege_escalation.get_or_insert(false);
-    security.read_only_root_filesystem.get_or_insert(true);
-    security.capabilities.get_or_insert_with(|| Capabilities {
-        drop: Some(vec!["ALL".to_owned()]),
-        ..Capabilities::default()
-    });
     let mount = |name: &str, path: &str, is_read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -174,6 +169,17 @@ fn complete_container(
     let mounts = container.volume_mounts.get_or_insert_default();
     mounts.push(mount(CREDENTIALS_VOLUME, CREDENTIALS_DIR, true));
     mounts.push(mount(STATE_VOLUME, STATE_DIR, false));
+}
+
+/// What its template leaves open of what a container may do, whichever of them it is.
+fn secure_container(container: &mut Container) {
+    let security = container.security_context.get_or_insert_with(SecurityContext::default);
+    security.allow_privilege_escalation.get_or_insert(false);
+    security.read_only_root_filesystem.get_or_insert(true);
+    security.capabilities.get_or_insert_with(|| Capabilities {
+        drop: Some(vec!["ALL".to_owned()]),
+        ..Capabilities::default()
+    });
 }
 
 fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) -> Vec<EnvVar> {
@@ -318,6 +324,25 @@ mod tests {
         assert_eq!(pod.spec.as_ref().unwrap().termination_grace_period_seconds, Some(300));
         assert_eq!(pod.labels()[labels::FLEET], "arena");
         assert!(is_owned(&pod, "u-3"));
+    }
+
+    #[test]
+    fn every_container_gets_no_more_than_it_asks_for_and_nothing_that_it_does_not() {
+        let yaml = "spec: {template: {spec: {containers: [{name: gameserver}, {name: tail, securityContext: {readOnlyRootFilesystem: false}}], initContainers: [{name: maps}]}}}";
+        let spec = build_pod(&server(yaml), &[7005], &defaults()).spec.unwrap();
+        let init = spec.init_containers.unwrap();
+        for container in spec.containers.iter().chain(&init) {
+            let security = container.security_context.as_ref().unwrap();
+            assert_eq!(security.allow_privilege_escalation, Some(false), "{}", container.name);
+            assert_eq!(
+                security.read_only_root_filesystem,
+                Some(container.name != "tail"),
+                "{}",
+                container.name
+            );
+            let dropped = security.capabilities.as_ref().and_then(|all| all.drop.as_deref());
+            assert_eq!(dropped, Some(&["ALL".to_owned()][..]), "{}", container.name);
+        }
     }
 
     /// Its key comes over the report stream (rules 16).

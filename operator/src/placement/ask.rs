@@ -46,8 +46,8 @@ impl Failure {
 pub fn run(args: &PlaceArgs, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("failed to start the runtime")?.block_on(async {
-        let kubeconfig = read(args.kubeconfig.as_deref())?;
-        place(&connect(kubeconfig, args.context.clone()).await?, args, (out, notes)).await
+        let kubeconfig = read(args.cluster.kubeconfig.as_deref())?;
+        place(&connect(kubeconfig, args.cluster.context.clone()).await?, args, (out, notes)).await
     })
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn place(
     (out, notes): (&mut dyn Write, &mut dyn Write),
 ) -> Result<(), Failure> {
     let request = request(args).map_err(Failure::Input)?;
-    let answer = ask(client, &args.namespace, &request).await?;
+    let answer = ask(client, &args.cluster.namespace, &request).await?;
     let known: BTreeSet<&str> = regions(&answer).map(|region| text(&region["region"])).collect();
     for stranger in named(&request).difference(&known) {
         let known = known.iter().copied().collect::<Vec<_>>().join(", ");

@@ -21,6 +21,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use operator_core::journal::Of;
 use operator_core::regions::RegionId;
 use operator_core::regions::placement::Candidate;
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use crate::journal::Journal;
 use crate::runtime::accept::{self, serve_each};
 use crate::runtime::clock::Clock;
 use crate::runtime::http::{
@@ -62,6 +64,7 @@ pub(crate) trait Candidates: Send + Sync {
 pub(crate) struct Placement {
     candidates: Arc<dyn Candidates>,
     requests: Semaphore,
+    journal: Arc<Journal>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -89,8 +92,13 @@ impl Refused {
 }
 
 impl Placement {
-    pub(crate) fn new(candidates: Arc<dyn Candidates>, metrics: Metrics, clock: Clock) -> Self {
-        Self { candidates, requests: Semaphore::new(REQUESTS_MAX), metrics, clock }
+    pub(crate) fn new(
+        candidates: Arc<dyn Candidates>,
+        journal: Arc<Journal>,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        Self { candidates, requests: Semaphore::new(REQUESTS_MAX), journal, metrics, clock }
     }
 
     /// Serves until `stop`; ends when every request that came before has its answer.
@@ -144,8 +152,26 @@ impl Placement {
         let response = place(request, &self.candidates.now())?;
         let outcome = response.region.as_deref().unwrap_or(NO_REGION);
         self.metrics.placements.outcomes.with_label_values(&[outcome]).inc();
+        self.journal.note(Of::Placement, object_of(request), outcome, reasons_of(&response));
         Ok(response)
     }
+}
+
+/// Players have no names here: what is alike of two parties is how many they are and whose.
+fn object_of(request: &PlaceRequest) -> String {
+    let own = request.own_region.as_deref().map(|region| format!(" of {region}")).unwrap_or_default();
+    format!("{} players{own}", request.players.len())
+}
+
+/// Why each region that was not chosen was not, as JSON spells it: messages would name players.
+fn reasons_of(response: &PlaceResponse) -> String {
+    let reason = |region: &proto::Region| proto::Reason::try_from(region.reason?).ok();
+    let refused = response.regions.iter().filter_map(|region| Some((&region.region, reason(region)?)));
+    let refused = refused.map(|(region, reason)| {
+        let word = serde_json::to_value(reason).unwrap_or_default();
+        format!("{region}: {}", word.as_str().unwrap_or_default())
+    });
+    refused.collect::<Vec<_>>().join(", ")
 }
 
 #[expect(

@@ -46,7 +46,8 @@ fn placement() -> Placement {
             (region.parse().unwrap(), Candidate { standing, headroom, drained })
         })
         .collect();
-    Placement::new(Arc::new(candidates), Metrics::new().unwrap(), Clock::start())
+    let journal = Arc::new(Journal::new(Clock::start()));
+    Placement::new(Arc::new(candidates), journal, Metrics::new().unwrap(), Clock::start())
 }
 
 /// Both doors on a port.
@@ -98,6 +99,27 @@ fn players(latencies: &[Value]) -> Value {
 
 fn region_of<'a>(answer: &'a Value, region: &str) -> &'a Value {
     answer["regions"].as_array().unwrap().iter().find(|found| found["region"] == region).unwrap()
+}
+
+#[test]
+fn where_players_are_placed_is_noted_with_what_spoke_against_the_others() {
+    let placement = placement();
+    for (latencies, times) in [(json!({ "kr": 5, "jp": 30 }), 2), (json!({ "us": 5 }), 1)] {
+        let request: PlaceRequest =
+            serde_json::from_value(json!({ "players": players(&[latencies]) })).unwrap();
+        for _ in 0..times {
+            drop(placement.answer(&request).unwrap());
+        }
+    }
+    let entries = placement.journal.entries();
+    let found: Vec<_> =
+        entries.iter().map(|entry| (entry.object.as_str(), entry.decided.as_str(), entry.times)).collect();
+    assert_eq!(found, [("1 players", "kr", 2), ("1 players", NO_REGION, 1)]);
+    assert!(
+        entries[0].why.contains("jp: fartherThanChosen") && !entries[0].why.contains("kr:"),
+        "{}",
+        entries[0].why
+    );
 }
 
 #[tokio::test]

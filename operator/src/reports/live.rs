@@ -8,6 +8,10 @@
 //! - A drain order counts as given only while nothing speaks against it: the server that reconnects, or has seen a newer
 //!   one, says so, and who begins to lead forgets all that it once ordered.
 
+mod index;
+
+pub(crate) use index::Row;
+
 use gameserver_contract::{Backend, Hello, Histogram, OperatorMessage, Phase, Report};
 use kube::runtime::reflector::ObjectRef;
 use operator_api::GameServer;

@@ -49,6 +49,7 @@ async fn replica() -> Shared {
         client: client.clone(),
         stores,
         live,
+        journal: Arc::new(Journal::new(clock)),
         keys: Arc::new(FleetKeys::new(client)),
         trust: Arc::new(trust),
         links: Arc::new(links),

@@ -3,11 +3,13 @@
 
 mod edges;
 mod files;
+mod flags;
 mod floats;
 mod oncall;
 mod pages;
 mod register;
 mod resources;
+mod samples;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

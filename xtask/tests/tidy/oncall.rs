@@ -12,8 +12,8 @@ const DASHBOARD: &str = "charts/operator/files/dashboards/regions.json";
 const RUNBOOKS: &str = "docs/runbooks";
 /// Where the names of metrics are.
 const METRICS: [&str; 2] = ["operator/src/runtime/metrics.rs", "gameserver/contract/src/metrics.rs"];
-/// The page with all that a game server measures.
-const METRICS_PAGE: &str = "docs/metrics.md";
+/// The pages with all that operators and game servers measure, in the same order.
+const METRICS_PAGES: [&str; 2] = ["docs/operator-metrics.md", "docs/metrics.md"];
 const CONDITIONS: &str = "operator/api/src/conditions.rs";
 /// Conditions whose message ends with their page, and the reasons that they may have then.
 const LINKED: [(&str, &[&str]); 8] = [
@@ -112,10 +112,11 @@ fn listed(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_of_a_game_server_is_on_its_page_and_levels_are_measured_by_metrics_that_are_there() {
-    let page = read(METRICS_PAGE);
-    let in_code = constants(&read(METRICS[1]));
-    assert_eq!(listed(&page), in_code);
+fn every_metric_is_on_its_page_and_levels_are_measured_by_metrics_that_are_there() {
+    for (page, source) in METRICS_PAGES.iter().zip(METRICS) {
+        assert_eq!(listed(&read(page)), constants(&read(source)), "{page}");
+    }
+    let page = read(METRICS_PAGES[1]);
     let all: BTreeSet<String> = METRICS.iter().flat_map(|path| constants(&read(path))).collect();
     let (_, levels) = page.split_once("## Service levels").unwrap();
     let named = metrics_of(levels);

@@ -58,7 +58,7 @@ impl Room {
             ME,
             wants,
             reader,
-            Arc::new(LiveServers::new()),
+            (Arc::new(LiveServers::new()), Arc::new(Journal::new(Clock::start()))),
             Metrics::new().unwrap().allocations,
             Clock::start(),
         );
@@ -167,6 +167,20 @@ fn who_asks_gets_a_server_that_fits_and_who_asks_again_the_same() {
     assert!(other.try_recv().is_err(), "no other is free");
     room.word("blue", 1, StreamWord::Over { key: "k".into() });
     assert!(matches!(room.ask("k", &[], PATIENCE).try_recv().unwrap(), Outcome::Ended(_)));
+}
+
+#[test]
+fn which_server_is_proposed_is_noted_and_that_none_was_free() {
+    let mut room = Room::open(&[("a", &[]), ("b", &[])]);
+    let _answer = room.ask("k", &[], PATIENCE);
+    room.proposed("k", Verdict::Full);
+    room.proposed("k", Verdict::Taken);
+    let _none = room.ask("none", &[("mode", "red")], Duration::ZERO);
+    let entries = room.clerk.journal.entries();
+    let found: Vec<_> = entries.iter().map(|entry| (entry.object.as_str(), entry.decided.as_str())).collect();
+    assert_eq!(found, [("k", "a"), ("k", "b"), ("none", "no server is free that fits")]);
+    assert!(entries[1].why.ends_with("; 1 did not take it"), "{}", entries[1].why);
+    assert!(entries[2].why.contains("\"mode\": \"red\""), "{}", entries[2].why);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod auto_scaler;
 mod control;
+mod decisions;
 mod fleet;
 mod game_server;
 mod game_server_allocation;
@@ -25,6 +26,7 @@ use super::pace::Pace;
 use super::placements::Placements;
 use super::pod::PodDefaults;
 use crate::allocation::Desk;
+use crate::journal::Journal;
 use crate::links::Links;
 use crate::mock_api::MockApi;
 use crate::reports::keys::FleetKeys;
@@ -100,6 +102,7 @@ impl World {
             links: Arc::new(links),
             stores,
             live: Arc::new(LiveServers::new()),
+            journal: Arc::new(Journal::new(clock)),
             keys: Arc::new(FleetKeys::new(client.clone())),
             pods: PodDefaults {
                 image: "cranewing/gameserver:1".to_owned(),
