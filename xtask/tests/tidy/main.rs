@@ -1,6 +1,7 @@
 //! Rules of the working tree that no other tool checks. Each is an ordinary test, so `cargo test` is enough to see them.
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read fails the test that reads it")]
 
+mod costs;
 mod edges;
 mod files;
 mod floats;
@@ -8,6 +9,7 @@ mod oncall;
 mod pages;
 mod register;
 mod resources;
+mod terraform;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
