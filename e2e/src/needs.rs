@@ -16,6 +16,8 @@ pub enum Need {
     MetricsServer,
     /// The images of this working tree.
     Images,
+    /// OpenTofu, and the providers that `terraform/` needs.
+    Terraform,
     /// Three regions, and the operator's program, by which they are joined.
     Regions,
 }
@@ -32,6 +34,7 @@ impl Need {
             Self::Bots => &["CRANEWING_E2E_BOTS"],
             Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
             Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
+            Self::Terraform => &["CRANEWING_E2E_OPENTOFU", "CRANEWING_E2E_TERRAFORM_CONFIGURATION"],
             Self::Regions => &[
                 "CRANEWING_E2E_OPERATOR",
                 "CRANEWING_E2E_KUBECONFIG_KR",
@@ -45,6 +48,7 @@ impl Need {
             Self::Bots => "it needs players",
             Self::MetricsServer => "it needs figures of CPU",
             Self::Images => "it needs an operator",
+            Self::Terraform => "it applies terraform/",
             Self::Regions => "it needs three regions that are joined",
         };
         if let Some(variable) = unset {
@@ -97,6 +101,7 @@ mod tests {
             (Need::Bots, &[], none, Some("it needs players, and CRANEWING_E2E_BOTS is not set")),
             (Need::Bots, &["CRANEWING_E2E_BOTS"], Some("podman cannot be run"), None),
             (Need::MetricsServer, &images, none, Some("CRANEWING_E2E_METRICS_SERVER_IMAGE is not set")),
+            (Need::Terraform, &images, none, Some("CRANEWING_E2E_OPENTOFU is not set")),
             (Need::Engine, &[], none, Some("CRANEWING_E2E_ENGINE is not set")),
             (
                 Need::Engine,

@@ -16,6 +16,8 @@ mod install;
 mod reports;
 #[path = "suite/rollouts.rs"]
 mod rollouts;
+#[path = "suite/terraform/mod.rs"]
+mod terraform;
 #[path = "suite/world/mod.rs"]
 mod world;
 
