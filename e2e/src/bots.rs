@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::process::{Child, Command};
 
-use crate::region::PATIENCE;
+use crate::region::{PATIENCE, Region};
 use crate::scratch::Scratch;
 use crate::wait::eventually;
 
@@ -44,7 +44,17 @@ pub struct Latency {
 
 impl Bots {
     /// Starts players who ramp up, hold and ramp down, in seconds each.
-    pub fn start(scratch: &Scratch, fleet: &str, players: u32, (up, hold, down): (u32, u32, u32)) -> Self {
+    pub fn start(scratch: &Scratch, fleet: &str, players: u32, times: (u32, u32, u32)) -> Self {
+        Self::start_in((&scratch.region, &scratch.namespace), fleet, players, times)
+    }
+
+    /// The same in any namespace of a region.
+    pub fn start_in(
+        (region, namespace): (&Region, &str),
+        fleet: &str,
+        players: u32,
+        (up, hold, down): (u32, u32, u32),
+    ) -> Self {
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let program = std::env::var("CRANEWING_E2E_BOTS").expect("CRANEWING_E2E_BOTS is not set");
@@ -54,9 +64,9 @@ impl Bots {
         };
         let (stats, log) = (file("jsonl"), file("log"));
         let said = File::create(&log).unwrap();
-        let region = format!("{}={}", scratch.region.id, scratch.region.kubeconfig);
+        let region = format!("{}={}", region.id, region.kubeconfig);
         let process = Command::new(program)
-            .args(["fleet", "--region", &region, "--namespace", &scratch.namespace, "--fleet", fleet])
+            .args(["fleet", "--region", &region, "--namespace", namespace, "--fleet", fleet])
             .args(["--players", &players.to_string(), "--ramp-up", &up.to_string()])
             .args(["--hold", &hold.to_string(), "--ramp-down", &down.to_string(), "--stats"])
             .arg(&stats)

@@ -33,11 +33,12 @@ pub mod reports;
 pub mod samples;
 pub mod scratch;
 mod strangers;
+pub mod terraform;
 pub mod trial;
 pub mod wait;
 
 pub use needs::Need;
 pub use region::{PATIENCE, Region};
 pub use scratch::Scratch;
-pub use trial::{in_bare_region, in_joined_regions, in_namespace, in_three_regions};
+pub use trial::{in_bare_region, in_joined_regions, in_namespace, in_three_bare_regions, in_three_regions};
 pub use wait::{Watch, eventually, say};

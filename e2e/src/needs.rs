@@ -18,6 +18,8 @@ pub enum Need {
     Images,
     /// The operator's program, for its commands.
     Program,
+    /// OpenTofu, and the providers that `terraform/` needs.
+    Terraform,
     /// Three regions, and the operator's program, by which they are joined.
     Regions,
 }
@@ -35,6 +37,7 @@ impl Need {
             Self::MetricsServer => &["CRANEWING_E2E_METRICS_SERVER_IMAGE"],
             Self::Program => &["CRANEWING_E2E_OPERATOR"],
             Self::Images => &["CRANEWING_E2E_OPERATOR_IMAGE", "CRANEWING_E2E_GAMESERVER_IMAGE"],
+            Self::Terraform => &["CRANEWING_E2E_OPENTOFU", "CRANEWING_E2E_TERRAFORM_CONFIGURATION"],
             Self::Regions => &[
                 "CRANEWING_E2E_OPERATOR",
                 "CRANEWING_E2E_KUBECONFIG_KR",
@@ -49,6 +52,7 @@ impl Need {
             Self::MetricsServer => "it needs figures of CPU",
             Self::Program => "it runs the operator's commands",
             Self::Images => "it needs an operator",
+            Self::Terraform => "it applies terraform/",
             Self::Regions => "it needs three regions that are joined",
         };
         if let Some(variable) = unset {
@@ -102,6 +106,7 @@ mod tests {
             (Need::Bots, &["CRANEWING_E2E_BOTS"], Some("podman cannot be run"), None),
             (Need::Program, &images, none, Some("CRANEWING_E2E_OPERATOR is not set")),
             (Need::MetricsServer, &images, none, Some("CRANEWING_E2E_METRICS_SERVER_IMAGE is not set")),
+            (Need::Terraform, &images, none, Some("CRANEWING_E2E_OPENTOFU is not set")),
             (Need::Engine, &[], none, Some("CRANEWING_E2E_ENGINE is not set")),
             (
                 Need::Engine,

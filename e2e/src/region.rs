@@ -11,6 +11,10 @@ pub const OPERATOR_NAMESPACE: &str = "cranewing-system";
 /// How long anything may take on a machine that is busy; a tenfold ceiling, so that a hang fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Kinds without a namespace that the chart has objects of.
+pub const CLUSTER_WIDE: &str = "clusterroles,clusterrolebindings,flowschemas,validatingadmissionpolicies,\
+                                validatingadmissionpolicybindings";
+
 /// A region's cluster.
 #[derive(Clone)]
 pub struct Region {
@@ -53,6 +57,12 @@ impl Region {
         }
         let crds = helm::repository("crds").display().to_string();
         let limit = "--timeout=60s";
+        // what Terraform applied is no release of Helm's, which would refuse to take it over
+        let others =
+            ["delete", "namespaces", "--selector", "cranewing.dev/game-servers", "--ignore-not-found", limit];
+        drop(command::kubectl(self, &others).await);
+        let label = ["--selector", "app.kubernetes.io/instance=cranewing", "--ignore-not-found", limit];
+        drop(command::kubectl(self, &[&["delete", CLUSTER_WIDE][..], &label].concat()).await);
         drop(command::kubectl(self, &["delete", "--ignore-not-found", limit, "--filename", &crds]).await);
         let namespace = ["delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found", limit];
         drop(command::kubectl(self, &namespace).await);

@@ -46,8 +46,14 @@ pub async fn in_joined_regions(test: &str, needs: &[Need], body: impl AsyncFnOnc
 }
 
 /// Runs a test that installs by itself, in a namespace of a region where nothing of the product is.
-pub async fn in_bare_region(test: &str, body: impl AsyncFnOnce(&Scratch)) {
-    run(test, &[], (1, Start::Bare), async |places| body(&places[0]).await).await;
+pub async fn in_bare_region(test: &str, needs: &[Need], body: impl AsyncFnOnce(&Scratch)) {
+    run(test, needs, (1, Start::Bare), async |places| body(&places[0]).await).await;
+}
+
+/// The same in three regions, sorted by their ids.
+pub async fn in_three_bare_regions(test: &str, needs: &[Need], body: impl AsyncFnOnce(&[Scratch])) {
+    let needs = [&[Need::Regions], needs].concat();
+    run(test, &needs, (pool::REGIONS.len(), Start::Bare), body).await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,8 @@ mod reports;
 mod rollouts;
 #[path = "suite/samples.rs"]
 mod samples;
+#[path = "suite/terraform/mod.rs"]
+mod terraform;
 #[path = "suite/world/mod.rs"]
 mod world;
 

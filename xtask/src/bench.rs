@@ -13,6 +13,7 @@ mod peers;
 mod ramp;
 mod regions;
 mod restore;
+mod terraform;
 mod up;
 
 use anyhow::Result;
@@ -47,6 +48,8 @@ enum Subject {
     Links,
     /// A region whose cluster is deleted, from nothing to all as before
     Restore,
+    /// Three regions by `terraform/`, from nothing to players and back
+    Terraform,
     /// Players a core beside other servers: each run wants twenty minutes, is kept, and the page is of all that are
     Peers,
     /// 3, 7 and 20 regions with a hundred thousand players in virtual time; runs are seeds
@@ -89,6 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Subject::Failover => failover::measure(&checkout, args.runs, args.fault.as_deref()),
             Subject::Links => links::measure(&checkout, args.runs),
             Subject::Restore => restore::measure(&checkout, args.runs),
+            Subject::Terraform => terraform::measure(&checkout, args.runs),
             Subject::Peers => {
                 peers::measure(&checkout, args.runs, &args.peers)?;
                 continue;

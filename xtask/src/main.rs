@@ -30,6 +30,7 @@ mod simulate;
 mod sources;
 mod state;
 mod target;
+mod terraform;
 mod test;
 mod tools;
 mod up;

@@ -21,6 +21,7 @@ use crate::process;
 use crate::progress::Progress;
 use crate::state::{Region, State};
 use crate::target::{self, cargo};
+use crate::terraform::{self, Terraform};
 use crate::tools::{self, Tools};
 use crate::up;
 
@@ -108,6 +109,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         stage("charts and alerts", false, || {
             charts::check(&checkout)?;
             Ok(Counts { passed: 1, ..Counts::default() })
+        }),
+        stage("terraform", false, || {
+            Ok(Counts { passed: 1, not_run: terraform::check(&checkout)?, ..Counts::default() })
         }),
         stage("unit", true, || {
             tests(cargo(&checkout)?.args(["test", "--locked", "--workspace", "--no-fail-fast"]))
@@ -359,6 +363,7 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
     progress.step("remove leftovers", |_| down::remove(checkout, |_| ()))?;
     let (program, version) = tools::build_metrics_server(checkout, progress)?;
     let metrics_server = images::pack(checkout, "metrics-server", &program, version)?;
+    let terraform = Terraform::build(checkout, progress)?;
     let state = State {
         engine: surroundings.engine,
         nodes: 1,
@@ -381,6 +386,8 @@ fn clusters(checkout: &Checkout, progress: &Progress) -> Result<Command> {
         .env("CRANEWING_E2E_GAMESERVER_IMAGE", &built.gameserver.reference)
         .env("CRANEWING_E2E_METRICS_SERVER_IMAGE", &metrics_server.reference)
         .env("CRANEWING_E2E_OPERATOR", &built.operator_program)
+        .env("CRANEWING_E2E_TERRAFORM_CONFIGURATION", &terraform.configuration)
+        .envs(terraform.variables())
         .env("CRANEWING_E2E_BOTS", &built.bots);
     Ok(suite)
 }

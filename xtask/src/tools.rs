@@ -121,6 +121,40 @@ const PROMTOOL: Module = Module {
     variables: &[],
 };
 
+const OPENTOFU: Module = Module {
+    name: "opentofu",
+    version: "v1.12.6",
+    programs: &[("tofu", "github.com/opentofu/opentofu/cmd/tofu")],
+    tags: "",
+    // its version stands in its own sources; without this it calls itself one in development
+    variables: &[("github.com/opentofu/opentofu/version.dev", "no")],
+};
+
+const KUBECTL_PROVIDER: Module = Module {
+    name: "terraform-kubectl",
+    version: "v1.19.0",
+    programs: &[("terraform-provider-kubectl_v1.19.0", "github.com/gavinbunney/terraform-provider-kubectl")],
+    tags: "",
+    variables: &[],
+};
+
+const KUSTOMIZATION_PROVIDER: Module = Module {
+    name: "terraform-kustomization",
+    version: "v0.9.8",
+    programs: &[("terraform-provider-kustomization_v0.9.8", "github.com/kbst/terraform-provider-kustomize")],
+    tags: "",
+    variables: &[],
+};
+
+/// A provider of Terraform and OpenTofu, as both look for it.
+pub(crate) struct Provider {
+    /// Such as `kbst/kustomization`.
+    pub(crate) source: &'static str,
+    /// Without a `v`.
+    pub(crate) version: &'static str,
+    pub(crate) program: PathBuf,
+}
+
 /// The built programs.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -190,6 +224,19 @@ pub(crate) fn build_metrics_server(
 pub(crate) fn build_checkers(checkout: &Checkout, progress: &Progress) -> Result<(PathBuf, PathBuf)> {
     let directories = build_all(checkout, progress, &[&HELM, &PROMTOOL])?;
     Ok((directories[0].join("helm"), directories[1].join("promtool")))
+}
+
+/// OpenTofu, and the providers that `terraform/` needs of it and of Terraform.
+pub(crate) fn build_terraform(checkout: &Checkout, progress: &Progress) -> Result<(PathBuf, Vec<Provider>)> {
+    let providers =
+        [("gavinbunney/kubectl", &KUBECTL_PROVIDER), ("kbst/kustomization", &KUSTOMIZATION_PROVIDER)];
+    let directories = build_all(checkout, progress, &[&OPENTOFU, providers[0].1, providers[1].1])?;
+    let built = providers.iter().zip(&directories[1..]).map(|((source, module), directory)| Provider {
+        source,
+        version: &module.version[1..],
+        program: directory.join(module.programs[0].0),
+    });
+    Ok((directories[0].join("tofu"), built.collect()))
 }
 
 /// Where kind's Go module lies; its `images/base/files` make a node of a root file system.

@@ -143,6 +143,7 @@ pub(crate) fn prepare() -> Result<()> {
     let progress = Progress::new();
     ground(&checkout, true, &progress)?;
     tools::build_metrics_server(&checkout, &progress)?;
+    tools::build_terraform(&checkout, &progress)?;
     Ok(())
 }
 

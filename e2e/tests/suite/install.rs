@@ -18,7 +18,7 @@ const SCALER: &str = "{apiVersion: cranewing.dev/v1alpha1, kind: AutoScaler, met
 /// A2, A15: definitions by kubectl alone, also after the operator; its table as a dashboard, and its way of waiting.
 #[tokio::test]
 async fn kubectl_applies_shows_and_awaits_every_kind() {
-    in_bare_region("kubectl", async |scratch| {
+    in_bare_region("kubectl", &[], async |scratch| {
         let region = &scratch.region;
         let crds = helm::repository("crds").display().to_string();
         // what it should watch is not there yet: it waits, and nobody is sent to it
@@ -81,7 +81,7 @@ fn header_of(crd: &CustomResourceDefinition) -> Vec<String> {
 /// An upgrade replaces every replica and no server; then all goes, and the region is what it was before.
 #[tokio::test]
 async fn an_upgrade_moves_no_server_and_uninstalling_leaves_nothing() {
-    in_bare_region("upgrade", async |scratch| {
+    in_bare_region("upgrade", &[], async |scratch| {
         let region = &scratch.region;
         let before = everything(region).await;
         helm::install(region).await;
@@ -128,7 +128,7 @@ async fn everything(region: &Region) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn definitions_stay_when_the_user_asked_for_it() {
-    in_bare_region("keep", async |scratch| {
+    in_bare_region("keep", &[], async |scratch| {
         let region = &scratch.region;
         for (keep, left) in [("keep=true", 5), ("keep=false", 0)] {
             helm::install_definitions(region, &[keep]).await;

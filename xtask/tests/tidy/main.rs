@@ -1,6 +1,7 @@
 //! Rules of the working tree that no other tool checks. Each is an ordinary test, so `cargo test` is enough to see them.
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read fails the test that reads it")]
 
+mod costs;
 mod edges;
 mod files;
 mod flags;
@@ -10,6 +11,7 @@ mod pages;
 mod register;
 mod resources;
 mod samples;
+mod terraform;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

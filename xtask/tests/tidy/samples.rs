@@ -12,8 +12,10 @@ const PAGE: &str = "docs/samples/README.md";
 /// Where samples can be applied.
 const PLACES: [&str; 5] = ["any", "kr", "jp", "sg", "joined"];
 /// Pages of `docs` that tell of no resource that somebody could apply.
-const WITHOUT: [&str; 13] = [
+const WITHOUT: [&str; 15] = [
     "ARCHITECTURE.md",
+    "clusters.md",
+    "costs.md",
     "debug-bundle.md",
     "flags.md",
     "games.md",
