@@ -24,7 +24,7 @@ const PLAYERS: u32 = 8;
 /// A Fleet of all regions, whose home is jp.
 fn arena() -> Value {
     json!({ "arena": {
-        "spec": "{home: jp, replicas: 9, placement: {}, template: {spec: {capacity: 16, drain: {deadlineSeconds: 600}, template: {spec: {containers: [{name: gameserver, resources: {requests: {cpu: 10m, memory: 16Mi}}}]}}}}}",
+        "spec": "{home: jp, replicas: 9, placement: {}, template: {spec: {capacity: 16, drain: {deadlineSeconds: 60}, template: {spec: {containers: [{name: gameserver, resources: {requests: {cpu: 10m, memory: 16Mi}}}]}}}}}",
     }})
 }
 
