@@ -7,7 +7,6 @@ mod health;
 mod metrics;
 mod runtime;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +16,12 @@ use gameserver_contract::{OperatorMessage, Phase, ServerMessage};
 use gameserver_sys::process_cpu_time;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::report::{DrainView, Heard, Identity, Replies, ReportClient, ReportHandle};
 use crate::sessions::{Ask, Sessions};
+use crate::signals::{Coming, Signals};
 use crate::zone::{Figure, Order, Zones};
 use admin::AdminState;
 use drain_orders::DrainOrders;
@@ -51,12 +50,13 @@ pub(crate) struct ControlConfig {
     pub(crate) service: Service,
     pub(crate) drain_deadline: Duration,
     pub(crate) sessions: Sessions,
+    pub(crate) signals: Signals,
     pub(crate) clock: Clock,
 }
 
 /// Runs the server until a signal and everything after it.
 pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<()> {
-    let signals = Signals::listen().context("failed to listen for signals")?;
+    let signals = config.signals.coming().context("failed to listen for signals")?;
     let (stop_admin, admin_stops) = watch::channel(false);
     let (phase_shown, phase_seen) = watch::channel(Phase::Starting);
     let (_, no_streams) = watch::channel(0);
@@ -125,24 +125,6 @@ fn files_of(identity: &Identity) -> Vec<PathBuf> {
     vec![identity.ca_file.clone(), identity.token_file.clone()]
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 struct Control {
     zones: Zones,
     /// Whether the drain is complete that was ordered last, as of the newest look.
@@ -164,7 +146,7 @@ struct Control {
 }
 
 impl Control {
-    async fn until_ended(&mut self, mut signals: Signals) -> anyhow::Result<()> {
+    async fn until_ended(&mut self, mut signals: Coming) -> anyhow::Result<()> {
         let (mut look, mut sample) = (every(LOOK_PERIOD), every(SAMPLE_PERIOD));
         loop {
             tokio::select! {
@@ -395,7 +377,8 @@ mod tests {
         let (report, drain_deadline, clock) = (None, Duration::from_secs(3600), Clock::start());
         let patience = Patience { join: drain_deadline, linger: drain_deadline };
         let sessions = Sessions::open(clock.monotonic(), None, "", 1, patience);
-        ControlConfig { admin, report, service, drain_deadline, sessions, clock }
+        let signals = Signals::listen().unwrap();
+        ControlConfig { admin, report, service, drain_deadline, sessions, signals, clock }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod control;
 mod key;
 mod report;
 mod sessions;
+mod signals;
 pub mod telemetry;
 mod zone;
 
@@ -37,6 +38,7 @@ pub use report::{FrameError, encode_frame, read_frame};
 use control::{ControlConfig, Service};
 use report::Identity;
 use sessions::{Patience, Sessions};
+use signals::Signals;
 use zone::{Order, SeatRequest, ZoneConfig, ZoneFacts, Zones};
 
 /// Runs a game server until SIGTERM or SIGINT, and its orderly end.
@@ -44,6 +46,7 @@ use zone::{Order, SeatRequest, ZoneConfig, ZoneFacts, Zones};
 /// # Errors
 /// When it cannot start (address taken, backend denied that was asked for) or a zone fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let signals = Signals::listen().context("failed to listen for signals")?;
     args.game.check()?;
     let clock = Clock::start();
     let bind = SocketAddr::new(args.game.bind_address, args.game.port);
@@ -79,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let (service, drain_deadline) = (service(args, backend), args.drain_deadline);
     let sessions = sessions_of(&args.sessions, clock);
-    let config = ControlConfig { admin, report, service, drain_deadline, sessions, clock };
+    let config = ControlConfig { admin, report, service, drain_deadline, sessions, signals, clock };
     control::block_on(control::run(config, zones)).context("failed to start the control thread's runtime")?
 }
 
