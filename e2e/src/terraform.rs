@@ -50,14 +50,14 @@ pub struct Environment {
 /// Whom the API servers count the requests of.
 const USER: &str = "terraform-e2e";
 
-/// What it takes that [`USER`] may do everything, and that requests of its own are counted apart.
+/// What it takes that an environment that is [counted](Environment::count) may do everything, and that its requests are counted apart.
 pub const COUNTED: &str = "
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: terraform-e2e}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: terraform-e2e}]}
 ---
 {apiVersion: flowcontrol.apiserver.k8s.io/v1, kind: FlowSchema, metadata: {name: terraform-e2e}, spec: {matchingPrecedence: 50, priorityLevelConfiguration: {name: workload-high}, rules: [{subjects: [{kind: User, user: {name: terraform-e2e}}], resourceRules: [{verbs: ['*'], apiGroups: ['*'], resources: ['*'], clusterScope: true, namespaces: ['*']}], nonResourceRules: [{verbs: ['*'], nonResourceURLs: ['*']}]}]}}
 ";
 
-/// Requests of [`USER`] that a region's API server has answered so far.
+/// Requests of environments that are [counted](Environment::count) that a region's API server has answered so far.
 pub async fn requests(region: &Region) -> f64 {
     let said = crate::command::kubectl(region, &["get", "--raw", "/metrics"]).await;
     let of_user = |line: &&str| {

@@ -187,7 +187,7 @@ fn check_with(checkout: &Checkout, tool: &Tool, (path, configuration): (&OsStrin
         }
     }
     for module in TESTED {
-        let said = run(module, &["test"])?;
+        let said = run(module, &["test", "-no-color"])?;
         let (runs, passed) = counted(&said);
         println!("{}: terraform/{module}: {passed} of {runs} runs passed", tool.name);
         if runs == 0 || passed < runs {

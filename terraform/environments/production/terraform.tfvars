@@ -41,7 +41,7 @@ placed_fleets = {
       template:
         spec:
           capacity: 100
-          drain: { deadlineSeconds: 1800 }
+          drain: { deadlineSeconds: 900 }
           template:
             spec:
               containers:
@@ -63,4 +63,5 @@ images = {
   gameserver = "registry.example/cranewing/gameserver:0.1.0"
 }
 
-alerting = { rules = true, dashboards = true }
+# rules: where the Prometheus Operator is
+alerting = { rules = false, dashboards = true }

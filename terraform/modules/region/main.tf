@@ -108,6 +108,7 @@ resource "kubectl_manifest" "game_namespaces" {
       labels = {
         # host ports; what their pods may do is held by the admission policy of the chart
         "pod-security.kubernetes.io/enforce" = "privileged"
+        "cranewing.dev/game-servers"         = "true"
       }
       annotations = { "cranewing.dev/takes-fleets-from" = join(",", each.value.takes_fleets_from) }
     }
