@@ -383,6 +383,7 @@ mod tests {
 
     #[test]
     fn a_zone_that_ends_by_itself_ends_the_others_and_the_process_says_which_it_was() {
+        let _no_signals = crate::signals::ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (tell, told) = std::sync::mpsc::channel();
         let fakes = [Fake::Tells(tell.clone()), Fake::Fails, Fake::Tells(tell)];
         let (ended, outcome) = std::sync::mpsc::channel();

@@ -43,16 +43,22 @@ impl Coming {
     }
 }
 
+/// Every listener of a process hears each of its signals, so a test that raises one is alone with those that listen.
+#[cfg(test)]
+pub(crate) static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::block_on;
     use signal_hook::low_level::raise;
+    use std::sync::PoisonError;
     use std::time::Duration;
     use tokio::time::timeout;
 
     #[test]
     fn a_signal_that_comes_before_anybody_waits_is_heard_and_each_counts() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let signals = Signals::listen().unwrap();
         raise(SIGTERM).unwrap();
         raise(SIGINT).unwrap();

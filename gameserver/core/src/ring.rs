@@ -80,6 +80,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_in_one_that_was_cleared() {
+        let mut ring = Ring::<u32, 3>::default();
+        (0..3).for_each(|item| assert!(ring.push(item)));
+        ring.pop();
+        ring.clear();
+        assert_eq!((ring.len(), ring.front(), ring.back(), ring.iter().count()), (0, None, None, 0));
+        assert!(ring.push(7));
+        assert_eq!(ring.iter().copied().collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
     fn a_full_ring_takes_nothing_more() {
         let mut ring = Ring::<u32, 2>::default();
         assert!(ring.push(1) && ring.push(2));

@@ -369,7 +369,12 @@ mod tests {
         for (passed, expected) in [(1, &[0, 2][..]), (1, &[0, 2]), (1, &[0, 1, 2])] {
             assert_eq!(found(&mut list, passed, 0, &history), expected);
         }
-        assert_eq!(found(&mut list, u32::MAX, 0, &history), [0, 1, 2], "however much time has passed");
+        for passed in [3, 255, 256, 65_536, u32::MAX] {
+            let mut list = self::list(&ids, DUE);
+            list.entry(1).record_sent(99);
+            list.entry(1).tracked.sent = 0;
+            assert_eq!(found(&mut list, passed, 0, &history), [0, 1, 2], "{passed} ticks later");
+        }
     }
 
     #[test]
@@ -383,13 +388,17 @@ mod tests {
             list.iter_mut().filter(|entry| entry.tracked.is_gone()).map(|entry| entry.tracked.index).collect()
         };
         assert_eq!(gone(&mut list), [1, 2]);
+        for (entry, weight) in list.iter_mut().zip(10..) {
+            *entry.weight = weight;
+            *entry.due = DUE;
+        }
         for place in [1, 2] {
             list.entry(place).record_sent(98);
         }
-        assert_eq!(found(&mut list, 1, 0, &history), [0, 3, 4], "it is on its way");
-        assert_eq!(found(&mut list, 1, 0b100, &history), [0, 3, 4], "it is heard");
-        let left: Vec<_> = list.iter_mut().map(|entry| entry.tracked.index).collect();
-        assert_eq!(left, [0, 3, 4], "the others are still there");
+        assert_eq!(found(&mut list, 30, 0, &history), [0, 3, 4], "it is on its way");
+        assert_eq!(found(&mut list, 30, 0b100, &history), [0, 3, 4], "it is heard");
+        let left: Vec<_> = list.iter_mut().map(|entry| (entry.tracked.index, *entry.weight)).collect();
+        assert_eq!(left, [(0, 10), (3, 13), (4, 14)], "the others are still there, each as it was");
     }
 
     #[test]
