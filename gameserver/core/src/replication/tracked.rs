@@ -97,7 +97,7 @@ pub(super) struct Heard {
     pub(super) tick: u32,
     /// Bit k: the snapshot of k ticks ago has arrived.
     pub(super) arrived: u64,
-    /// While it has been on its way for less than this, the same is not told again: ticks, at most 64.
+    /// While it has been on its way for less than this, the same is not told again: ticks, fewer than 64.
     pub(super) resend: u32,
 }
 
