@@ -2,8 +2,9 @@
 
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use crate::command::{operator, words};
@@ -76,7 +77,10 @@ fn impersonating(scratch: &Scratch) -> PathBuf {
         user["user"]["as"] = USER.into();
     }
     let path = std::env::temp_dir().join(format!("cranewing-{}.kubeconfig", scratch.namespace));
-    fs::write(&path, serde_yaml::to_string(&config).unwrap()).unwrap();
+    // it is an administrator's, and nobody else's to read
+    drop(fs::remove_file(&path));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+    file.write_all(serde_yaml::to_string(&config).unwrap().as_bytes()).unwrap();
     path
 }
 

@@ -51,7 +51,9 @@ impl Archive {
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
         let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&unfinished);
-        let file = file.with_context(|| format!("failed to make {}", unfinished.display()))?;
+        let file = file.with_context(|| {
+            format!("failed to make {}; if it is there and nobody writes it, remove it", unfinished.display())
+        })?;
         Ok(Self {
             tar: Builder::new(GzEncoder::new(file, Compression::fast())),
             unfinished: Unfinished(unfinished),

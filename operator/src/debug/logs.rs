@@ -24,9 +24,17 @@ pub(super) async fn collect(bundle: &mut Bundle<'_>, pod: &Brief) -> anyhow::Res
         for previous in [Some(false), before].into_iter().flatten() {
             let name = if previous { format!("{}.previous", container.name) } else { container.name.clone() };
             let path = format!("logs/{}/{}/{name}.log", pod.namespace, pod.name);
-            match read(bundle, pod, container, previous).await {
-                Ok(text) => bundle.archive.add(&path, text.as_bytes())?,
-                Err(why) => bundle.archive.fault(&path, &why),
+            if bundle.silent.contains(&pod.node) {
+                bundle.archive.fault(&path, &format!("node {} did not answer before", pod.node));
+                continue;
+            }
+            match timeout(TIME_MAX, read(bundle, pod, container, previous)).await {
+                Ok(Ok(text)) => bundle.archive.add(&path, text.as_bytes())?,
+                Ok(Err(why)) => bundle.archive.fault(&path, &why),
+                Err(_elapsed) => {
+                    bundle.archive.fault(&path, &format!("it took more than {} s", TIME_MAX.as_secs()));
+                    bundle.silent.insert(pod.node.clone());
+                }
             }
         }
     }
@@ -49,22 +57,18 @@ async fn read(
         since_seconds: (!previous).then_some(since.max(1)),
         ..LogParams::default()
     };
-    let reading = async {
-        let opened = api.log_stream(&pod.name, &wanted).await;
-        let stream = opened.map_err(|error| words(&error, "get pods/log"))?;
-        let mut stream = std::pin::pin!(stream);
-        let mut tail = Tail::new(usize::try_from(bundle.args.log_bytes).unwrap_or(usize::MAX));
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            match stream.read(&mut chunk).await {
-                Ok(0) => return Ok(tail.text()),
-                Ok(read) => tail.add(&chunk[..read]),
-                Err(error) => return Err(chain(&error)),
-            }
+    let opened = api.log_stream(&pod.name, &wanted).await;
+    let stream = opened.map_err(|error| words(&error, "get pods/log"))?;
+    let mut stream = std::pin::pin!(stream);
+    let mut tail = Tail::new(usize::try_from(bundle.args.log_bytes).unwrap_or(usize::MAX));
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match stream.read(&mut chunk).await {
+            Ok(0) => return Ok(tail.text()),
+            Ok(read) => tail.add(&chunk[..read]),
+            Err(error) => return Err(chain(&error)),
         }
-    };
-    let read = timeout(TIME_MAX, reading).await;
-    read.unwrap_or_else(|_elapsed| Err(format!("it took more than {} s", TIME_MAX.as_secs())))
+    }
 }
 
 /// The end of a text that comes piece by piece.

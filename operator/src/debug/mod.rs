@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -50,6 +51,8 @@ struct Bundle<'a> {
     client: &'a Client,
     args: &'a BundleArgs,
     archive: Archive,
+    /// Nodes on which a log did not come in time: the next one there would not either.
+    silent: BTreeSet<String>,
     notes: &'a mut dyn Write,
 }
 
@@ -73,7 +76,7 @@ async fn bundle(
     let top = format!("cranewing-debug-{stamp}");
     let target = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{top}.tar.gz")));
     let archive = Archive::begin(&target, &top, now, args.max_bytes)?;
-    let mut bundle = Bundle { client, args, archive, notes };
+    let mut bundle = Bundle { client, args, archive, silent: BTreeSet::new(), notes };
     let about = json!({
         "form": 1,
         "made": now.0.to_string(),

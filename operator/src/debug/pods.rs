@@ -18,6 +18,8 @@ pub(super) struct Brief {
     /// It is one of ours, which all have this label.
     pub(super) is_ours: bool,
     pub(super) debug_port: u16,
+    /// Nothing before it has one.
+    pub(super) node: String,
     pub(super) containers: Vec<Container>,
     is_ready: bool,
     created: String,
@@ -58,6 +60,7 @@ impl Brief {
             is_replica,
             is_ours: is_replica || app.starts_with("cranewing-"),
             debug_port: debug_port(pod),
+            node: text(&pod["spec"]["nodeName"]),
             containers: containers.collect(),
             is_ready: conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True"),
             created: text(&metadata["creationTimestamp"]),
