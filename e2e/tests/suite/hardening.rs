@@ -16,7 +16,9 @@ fn plain() -> Value {
         "metadata": { "name": "probe", "labels": { "cranewing.dev/role": "game-server" } },
         "spec": {
             "automountServiceAccountToken": false,
-            "securityContext": { "runAsNonRoot": true, "runAsUser": 107_000 },
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 107_000, "seccompProfile": { "type": "RuntimeDefault" },
+            },
             "containers": [{
                 "name": "gameserver", "image": "example/none",
                 "ports": [{ "containerPort": 7000, "hostPort": 7000, "protocol": "UDP" }],
@@ -61,6 +63,12 @@ async fn pods_of_game_servers_have_neither_privileges_nor_anything_of_their_node
             ),
             (
                 "/spec/securityContext",
+                json!({ "seccompProfile": { "type": "Unconfined" } }),
+                "seccomp profile",
+            ),
+            ("/spec/securityContext", json!({ "seccompProfile": null }), "seccomp profile"),
+            (
+                "/spec/containers/0/securityContext",
                 json!({ "seccompProfile": { "type": "Unconfined" } }),
                 "seccomp profile",
             ),

@@ -176,10 +176,12 @@ fn secure_container(container: &mut Container) {
     let security = container.security_context.get_or_insert_with(SecurityContext::default);
     security.allow_privilege_escalation.get_or_insert(false);
     security.read_only_root_filesystem.get_or_insert(true);
-    security.capabilities.get_or_insert_with(|| Capabilities {
-        drop: Some(vec!["ALL".to_owned()]),
-        ..Capabilities::default()
-    });
+    let capabilities = security.capabilities.get_or_insert_with(Capabilities::default);
+    let dropped = capabilities.drop.get_or_insert_default();
+    // whoever asks for one is refused by the policy, or may have it where that lets it
+    if capabilities.add.as_ref().is_none_or(Vec::is_empty) && !dropped.iter().any(|name| name == "ALL") {
+        dropped.push("ALL".to_owned());
+    }
 }
 
 fn environment(server: &GameServer, host_ports: &[u16], defaults: &PodDefaults) -> Vec<EnvVar> {
@@ -342,6 +344,26 @@ mod tests {
             );
             let dropped = security.capabilities.as_ref().and_then(|all| all.drop.as_deref());
             assert_eq!(dropped, Some(&["ALL".to_owned()][..]), "{}", container.name);
+        }
+    }
+
+    #[test]
+    fn capabilities_that_a_template_names_are_dropped_with_all_others_unless_it_asks_for_one() {
+        for (capabilities, dropped) in [
+            ("{}", &["ALL"][..]),
+            ("{drop: [NET_RAW]}", &["NET_RAW", "ALL"]),
+            ("{drop: [ALL]}", &["ALL"]),
+            ("{add: [], drop: []}", &["ALL"]),
+            ("{add: [NET_ADMIN]}", &[]),
+            ("{add: [NET_ADMIN], drop: [NET_RAW]}", &["NET_RAW"]),
+        ] {
+            let yaml = format!(
+                "spec: {{template: {{spec: {{containers: [{{name: gameserver, securityContext: {{capabilities: {capabilities}}}}}]}}}}}}"
+            );
+            let spec = build_pod(&server(&yaml), &[7005], &defaults()).spec.unwrap();
+            let security = spec.containers[0].security_context.as_ref().unwrap();
+            let found = security.capabilities.as_ref().and_then(|all| all.drop.clone()).unwrap();
+            assert_eq!(found, dropped, "{capabilities}");
         }
     }
 

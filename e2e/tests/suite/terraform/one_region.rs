@@ -116,7 +116,7 @@ fn key(object: &Value) -> String {
 async fn holds_its_pods(region: &Region) {
     let pod = |container: &str, more: &str| {
         format!(
-            "{{apiVersion: v1, kind: Pod, metadata: {{name: held, namespace: {GAMES}, labels: {{cranewing.dev/role: game-server}}}}, spec: {{{more} automountServiceAccountToken: false, securityContext: {{runAsNonRoot: true, runAsUser: 1000}}, containers: [{{name: a, image: a, {container}}}]}}}}"
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: held, namespace: {GAMES}, labels: {{cranewing.dev/role: game-server}}}}, spec: {{{more} automountServiceAccountToken: false, securityContext: {{runAsNonRoot: true, runAsUser: 1000, seccompProfile: {{type: RuntimeDefault}}}}, containers: [{{name: a, image: a, {container}}}]}}}}"
         )
     };
     let good = "securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}";
