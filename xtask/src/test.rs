@@ -36,7 +36,7 @@ const PEERS: &str = "--manifest-path=gameserver/bots/bench/peers/Cargo.toml";
 enum Level {
     /// Every behaviour once
     Standard,
-    /// Every way to lose a region, `up` and `down` in other shapes and cut off at every point, and whether the servers of `bench peers` answer too
+    /// Every way to lose a region, three regions by Terraform, `up` and `down` in other shapes and cut off at every point, and whether the servers of `bench peers` answer too
     Full,
 }
 

@@ -30,7 +30,7 @@ fn arena() -> Value {
 
 /// B35, A19: from nothing to players in three regions, changed one by one, and back to nothing.
 #[tokio::test]
-#[ignore = "minutes"]
+#[ignore = "long: cargo xtask test --level full"]
 async fn three_regions_come_change_drain_and_go_also_with_one_unreachable() {
     in_three_bare_regions("terraform", &[Need::Terraform, Need::Bots, Need::Engine], async |places| {
         let regions: Vec<&Region> = places.iter().map(|place| &place.region).collect();
@@ -51,7 +51,7 @@ async fn three_regions_come_change_drain_and_go_also_with_one_unreachable() {
 
 /// How long it takes, and what it asks of the API servers; `CRANEWING_E2E_ROUNDS` times.
 #[tokio::test]
-#[ignore = "minutes"]
+#[ignore = "long: cargo xtask test --level full"]
 async fn three_regions_from_nothing_to_players_and_back() {
     in_three_bare_regions("figures", &[Need::Terraform, Need::Bots], async |places| {
         let regions: Vec<&Region> = places.iter().map(|place| &place.region).collect();
