@@ -28,6 +28,8 @@ pub struct ServerView {
     pub drained: bool,
     /// This leader ordered the drain and has not taken it back.
     pub drain_ordered: bool,
+    /// Its published state says that it drains, so that whoever counts servers there counts it no more.
+    pub seen_draining: bool,
     /// It was made from the template that servers are to have.
     pub updated: bool,
     /// It was made from the last proven template.
@@ -186,7 +188,9 @@ impl Places {
             Rollout::OnDelete | Rollout::Recreate => (wanted, serving.len()),
             Rollout::Rolling { surge, .. } => {
                 let more = if old > 0 { count(surge) } else { 0 };
-                (wanted.saturating_add(more), serving.len())
+                // one that drains gives its place free when everybody can see that it does; one that is not heard may never say so
+                let unseen = draining.iter().filter(|server| server.heard && !server.seen_draining).count();
+                (wanted.saturating_add(more), serving.len() + unseen)
             }
         };
         let missing = match fleet.rollout {

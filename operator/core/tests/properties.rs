@@ -20,15 +20,15 @@ fn states() -> impl Strategy<Value = State> {
 
 /// Up to a hundred servers, as wild as they come.
 fn servers() -> impl Strategy<Value = Vec<ServerView>> {
-    let facts = (states(), any::<[bool; 7]>());
+    let facts = (states(), any::<[bool; 8]>());
     let servers = prop::collection::btree_map(0_u32..120, facts, 0..100);
     servers.prop_map(|servers| {
         servers.into_iter().map(|(number, (state, facts))| server(number, state, facts)).collect()
     })
 }
 
-fn server(number: u32, state: State, facts: [bool; 7]) -> ServerView {
-    let [in_use, heard, deleting, drained, drain_ordered, updated, proven] = facts;
+fn server(number: u32, state: State, facts: [bool; 8]) -> ServerView {
+    let [in_use, heard, deleting, drained, drain_ordered, seen_draining, updated, proven] = facts;
     ServerView {
         number,
         state,
@@ -38,6 +38,7 @@ fn server(number: u32, state: State, facts: [bool; 7]) -> ServerView {
         deleting,
         drained: drained && drain_ordered,
         drain_ordered,
+        seen_draining: seen_draining && (drain_ordered || state == State::Draining),
         updated,
         proven: proven && !updated,
     }
@@ -88,8 +89,10 @@ fn carry_out(servers: &mut Vec<ServerView>, plan: &FleetPlan) {
     for server in servers.iter_mut() {
         if plan.undrain.contains(&server.number) {
             (server.drain_ordered, server.drained, server.state) = (false, false, State::Ready);
+            server.seen_draining = false;
         } else if server.drain_ordered || plan.drain.contains(&server.number) {
             (server.drain_ordered, server.drained, server.state) = (true, true, State::Draining);
+            server.seen_draining = true;
         }
     }
     servers.retain(|server| !plan.delete.contains(&server.number) && !server.deleting);
@@ -102,6 +105,7 @@ fn carry_out(servers: &mut Vec<ServerView>, plan: &FleetPlan) {
             deleting: false,
             drained: false,
             drain_ordered: false,
+            seen_draining: false,
             updated,
             proven: !updated,
         };
@@ -199,6 +203,15 @@ proptest! {
         let most = (desired + surge) as usize;
         let made = plan.create.len() + plan.create_proven.len();
         prop_assert!(serving + made + plan.undrain.len() <= most.max(serving));
+        // nor for whoever goes by what is published
+        let seen = servers.iter().filter(|server| {
+            let drains = server.state == State::Draining || server.drain_ordered;
+            !server.deleting
+                && server.state != State::Unhealthy
+                && !(drains && (server.seen_draining || !server.heard))
+        });
+        let seen = seen.count();
+        prop_assert!(seen + made <= most.max(seen), "{seen} are seen, and {made} are made");
         // beyond that it scales down, whatever the template
         if serving <= most {
             let goes = |server: &ServerView| {

@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use operator_api::conditions::{reasons, types};
-use operator_api::{Fleet, GameServer, GameServerStatus, labels};
+use operator_api::{Fleet, GameServer, GameServerState, GameServerStatus, labels};
 use operator_core::fleet_plan::{FleetPlan, FleetView, Rollout, ServerView, plan_fleet};
 use operator_core::journal::Of;
 use operator_core::server_state::State;
@@ -264,6 +264,7 @@ fn settled_in(context: &Context, members: &[Member]) -> bool {
 fn view(member: &Member, stand: &Stand) -> ServerView {
     let observed = &member.observed;
     let live = observed.live.as_ref();
+    let published = member.object.status.as_ref().and_then(|status| status.state);
     ServerView {
         number: member.number,
         state: observed.state,
@@ -272,6 +273,7 @@ fn view(member: &Member, stand: &Stand) -> ServerView {
         deleting: member.object.metadata.deletion_timestamp.is_some(),
         drained: live.is_some_and(|live| live.drained),
         drain_ordered: live.is_some_and(|live| live.drain_ordered),
+        seen_draining: published == Some(GameServerState::Draining),
         updated: member.is_of(&stand.target().id),
         proven: member.is_of(&stand.proven().id),
     }

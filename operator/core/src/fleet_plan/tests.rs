@@ -11,6 +11,7 @@ fn server(number: u32, state: State) -> ServerView {
         deleting: false,
         drained: false,
         drain_ordered: state == State::Draining,
+        seen_draining: state == State::Draining,
         updated: true,
         proven: false,
     }
@@ -199,6 +200,37 @@ fn a_rolling_update_goes_as_far_as_surge_and_unavailable_let_it() {
             vec![old_ready(0), old_ready(1), old(2, State::Draining), ready(3)],
             vec![4],
             vec![1],
+        ),
+        (
+            "none in the place of one of which nobody sees yet that it drains",
+            ROLLING,
+            vec![
+                old_ready(0),
+                old_ready(1),
+                ServerView { seen_draining: false, ..old(2, State::Draining) },
+                ready(3),
+            ],
+            vec![],
+            vec![1],
+        ),
+        (
+            "but in that of one that may never say so",
+            ROLLING,
+            vec![
+                old_ready(0),
+                old_ready(1),
+                ServerView { seen_draining: false, heard: false, ..old(2, State::Draining) },
+                ready(3),
+            ],
+            vec![4],
+            vec![1],
+        ),
+        (
+            "nor of the last",
+            ROLLING,
+            vec![ready(3), ready(4), ServerView { drain_ordered: true, ..old_ready(2) }],
+            vec![],
+            vec![],
         ),
         (
             "none less",

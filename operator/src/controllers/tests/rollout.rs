@@ -57,6 +57,12 @@ impl World {
         self.reconcile_server(name).await.unwrap();
     }
 
+    /// A server says that it drains, and that is published.
+    async fn show_draining(&mut self, name: &str) {
+        self.report(name, Phase::Draining, 0);
+        self.reconcile_server(name).await.unwrap();
+    }
+
     /// Seconds pass in which all of these report.
     fn play_on(&mut self, seconds: u64, names: &[&str]) {
         for _ in 0..seconds {
@@ -132,7 +138,14 @@ async fn the_first_server_of_a_new_template_proves_itself_before_the_others_foll
     assert_eq!((world.made_for(20).len(), world.drained()), (1, vec![]), "its time is not over");
     world.play_on(1, &running);
     world.reconcile_fleet().await.unwrap();
-    assert_eq!((world.rolled_out().0.as_str(), world.made_for(20).len()), ("RollingOut", 2));
+    assert_eq!((world.rolled_out().0.as_str(), world.made_for(20).len()), ("RollingOut", 1));
+    world.show_draining("arena-3").await;
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(
+        world.made_for(20).len(),
+        2,
+        "the next comes when everybody sees that one drains, and not before"
+    );
     assert_eq!(
         world.revisions(),
         [is(1, "Proven"), is(2, "on trial")],
@@ -155,6 +168,7 @@ async fn a_template_whose_server_crashes_is_rejected_once_and_what_was_proven_co
     let mut events = events.iter().filter(|seen| seen.path.ends_with("/events"));
     assert!(events.any(|seen| seen.body["reason"] == "RolledBack" && seen.body["type"] == "Warning"));
 
+    world.show_draining("arena-4").await;
     world.forget_trials();
     world.api.remove(&ours("gameservers", "arena-0"));
     world.bring();
