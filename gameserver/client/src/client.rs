@@ -19,8 +19,9 @@ use crate::stats::ClientStats;
 use crate::ticks;
 use crate::view::{View, ViewDelay};
 
-/// Unsettled inputs, as many as a message holds, are repeated at least this often, also when there is no new one to send them with.
-const REPEAT: Duration = Duration::from_millis(33);
+/// Unsettled inputs, as many as a message holds, go out again after two ticks when there is no new one to send them with, for an
+/// answer comes with a tick at the earliest; but not after less than this, nor later than [`ACKNOWLEDGE`].
+const REPEAT_MIN: Duration = Duration::from_millis(33);
 /// A client with nothing to say acknowledges snapshots this often, and so stays connected.
 const ACKNOWLEDGE: Duration = Duration::from_millis(100);
 /// Hundredths of a unit from which on a correction is one that a player can see.
@@ -77,6 +78,7 @@ pub struct Client<G: Game> {
     notices: SeenNotices,
     /// A new input waits to be sent.
     has_news: bool,
+    repeat_after: Duration,
     last_sent: Duration,
     events: Events,
     stats: ClientStats,
@@ -116,6 +118,7 @@ impl<G: Game> Client<G> {
             scratch: Snapshot::default(),
             notices: SeenNotices::default(),
             has_news: true,
+            repeat_after: (Duration::from_secs(2) / tick_hz).clamp(REPEAT_MIN, ACKNOWLEDGE),
             last_sent: now.monotonic,
             events: Events::default(),
             stats: ClientStats::default(),
@@ -255,7 +258,7 @@ impl<G: Game> Client<G> {
     }
 
     fn next_message(&self) -> Duration {
-        self.last_sent + if self.inputs.is_empty() { ACKNOWLEDGE } else { REPEAT }
+        self.last_sent + if self.inputs.is_empty() { ACKNOWLEDGE } else { self.repeat_after }
     }
 
     /// Asks for something at the tick before which it will just have arrived, and returns the sequence of this

@@ -188,6 +188,17 @@ fn an_input_is_sent_at_once_and_repeated_until_its_outcome_is_known() {
 }
 
 #[test]
+fn an_input_is_not_repeated_before_a_tick_can_have_answered_it() {
+    for (tick_hz, repeated_after) in [(128, 33), (64, 33), (30, 67), (20, 100), (5, 100)] {
+        let mut pair = Pair::connected_at(tick_hz);
+        pair.sent(0);
+        pair.client.send(milliseconds(1), WALK);
+        let sent: Vec<_> = (1..=150).filter(|millisecond| !pair.sent(*millisecond).is_empty()).collect();
+        assert_eq!(sent[..2], [1, 1 + repeated_after], "{tick_hz} Hz");
+    }
+}
+
+#[test]
 fn a_rejected_input_snaps_back_to_what_the_server_says() {
     let mut pair = Pair::connected();
     let sequence = pair.client.send(milliseconds(1), WALK);

@@ -85,13 +85,21 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(addresses: &[SocketAddr]) -> Self {
+        Self::at_rate(TICK_HZ, addresses)
+    }
+
+    fn at_rate(tick_hz: u32, addresses: &[SocketAddr]) -> Self {
         let token = mint(addresses);
         let session = Session::new(&token);
-        Self { client: Client::new(token, TICK_HZ, milliseconds(0), [1; 32]), session }
+        Self { client: Client::new(token, tick_hz, milliseconds(0), [1; 32]), session }
     }
 
     pub fn connected() -> Self {
-        let mut pair = Self::new(&addresses()[..1]);
+        Self::connected_at(TICK_HZ)
+    }
+
+    pub fn connected_at(tick_hz: u32) -> Self {
+        let mut pair = Self::at_rate(tick_hz, &addresses()[..1]);
         assert_eq!(pair.sent(0).len(), 1);
         pair.serve(0, PacketKind::Challenge, &[5; 308]);
         assert_eq!(pair.sent(0).len(), 1);
