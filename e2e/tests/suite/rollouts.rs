@@ -155,3 +155,39 @@ async fn a_template_whose_servers_crash_is_rejected_at_its_canary_and_nothing_el
     })
     .await;
 }
+
+/// B22, C21. New servers come beside the old ones, none of which goes: neither when they are taken back, nor before somebody says that all
+/// go over.
+#[tokio::test]
+async fn servers_that_come_beside_the_old_ones_go_over_on_a_word_or_are_taken_back() {
+    in_namespace("beside", &[], async |scratch| {
+        let strategy = "strategy: {type: BlueGreen, blueGreen: {seconds: 1, promotion: Manual}}, template: {spec: {capacity";
+        let blue = duel(2, "").replace("template: {spec: {capacity", strategy);
+        let with_capacity = |capacity: i32| blue.replace("capacity: 16", &format!("capacity: {capacity}"));
+        drop(scratch.apply::<Fleet>(&blue).await);
+        drop(scratch.await_fleet("duel", 2).await);
+        scratch.await_condition::<Fleet>("duel", "RolledOut", "True").await;
+        let before = scratch.identities("duel").await;
+
+        drop(scratch.apply::<Fleet>(&with_capacity(17)).await);
+        let waits = scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap_err();
+        assert!(waits.contains("AwaitsPromotion") && waits.contains("rollout promote duel"), "{waits}");
+        let both = scratch.identities("duel").await;
+        assert_eq!(both.len(), 4, "{both:?}");
+        assert!(before.iter().all(|old| both.iter().any(|now| now == old)), "{before:?} became {both:?}");
+        drop(scratch.try_rollout(&["undo", "duel"]).unwrap());
+        drop(scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap());
+        drop(scratch.await_fleet("duel", 2).await);
+        assert_eq!(scratch.identities("duel").await, before, "those before were not touched");
+
+        drop(scratch.apply::<Fleet>(&with_capacity(18)).await);
+        let waits = scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap_err();
+        assert!(waits.contains("AwaitsPromotion"), "{waits}");
+        let promoted = scratch.try_rollout(&["promote", "duel"]).unwrap();
+        assert!(promoted.contains("is promoted"), "{promoted}");
+        drop(scratch.try_rollout(&["status", "duel", "--timeout", "2m"]).unwrap());
+        let servers = scratch.await_fleet("duel", 2).await;
+        assert!(servers.iter().all(|server| server.spec.capacity == 18), "{servers:?}");
+    })
+    .await;
+}

@@ -120,6 +120,10 @@ pub mod reasons {
     pub const ROLLING_OUT: &str = "RollingOut";
     /// The first servers of a new template prove themselves.
     pub const CANARY_RUNS: &str = "CanaryRuns";
+    /// All servers of a new template prove themselves beside the old ones.
+    pub const PREVIEW_RUNS: &str = "PreviewRuns";
+    /// They have, and old ones give way when somebody says so.
+    pub const AWAITS_PROMOTION: &str = "AwaitsPromotion";
     /// All servers of a new template prove themselves.
     pub const PROVING: &str = "Proving";
     /// Somebody paused the change of a template.

@@ -37,7 +37,7 @@ pub use region_cluster::{
     Failover, RegionCluster, RegionClusterSpec, RegionClusterStatus, RegionHealth, RegionRoundTrips,
     RegionStanding, ServerCounts, ZoneStatus,
 };
-pub use strategy::{Canary, Gates, OnFailure, RollingUpdate, Strategy, StrategyType};
+pub use strategy::{BlueGreen, Canary, Gates, OnFailure, Promotion, RollingUpdate, Strategy, StrategyType};
 
 /// API group of all kinds.
 pub const GROUP: &str = "cranewing.dev";

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("!has(self.canary) || !has(self.type) || self.type == 'RollingUpdate'", "strategy.canary: only with type RollingUpdate"))]
+#[x_kube(validation = ("!has(self.blueGreen) || (has(self.type) && self.type == 'BlueGreen')", "strategy.blueGreen: only with type BlueGreen"))]
 #[x_kube(validation = ("!has(self.gates) || !has(self.type) || self.type != 'OnDelete'", "strategy.gates: not with type OnDelete, where nothing is rolled out"))]
 pub struct Strategy {
-    /// `RollingUpdate`: new servers come while old ones go. `Recreate`: old ones go first. `OnDelete`: old ones stay. Default
-    /// `RollingUpdate`.
+    /// `RollingUpdate`: new servers come while old ones go. `BlueGreen`: as many new ones as are wanted come beside the old ones, which go
+    /// together when those are Ready. `Recreate`: old ones go first. `OnDelete`: old ones stay. Default `RollingUpdate`.
     #[serde(rename = "type", default)]
     pub type_: StrategyType,
     /// How far a `RollingUpdate` goes at a time.
@@ -27,6 +28,9 @@ pub struct Strategy {
     /// `RollingUpdate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
+    /// When all go over to the new servers. Only with `BlueGreen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blue_green: Option<BlueGreen>,
     /// What servers of a new template must not do. Without it nothing they do keeps the others from following.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gates: Option<Gates>,
@@ -38,6 +42,8 @@ pub enum StrategyType {
     /// New servers come while old ones go.
     #[default]
     RollingUpdate,
+    /// As many new servers as are wanted come beside the old ones, which go together when those are Ready.
+    BlueGreen,
     /// Old servers go, and new ones come in their places.
     Recreate,
     /// Old servers stay until they end by themselves or somebody deletes them.
@@ -94,6 +100,37 @@ const fn one_server() -> IntOrString {
 
 const fn a_minute() -> i32 {
     60
+}
+
+/// When old servers give way to the new ones that came beside them.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlueGreen {
+    /// Seconds for which as many new servers as are wanted are Ready together, without a break, before old ones give way. 0 to 86400;
+    /// default 60.
+    #[serde(default = "a_minute")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub seconds: i32,
+    /// What follows then. `Auto`: free old servers give way. `Manual`: they do when somebody says so, by `operator rollout promote`. Default
+    /// `Auto`.
+    #[serde(default)]
+    pub promotion: Promotion,
+}
+
+impl Default for BlueGreen {
+    fn default() -> Self {
+        Self { seconds: a_minute(), promotion: Promotion::default() }
+    }
+}
+
+/// Who says that old servers give way.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Promotion {
+    /// They do when the new ones have been Ready for long enough.
+    #[default]
+    Auto,
+    /// Somebody does.
+    Manual,
 }
 
 /// What servers of a new template must not do, from the first of them until a minute after the last. A gate that is not given is open.

@@ -77,11 +77,17 @@ pub struct FleetView<'a> {
     pub most: Option<u32>,
     /// No server gives way to another template.
     pub stands_still: bool,
+    /// In a rolling update no old one does that is not beyond those wanted; new ones come beside them.
+    pub holds_old: bool,
 }
 
 impl FleetView<'_> {
     fn is_old(&self, server: &ServerView) -> bool {
         self.rollout != Rollout::OnDelete && !server.updated
+    }
+
+    fn holds_old(&self) -> bool {
+        self.holds_old && matches!(self.rollout, Rollout::Rolling { .. })
     }
 
     /// Servers that are to be of the template.
@@ -128,7 +134,7 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         fleet.servers.iter().filter(alive).filter(|s| is_draining(s)).collect();
     // Last made goes first, an old one before a new one, while it is not proven the other way round; what has not started costs nobody
     // anything.
-    let goes_first = |server: &&ServerView| fleet.is_old(server) != fleet.stands_still;
+    let goes_first = |server: &&ServerView| fleet.is_old(server) != (fleet.stands_still || fleet.holds_old());
     serving.sort_by_key(|server| (server.state == State::Starting, goes_first(server), server.number));
     draining.sort_by_key(|server| (server.drained, server.number));
 
@@ -149,7 +155,10 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
     plan.create_proven = numbers.take(create_proven).collect();
     plan.undrain = [new, proven].concat();
     draining.retain(|server| !plan.undrain.contains(&server.number));
-    release_surplus(&mut plan, &serving, places.surplus, fleet.settled_in);
+    // what is held is not what new ones are too many by
+    let may_go: Vec<&ServerView> =
+        serving.iter().copied().filter(|server| !(fleet.holds_old() && fleet.is_old(server))).collect();
+    release_surplus(&mut plan, &may_go, places.surplus, fleet.settled_in);
     replace_old(&mut plan, fleet, &serving);
     for server in draining {
         if server.drained && !server.in_use && fleet.settled_in {
@@ -199,7 +208,9 @@ impl Places {
         };
         // where all are to be of the template, these are none
         let missing_proven = wanted.saturating_sub(taken + missing);
-        Self { missing, missing_proven, surplus: serving.len().saturating_sub(room), old: old + old_draining }
+        let surplus =
+            if fleet.holds_old() { updated.saturating_sub(new) } else { serving.len().saturating_sub(room) };
+        Self { missing, missing_proven, surplus, old: old + old_draining }
     }
 }
 
@@ -223,7 +234,8 @@ fn replace_old(plan: &mut FleetPlan, fleet: &FleetView<'_>, serving: &[&ServerVi
     let old: Vec<_> = old.filter(|server| !goes(plan, server)).collect();
     // as many stay as are not to be of the template
     let updated = serving.iter().filter(|server| !fleet.is_old(server)).count();
-    let stay = count(fleet.desired).saturating_sub(updated.max(fleet.new_wanted()));
+    let by_new = if fleet.holds_old() { 0 } else { updated.max(fleet.new_wanted()) };
+    let stay = count(fleet.desired).saturating_sub(by_new);
     let mut may_go = old.len().saturating_sub(stay);
     for server in old {
         if may_go == 0 {

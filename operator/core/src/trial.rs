@@ -36,6 +36,10 @@ pub struct Canary {
     pub servers: u32,
     /// For how long they must be Ready together.
     pub time: Duration,
+    /// They come beside all others, of which none gives way for them.
+    pub is_beside: bool,
+    /// They pass by somebody's word alone, after that time.
+    pub by_hand: bool,
 }
 
 /// What a new template must not do.
@@ -129,6 +133,8 @@ pub enum Phase {
     OnDelete,
     /// The first servers of it prove themselves.
     Canary,
+    /// They have, and somebody is to say that the others follow.
+    AwaitsPromotion,
     /// Servers give way.
     Rolling,
     /// All that are left of earlier templates are in use.
@@ -160,6 +166,7 @@ pub enum Failure {
 
 /// What to do with a Fleet's servers now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent orders, each named by the rule that reads it")]
 pub struct Course {
     /// Where it stands.
     pub phase: Phase,
@@ -169,6 +176,8 @@ pub struct Course {
     pub most: Option<u32>,
     /// No server gives way.
     pub stands_still: bool,
+    /// No server of another template gives way but those beyond what is wanted.
+    pub holds_old: bool,
     /// The canary has just passed, for the caller to keep.
     pub canary_passed: bool,
     /// A verdict that was just reached, for the caller to keep.
@@ -186,6 +195,7 @@ impl Course {
             goes_back: false,
             most: None,
             stands_still: false,
+            holds_old: false,
             canary_passed: false,
             verdict: None,
             failure: None,
@@ -256,9 +266,11 @@ fn on_trial(mut trial: Trial, view: &TrialView, now: Duration) -> (Trial, Course
     let mut canary_passed = false;
     if let Some(canary) = canary(view).filter(|_| !trial.canary_passed) {
         let left = held(&mut trial.held_since, conduct.ready >= canary.servers, canary.time, now);
-        if left.is_none_or(|left| !left.is_zero()) {
-            let most = Some(canary.servers);
-            return (trial, Course { most, look_again: soon(left), ..Course::at(Phase::Canary) });
+        let (has_held, left) = (left == Some(Duration::ZERO), left.filter(|left| !left.is_zero()));
+        if !has_held || canary.by_hand {
+            let phase = if has_held { Phase::AwaitsPromotion } else { Phase::Canary };
+            let (most, holds_old) = (Some(canary.servers), canary.is_beside);
+            return (trial, Course { most, holds_old, look_again: soon(left), ..Course::at(phase) });
         }
         (canary_passed, trial.canary_passed) = (true, true);
     }
@@ -269,7 +281,9 @@ fn on_trial(mut trial: Trial, view: &TrialView, now: Duration) -> (Trial, Course
 /// The canary that the others wait for, if they do.
 fn canary(view: &TrialView) -> Option<Canary> {
     let is_waited_for = view.has_proven && !view.canary_passed;
-    view.canary.filter(|canary| is_waited_for && canary.servers < view.desired)
+    // there would be nobody else
+    let has_others = |canary: &Canary| canary.servers < view.desired || canary.is_beside && view.desired > 0;
+    view.canary.filter(|canary| is_waited_for && has_others(canary))
 }
 
 /// After the canary: until all have it, and have had it for as long as that. Servers that come and go meanwhile do not begin it anew.

@@ -54,11 +54,11 @@ fn rollouts() -> impl Strategy<Value = Rollout> {
     ]
 }
 
-/// Most servers of the template, and whether none gives way.
-type Held = (Option<u32>, bool);
+/// Most servers of the template, whether none gives way, and whether only those do that are not wanted anyway.
+type Held = (Option<u32>, bool, bool);
 
 fn held() -> impl Strategy<Value = Held> {
-    (prop::option::of(0_u32..120), any::<bool>())
+    (prop::option::of(0_u32..120), any::<bool>(), any::<bool>())
 }
 
 fn plan(
@@ -68,8 +68,10 @@ fn plan(
     names_taken: &BTreeSet<u32>,
     settled_in: bool,
 ) -> FleetPlan {
-    let (most, stands_still) = held;
-    plan_fleet(&FleetView { desired, servers, names_taken, settled_in, rollout, most, stands_still })
+    let (most, stands_still, holds_old) = held;
+    let fleet =
+        FleetView { desired, servers, names_taken, settled_in, rollout, most, stands_still, holds_old };
+    plan_fleet(&fleet)
 }
 
 fn is_available(server: &ServerView) -> bool {
@@ -181,14 +183,17 @@ proptest! {
         // those that do not give way are old for good
         let rests = FleetPlan { old: 0, ..plan((rollout, held), desired, &servers, &BTreeSet::new(), true) };
         prop_assert_eq!(rests, FleetPlan::default());
-        let (most, stands_still) = held;
-        if held == (None, false) {
+        let (most, stands_still, holds_old) = held;
+        if held == (None, false, false) {
             prop_assert_eq!(plan((rollout, held), desired, &servers, &BTreeSet::new(), true), FleetPlan::default());
             prop_assert!(rollout == Rollout::OnDelete || servers.iter().all(|server| server.updated));
         }
-        prop_assert!(servers.len() == desired as usize || stands_still && servers.len() > desired as usize);
+        let holds_old = holds_old && matches!(rollout, Rollout::Rolling { .. });
+        let stay_more = stands_still || holds_old;
+        prop_assert!(servers.len() == desired as usize || stay_more && servers.len() > desired as usize);
         let old = servers.iter().filter(|server| !server.updated).count();
         let stay = desired.saturating_sub(most.unwrap_or(desired)) as usize;
+        let stay = if holds_old { desired as usize } else { stay };
         prop_assert!(rollout == Rollout::OnDelete || stands_still || old <= stay, "{} are old", old);
     }
 
@@ -212,11 +217,18 @@ proptest! {
         });
         let seen = seen.count();
         prop_assert!(seen + made <= most.max(seen), "{seen} are seen, and {made} are made");
+        let goes = |server: &ServerView| {
+            serves(server) && (plan.drain.contains(&server.number) || plan.delete.contains(&server.number))
+        };
+        let (most_new, _, holds_old) = held;
+        let of = |updated: bool| servers.iter().filter(move |server| serves(server) && server.updated == updated);
+        if holds_old {
+            let stay = of(false).filter(|server| !goes(server)).count();
+            prop_assert!(stay >= of(false).count().min(desired as usize), "{} old ones stay", stay);
+        }
+        let new_wanted = most_new.map_or(desired, |most| most.min(desired)) as usize;
         // beyond that it scales down, whatever the template
-        if serving <= most {
-            let goes = |server: &ServerView| {
-                serves(server) && (plan.drain.contains(&server.number) || plan.delete.contains(&server.number))
-            };
+        if serving <= most && !(holds_old && of(true).count() > new_wanted) {
             let alive = servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
             let before: Vec<&ServerView> = alive.filter(|server| is_available(server)).collect();
             let after = before.iter().filter(|server| !goes(server)).count();

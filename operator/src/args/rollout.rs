@@ -21,8 +21,8 @@ pub enum RolloutCommand {
     /// step.
     ///
     /// Exit codes: 0, that is so; 1, it is not so yet: the time is over, or the Fleet could not be read; 2, the command line is
-    /// not understood; 3, it takes a person: the template was rejected, or old servers stay by the Fleet's strategy. A rollout
-    /// that is paused, stalled or waits for players may go on, and is waited for.
+    /// not understood; 3, it takes a person: the template was rejected, its servers wait to be promoted, or old ones stay by the
+    /// Fleet's strategy. A rollout that is paused, stalled or waits for players may go on, and is waited for.
     #[command(after_help = STATUS_EXAMPLES)]
     Status {
         /// The Fleet.
@@ -66,6 +66,16 @@ pub enum RolloutCommand {
         #[command(flatten)]
         fleet: NamedFleet,
     },
+    /// Let the others follow the first servers of a new template, which have proven themselves or are promoted as they are.
+    ///
+    /// With BlueGreen the old ones give way, with a canary all others follow. Nothing changes where nobody waits for that. Of a
+    /// placed Fleet for its shares, each in the cluster of its region.
+    #[command(after_help = PROMOTE_EXAMPLES)]
+    Promote {
+        /// The Fleet.
+        #[command(flatten)]
+        fleet: NamedFleet,
+    },
     /// Put an earlier template back: the newest before the present one that is proven.
     ///
     /// It is written as the Fleet's spec.template; all else of the Fleet stays. What manages the Fleet from files writes its own
@@ -98,6 +108,7 @@ impl RolloutCommand {
             | Self::History { fleet, .. }
             | Self::Pause { fleet }
             | Self::Resume { fleet }
+            | Self::Promote { fleet }
             | Self::Undo { fleet, .. }
             | Self::Retry { fleet } => fleet,
         }
@@ -150,6 +161,10 @@ const RESUME_EXAMPLES: &str = "Examples:
   operator rollout resume duel -n games
 
 It takes the rights to get and patch fleets.";
+const PROMOTE_EXAMPLES: &str = "Examples:
+  operator rollout promote duel -n games
+
+It takes the rights to get fleets and to list and patch controllerrevisions.";
 const UNDO_EXAMPLES: &str = "Examples:
   operator rollout undo duel -n games
   operator rollout undo duel --to-revision 3
@@ -174,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_rollout_command_takes_one_fleet_and_where_it_is_kept() {
-        for command in ["status", "history", "pause", "resume", "undo", "retry"] {
+        for command in ["status", "history", "pause", "resume", "promote", "undo", "retry"] {
             let whole = format!("{command} duel -n games --context kr --kubeconfig kr.yaml");
             let parsed_command = parsed(&whole).unwrap();
             let NamedFleet { name, namespace, context, kubeconfig } = parsed_command.fleet();

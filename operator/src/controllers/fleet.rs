@@ -151,6 +151,7 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
         rollout: rollout(&fleet, desired),
         most: stand.course.most,
         stands_still: stand.course.stands_still,
+        holds_old: stand.course.holds_old,
     });
     note_plan(&context, &fleet, &plan, (desired, servers.len(), settled_in));
     // apply (client required)

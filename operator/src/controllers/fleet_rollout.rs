@@ -5,7 +5,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use operator_api::conditions::{reasons, types};
-use operator_api::{Fleet, FleetStatus, Gates, OnFailure, StrategyType, labels};
+use operator_api::{
+    BlueGreen, Fleet, FleetStatus, Gates, OnFailure, Promotion, Strategy, StrategyType, labels,
+};
 use operator_core::fleet_plan::Rollout;
 use operator_core::journal::Of;
 use operator_core::server_state::State;
@@ -196,15 +198,11 @@ fn view(
     // Who is not heard is not known to be in use, so nobody says that only such are left.
     let is_in_use = |member: &&Member| member.observed.heard() && member.observed.in_use();
     let in_use = count(old().filter(is_in_use).count());
-    let canary = strategy.and_then(|strategy| strategy.canary.as_ref()).map(|canary| Canary {
-        servers: part(&canary.servers, desired, Rounds::Up).max(1),
-        time: seconds(canary.seconds),
-    });
     TrialView {
         desired,
         rolls: rollout(fleet, desired) != Rollout::OnDelete,
         is_paused: strategy.is_some_and(|strategy| strategy.paused),
-        canary,
+        canary: strategy.and_then(|strategy| canary(strategy, desired)),
         gates: strategy.and_then(|strategy| strategy.gates.as_ref()).map(gates),
         verdict: revisions.wanted.verdict,
         has_proven: revisions.proven().is_some(),
@@ -217,6 +215,26 @@ fn view(
         old_free: count(old().count()) - in_use,
         old_in_use: in_use,
     }
+}
+
+/// Who goes first.
+fn canary(strategy: &Strategy, desired: u32) -> Option<Canary> {
+    if let Some(BlueGreen { seconds: time, promotion }) = blue_green(strategy) {
+        let by_hand = promotion == Promotion::Manual;
+        return Some(Canary { servers: desired, time: seconds(time), is_beside: true, by_hand });
+    }
+    strategy.canary.as_ref().map(|canary| Canary {
+        servers: part(&canary.servers, desired, Rounds::Up).max(1),
+        time: seconds(canary.seconds),
+        is_beside: false,
+        by_hand: false,
+    })
+}
+
+/// When old servers give way to those beside them, where that is the strategy.
+fn blue_green(strategy: &Strategy) -> Option<BlueGreen> {
+    let is_meant = strategy.type_ == StrategyType::BlueGreen;
+    is_meant.then(|| strategy.blue_green.clone().unwrap_or_default())
 }
 
 /// Those that have not been told to go.
@@ -267,6 +285,8 @@ pub(super) fn rollout(fleet: &Fleet, desired: u32) -> Rollout {
     match strategy.type_ {
         StrategyType::OnDelete => Rollout::OnDelete,
         StrategyType::Recreate => Rollout::Recreate,
+        // what keeps old ones is the trial
+        StrategyType::BlueGreen => Rollout::Rolling { surge: desired.max(1), unavailable: 0 },
         StrategyType::RollingUpdate => {
             let surge = part(&strategy.rolling_update.max_surge, desired, Rounds::Up);
             let unavailable = part(&strategy.rolling_update.max_unavailable, desired, Rounds::Down);
@@ -330,20 +350,7 @@ pub(super) fn describe(fleet: &Fleet, stand: &Stand, members: &[Member]) -> (&'s
             reasons::ON_DELETE,
             format!("{old} game servers are of earlier templates than {template}, and stay until they end"),
         ),
-        Phase::Canary => (
-            reasons::CANARY_RUNS,
-            format!(
-                "{new} of {} canary servers of template {template} are there; the others follow when these have been ready for {} s",
-                course.most.unwrap_or_default(),
-                fleet
-                    .spec
-                    .strategy
-                    .iter()
-                    .filter_map(|strategy| strategy.canary.as_ref())
-                    .map(|c| c.seconds)
-                    .sum::<i32>(),
-            ),
-        ),
+        Phase::Canary | Phase::AwaitsPromotion => first(fleet, course, (&template, new)),
         Phase::Rolling => (
             reasons::ROLLING_OUT,
             format!(
@@ -374,6 +381,37 @@ pub(super) fn describe(fleet: &Fleet, stand: &Stand, members: &[Member]) -> (&'s
             format!("{}; servers are made from {} again; {again}", rejected(), stand.target().name()),
         ),
         Phase::GateFailed => (reasons::GATE_FAILED, format!("{}; nothing moves; {again}", rejected())),
+    }
+}
+
+/// How the servers stand that go first.
+fn first(fleet: &Fleet, course: &Course, (template, new): (&str, usize)) -> (&'static str, String) {
+    let strategy = fleet.spec.strategy.as_ref();
+    let most = course.most.unwrap_or_default();
+    let name = fleet.name_any();
+    match strategy.and_then(blue_green) {
+        Some(_) if course.phase == Phase::AwaitsPromotion => (
+            reasons::AWAITS_PROMOTION,
+            format!(
+                "{new} game servers of template {template} are ready beside the earlier ones, which give way by `operator rollout promote {name}`"
+            ),
+        ),
+        Some(BlueGreen { seconds, .. }) => (
+            reasons::PREVIEW_RUNS,
+            format!(
+                "{new} of {most} game servers of template {template} are there beside the earlier ones; these have to be ready for {seconds} s"
+            ),
+        ),
+        None => {
+            let seconds =
+                strategy.and_then(|strategy| strategy.canary.as_ref()).map_or(0, |canary| canary.seconds);
+            (
+                reasons::CANARY_RUNS,
+                format!(
+                    "{new} of {most} canary servers of template {template} are there; the others follow when these have been ready for {seconds} s"
+                ),
+            )
+        }
     }
 }
 

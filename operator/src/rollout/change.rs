@@ -1,10 +1,10 @@
-//! `operator rollout pause`, `resume`, `undo` and `retry`.
+//! `operator rollout pause`, `resume`, `promote`, `undo` and `retry`.
 
 use anyhow::{Context as _, bail};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use operator_api::{Fleet, StrategyType, labels};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use tokio::time::sleep;
 
@@ -28,7 +28,7 @@ pub(super) async fn set_paused(subject: &Subject, paused: bool, out: &mut dyn Wr
     let strategy = strategy.filter(|strategy| strategy.type_ != StrategyType::OnDelete).with_context(|| {
         format!(
             "{subject} has no strategy that could be paused: its old servers stay as they are; set spec.strategy.type to \
-             RollingUpdate or Recreate first"
+             RollingUpdate, BlueGreen or Recreate first"
         )
     })?;
     let told = match (strategy.paused, paused) {
@@ -165,27 +165,54 @@ pub(super) async fn retry(subject: &Subject, out: &mut dyn Write) -> anyhow::Res
         return say(subject, "its template was not rejected, so there is nothing to try again", out);
     };
     let annotations = json!({ labels::VERDICT: null, labels::VERDICT_REASON: null, labels::CANARY: null });
-    let patch = json!({ "metadata": { "annotations": annotations } });
-    let api = subject.controller_revisions();
-    let written = api.patch(&rejected.object, &patch_params(), &Patch::Merge(patch)).await;
-    let what = format!("write ControllerRevision {}", rejected.object);
-    drop(written.map_err(|error| failed(error, &what, "patch controllerrevisions"))?);
-    await_new_trial(subject).await?;
+    annotate(subject, rejected, annotations).await?;
+    until(subject, |standing| !standing.is_rejected(), "the verdict is taken back").await?;
     let follow = subject.command("status");
     say(subject, &format!("revision {rejected} is tried again; follow it by `{follow}`"), out)
 }
 
-/// Until the operator no longer says that it is rejected, so that whoever follows it sees the new trial and not the old verdict.
-async fn await_new_trial(subject: &Subject) -> anyhow::Result<()> {
+/// Has the others follow the first servers of the Fleet's template.
+pub(super) async fn promote(subject: &Subject, out: &mut dyn Write) -> anyhow::Result<()> {
+    let fleet = subject.read(&subject.fleets()).await?;
+    subject.check_has_servers(&fleet)?;
+    let standing = Standing::of(&fleet);
+    if !standing.waits_for_first() {
+        return say(
+            subject,
+            &format!("nobody waits for first servers of its template; {}", standing.line()),
+            out,
+        );
+    }
+    let revisions = subject.revisions(&fleet).await?;
+    let Some(present) = present(&revisions, &fleet) else {
+        bail!("{subject} keeps no revision of its template yet; run this again");
+    };
+    annotate(subject, present, json!({ labels::CANARY: labels::CANARY_PASSED })).await?;
+    until(subject, |standing| !standing.waits_for_first(), "it is promoted").await?;
+    let follow = subject.command("status");
+    say(subject, &format!("revision {present} is promoted; follow it by `{follow}`"), out)
+}
+
+/// Writes these annotations on a revision.
+async fn annotate(subject: &Subject, revision: &Revision, annotations: Value) -> anyhow::Result<()> {
+    let patch = json!({ "metadata": { "annotations": annotations } });
+    let api = subject.controller_revisions();
+    let written = api.patch(&revision.object, &patch_params(), &Patch::Merge(patch)).await;
+    let what = format!("write ControllerRevision {}", revision.object);
+    written.map(drop).map_err(|error| failed(error, &what, "patch controllerrevisions"))
+}
+
+/// Until the operator says what follows, so that whoever looks next does not see what was before.
+async fn until(subject: &Subject, is_so: fn(&Standing) -> bool, done: &str) -> anyhow::Result<()> {
     for _ in 0..TAKEN_UP_LOOKS {
         let fleet = subject.read(&subject.fleets()).await?;
-        if !Standing::of(&fleet).is_rejected() {
+        if is_so(&Standing::of(&fleet)) {
             return Ok(());
         }
         sleep(PERIOD).await;
     }
     bail!(
-        "{subject}: the verdict is taken back, and the operator has not taken that up within {TAKEN_UP_LOOKS} s; see that it runs"
+        "{subject}: {done}, and the operator has not taken that up within {TAKEN_UP_LOOKS} s; see that it runs"
     )
 }
 

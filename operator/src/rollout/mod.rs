@@ -49,6 +49,7 @@ async fn carry_out(client: &Client, command: &RolloutCommand, out: &mut dyn Writ
         RolloutCommand::History { output, .. } => history::show(&subject, *output, out).await,
         RolloutCommand::Pause { .. } => change::set_paused(&subject, true, out).await,
         RolloutCommand::Resume { .. } => change::set_paused(&subject, false, out).await,
+        RolloutCommand::Promote { .. } => change::promote(&subject, out).await,
         RolloutCommand::Undo { to_revision, .. } => change::undo(&subject, *to_revision, out).await,
         RolloutCommand::Retry { .. } => change::retry(&subject, out).await,
     }

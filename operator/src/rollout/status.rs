@@ -55,7 +55,13 @@ impl Standing {
         matches!(self.reason.as_deref(), Some(reasons::ROLLED_BACK | reasons::GATE_FAILED))
     }
 
-    fn line(&self) -> String {
+    /// The others wait for the first servers of its template.
+    pub(super) fn waits_for_first(&self) -> bool {
+        let waits = [reasons::CANARY_RUNS, reasons::PREVIEW_RUNS, reasons::AWAITS_PROMOTION];
+        self.reason.as_deref().is_some_and(|reason| waits.contains(&reason))
+    }
+
+    pub(super) fn line(&self) -> String {
         match &self.reason {
             Some(reason) => format!("{reason}: {}", self.message),
             None => self.message.clone(),
@@ -81,8 +87,18 @@ impl Standing {
                 "give the placed Fleet {parent} another template at its home, or have this one tried again here by `{}`",
                 subject.command("retry")
             )),
+            (reasons::AWAITS_PROMOTION, None) => Some(format!(
+                "let its old servers give way by `{}`, or take it back by `{}`",
+                subject.command("promote"),
+                subject.command("undo")
+            )),
+            (reasons::AWAITS_PROMOTION, Some(parent)) => Some(format!(
+                "let its old servers give way by `{}`, or give the placed Fleet {parent} another template at its home",
+                subject.command("promote")
+            )),
             (reasons::ON_DELETE, None) => Some(
-                "delete its old servers, or set spec.strategy.type to RollingUpdate or Recreate".to_owned(),
+                "delete its old servers, or set spec.strategy.type to RollingUpdate, BlueGreen or Recreate"
+                    .to_owned(),
             ),
             (reasons::ON_DELETE, Some(parent)) => Some(format!(
                 "delete its old servers, or give the placed Fleet {parent} another strategy at its home"

@@ -155,6 +155,7 @@ async fn who_asks_for_servers_of_a_placed_fleet_is_told_the_names_of_its_shares(
         ("status duel --once", json!([]), ": duel-kr, duel-sg"),
         ("history duel", json!([]), ": duel-kr, duel-sg"),
         ("retry duel", json!([]), ": duel-kr, duel-sg"),
+        ("promote duel", json!([]), ": duel-kr, duel-sg"),
     ] {
         let mut placed = placed(json!({}));
         placed["status"] = json!({ "regions": regions });
@@ -172,9 +173,15 @@ async fn who_asks_for_servers_of_a_placed_fleet_is_told_the_names_of_its_shares(
 
 #[tokio::test]
 async fn what_fails_says_what_to_do() {
-    for command in
-        ["status duel", "status duel --once", "history duel", "pause duel", "undo duel", "retry duel"]
-    {
+    for command in [
+        "status duel",
+        "status duel --once",
+        "history duel",
+        "pause duel",
+        "promote duel",
+        "undo duel",
+        "retry duel",
+    ] {
         let api = with_history(50);
         let error = refused(&api, &format!("{command} -n elsewhere")).await;
         assert!(

@@ -39,7 +39,16 @@ fn fleet_of<'a>(
     servers: &'a [ServerView],
     names_taken: &'a BTreeSet<u32>,
 ) -> FleetView<'a> {
-    FleetView { desired, servers, names_taken, settled_in: true, rollout, most: None, stands_still: false }
+    FleetView {
+        desired,
+        servers,
+        names_taken,
+        settled_in: true,
+        rollout,
+        most: None,
+        stands_still: false,
+        holds_old: false,
+    }
 }
 
 #[test]
@@ -202,37 +211,6 @@ fn a_rolling_update_goes_as_far_as_surge_and_unavailable_let_it() {
             vec![1],
         ),
         (
-            "none in the place of one of which nobody sees yet that it drains",
-            ROLLING,
-            vec![
-                old_ready(0),
-                old_ready(1),
-                ServerView { seen_draining: false, ..old(2, State::Draining) },
-                ready(3),
-            ],
-            vec![],
-            vec![1],
-        ),
-        (
-            "but in that of one that may never say so",
-            ROLLING,
-            vec![
-                old_ready(0),
-                old_ready(1),
-                ServerView { seen_draining: false, heard: false, ..old(2, State::Draining) },
-                ready(3),
-            ],
-            vec![4],
-            vec![1],
-        ),
-        (
-            "nor of the last",
-            ROLLING,
-            vec![ready(3), ready(4), ServerView { drain_ordered: true, ..old_ready(2) }],
-            vec![],
-            vec![],
-        ),
-        (
             "none less",
             Rollout::Rolling { surge: 1, unavailable: 0 },
             vec![old_ready(0), old_ready(1), old_ready(2)],
@@ -263,6 +241,45 @@ fn a_rolling_update_goes_as_far_as_surge_and_unavailable_let_it() {
         ("it is done", ROLLING, vec![ready(3), ready(4), ready(5)], vec![], vec![]),
     ] {
         let planned = plan_by(rollout, 3, &servers);
+        assert_eq!((planned.create, planned.drain, planned.delete), (create, drain, vec![]), "{case}");
+    }
+}
+
+#[test]
+fn the_place_of_one_that_drains_is_free_when_everybody_sees_that_it_does() {
+    let ready = |number| server(number, State::Ready);
+    let old_ready = |number| old(number, State::Ready);
+    for (case, servers, create, drain) in [
+        (
+            "none in the place of one of which nobody sees yet that it drains",
+            vec![
+                old_ready(0),
+                old_ready(1),
+                ServerView { seen_draining: false, ..old(2, State::Draining) },
+                ready(3),
+            ],
+            vec![],
+            vec![1],
+        ),
+        (
+            "but in that of one that may never say so",
+            vec![
+                old_ready(0),
+                old_ready(1),
+                ServerView { seen_draining: false, heard: false, ..old(2, State::Draining) },
+                ready(3),
+            ],
+            vec![4],
+            vec![1],
+        ),
+        (
+            "nor of the last",
+            vec![ready(3), ready(4), ServerView { drain_ordered: true, ..old_ready(2) }],
+            vec![],
+            vec![],
+        ),
+    ] {
+        let planned = plan_by(ROLLING, 3, &servers);
         assert_eq!((planned.create, planned.drain, planned.delete), (create, drain, vec![]), "{case}");
     }
 }
@@ -377,6 +394,31 @@ fn who_stands_still_lets_none_give_way_and_makes_what_is_missing_of_what_is_prov
         let planned = plan_fleet(&fleet);
         let found = (planned.create, planned.create_proven, planned.drain);
         assert_eq!(found, (vec![], create_proven, drain), "{desired}");
+    }
+}
+
+#[test]
+fn new_ones_come_beside_old_ones_that_are_held_and_then_all_of_these_go_at_once() {
+    let beside = Rollout::Rolling { surge: 3, unavailable: 0 };
+    let blue = [0, 1, 2].map(|number| old(number, State::Ready));
+    let with_green = |green: &[u32]| {
+        [&blue[..], &green.iter().map(|number| server(*number, State::Ready)).collect::<Vec<_>>()].concat()
+    };
+    for (case, desired, holds_old, servers, create, drain) in [
+        ("all come", 3, true, with_green(&[]), vec![3, 4, 5], vec![]),
+        ("and no old one goes", 3, true, with_green(&[3, 4, 5]), vec![], vec![]),
+        ("one that is lost comes again", 3, true, with_green(&[3, 5]), vec![4], vec![]),
+        ("then all old ones go", 3, false, with_green(&[3, 4, 5]), vec![], vec![2, 1, 0]),
+        ("with one more both grow by it", 4, true, with_green(&[3, 4, 5]), vec![6], vec![]),
+        ("with one less one of each goes", 2, true, with_green(&[3, 4, 5]), vec![], vec![5, 2]),
+    ] {
+        let names_taken = BTreeSet::new();
+        let most = holds_old.then_some(desired);
+        let beside = if desired == 4 { Rollout::Rolling { surge: 4, unavailable: 0 } } else { beside };
+        let fleet = FleetView { most, holds_old, ..fleet_of(beside, desired, &servers, &names_taken) };
+        let planned = plan_fleet(&fleet);
+        assert_eq!((planned.create, planned.drain), (create, drain), "{case}");
+        assert_eq!((planned.create_proven, planned.delete), (vec![], vec![]), "{case}");
     }
 }
 

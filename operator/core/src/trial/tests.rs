@@ -10,7 +10,7 @@ const GATES: Gates = Gates {
     join_failures_percent: None,
     rolls_back: true,
 };
-const CANARY: Canary = Canary { servers: 1, time: Duration::from_secs(30) };
+const CANARY: Canary = Canary { servers: 1, time: Duration::from_secs(30), is_beside: false, by_hand: false };
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -97,6 +97,47 @@ fn the_canary_must_be_ready_together_for_its_time() {
     assert_eq!(now(&small).most, None, "there would be nobody but the canary");
     let first = TrialView { has_proven: false, ..of(0, 0) };
     assert_eq!(now(&first).most, None, "there is nothing of which the others could be");
+}
+
+#[test]
+fn who_comes_beside_the_others_holds_them_until_all_have_been_ready_for_its_time() {
+    let beside = Canary { servers: 4, is_beside: true, ..CANARY };
+    let of = |ready| TrialView { canary: Some(beside), old_free: 4, ..view(4, ready) };
+    let course = now(&of(3));
+    assert_eq!((course.phase, course.most, course.holds_old), (Phase::Canary, Some(4), true));
+    let looks = [(0, of(4)), (29, of(4)), (30, of(4))];
+    assert_eq!(phases(&looks), [Phase::Canary, Phase::Canary, Phase::Rolling]);
+    let held = Trial { held_since: Some(at(0)), ..Trial::default() };
+    let (_, course) = look(held, &of(4), at(30));
+    assert_eq!(
+        (course.most, course.holds_old, course.canary_passed),
+        (None, false, true),
+        "then all give way"
+    );
+    let nobody = TrialView { desired: 0, canary: Some(Canary { servers: 0, ..beside }), ..of(0) };
+    assert_eq!(now(&nobody).phase, Phase::Rolling, "nobody is to be held for nobody");
+    let first = TrialView { has_proven: false, ..of(0) };
+    assert!(!now(&first).holds_old, "nor for the first template");
+    let gates = Gates { crashes: Some(0), ..GATES };
+    let bad = Conduct { alive: 4, crashes: 1, ..Conduct::default() };
+    let course = now(&TrialView { gates: Some(gates), conduct: bad, ..of(4) });
+    assert_eq!((course.phase, course.goes_back), (Phase::RolledBack, true), "gates judge it meanwhile");
+}
+
+#[test]
+fn who_is_promoted_by_hand_waits_for_that_and_is_judged_meanwhile() {
+    let by_hand = Canary { servers: 4, is_beside: true, by_hand: true, ..CANARY };
+    let of = |ready| TrialView { canary: Some(by_hand), old_free: 4, ..view(4, ready) };
+    let looks = [(0, of(4)), (30, of(4)), (90_000, of(4)), (90_001, of(3)), (90_002, of(4))];
+    let (canary, waits) = (Phase::Canary, Phase::AwaitsPromotion);
+    assert_eq!(phases(&looks), [canary, waits, waits, canary, canary], "it passes by no time");
+    let held = Trial { held_since: Some(at(0)), ..Trial::default() };
+    let (_, course) = look(held, &of(4), at(30));
+    assert_eq!((course.holds_old, course.canary_passed, course.look_again), (true, false, None));
+    let gated = TrialView { gates: Some(GATES), ..of(4) };
+    assert_eq!(look(held, &gated, at(30)).1.look_again, Some(LOOKS_APART), "not at once and again and again");
+    let promoted = TrialView { canary_passed: true, ..of(4) };
+    assert_eq!((now(&promoted).phase, now(&promoted).holds_old), (Phase::Rolling, false));
 }
 
 #[test]

@@ -153,6 +153,75 @@ async fn the_first_server_of_a_new_template_proves_itself_before_the_others_foll
     );
 }
 
+impl World {
+    /// Another template, whose servers have come beside those before, and are Ready.
+    async fn with_green(promotion: &str) -> Self {
+        let blue_green = json!({ "seconds": 30, "promotion": promotion });
+        let mut world = Self::rolling(json!({ "type": "BlueGreen", "blueGreen": blue_green })).await;
+        world.ask_for(20).await;
+        assert_eq!(world.made_for(20), ["arena-4", "arena-5", "arena-6", "arena-7"]);
+        for name in world.made_for(20) {
+            world.start(&name).await;
+            world.reconcile_fleet().await.unwrap();
+        }
+        assert_eq!((world.drained(), world.rolled_out().0.as_str()), (vec![], "PreviewRuns"));
+        world
+    }
+
+    async fn play_on_everywhere(&mut self, seconds: u64) {
+        let all: Vec<String> = (0..8).map(|number| format!("arena-{number}")).collect();
+        self.play_on(seconds, &all.iter().map(String::as_str).collect::<Vec<_>>());
+        self.reconcile_fleet().await.unwrap();
+    }
+
+    fn annotate(&mut self, revision: i64, annotation: &str, value: &str) {
+        let all: Vec<ControllerRevision> = self.api.all("controllerrevisions");
+        let of_number = all.iter().find(|kept| kept.revision == revision).unwrap();
+        let path = format!("/apis/apps/v1/namespaces/games/controllerrevisions/{}", of_number.name_any());
+        let mut kept = self.api.get(&path).unwrap();
+        kept["metadata"]["annotations"][annotation] = json!(value);
+        self.put(&path, &kept);
+    }
+}
+
+#[tokio::test]
+async fn new_servers_come_beside_all_old_ones_which_give_way_together_after_their_time() {
+    let mut world = World::with_green("Auto").await;
+    world.play_on_everywhere(29).await;
+    let (_, message) = world.rolled_out();
+    assert!(message.starts_with("4 of 4 game servers of template 2 ("), "{message}");
+    assert!(world.drained().is_empty(), "its time is not over");
+    world.play_on_everywhere(1).await;
+    assert_eq!(world.drained(), [0, 1, 2, 3]);
+    assert_eq!(world.rolled_out().0, "RollingOut");
+    assert_eq!((world.made_for(20).len(), world.made_for(10).len()), (4, 4));
+}
+
+#[tokio::test]
+async fn servers_that_are_promoted_by_hand_wait_for_that_whoever_leads() {
+    let mut world = World::with_green("Manual").await;
+    world.play_on_everywhere(60).await;
+    let (reason, message) = world.rolled_out();
+    assert_eq!((world.drained(), reason.as_str()), (vec![], "AwaitsPromotion"));
+    assert!(message.contains("give way by `operator rollout promote arena`"), "{message}");
+    world.annotate(2, labels::CANARY, labels::CANARY_PASSED);
+    world.forget_trials();
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!((world.drained(), world.rolled_out().0.as_str()), (vec![0, 1, 2, 3], "RollingOut"));
+}
+
+#[tokio::test]
+async fn a_template_that_is_put_back_before_its_servers_are_promoted_has_all_of_them_go() {
+    let mut world = World::with_green("Manual").await;
+    world.ask_for(10).await;
+    assert_eq!(world.drained(), [4, 5, 6, 7]);
+    assert_eq!(
+        world.made_for(10),
+        ["arena-0", "arena-1", "arena-2", "arena-3"],
+        "those that were proven stayed"
+    );
+}
+
 #[tokio::test]
 async fn a_template_whose_server_crashes_is_rejected_once_and_what_was_proven_comes_back() {
     let mut world = World::with_crash(json!({ "crashes": 0 })).await;

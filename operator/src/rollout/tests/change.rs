@@ -177,6 +177,48 @@ async fn undo_gives_way_to_whoever_changes_the_fleet_meanwhile() {
     assert_eq!(error, "fleets/duel was changed meanwhile, and is left as it is; run this again");
 }
 
+/// The Fleet waits for the first servers of this template.
+fn waiting_for_first(api: &MockApi, reason: &str) {
+    let mut fleet = get_fleet(api);
+    fleet["status"] = json!({ "conditions": [{
+        "type": "RolledOut", "status": "False", "reason": reason, "message": "that is so",
+        "lastTransitionTime": "2026-01-01T10:00:00Z", "observedGeneration": 3,
+    }] });
+    put_fleet(api, fleet);
+}
+
+#[tokio::test(start_paused = true)]
+async fn promote_lets_the_others_follow_where_they_wait_for_the_first() {
+    for reason in ["AwaitsPromotion", "PreviewRuns", "CanaryRuns"] {
+        let api = with_history(40);
+        waiting_for_first(&api, reason);
+        let taken_up = async {
+            tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+            waiting_for_first(&api, "RollingOut");
+        };
+        let (told, ()) = tokio::join!(text(&api, "promote duel"), taken_up);
+        let follow = "follow it by `operator rollout status duel --namespace games`";
+        assert_eq!(told, format!("fleets/duel: revision 2 (bbbbb2) is promoted; {follow}\n"), "{reason}");
+        let body = json!({ "metadata": { "annotations": { "cranewing.dev/canary": "passed" } } });
+        assert_eq!(writes(&api), [("PATCH controllerrevisions/duel-bbbbb2".to_owned(), body)], "{reason}");
+    }
+    for reason in ["RollingOut", "Paused", "RolledBack"] {
+        let api = with_history(40);
+        waiting_for_first(&api, reason);
+        let told = text(&api, "promote duel").await;
+        let nobody = "nobody waits for first servers of its template";
+        assert_eq!(told, format!("fleets/duel: {nobody}; {reason}: that is so\n"));
+        assert_eq!(writes(&api), NOTHING, "{reason}");
+    }
+    let api = with_history(60);
+    waiting_for_first(&api, "AwaitsPromotion");
+    assert!(refused(&api, "promote duel").await.contains("keeps no revision of its template yet"));
+    let api = with_history(40);
+    waiting_for_first(&api, "AwaitsPromotion");
+    let error = refused(&api, "promote duel").await;
+    assert!(error.contains("it is promoted, and the operator has not taken that up within 30 s"), "{error}");
+}
+
 #[tokio::test]
 async fn retry_takes_the_verdict_off_the_present_template_if_that_was_rejected() {
     let api = with_history(50);

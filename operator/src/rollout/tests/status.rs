@@ -63,6 +63,10 @@ async fn what_takes_a_person_ends_it_and_what_may_pass_is_waited_for() {
     for (reason, todo) in [
         ("RolledBack", "or have it tried again by `operator rollout retry duel --namespace games`"),
         ("GateFailed", "take it back by `operator rollout undo duel --namespace games`"),
+        (
+            "AwaitsPromotion",
+            "let its old servers give way by `operator rollout promote duel --namespace games`",
+        ),
         ("OnDelete", "delete its old servers"),
     ] {
         let api = MockApi::default();
@@ -76,7 +80,7 @@ async fn what_takes_a_person_ends_it_and_what_may_pass_is_waited_for() {
         assert!(error.contains(todo), "{error}");
         assert_eq!(began.elapsed(), Duration::ZERO, "{reason}");
     }
-    for reason in ["RollingOut", "WaitingForPlayers", "CanaryRuns", "Proving", "Paused"] {
+    for reason in ["RollingOut", "WaitingForPlayers", "CanaryRuns", "PreviewRuns", "Proving", "Paused"] {
         let api = MockApi::default();
         put_standing(&api, &[rolled_out("False", reason, "that is so"), stalled(3, "True")]);
         let began = Instant::now();
