@@ -137,6 +137,7 @@ pub fn hello(server: &GameServer, token: &str) -> Hello {
         capacity: 9999,
         drain_order: None,
         sessions: 0,
+        hears_outdated: false,
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
     let signals = config.signals.coming().context("failed to listen for signals")?;
     let (stop_admin, admin_stops) = watch::channel(false);
     let (phase_shown, phase_seen) = watch::channel(Phase::Starting);
+    let (outdated_shown, outdated) = watch::channel(false);
     let (_, no_streams) = watch::channel(0);
     let files = config.report.as_ref().map_or_else(Vec::new, |(_, identity)| files_of(identity));
     let (client, report) = match config.report {
@@ -84,6 +85,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
         boards: boards.clone(),
         zones: zones.facts(),
         phase: phase_seen.clone(),
+        outdated,
         streams: open_streams,
         files,
         clock: config.clock,
@@ -102,6 +104,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
         session_metrics,
         streams: Vec::new(),
         phase: phase_shown,
+        outdated: outdated_shown,
         health,
         clock: config.clock,
         drain_deadline: config.drain_deadline,
@@ -138,6 +141,8 @@ struct Control {
     /// Those that were welcomed, until they are seen to be gone.
     streams: Vec<Replies>,
     phase: watch::Sender<Phase>,
+    /// Servers of its Fleet are to be of another template than its own.
+    outdated: watch::Sender<bool>,
     health: Arc<Health>,
     clock: Clock,
     drain_deadline: Duration,
@@ -208,6 +213,7 @@ impl Control {
                 let order = self.orders.undrain(order);
                 self.carry_out(order);
             }
+            OperatorMessage::Outdated { is_outdated } => self.told_outdated(is_outdated),
             OperatorMessage::Greet { reign } => self.asked(Ask::Greet { reign }, &stream),
             OperatorMessage::Propose { reign, key } => self.asked(Ask::Propose { reign, key }, &stream),
             OperatorMessage::Release { reign, key } => self.asked(Ask::Release { reign, key }, &stream),
@@ -215,10 +221,26 @@ impl Control {
         }
     }
 
+    /// Whether servers of its Fleet are to be of another template: it takes no further session then.
+    fn told_outdated(&mut self, is_outdated: bool) {
+        if self.outdated.send_if_modified(|shown| std::mem::replace(shown, is_outdated) != is_outdated) {
+            if is_outdated {
+                tracing::info!(
+                    "outdated: servers are to be of another template, and no further session is taken"
+                );
+            } else {
+                tracing::info!("not outdated any more");
+            }
+            self.session_metrics.outdated.set(is_outdated.into());
+            self.send_report();
+        }
+    }
+
     /// An allocator asks. What cannot be saved is not said: the stream ends, and it asks somebody else.
     fn asked(&mut self, ask: Ask, stream: &Replies) {
         let before = self.sessions.count();
-        match self.sessions.ask(self.clock.monotonic(), ask, !self.orders.is_draining()) {
+        let is_open = !self.orders.is_draining() && !*self.outdated.borrow();
+        match self.sessions.ask(self.clock.monotonic(), ask, is_open) {
             Ok(said) => said.into_iter().for_each(|said| stream.say(said)),
             Err(error) => {
                 tracing::error!(
@@ -300,6 +322,7 @@ impl Control {
             phase: *self.phase.borrow(),
             newest_order: self.orders.newest(),
             sessions: self.sessions.count(),
+            outdated: *self.outdated.borrow(),
         };
         let message = self.reporter.report(now, self.zones.boards(), standing);
         // an error says that no stream is open

@@ -152,6 +152,7 @@ fn report_identity(args: &Args, backend: Backend, boot_unix_ms: u64) -> Option<(
         capacity: args.game.capacity,
         drain_order: None,
         sessions: args.sessions.limit,
+        hears_outdated: true,
     };
     let (ca_file, token_file) = (report.report_ca_file.clone()?, report.report_token_file.clone()?);
     Some((report.report_endpoint?, Identity { hello, ca_file, token_file }))

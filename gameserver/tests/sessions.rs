@@ -5,7 +5,7 @@
 mod common;
 
 use common::operator::{Authority, Replica, Stream, start_again, start_with};
-use common::{Players, Server};
+use common::{Player, Players, Server};
 use gameserver::random_bytes;
 use gameserver_contract::{Holding, Judgement, Key, OperatorMessage, Phase, ServerMessage, Verdict};
 
@@ -138,4 +138,26 @@ fn a_session_lasts_while_somebody_is_here_and_a_server_that_drains_takes_none() 
     stream.report("it drains", |report| report.phase == Phase::Draining);
     assert_eq!(propose(&mut stream, 1, "b").verdict, Verdict::Full);
     assert_eq!(propose(&mut stream, 1, "a").verdict, Verdict::Taken, "what it holds it says again");
+}
+
+/// B22: what an outdated server holds goes on, and nothing follows it, until it is not outdated any more.
+#[test]
+fn an_outdated_server_keeps_what_it_holds_and_takes_nothing_new() {
+    let authority = Authority::new();
+    let replica = Replica::new(&authority);
+    let (server, _files): (Server, _) =
+        start_with(replica.address(), &authority.bundle, &["--sessions", "2"]);
+    let (mut stream, _, key) = ready(&replica);
+    assert_eq!(propose(&mut stream, 1, "a").verdict, Verdict::Taken);
+    stream.say(&OperatorMessage::Outdated { is_outdated: true });
+    stream.report("it has heard that", |report| report.outdated && report.phase == Phase::Ready);
+    assert!((server.metric("gameserver_outdated") - 1.0).abs() < f64::EPSILON);
+    assert!(server.get("/health").1.contains("\"outdated\":true"));
+    assert_eq!(propose(&mut stream, 1, "b").verdict, Verdict::Full);
+    assert_eq!(propose(&mut stream, 1, "a").verdict, Verdict::Taken, "what it holds it says again");
+    let mut players = Players::new(1, server.udp, &key);
+    players.play_until("a player comes for what it holds", |players| players.iter().all(Player::is_playing));
+    stream.say(&OperatorMessage::Outdated { is_outdated: false });
+    stream.report("it has heard that too", |report| !report.outdated);
+    assert_eq!(propose(&mut stream, 1, "b").verdict, Verdict::Taken);
 }

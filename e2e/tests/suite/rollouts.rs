@@ -1,8 +1,10 @@
 //! A change of a Fleet's template: what is in use stays, and enough servers are there at every moment.
 
 use e2e::allocation::Matchmaker;
+use e2e::command::try_kubectl;
 use e2e::{PATIENCE, Scratch, eventually, in_namespace, operator};
 use futures::TryStreamExt as _;
+use gameserver_contract::ADMIN_PORT;
 use kube::ResourceExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use operator_api::{Fleet, GameServer, GameServerState, labels};
@@ -111,6 +113,13 @@ async fn a_changed_template_replaces_free_servers_and_never_leaves_fewer_than_it
         })
         .await;
         scratch.await_condition::<Fleet>("duel", "Reconciling", "True").await;
+        let health =
+            format!("/api/v1/namespaces/{}/pods/{held}:{ADMIN_PORT}/proxy/health", scratch.namespace);
+        eventually("the held one hears that it is outdated", PATIENCE, || async {
+            let health = try_kubectl(&scratch.region, &["get", "--raw", &health], "").await?;
+            if health.contains("\"outdated\":true") { Ok(()) } else { Err(health) }
+        })
+        .await;
         let after = scratch.api::<GameServer>().get(&held).await.unwrap();
         assert_eq!((after.uid(), after.spec), (before.uid(), before.spec), "nobody touches what is in use");
         stop.send(()).unwrap();

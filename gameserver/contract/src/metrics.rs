@@ -1,7 +1,8 @@
 //! Names of all metrics that a game server exports, so that dashboards and alerts can be checked against them.
 //!
 //! What a zone measures has the label `zone`, its number from 0: every counter, histogram and gauge but [`CAPACITY`], [`CPU`],
-//! [`RESIDENT`], [`MEMORY`], [`MEMORY_LIMIT`], [`START_TIME`], [`PHASE`], [`BUILD`], [`REPORT_STREAMS`], [`SESSIONS`] and [`SESSIONS_ENDED`].
+//! [`RESIDENT`], [`MEMORY`], [`MEMORY_LIMIT`], [`START_TIME`], [`PHASE`], [`BUILD`], [`REPORT_STREAMS`], [`SESSIONS`],
+//! [`SESSIONS_ENDED`] and [`OUTDATED`].
 
 /// Counter: datagrams received.
 pub const PACKETS_IN: &str = "gameserver_packets_in_total";
@@ -127,6 +128,8 @@ pub const REPORT_STREAMS: &str = "gameserver_report_streams";
 pub const SESSIONS: &str = "gameserver_sessions";
 /// Counter: sessions that are over, by `reason`: `unused` (nobody came), `left` (everybody has left).
 pub const SESSIONS_ENDED: &str = "gameserver_sessions_ended_total";
+/// Gauge: 1 while servers of the Fleet are to be of another template, and this one takes no further session.
+pub const OUTDATED: &str = "gameserver_outdated";
 
 /// Every name above.
 pub const ALL: &[&str] = &[
@@ -189,4 +192,5 @@ pub const ALL: &[&str] = &[
     REPORT_STREAMS,
     SESSIONS,
     SESSIONS_ENDED,
+    OUTDATED,
 ];

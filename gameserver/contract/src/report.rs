@@ -65,6 +65,9 @@ pub struct Hello {
     /// Sessions that the server is allocated for at once; none by one that knows nothing of allocation, which is told nothing of it.
     #[serde(default)]
     pub sessions: u32,
+    /// Whether the server knows of [`OperatorMessage::Outdated`]; one that does not is told nothing of it.
+    #[serde(default)]
+    pub hears_outdated: bool,
 }
 
 /// How the server moves datagrams.
@@ -154,6 +157,9 @@ pub struct Report {
     /// Keys that the server holds: with one it is in use, whether a player is here or not.
     #[serde(default)]
     pub sessions: u32,
+    /// The server was told that it is outdated, and takes no further key.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 /// What an operator replica tells a game server.
@@ -181,6 +187,12 @@ pub enum OperatorMessage {
     Undrain {
         /// Number of the drain order that is taken back.
         order: u64,
+    },
+    /// Whether servers of your Fleet are to be of another template than yours: then take no further key. What you hold goes on, and its
+    /// players come as before. It is said anew on each stream of whoever leads.
+    Outdated {
+        /// They are.
+        is_outdated: bool,
     },
     /// Somebody allocates: know of this reign, and say what you hold.
     Greet {
@@ -264,6 +276,7 @@ mod tests {
             capacity: 100,
             drain_order: None,
             sessions: 0,
+            hears_outdated: true,
         };
         assert!(!format!("{hello:?}").contains("secret-token"), "{hello:?}");
     }

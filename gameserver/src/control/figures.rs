@@ -39,7 +39,7 @@ impl Reporter {
         &mut self,
         (now, cpu): (Duration, Duration),
         boards: &Boards,
-        Standing { phase, newest_order, sessions }: Standing,
+        Standing { phase, newest_order, sessions, outdated }: Standing,
     ) -> Report {
         self.seq += 1;
         let period = now.saturating_sub(self.at);
@@ -60,6 +60,7 @@ impl Reporter {
             late_ticks_total: boards.sum(Figure::LateTicks),
             newest_order,
             sessions,
+            outdated,
         }
     }
 }
@@ -70,6 +71,7 @@ pub(crate) struct Standing {
     pub(crate) phase: Phase,
     pub(crate) newest_order: Option<u64>,
     pub(crate) sessions: u32,
+    pub(crate) outdated: bool,
 }
 
 /// How much of a distribution reports have told, by zone.
@@ -138,7 +140,8 @@ mod tests {
     use gameserver_contract::histogram::BOUNDS;
 
     const MS: Duration = Duration::from_millis(1);
-    const READY: Standing = Standing { phase: Phase::Ready, newest_order: None, sessions: 0 };
+    const READY: Standing =
+        Standing { phase: Phase::Ready, newest_order: None, sessions: 0, outdated: false };
 
     /// Bucket and count of each that is not empty, and the sum.
     fn of(delta: &HistogramDelta) -> (Vec<(u64, u32)>, u64) {

@@ -56,6 +56,7 @@ pub(crate) struct HealthReport {
     status: Status,
     service: Service,
     phase: Phase,
+    outdated: bool,
     uptime_seconds: f64,
     players: u64,
     zones: Vec<ZoneShown>,
@@ -86,6 +87,8 @@ pub(crate) struct Sources {
     /// By number of the zone.
     pub(crate) zones: Vec<ZoneFacts>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Servers of its Fleet are to be of another template than its own.
+    pub(crate) outdated: watch::Receiver<bool>,
     /// Open report streams; `None` for a standalone server.
     pub(crate) streams: Option<watch::Receiver<usize>>,
     /// Files that are read at each connect to an operator.
@@ -141,7 +144,7 @@ impl Health {
 
     /// Makes all checks.
     pub(crate) async fn report(&self) -> (StatusCode, HealthReport) {
-        let Sources { service, boards, zones, phase, clock, .. } = &self.sources;
+        let Sources { service, boards, zones, phase, outdated, clock, .. } = &self.sources;
         let begun = clock.monotonic();
         let checks = run(self.checks(), DEADLINE, *clock).await;
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Healthy);
@@ -161,6 +164,7 @@ impl Health {
             status,
             service: service.clone(),
             phase: *phase.borrow(),
+            outdated: *outdated.borrow(),
             uptime_seconds: millis(now) / 1e3,
             players: zones.iter().map(|zone| zone.players).sum(),
             zones,

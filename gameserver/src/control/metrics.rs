@@ -19,10 +19,12 @@ pub(super) struct SessionMetrics {
     pub(super) held: IntGauge,
     /// By why they ended.
     pub(super) ended: IntCounterVec,
+    /// No further ones come.
+    pub(super) outdated: IntGauge,
 }
 
 impl SessionMetrics {
-    const NAMES: [&str; 2] = [metrics::SESSIONS, metrics::SESSIONS_ENDED];
+    const NAMES: [&str; 3] = [metrics::SESSIONS, metrics::SESSIONS_ENDED, metrics::OUTDATED];
 
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let held = IntGauge::new(metrics::SESSIONS, "Sessions that the server was allocated for and holds.")?;
@@ -32,9 +34,14 @@ impl SessionMetrics {
         for end in [End::Unused, End::Left] {
             ended.with_label_values(&[end.as_str()]).reset();
         }
+        let outdated = IntGauge::new(
+            metrics::OUTDATED,
+            "1 while servers of the Fleet are to be of another template, and this one takes no further session.",
+        )?;
         registry.register(Box::new(held.clone()))?;
         registry.register(Box::new(ended.clone()))?;
-        Ok(Self { held, ended })
+        registry.register(Box::new(outdated.clone()))?;
+        Ok(Self { held, ended, outdated })
     }
 }
 

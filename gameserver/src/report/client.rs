@@ -116,6 +116,7 @@ impl ReportClient {
             OperatorMessage::Replicas { addresses } => self.set.learn(addresses),
             OperatorMessage::Drain { .. }
             | OperatorMessage::Undrain { .. }
+            | OperatorMessage::Outdated { .. }
             | OperatorMessage::Greet { .. }
             | OperatorMessage::Propose { .. }
             | OperatorMessage::Release { .. }

@@ -120,6 +120,8 @@ pub struct FleetPlan {
     pub waiting: u32,
     /// Servers of an earlier template that give way, those that drain already and those in use included.
     pub old: u32,
+    /// Servers of an earlier template than all that do not end are to have: they are to take nothing new.
+    pub outdated: Vec<u32>,
     /// The batch limit cut the plan: plan again when it is carried out.
     pub partial: bool,
 }
@@ -160,6 +162,7 @@ pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
         serving.iter().copied().filter(|server| !(fleet.holds_old() && fleet.is_old(server))).collect();
     release_surplus(&mut plan, &may_go, places.surplus, fleet.settled_in);
     replace_old(&mut plan, fleet, &serving);
+    plan.outdated = outdated(fleet);
     for server in draining {
         if server.drained && !server.in_use && fleet.settled_in {
             plan.delete.push(server.number);
@@ -254,6 +257,13 @@ fn replace_old(plan: &mut FleetPlan, fleet: &FleetView<'_>, serving: &[&ServerVi
             }
         }
     }
+}
+
+/// None while some are to stay as they are: who would they be.
+fn outdated(fleet: &FleetView<'_>) -> Vec<u32> {
+    let some_stay = fleet.stands_still || fleet.holds_old || fleet.most.is_some();
+    let old = fleet.servers.iter().filter(|server| !some_stay && fleet.is_old(server));
+    old.filter(|server| !server.deleting).map(|server| server.number).collect()
 }
 
 fn is_draining(server: &ServerView) -> bool {

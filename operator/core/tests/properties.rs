@@ -175,13 +175,13 @@ proptest! {
         // with one more or less at a time each server takes some rounds
         for _round in 0..500 {
             let plan = plan((rollout, held), desired, &servers, &BTreeSet::new(), true);
-            if (FleetPlan { old: 0, ..plan.clone() }) == FleetPlan::default() {
+            if (FleetPlan { old: 0, outdated: vec![], ..plan.clone() }) == FleetPlan::default() {
                 break;
             }
             carry_out(&mut servers, &plan);
         }
         // those that do not give way are old for good
-        let rests = FleetPlan { old: 0, ..plan((rollout, held), desired, &servers, &BTreeSet::new(), true) };
+        let rests = FleetPlan { old: 0, outdated: vec![], ..plan((rollout, held), desired, &servers, &BTreeSet::new(), true) };
         prop_assert_eq!(rests, FleetPlan::default());
         let (most, stands_still, holds_old) = held;
         if held == (None, false, false) {

@@ -177,7 +177,8 @@ pub(crate) async fn reconcile(fleet: Arc<Fleet>, context: Arc<Context>) -> Resul
 
 /// What follows for whom, and of what the Fleet has.
 fn note_plan(context: &Context, fleet: &Fleet, plan: &FleetPlan, seen: (u32, usize, bool)) {
-    let FleetPlan { create, create_proven, drain, undrain, delete, waiting, old, partial: _ } = plan;
+    let FleetPlan { create, create_proven, drain, undrain, delete, waiting, old, outdated: _, partial: _ } =
+        plan;
     let steps = [
         ("create", create),
         ("create of the last proven template", create_proven),
@@ -286,7 +287,8 @@ async fn apply(
     members: &[Member],
     (plan, stand): (&FleetPlan, &Stand),
 ) -> Result<(), Error> {
-    let FleetPlan { create, create_proven, drain, undrain, delete, waiting: _, old: _, partial: _ } = plan;
+    let FleetPlan { create, create_proven, drain, undrain, delete, waiting: _, old: _, outdated, partial: _ } =
+        plan;
     let namespace = fleet.namespace().unwrap_or_default();
     if !create.is_empty() || !create_proven.is_empty() {
         context.keys.ensure(&namespace, &SecretOf::fleet(fleet)).await.map_err(Error::Secret)?;
@@ -300,6 +302,12 @@ async fn apply(
     for member in drain.iter().filter_map(member) {
         let order = context.live.order_drain(&member.object.uid().unwrap_or_default(), now_ms);
         about(&*member.object).in_scope(|| info!(order, taken = order.is_some(), "orders a drain"));
+    }
+    for member in members {
+        let is_outdated = outdated.contains(&member.number);
+        if context.live.tell_outdated(&member.object.uid().unwrap_or_default(), is_outdated) {
+            about(&*member.object).in_scope(|| info!(is_outdated, "tells it whether it is outdated"));
+        }
     }
     let api: Api<GameServer> = Api::namespaced(context.client.clone(), &namespace);
     for member in delete.iter().filter_map(member) {

@@ -198,6 +198,7 @@ mod tests {
                 boot_unix_ms: 1,
                 capacity: 1,
                 sessions: 1,
+                hears_outdated: false,
             },
             stream: Stream { phase, silent_for: Duration::ZERO },
             connected: true,

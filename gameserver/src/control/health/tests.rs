@@ -24,7 +24,9 @@ fn health(streams: Option<watch::Receiver<usize>>, files: Vec<PathBuf>) -> (Heal
     };
     let zones = vec![zone(Backend::Uring, 1), zone(Backend::Mmsg, 3)];
     let clock = Clock::start();
-    let sources = Sources { service, boards: boards.clone(), zones, phase, streams, files, clock };
+    let (_outdated, outdated) = watch::channel(true);
+    let boards_seen = boards.clone();
+    let sources = Sources { service, boards: boards_seen, zones, phase, outdated, streams, files, clock };
     (Health::new(sources), boards)
 }
 
@@ -121,6 +123,7 @@ fn the_answer_says_what_runs_where_and_for_how_long() {
     ]);
     assert_eq!(answer["zones"], zones);
     assert_eq!((answer["phase"].as_str(), answer["players"].as_u64()), (Some("ready"), Some(17)));
+    assert_eq!(answer["outdated"], true);
     assert!(
         answer["uptime_seconds"].as_f64().unwrap() >= 0.0 && answer["duration_ms"].as_f64().unwrap() >= 0.0
     );

@@ -423,6 +423,25 @@ fn new_ones_come_beside_old_ones_that_are_held_and_then_all_of_these_go_at_once(
 }
 
 #[test]
+fn old_ones_are_outdated_where_all_are_to_be_of_the_template_also_those_in_use_and_those_that_drain() {
+    let old_used = ServerView { updated: false, ..used(1) };
+    let ends = ServerView { deleting: true, ..old(4, State::Ready) };
+    let servers = [old(0, State::Ready), old_used, old(2, State::Draining), server(3, State::Ready), ends];
+    let names_taken = BTreeSet::new();
+    let whole = fleet_of(ROLLING, 3, &servers, &names_taken);
+    for (case, fleet, expected) in [
+        ("rolling", whole.clone(), vec![0, 1, 2]),
+        ("at once", FleetView { rollout: Rollout::Recreate, ..whole.clone() }, vec![0, 1, 2]),
+        ("on delete", FleetView { rollout: Rollout::OnDelete, ..whole.clone() }, vec![]),
+        ("paused", FleetView { stands_still: true, ..whole.clone() }, vec![]),
+        ("beside each other", FleetView { holds_old: true, ..whole.clone() }, vec![]),
+        ("its canary", FleetView { most: Some(1), ..whole }, vec![]),
+    ] {
+        assert_eq!(plan_fleet(&fleet).outdated, expected, "{case}");
+    }
+}
+
+#[test]
 fn a_batch_is_of_both_templates_together() {
     let names_taken = BTreeSet::new();
     let fleet = FleetView { most: Some(10), ..fleet_of(ROLLING, 1000, &[], &names_taken) };

@@ -67,6 +67,8 @@ struct World {
     streams: Vec<mpsc::Receiver<OperatorMessage>>,
     /// Number of each server's newest stream, by uid.
     numbers: HashMap<String, u64>,
+    /// Whether game servers can be told that they are outdated.
+    hears_outdated: bool,
 }
 
 struct Feeds {
@@ -125,8 +127,14 @@ impl World {
             leading_since: Duration::ZERO,
         };
         (0..=HOUR.as_secs()).for_each(|second| context.live.tell_silent(Duration::from_secs(second)));
-        let mut world =
-            Self { api, context: Arc::new(context), feeds, streams: Vec::new(), numbers: HashMap::new() };
+        let mut world = Self {
+            api,
+            context: Arc::new(context),
+            feeds,
+            streams: Vec::new(),
+            numbers: HashMap::new(),
+            hears_outdated: false,
+        };
         world.put("/api/v1/nodes/node", &json!({ "metadata": { "name": "node" } }));
         world.bring();
         world.api.take_seen();
@@ -216,7 +224,7 @@ impl World {
         let number = self.context.live.connect(
             self.context.clock.elapsed(),
             &uid,
-            &Hello { capacity: 10, ..hello(name) },
+            &Hello { capacity: 10, hears_outdated: self.hears_outdated, ..hello(name) },
             orders,
         );
         self.numbers.insert(uid, number);

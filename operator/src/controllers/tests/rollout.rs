@@ -2,7 +2,7 @@
 
 use super::{World, ours};
 use crate::controllers::{StepError, Trials};
-use gameserver_contract::Phase;
+use gameserver_contract::{OperatorMessage, Phase};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::ResourceExt;
 use operator_api::{GameServer, labels};
@@ -168,6 +168,30 @@ impl World {
         world
     }
 
+    /// Two servers run that can be told that they are outdated.
+    async fn hearing() -> Self {
+        let mut world = Self::with_running_fleet(0).await;
+        world.hears_outdated = true;
+        world.change(|spec| spec["replicas"] = json!(2));
+        world.reconcile_fleet().await.unwrap();
+        for name in ["arena-0", "arena-1"] {
+            world.start(name).await;
+        }
+        world
+    }
+
+    /// Who was told since the last time whether it is outdated, in the order in which they started.
+    fn told_outdated(&mut self) -> Vec<(usize, bool)> {
+        let all = self.streams.iter_mut().enumerate().flat_map(|(at, stream)| {
+            std::iter::from_fn(move || stream.try_recv().ok()).map(move |message| (at, message))
+        });
+        all.filter_map(|(at, message)| match message {
+            OperatorMessage::Outdated { is_outdated } => Some((at, is_outdated)),
+            _ => None,
+        })
+        .collect()
+    }
+
     async fn play_on_everywhere(&mut self, seconds: u64) {
         let all: Vec<String> = (0..8).map(|number| format!("arena-{number}")).collect();
         self.play_on(seconds, &all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -208,6 +232,24 @@ async fn servers_that_are_promoted_by_hand_wait_for_that_whoever_leads() {
     world.forget_trials();
     world.reconcile_fleet().await.unwrap();
     assert_eq!((world.drained(), world.rolled_out().0.as_str()), (vec![0, 1, 2, 3], "RollingOut"));
+}
+
+#[tokio::test]
+async fn old_servers_are_told_that_they_are_outdated_when_all_are_to_follow_and_the_others_when_it_goes_back()
+{
+    let mut world = World::hearing().await;
+    world.change(|spec| spec["strategy"] = json!({ "canary": { "seconds": 30 }, "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } }));
+    world.ask_for(20).await;
+    world.start("arena-2").await;
+    world.reconcile_fleet().await.unwrap();
+    assert!(world.told_outdated().is_empty(), "there is a canary, and others are to stay");
+    world.play_on(30, &["arena-0", "arena-1", "arena-2"]);
+    world.reconcile_fleet().await.unwrap();
+    assert_eq!(world.told_outdated(), [(0, true), (1, true)]);
+    world.reconcile_fleet().await.unwrap();
+    assert!(world.told_outdated().is_empty(), "once");
+    world.ask_for(10).await;
+    assert_eq!(world.told_outdated(), [(0, false), (1, false), (2, true)]);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(crate) struct Row {
     drain_order: Option<u64>,
     drained: bool,
     newest_order: Option<u64>,
+    outdated: bool,
 }
 
 impl LiveServers {
@@ -56,6 +57,7 @@ impl LiveServers {
                 drain_order: live.order.map(|order| order.number),
                 drained: live.order.is_some_and(|order| order.drained),
                 newest_order: live.newest_order,
+                outdated: live.outdated,
             })
             .collect();
         // nobody who reports waits for that
