@@ -418,6 +418,7 @@ fn end_to_end_on(foreign: &foreign::Args, checkout: &Checkout) -> Result<Counts>
         suite
             .env("CRANEWING_E2E_OPERATOR_IMAGE", references.operator)
             .env("CRANEWING_E2E_GAMESERVER_IMAGE", references.gameserver)
+            .env("CRANEWING_E2E_OPERATOR", &built.operator_program)
             .env("CRANEWING_E2E_BOTS", &built.bots);
         suite
     };

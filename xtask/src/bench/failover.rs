@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::page::{self, Page, Spread, table};
@@ -72,16 +72,32 @@ pub(super) fn measure(checkout: &Checkout, rounds: u8, fault: Option<&str>) -> R
         .iter()
         .map(|line| serde_json::from_str(line).with_context(|| format!("`{line}` is no timeline")))
         .collect::<Result<_>>()?;
+    let meant: Vec<&str> = FAULTS
+        .iter()
+        .map(|(name, ..)| *name)
+        .filter(|name| fault.is_none_or(|fault| fault == *name))
+        .collect();
+    check_all_measured(&meant, &timelines)?;
     let commit = page::commit(checkout)?;
     let mut sections: BTreeMap<String, String> = BTreeMap::new();
     if fault.is_some() {
         sections = sections_of(&page::read(checkout, NAME)?);
     }
-    for (name, ..) in FAULTS.iter().filter(|(name, ..)| fault.is_none_or(|fault| fault == *name)) {
-        sections.insert((*name).to_owned(), section(name, &timelines, &commit));
+    for name in meant {
+        sections.insert(name.to_owned(), section(name, &timelines, &commit));
     }
     let arguments = format!("failover --runs {rounds}");
     Ok(Page { name: NAME, title: "A region is lost", arguments, body: write(&sections), panels: Vec::new() })
+}
+
+/// What was found before is not replaced by nothing.
+fn check_all_measured(faults: &[&str], timelines: &[Timeline]) -> Result<()> {
+    let is_missing = |fault: &&&str| !timelines.iter().any(|timeline| timeline.fault == ***fault);
+    let missing: Vec<&str> = faults.iter().filter(is_missing).copied().collect();
+    if !missing.is_empty() {
+        bail!("nothing was measured of {}; the page stays as it is", missing.join(", "));
+    }
+    Ok(())
 }
 
 /// The page with the sections of all faults, by name.
@@ -117,6 +133,15 @@ fn sections_of(page: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_not_replaced_by_one_of_which_nothing_was_measured() {
+        let timelines: Vec<Timeline> =
+            vec![serde_json::from_str("{\"fault\": \"Mute\", \"seconds\": {}}").unwrap()];
+        assert!(check_all_measured(&["Mute"], &timelines).is_ok());
+        let error = check_all_measured(&["CutOff", "Mute", "Deaf"], &timelines).unwrap_err().to_string();
+        assert_eq!(error, "nothing was measured of CutOff, Deaf; the page stays as it is");
+    }
 
     #[test]
     fn each_fault_has_a_table_of_its_steps() {
