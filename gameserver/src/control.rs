@@ -7,6 +7,7 @@ mod health;
 mod metrics;
 mod runtime;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +106,7 @@ pub(crate) async fn run(config: ControlConfig, zones: Zones) -> anyhow::Result<(
         streams: Vec::new(),
         phase: phase_shown,
         outdated: outdated_shown,
+        reached_at: None,
         health,
         clock: config.clock,
         drain_deadline: config.drain_deadline,
@@ -143,6 +145,8 @@ struct Control {
     phase: watch::Sender<Phase>,
     /// Servers of its Fleet are to be of another template than its own.
     outdated: watch::Sender<bool>,
+    /// Where players reach it, by the last that it was told.
+    reached_at: Option<IpAddr>,
     health: Arc<Health>,
     clock: Clock,
     drain_deadline: Duration,
@@ -194,6 +198,10 @@ impl Control {
                     stream.say(self.sessions.holding());
                     self.streams.retain(|stream| !stream.is_gone());
                     self.streams.push(stream);
+                }
+                self.reached_at = welcome.reached_at;
+                if let Some(address) = welcome.reached_at {
+                    self.zones.tell(Order::ReachedAt(address));
                 }
                 self.zones.tell(Order::InstallKey(welcome.server_key));
                 let period_ms =
@@ -323,6 +331,7 @@ impl Control {
             newest_order: self.orders.newest(),
             sessions: self.sessions.count(),
             outdated: *self.outdated.borrow(),
+            reached_at: self.reached_at,
         };
         let message = self.reporter.report(now, self.zones.boards(), standing);
         // an error says that no stream is open

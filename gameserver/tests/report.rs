@@ -304,3 +304,18 @@ fn a_drain_is_acknowledged_when_the_last_zone_is_drained_and_no_sooner() {
     one.leave();
     await_some("the acknowledgement", || messages.try_iter().any(|heard| is_ack(&heard)).then_some(()));
 }
+
+/// Its pod knows its node by an address of the cluster's own network, and players come from outside.
+#[test]
+fn players_reach_a_server_where_the_operator_says_that_they_do() {
+    let authority = Authority::new();
+    let service = Replica::new(&authority);
+    let (server, _files) = start_with(service.address(), &authority.bundle, &["--host-ip", "192.0.2.7"]);
+    let key = random_bytes().unwrap();
+    let (mut stream, _) = service.accept();
+    stream.welcome_at(&[], key, Some(server.udp.ip()));
+    let report = stream.report("it is ready", |report| report.phase == Phase::Ready);
+    assert_eq!(report.reached_at, Some(server.udp.ip()));
+    Players::new(1, server.udp, &key)
+        .play_until("a player is in by that address", |players| players.iter().all(Player::is_playing));
+}

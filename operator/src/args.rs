@@ -289,6 +289,9 @@ pub struct RunArgs {
     /// Host ports to give out, both ends included.
     #[arg(long, env = "CRANEWING_HOST_PORTS", default_value = "7000-7999", value_parser = parse_port_range, help_heading = "Game servers")]
     pub host_ports: PortRange,
+    /// Address of its node by which players reach a game server, and which `status.address` and connect tokens name.
+    #[arg(long, env = "CRANEWING_PLAYER_ADDRESS", default_value = "external", help_heading = "Game servers")]
+    pub player_address: PlayerAddress,
     /// Seccomp profile of game servers whose template names none: a file below the kubelet's directory of profiles,
     /// such as `cranewing/gameserver.json`. Without it they get the container runtime's own, which denies io_uring.
     #[arg(long, env = "CRANEWING_SECCOMP_PROFILE", value_parser = NonEmptyStringValueParser::new(), help_heading = "Game servers")]
@@ -386,6 +389,15 @@ impl RunArgs {
             }
         })
     }
+}
+
+/// Address of a node by which players reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlayerAddress {
+    /// The node's ExternalIP, and without one that by which its pods know it.
+    External,
+    /// That by which its pods know it, which is the node's InternalIP.
+    Internal,
 }
 
 /// Form of the logs.

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::allocation::{Callers, Desk, DeskSetup, Door, Minter};
-use crate::args::RunArgs;
+use crate::args::{PlayerAddress, RunArgs};
 use crate::controllers::{self, Context, Stores};
 use crate::debug::Shown;
 use crate::journal::Journal;
@@ -100,6 +100,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
         keys: Arc::clone(&keys),
         game_servers: stores.game_servers.store().clone(),
         pods: stores.pods.store().clone(),
+        nodes: (args.player_address == PlayerAddress::External).then(|| stores.nodes.store().clone()),
         replicas: watch_replicas(&client, &args, serving),
         desk: desk.clone(),
         limits: endpoint::LIMITS,
@@ -115,9 +116,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let registered = links.start(setup_of_links(&client, &args, listeners.link), serving).await?;
     let placement = Placement::new(Arc::<Links>::clone(&links), Arc::clone(&journal), metrics.clone(), clock);
     serving.spawn("the placement endpoint", |stop| placement.serve(listeners.placement, stop).map(Ok));
-    serving.spawn("the look for silent servers", |stop| {
-        notice_silence(Arc::clone(&live), stores.clone(), clock, stop).map(Ok)
-    });
+    let heard = (Arc::clone(&live), stores.clone());
+    serving.spawn("the look for silent servers", |stop| notice_silence(heard, clock, stop).map(Ok));
 
     let shared = Shared {
         args,
@@ -391,7 +391,7 @@ fn watch_replicas(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> watch::
 }
 
 /// Tells of silent servers, and forgets those that are gone.
-async fn notice_silence(live: Arc<LiveServers>, stores: Stores, clock: Clock, stop: CancellationToken) {
+async fn notice_silence((live, stores): (Arc<LiveServers>, Stores), clock: Clock, stop: CancellationToken) {
     let mut ticks = interval(SILENCE_PERIOD);
     // Who stood still looks once and not once for each second of it.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

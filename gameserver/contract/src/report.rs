@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{HistogramDelta, Holding, Judgement, Key};
 
@@ -160,6 +160,9 @@ pub struct Report {
     /// The server was told that it is outdated, and takes no further key.
     #[serde(default)]
     pub outdated: bool,
+    /// Where players reach it, as it was told last ([`Welcome::reached_at`]): it takes tokens that name this.
+    #[serde(default)]
+    pub reached_at: Option<IpAddr>,
 }
 
 /// What an operator replica tells a game server.
@@ -227,6 +230,9 @@ pub struct Welcome {
     /// Whether the replica knows of allocation: only then it is told what the server holds.
     #[serde(default)]
     pub allocates: bool,
+    /// Address by which players reach the server's node, where that is another than the pod was told: tokens that name it are good, too.
+    #[serde(default)]
+    pub reached_at: Option<IpAddr>,
 }
 
 impl fmt::Debug for Hello {
@@ -260,8 +266,13 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_a_debug_form() {
-        let welcome =
-            Welcome { replicas: Vec::new(), server_key: [0xAB; 32], report_period_ms: 1000, allocates: true };
+        let welcome = Welcome {
+            replicas: Vec::new(),
+            server_key: [0xAB; 32],
+            report_period_ms: 1000,
+            allocates: true,
+            reached_at: None,
+        };
         assert!(!format!("{welcome:?}").contains("171"), "{welcome:?}");
         let hello = Hello {
             contract_version: 1,

@@ -1,6 +1,6 @@
 //! A zone server: what joins session, pipeline and game, and the only thing that its thread calls.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gameserver_game::{Audience, Command, Game, Output, Setup};
@@ -92,6 +92,11 @@ impl<G: Game> ZoneServer<G> {
     /// Sets the key that opens connect tokens. Tokens under the key before it stay good until they expire.
     pub fn install_key(&mut self, key: Key) {
         self.sessions.install_key(key);
+    }
+
+    /// Takes tokens that name this address, too, with the ports that it is known to have; one that it was told before no more.
+    pub fn also_reached_at(&mut self, address: IpAddr) {
+        self.sessions.also_reached_at(address);
     }
 
     /// Whether players can connect at all.

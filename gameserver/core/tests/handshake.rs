@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::raw::{Bench, Peer};
-use common::{SERVER_KEY, claims, config};
+use common::{SERVER_KEY, claims, config, server_address};
 use gameserver_core::{Refusal, ServerConfig};
 use gameserver_protocol::{ConnectToken, ConnectTokenClaims, PacketKind, TOKEN_RANDOM_BYTES};
 
@@ -87,6 +87,29 @@ fn a_token_for_other_servers_is_ignored() {
     let elsewhere = [SocketAddr::from(([192, 0, 2, 2], 7777))];
     let other = ConnectTokenClaims { server_addresses: &elsewhere, ..claims(1, bench.now().unix) };
     assert_ignored(&mut bench, &Peer::new(mint(other), 1000), Refusal::OtherServer);
+}
+
+#[test]
+fn a_server_takes_tokens_for_where_players_reach_it_besides() {
+    let mut bench = Bench::new();
+    let own = server_address();
+    let elsewhere = |port| [SocketAddr::from(([192, 0, 2, 2], port))];
+    let (home, there, other_port) = ([own], elsewhere(own.port()), elsewhere(own.port() + 1));
+    let mut client = 0;
+    let mut bearer = |bench: &Bench, server_addresses| {
+        client += 1;
+        let claims = ConnectTokenClaims { server_addresses, ..claims(client, bench.now().unix) };
+        Peer::new(mint(claims), 1000 + u16::try_from(client).unwrap())
+    };
+    bench.server.also_reached_at(there[0].ip());
+    bearer(&bench, &there).connect(&mut bench);
+    bearer(&bench, &home).connect(&mut bench);
+    let peer = bearer(&bench, &other_port);
+    assert_ignored(&mut bench, &peer, Refusal::OtherServer);
+    bench.server.also_reached_at([192, 0, 2, 3].into());
+    let peer = bearer(&bench, &there);
+    assert_eq!(bench.exchange(peer.address, &peer.request()).len(), 0);
+    assert_eq!(bench.server.counters().refused(Refusal::OtherServer), 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod of_zones;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use gameserver_contract::{HistogramDelta, Phase, QUEUE_QUANTILE, Report, TICK_QUANTILE};
@@ -39,7 +40,7 @@ impl Reporter {
         &mut self,
         (now, cpu): (Duration, Duration),
         boards: &Boards,
-        Standing { phase, newest_order, sessions, outdated }: Standing,
+        Standing { phase, newest_order, sessions, outdated, reached_at }: Standing,
     ) -> Report {
         self.seq += 1;
         let period = now.saturating_sub(self.at);
@@ -61,6 +62,7 @@ impl Reporter {
             newest_order,
             sessions,
             outdated,
+            reached_at,
         }
     }
 }
@@ -72,6 +74,7 @@ pub(crate) struct Standing {
     pub(crate) newest_order: Option<u64>,
     pub(crate) sessions: u32,
     pub(crate) outdated: bool,
+    pub(crate) reached_at: Option<IpAddr>,
 }
 
 /// How much of a distribution reports have told, by zone.
@@ -141,7 +144,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     const READY: Standing =
-        Standing { phase: Phase::Ready, newest_order: None, sessions: 0, outdated: false };
+        Standing { phase: Phase::Ready, newest_order: None, sessions: 0, outdated: false, reached_at: None };
 
     /// Bucket and count of each that is not empty, and the sum.
     fn of(delta: &HistogramDelta) -> (Vec<(u64, u32)>, u64) {

@@ -230,7 +230,13 @@ mod tests {
     fn every_zone_is_told_every_order() {
         let (tell, told) = channel();
         let mut zones = Zones::fake(&vec![Fake::Tells(tell); 3]).unwrap();
-        for order in [Order::InstallKey([7; 32]), Order::Drain, Order::Undrain, Order::Stop] {
+        for order in [
+            Order::ReachedAt([192, 0, 2, 7].into()),
+            Order::InstallKey([7; 32]),
+            Order::Drain,
+            Order::Undrain,
+            Order::Stop,
+        ] {
             zones.tell(order);
             let heard: BTreeSet<_> = (0..3).filter_map(|_| told.recv_timeout(PATIENCE).ok()).collect();
             let expected = (0..3).map(|zone| (zone, format!("{order:?}"))).collect();

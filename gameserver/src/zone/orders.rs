@@ -1,6 +1,7 @@
 //! What the control thread tells a zone, and whether the zone has done it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use gameserver_queue::Producer;
@@ -13,6 +14,8 @@ use super::untold::Untold;
 pub(crate) enum Order {
     /// The key that opens connect tokens.
     InstallKey([u8; 32]),
+    /// Where players reach the server besides.
+    ReachedAt(IpAddr),
     /// Only players with an older token from now on.
     Drain,
     /// Players again.
@@ -25,6 +28,7 @@ impl fmt::Debug for Order {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::InstallKey(_) => "InstallKey", // and never the key itself
+            Self::ReachedAt(_) => "ReachedAt",
             Self::Drain => "Drain",
             Self::Undrain => "Undrain",
             Self::Stop => "Stop",

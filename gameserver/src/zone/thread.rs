@@ -298,6 +298,7 @@ impl ZoneThread {
         while let Some(order) = self.orders.pop() {
             match order {
                 Order::InstallKey(key) => self.server.install_key(key),
+                Order::ReachedAt(address) => self.server.also_reached_at(address),
                 Order::Drain => self.server.drain(now(&self.clock)),
                 Order::Undrain => self.server.undrain(),
                 Order::Stop => {

@@ -1,12 +1,15 @@
 //! What the zone is to be told and has had no room for yet.
 
+use std::net::IpAddr;
+
 use super::orders::Order;
 
-/// Orders that the zone has not taken. It is bounded because only what still matters is kept: the newest key, of
+/// Orders that the zone has not taken. It is bounded because only what still matters is kept: the newest key and address, of
 /// drains given and taken back those that make the zone stand as the last one wants it, and the end.
 #[derive(Default)]
 pub(super) struct Untold {
     key: Option<[u8; 32]>,
+    reached_at: Option<IpAddr>,
     undrain: bool,
     /// After `undrain` if that is there too: a zone that drains already counts anew from there.
     drain: bool,
@@ -18,6 +21,7 @@ impl Untold {
     pub(super) fn add(&mut self, order: Order) {
         match order {
             Order::InstallKey(key) => self.key = Some(key),
+            Order::ReachedAt(address) => self.reached_at = Some(address),
             Order::Drain => self.drain = true,
             Order::Undrain => (self.undrain, self.drain) = (true, false),
             Order::Stop => self.stop = true,
@@ -26,6 +30,13 @@ impl Untold {
 
     /// Offers everything to `take`, in order, until it says that there is no room.
     pub(super) fn offer(&mut self, mut take: impl FnMut(Order) -> bool) {
+        // before the key, so that nobody comes who is refused for it
+        if let Some(address) = self.reached_at {
+            if !take(Order::ReachedAt(address)) {
+                return;
+            }
+            self.reached_at = None;
+        }
         if let Some(key) = self.key {
             if !take(Order::InstallKey(key)) {
                 return;
@@ -46,7 +57,7 @@ impl Untold {
 
     /// Whether the zone has been told everything.
     pub(super) fn is_empty(&self) -> bool {
-        self.key.is_none() && !self.undrain && !self.drain && !self.stop
+        self.reached_at.is_none() && self.key.is_none() && !self.undrain && !self.drain && !self.stop
     }
 }
 
@@ -73,7 +84,8 @@ mod tests {
     fn what_a_full_zone_does_not_take_is_offered_again() {
         type Case = (&'static str, Vec<Order>, &'static [&'static str]);
         let key = || InstallKey([7; 32]);
-        let cases: [Case; 9] = [
+        let at = || Order::ReachedAt([192, 0, 2, 7].into());
+        let cases: [Case; 11] = [
             ("nothing", vec![], &[]),
             ("a drain", vec![Drain], &["Drain"]),
             ("a drain that is taken back", vec![Drain, Undrain], &["Undrain"]),
@@ -81,6 +93,8 @@ mod tests {
             ("to and fro", vec![Drain, Undrain, Drain, Undrain, Drain], &["Undrain", "Drain"]),
             ("a key", vec![key()], &["InstallKey"]),
             ("two keys", vec![key(), key()], &["InstallKey"]),
+            ("an address", vec![at()], &["ReachedAt"]),
+            ("an address before a key", vec![key(), at()], &["ReachedAt", "InstallKey"]),
             ("a key first", vec![Drain, key()], &["InstallKey", "Drain"]),
             ("the end last", vec![Stop, Drain, key()], &["InstallKey", "Drain", "Stop"]),
         ];

@@ -1,7 +1,7 @@
 //! An operator's end of the report streams: replicas that speak the contract over TLS, as a test has them say it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -91,12 +91,18 @@ impl Stream {
     }
 
     pub fn welcome(&mut self, replicas: &[&Replica], server_key: [u8; 32]) {
+        self.welcome_at(replicas, server_key, None);
+    }
+
+    /// The same to a server that players reach at this address.
+    pub fn welcome_at(&mut self, replicas: &[&Replica], server_key: [u8; 32], reached_at: Option<IpAddr>) {
         let replicas = replicas.iter().map(|replica| replica.address()).collect();
         self.say(&OperatorMessage::Welcome(Welcome {
             replicas,
             server_key,
             report_period_ms: 100,
             allocates: true,
+            reached_at,
         }));
     }
 

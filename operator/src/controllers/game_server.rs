@@ -208,6 +208,17 @@ fn news(old: &GameServerStatus, new: &GameServerStatus) -> Option<News> {
     Some(if is_transition { News::Transition } else { News::Figure })
 }
 
+/// Where players reach the server: as it says itself, since it takes tokens for that, and else at the address of the node that its pod knows.
+fn address(old: &GameServerStatus, observed: &Observed) -> Option<String> {
+    let host = observed.pod.as_ref().and_then(|pod| pod.status.as_ref()?.host_ip.clone());
+    let told = match observed.live.as_ref().filter(|live| live.has_reported) {
+        Some(live) => live.reached_at.map(|address| address.to_string()),
+        // what it said to whoever led before still holds
+        None => old.address.clone(),
+    };
+    told.or(host)
+}
+
 fn compute_status(
     server: &GameServer,
     old: &GameServerStatus,
@@ -222,7 +233,7 @@ fn compute_status(
     let facts = observed.live.as_ref().map(|live| &live.facts);
     GameServerStatus {
         state: Some(to_api(observed.state)),
-        address: pod.and_then(|pod| pod.status.as_ref()?.host_ip.clone()),
+        address: address(old, observed),
         ports,
         node_name: pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
         players: i32::try_from(observed.players()).unwrap_or(i32::MAX),

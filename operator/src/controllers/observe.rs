@@ -203,6 +203,8 @@ mod tests {
             stream: Stream { phase, silent_for: Duration::ZERO },
             connected: true,
             sessions: 0,
+            has_reported: true,
+            reached_at: None,
             players: 0,
             cpu_millis: 0,
             tick_us: Histogram::default(),

@@ -1,13 +1,13 @@
 //! Listens for game servers and runs one task a stream.
 
 use gameserver_contract::{CONTRACT_VERSION, Hello, OperatorMessage, ServerMessage, Welcome};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use operator_api::GameServer;
 use operator_core::allocation::ServerUid;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
@@ -53,6 +53,8 @@ pub(crate) struct Endpoint {
     pub(crate) keys: Arc<FleetKeys>,
     pub(crate) game_servers: Store<GameServer>,
     pub(crate) pods: Store<Pod>,
+    /// By whose external addresses players come, if they do.
+    pub(crate) nodes: Option<Store<Node>>,
     pub(crate) replicas: watch::Receiver<Vec<SocketAddr>>,
     /// Hears what servers hold.
     pub(crate) desk: Desk,
@@ -170,13 +172,14 @@ impl Endpoint {
             return Err(StreamError::NoHello);
         };
         match self.admit(&hello).await {
-            Ok((uid, server_key, about)) => {
+            Ok(Admitted { uid, server_key, reached_at, about }) => {
                 let (orders, received) = mpsc::channel(ORDERS_MAX);
                 let welcome = Welcome {
                     replicas: self.replicas.borrow().clone(),
                     server_key,
                     report_period_ms: REPORT_PERIOD_MS,
                     allocates: true,
+                    reached_at,
                 };
                 write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;
                 let connected = Connected::begin(self, uid, &hello, orders);
@@ -190,7 +193,7 @@ impl Endpoint {
     }
 
     /// Who says hello, and their key. Nothing that the hello claims is believed but what the token proves.
-    async fn admit(&self, hello: &Hello) -> Result<(String, [u8; 32], Span), StreamError> {
+    async fn admit(&self, hello: &Hello) -> Result<Admitted, StreamError> {
         if hello.contract_version != CONTRACT_VERSION {
             return Err(StreamError::Version(hello.contract_version));
         }
@@ -198,8 +201,15 @@ impl Endpoint {
         let game_server = game_server_of(&self.pods, &self.game_servers, &identity, hello)?;
         let uid = game_server.uid().ok_or_else(|| StreamError::UnknownPod(identity.pod.clone()))?;
         let secret = SecretOf::server(&game_server);
-        let key = self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
-        Ok((uid, key, about(&*game_server)))
+        let server_key =
+            self.keys.server_key(&identity.namespace, &secret, &uid).await.map_err(StreamError::Key)?;
+        Ok(Admitted { uid, server_key, reached_at: self.reached_at(&identity), about: about(&*game_server) })
+    }
+
+    /// Where players reach the node of this pod, if that is not where its pods say that it is.
+    fn reached_at(&self, identity: &PodIdentity) -> Option<IpAddr> {
+        let pod = self.pods.get(&ObjectRef::new(&identity.pod).within(&identity.namespace))?;
+        external_address(&*self.nodes.as_ref()?.get(&ObjectRef::new(pod.spec.as_ref()?.node_name.as_ref()?))?)
     }
 
     /// Takes reports and sends orders until either side ends.
@@ -283,6 +293,21 @@ impl Endpoint {
         self.metrics.reports.with_label_values(&[outcome]).inc();
         None
     }
+}
+
+/// Who said hello, and what it is told.
+struct Admitted {
+    uid: String,
+    server_key: [u8; 32],
+    reached_at: Option<IpAddr>,
+    about: Span,
+}
+
+/// The first that the node has; one that is none is skipped.
+fn external_address(node: &Node) -> Option<IpAddr> {
+    let all = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let mut external = all.filter(|address| address.type_ == "ExternalIP");
+    external.find_map(|address| address.address.parse().ok())
 }
 
 /// The GameServer that the pod runs: it is the one that the hello names, or the pod has nothing to say about it.

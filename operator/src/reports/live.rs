@@ -19,6 +19,7 @@ use operator_core::awake::Awake;
 use operator_core::rolling::{Growth, Rolling, Totals};
 use operator_core::server_state::Stream;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -56,7 +57,11 @@ struct Live {
     sessions: u32,
     /// It says that it takes no further one, because it is outdated.
     outdated: bool,
-    /// What it was told of that over its stream.
+    /// Its process has reported.
+    has_reported: bool,
+    /// Where players reach it besides, by its last report.
+    reached_at: Option<IpAddr>,
+    /// What it was told of being outdated over its stream.
     told_outdated: Option<bool>,
     cpu_millis: u32,
     /// When it was last heard, in time in which this process ran.
@@ -119,6 +124,7 @@ pub(crate) struct Facts {
 
 /// A server as it is now.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each named by the rule that reads it")]
 pub(crate) struct Snapshot {
     pub(crate) facts: Facts,
     pub(crate) stream: Stream,
@@ -133,6 +139,10 @@ pub(crate) struct Snapshot {
     pub(crate) growth: Totals,
     pub(crate) drain_ordered: bool,
     pub(crate) drained: bool,
+    /// Its process has reported, so that what it says of itself is known.
+    pub(crate) has_reported: bool,
+    /// Where players reach it besides.
+    pub(crate) reached_at: Option<IpAddr>,
 }
 
 impl LiveServers {
@@ -179,6 +189,8 @@ impl LiveServers {
             players: 0,
             sessions: 0,
             outdated: false,
+            has_reported: false,
+            reached_at: None,
             told_outdated: None,
             cpu_millis: 0,
             heard_at: awake,
@@ -196,7 +208,7 @@ impl LiveServers {
             // Another process: it knows of no order and has no players yet.
             (live.phase, live.players, live.order, live.newest_order) = (Phase::Starting, 0, None, None);
             live.growth = Growth::new(FIGURES_HALF, now);
-            live.outdated = false;
+            (live.outdated, live.has_reported, live.reached_at) = (false, false, None);
         }
         // it may have been lost with the stream before
         live.told_outdated = None;
@@ -237,6 +249,7 @@ impl LiveServers {
             || (live.players > 0) != (report.players > 0)
             || live.sessions != report.sessions
             || live.outdated != report.outdated
+            || live.reached_at != report.reached_at
             || was_silent
             || overtaken;
         // Measured by what was told: a figure that moved too soon after that is told of later.
@@ -245,6 +258,7 @@ impl LiveServers {
         live.players = report.players;
         live.sessions = report.sessions;
         live.outdated = report.outdated;
+        (live.has_reported, live.reached_at) = (true, report.reached_at);
         live.cpu_millis = report.cpu_millis;
         live.heard_at = awake;
         live.tick_us.add(now, &report.tick_us);
@@ -328,6 +342,8 @@ impl LiveServers {
             growth: live.growth.recent(now),
             drain_ordered: live.order.is_some(),
             drained: live.order.is_some_and(|order| order.drained),
+            has_reported: live.has_reported,
+            reached_at: live.reached_at,
         })
     }
 

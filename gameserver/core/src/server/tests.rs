@@ -8,7 +8,7 @@ use gameserver_protocol::{
 use super::*;
 use crate::looks;
 
-const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7777);
+const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7777);
 const KEY: Key = [9; 32];
 
 fn at(milliseconds: u64) -> Now {

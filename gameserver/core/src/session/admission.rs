@@ -159,8 +159,7 @@ impl Sessions {
 
     /// The token is authentic; if its bearer may try with it, a handshake is under way from now on.
     fn admit(&mut self, now: Now, visitor: Visitor, token: &PrivateToken) -> Result<(u32, Room), Refusal> {
-        let names_us = |address| self.public_addresses.contains(address);
-        if !self.public_addresses.is_empty() && !token.server_addresses.as_slice().iter().any(names_us) {
+        if !self.is_meant(token.server_addresses.as_slice()) {
             return Err(Refusal::OtherServer);
         }
         let from = visitor.address;

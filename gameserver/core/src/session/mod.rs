@@ -15,7 +15,7 @@ mod used_tokens;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub enum Known {
 pub(crate) struct Sessions {
     protocol_id: u64,
     public_addresses: Vec<SocketAddr>,
+    /// Where players reach the server besides.
+    reached_at: Option<IpAddr>,
     longest_timeout: Duration,
     /// Between two packets to a player who gets no messages.
     idle_after: Duration,
@@ -119,6 +121,7 @@ impl Sessions {
         Ok(Self {
             protocol_id: config.protocol_id,
             public_addresses: config.public_addresses,
+            reached_at: None,
             longest_timeout: config.timeout,
             idle_after: KEEP_ALIVE.max(Duration::from_secs(2) / config.tick_hz),
             packet_rate: Rate::new(config.tick_hz.saturating_mul(4), config.tick_hz.saturating_mul(4)),
@@ -142,6 +145,21 @@ impl Sessions {
 
     pub(crate) fn install_key(&mut self, key: Key) {
         self.keys.install(key);
+    }
+
+    pub(crate) fn also_reached_at(&mut self, address: IpAddr) {
+        self.reached_at = Some(address);
+    }
+
+    /// Whether a token for these servers is for this one; one that knows no address of its own takes any.
+    fn is_meant(&self, servers: &[SocketAddr]) -> bool {
+        let Self { public_addresses, reached_at, .. } = self;
+        let is_us = |server: &SocketAddr| {
+            let is_reached_there =
+                |own: &SocketAddr| *reached_at == Some(server.ip()) && own.port() == server.port();
+            public_addresses.iter().any(|own| own == server || is_reached_there(own))
+        };
+        public_addresses.is_empty() || servers.iter().any(is_us)
     }
 
     pub(crate) fn has_key(&self) -> bool {

@@ -1,10 +1,12 @@
 //! What the GameServer controller writes, and what it does when it cannot.
 
-use super::{World, ours};
+use super::{World, ours, report};
 use crate::controllers::StepError;
-use gameserver_contract::Phase;
+use crate::reports::live::LiveServers;
+use gameserver_contract::{Phase, Report};
 use operator_api::GameServerState;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A Fleet's server that nobody has looked at yet.
@@ -198,4 +200,23 @@ async fn a_server_that_starts_while_its_region_stands_still_is_waited_for() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn the_address_is_where_the_server_says_that_players_reach_it_and_stays_while_nobody_has_heard_it() {
+    let mut world = World::with_running_fleet(1).await;
+    let address =
+        |world: &World| world.api.get(&ours("gameservers", "arena-0")).unwrap()["status"]["address"].clone();
+    assert_eq!(address(&world), "192.0.2.1", "that which its pod knows");
+    let outside = Report { reached_at: Some([198, 51, 100, 7].into()), ..report(Phase::Ready, 0) };
+    world.tell("arena-0", &outside);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(address(&world), "198.51.100.7");
+    // whoever begins to lead has heard nobody yet
+    Arc::get_mut(&mut world.context).expect("no reconciliation runs").live = Arc::new(LiveServers::new());
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(address(&world), "198.51.100.7");
+    world.run_server("arena-0", Phase::Ready, 0);
+    world.reconcile_server("arena-0").await.unwrap();
+    assert_eq!(address(&world), "192.0.2.1", "it says so itself");
 }

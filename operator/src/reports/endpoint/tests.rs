@@ -103,6 +103,7 @@ async fn endpoint(api: &MockApi, limits: Limits) -> (Endpoint, TlsConnector) {
         keys: Arc::new(FleetKeys::new(api.client())),
         game_servers: store(&[object("arena-0", "g-0", "f")]),
         pods: store(&[object("arena-0", "p-0", "g-0")]),
+        nodes: None,
         replicas,
         limits,
         metrics,
@@ -258,4 +259,40 @@ async fn a_stream_whose_task_panics_counts_no_more() {
     });
     assert!(panicked.await.is_err());
     assert_eq!((endpoint.metrics.streams.get(), is_connected()), (0, false));
+}
+
+#[tokio::test]
+async fn a_server_is_told_the_external_address_of_its_node_if_that_is_how_players_come() {
+    let (mut endpoint, _) = endpoint(&MockApi::default(), LIMITS).await;
+    let mut pod = object("arena-0", "p-0", "g-0");
+    pod["spec"] = json!({ "nodeName": "a", "containers": [] });
+    endpoint.pods = store(&[pod]);
+    let identity =
+        PodIdentity { namespace: "games".to_owned(), pod: "arena-0".to_owned(), pod_uid: "p-0".to_owned() };
+    let node = |addresses: &[(&str, &str)]| {
+        let address = |(type_, address): &(&str, &str)| json!({ "type": type_, "address": address });
+        let addresses: Vec<_> = addresses.iter().map(address).collect();
+        json!({ "metadata": { "name": "a" }, "status": { "addresses": addresses } })
+    };
+    let internal = ("InternalIP", "10.0.0.7");
+    for (name, addresses, expected) in [
+        ("none outside", vec![internal], None),
+        ("one outside", vec![internal, ("ExternalIP", "192.0.2.7")], Some("192.0.2.7")),
+        (
+            "the first of two",
+            vec![("ExternalIP", "2001:db8::7"), ("ExternalIP", "192.0.2.7")],
+            Some("2001:db8::7"),
+        ),
+        (
+            "what is none",
+            vec![("ExternalIP", "node-7.example"), ("ExternalIP", "192.0.2.7")],
+            Some("192.0.2.7"),
+        ),
+    ] {
+        endpoint.nodes = Some(store(&[node(&addresses)]));
+        let expected = expected.map(|address| address.parse::<IpAddr>().unwrap());
+        assert_eq!(endpoint.reached_at(&identity), expected, "{name}");
+        endpoint.nodes = None;
+        assert_eq!(endpoint.reached_at(&identity), None, "{name}, and nobody asked");
+    }
 }
