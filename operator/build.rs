@@ -14,7 +14,7 @@ const WRITTEN: &str = r#"#[derive(serde::Serialize)] #[serde(rename_all = "camel
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=proto");
     let mut builder = configure().build_transport(false).btree_map(".");
-    for message in ["PlaceRequest", "Player", "AllocateRequest", "Selector", "Expression"] {
+    for message in ["PlaceRequest", "Player", "AllocateRequest", "Metadata", "Selector", "Expression"] {
         builder = builder.message_attribute(message, READ);
     }
     for written in [

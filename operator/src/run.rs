@@ -1,5 +1,7 @@
 //! Puts the operator together and takes it apart again in order.
 
+mod doors;
+
 use anyhow::{Context as _, anyhow};
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
@@ -22,7 +24,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::allocation::{Callers, Desk, DeskSetup, Door, Minter};
+use self::doors::Doors;
+use crate::allocation::{Desk, DeskSetup};
 use crate::args::{PlayerAddress, RunArgs};
 use crate::controllers::{self, Context, Stores};
 use crate::debug::Shown;
@@ -71,7 +74,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&args).await?;
     let when = (args.report_terms()?, clock.unix());
     let trust = Arc::new(Trust::open(client.clone(), &args.namespace, when, metrics.clone()).await?);
-    let acceptor = TlsAcceptor::from(trust.server_config()?);
+    let acceptor = TlsAcceptor::from(trust.server_config(&[])?);
     let report_endpoint = report_address(&client, &args).await?;
 
     let mut groups = Groups::default();
@@ -91,8 +94,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let setup =
         setup_of_desk((&client, &args), listeners.replica, watched, (&live, &journal), (&metrics, clock))?;
     let desk = start_desk(setup, serving);
-    let door = door(&client, (&verifier, &keys, &stores), desk.clone(), (&metrics, clock));
-    open(door, (acceptor.clone(), listeners.allocation), serving);
+    let doors = Doors { client: &client, stores: &stores, desk: &desk, trust: &trust };
+    doors.open((&verifier, &keys), (&metrics, clock), listeners.allocation, serving)?;
     let endpoint = Endpoint {
         acceptor,
         live: Arc::clone(&live),
@@ -263,22 +266,6 @@ fn show(shown: Shown, listener: TcpListener, tasks: &mut Tasks) {
     tasks.spawn("the debug endpoint", |stop| async {
         shown.serve(listener, stop).await.context("failed to serve")
     });
-}
-
-fn open(door: Door, of_it: (TlsAcceptor, TcpListener), tasks: &mut Tasks) {
-    tasks.spawn("the allocation endpoint", |stop| door.serve(of_it, stop).map(Ok));
-}
-
-fn door(
-    client: &Client,
-    (verifier, keys, stores): (&Arc<Verifier>, &Arc<FleetKeys>, &Stores),
-    desk: Desk,
-    (metrics, clock): (&Metrics, Clock),
-) -> Door {
-    let game_servers = stores.game_servers.store().clone();
-    let minter = Minter { keys: Arc::clone(keys), game_servers, clock };
-    let callers = Callers::new(client.clone(), Arc::clone(verifier), clock);
-    Door::new(desk, callers, minter, metrics.allocations.clone())
 }
 
 /// Who Events come from.

@@ -10,6 +10,7 @@ mod clerk;
 mod desk;
 mod door;
 mod epochs;
+mod marks;
 mod object;
 mod peers;
 mod queue;
@@ -18,6 +19,7 @@ mod words;
 
 pub(crate) use desk::{Desk, DeskSetup};
 pub(crate) use door::{Callers, Door, Minter};
+pub(crate) use marks::Marker;
 #[cfg(test)]
 pub(crate) use words::ServerView;
 pub(crate) use words::{Asked, Given, Outcome, StreamWord};

@@ -25,6 +25,9 @@ use tracing::debug;
 /// A client that stays connected is asked to connect anew, perhaps to another replica.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 
+/// Which of both a client speaks that comes with TLS, as ALPN names them: most clients of gRPC end a connection that does not say so.
+pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
 /// What one connection may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {

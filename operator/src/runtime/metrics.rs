@@ -168,7 +168,7 @@ pub(crate) mod names {
     pub(crate) const ALLOCATIONS: &str = "operator_allocations_total";
     /// Histogram, seconds: of requests that waited for no server to become free.
     pub(crate) const ALLOCATION_SECONDS: &str = "operator_allocation_seconds";
-    /// Counter by `reason` (invalid, token, forbidden, unknown, too_large, too_many, too_slow, too_late, no_tokens, differs).
+    /// Counter by `reason` (invalid, token, forbidden, unknown, too_large, too_many, too_slow, too_late, no_tokens, no_metadata, differs).
     pub(crate) const ALLOCATIONS_REFUSED: &str = "operator_allocations_refused_total";
     /// Gauge.
     pub(crate) const ALLOCATION_WAITING: &str = "operator_allocation_waiting";

@@ -34,6 +34,7 @@ use tonic::{Code, Status};
 use tracing::{debug, warn};
 
 use super::desk::Desk;
+use super::marks::{MarkError, Marker};
 use crate::runtime::accept::{self, serve_each};
 use crate::runtime::clock::Clock;
 use crate::runtime::http::{
@@ -51,7 +52,7 @@ pub(crate) use tokens::Minter;
 /// Time that a request may take to arrive, and a handshake.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
 /// Whatever is within the limits of each field fits.
-const REQUEST: RequestLimits = RequestLimits { bytes: 64 * 1024, time: REQUEST_TIME_MAX };
+const REQUEST: RequestLimits = RequestLimits { bytes: 128 * 1024, time: REQUEST_TIME_MAX };
 /// Requests at once: those that wait for a server to become free are among them.
 const REQUESTS_MAX: usize = 8192;
 /// Requests at once of one HTTP/2 connection.
@@ -62,6 +63,7 @@ const LIMITS: accept::Limits = accept::Limits { streams: 1024, greetings: 128 };
 pub(crate) struct Door {
     desk: Desk,
     callers: Callers,
+    marker: Marker,
     minter: Minter,
     requests: Semaphore,
     metrics: AllocationMetrics,
@@ -86,6 +88,9 @@ enum Refused {
     /// The server is given all the same: whoever asks again may get its tokens.
     #[error("the server is given, and there are no tokens for it now; ask again with the same key")]
     NoTokens(#[from] MintError),
+    /// As without tokens.
+    #[error("the server is given, and its metadata is not written; ask again with the same key")]
+    NotMarked(#[from] MarkError),
 }
 
 impl From<NoAnswer> for Refused {
@@ -116,41 +121,26 @@ impl Refused {
             Self::TooMany => ("too_many", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
             Self::TooLate => ("too_late", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
             Self::NoTokens(_) => ("no_tokens", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::NotMarked(_) => ("no_metadata", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             Self::Differs => ("differs", StatusCode::CONFLICT, Code::AlreadyExists),
         }
     }
 }
 
 impl Door {
-    pub(crate) fn new(desk: Desk, callers: Callers, minter: Minter, metrics: AllocationMetrics) -> Self {
+    pub(crate) fn new(
+        desk: Desk,
+        callers: Callers,
+        (marker, minter): (Marker, Minter),
+        metrics: AllocationMetrics,
+    ) -> Self {
         let clock = minter.clock;
-        Self { desk, callers, minter, requests: Semaphore::new(REQUESTS_MAX), metrics, clock }
+        Self { desk, callers, marker, minter, requests: Semaphore::new(REQUESTS_MAX), metrics, clock }
     }
 
     /// Serves until `stop`; ends when every request that came before has its answer.
-    pub(crate) async fn serve(
-        self,
-        (acceptor, listener): (TlsAcceptor, TcpListener),
-        stop: CancellationToken,
-    ) {
-        let router = Arc::new(self).router();
-        let stopped = stop.clone();
-        serve_each("an allocation connection", listener, LIMITS, stop, move |(socket, _), greeting| {
-            let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
-            async move {
-                let accepted = timeout(REQUEST_TIME_MAX, acceptor.accept(socket)).await;
-                drop(greeting);
-                match accepted {
-                    Ok(Ok(stream)) => {
-                        let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST_TIME_MAX };
-                        serve_connection(stream, router, limits, stopped).await;
-                    }
-                    Ok(Err(error)) => debug!(%error, "an allocation connection failed its handshake"),
-                    Err(_elapsed) => debug!("an allocation connection took too long for its handshake"),
-                }
-            }
-        })
-        .await;
+    pub(crate) async fn serve(self, of_it: (TlsAcceptor, TcpListener), stop: CancellationToken) {
+        serve_tls("an allocation connection", of_it, Arc::new(self).router(), stop).await;
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -176,9 +166,13 @@ impl Door {
     }
 
     fn count(&self, refused: &Refused) {
-        if let Refused::NoTokens(error) = refused {
-            // a person may have to do something about it
-            warn!(error = chain(error), "no connect tokens for a server that is given");
+        // a person may have to do something about it
+        match refused {
+            Refused::NoTokens(error) => {
+                warn!(error = chain(error), "no connect tokens for a server that is given");
+            }
+            Refused::NotMarked(error) => warn!(error = chain(error), "no metadata on a server that is given"),
+            _ => {}
         }
         self.metrics.refused.with_label_values(&[refused.codes().0]).inc();
     }
@@ -213,11 +207,45 @@ impl Door {
         let question = service::read(request)?;
         self.callers.check(token, &question.asked.namespace).await?;
         let mut response = service::answer(self.desk.ask(question.asked, question.wait).await)?;
-        if let (State::Given, Some(given)) = (response.state(), &response.game_server) {
+        if let (State::Given, Some(given)) = (response.state(), &mut response.game_server) {
+            let named = (given.namespace.as_str(), given.name.as_str(), given.uid.as_str());
+            if let Some(marked) = self.marker.mark(named, &question.marks).await? {
+                given.labels = marked.metadata.labels.unwrap_or_default();
+            }
             response.tokens = self.minter.mint(given, &request.players).await?;
         }
         Ok((response, question.wait))
     }
+}
+
+/// Serves over TLS until `stop`; ends when every request that came before has its answer. `what` names a connection in the log.
+async fn serve_tls(
+    what: &'static str,
+    (acceptor, listener): (TlsAcceptor, TcpListener),
+    router: Router,
+    stop: CancellationToken,
+) {
+    let stopped = stop.clone();
+    serve_each(what, listener, LIMITS, stop, move |(socket, _), greeting| {
+        let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
+        async move {
+            // an answer waits for no other
+            if let Err(error) = socket.set_nodelay(true) {
+                debug!(%error, "{what} may be slow");
+            }
+            let accepted = timeout(REQUEST_TIME_MAX, acceptor.accept(socket)).await;
+            drop(greeting);
+            match accepted {
+                Ok(Ok(stream)) => {
+                    let limits = ConnectionLimits { streams: STREAMS_MAX, grace: REQUEST_TIME_MAX };
+                    serve_connection(stream, router, limits, stopped).await;
+                }
+                Ok(Err(error)) => debug!(%error, "{what} failed its handshake"),
+                Err(_elapsed) => debug!("{what} took too long for its handshake"),
+            }
+        }
+    })
+    .await;
 }
 
 /// Of the metric.

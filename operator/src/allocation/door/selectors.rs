@@ -1,10 +1,11 @@
-//! Which servers are wanted, as both doors say it: checked, and in the words of the core.
+//! Which servers are wanted and what is to be written on them, as callers say it: checked, and in the words of the core.
 
 use operator_core::allocation::{Expression, Is, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::proto::{self, Operator};
 use super::service::fault;
+use crate::allocation::marks::Marks;
 use crate::runtime::http::Fault;
 
 // all of them at their longest are 43 KB, and what is asked for goes to another replica in a frame of 64
@@ -12,6 +13,11 @@ const LABELS_MAX: usize = 16;
 const SELECTORS_MAX: usize = 4;
 const EXPRESSIONS_MAX: usize = 4;
 const VALUES_MAX: usize = 8;
+const ANNOTATIONS_MAX: usize = 16;
+/// With their names all of them are 21 KB.
+const ANNOTATION_BYTES_MAX: usize = 1024;
+/// Labels and annotations of this domain, and of those below it, are the operator's own.
+const OWN_DOMAIN: &str = operator_api::GROUP;
 /// Kubernetes' own limits of a label's prefix, and of its name and value.
 const LABEL_PREFIX_MAX: usize = 253;
 const LABEL_PART_MAX: usize = 63;
@@ -27,26 +33,69 @@ pub(super) fn read_labels(path: &str, labels: &BTreeMap<String, String>) -> Resu
     Ok(())
 }
 
-/// Selectors, best first.
-pub(super) fn read_selectors(selectors: &[proto::Selector]) -> Result<Vec<Selector>, Fault> {
-    bound("selectors", selectors.len(), 0..=SELECTORS_MAX)?;
-    let read = |(number, selector): (usize, &proto::Selector)| {
-        let path = format!("selectors[{number}]");
-        read_labels(&format!("{path}.matchLabels"), &selector.match_labels)?;
-        let expressions = format!("{path}.matchExpressions");
-        bound(&expressions, selector.match_expressions.len(), 0..=EXPRESSIONS_MAX)?;
-        let read = |(number, expression)| read_expression(&format!("{expressions}[{number}]"), expression);
-        Ok(Selector {
-            match_labels: selector.match_labels.clone(),
-            match_expressions: selector
-                .match_expressions
-                .iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, Fault>>()?,
-        })
-    };
+/// Selectors, best first; `path` says where they stand.
+pub(super) fn read_selectors(path: &str, selectors: &[proto::Selector]) -> Result<Vec<Selector>, Fault> {
+    check_count_of_selectors(path, selectors.len())?;
+    let read = |(number, selector)| read_selector(&format!("{path}[{number}]"), selector);
     selectors.iter().enumerate().map(read).collect()
+}
+
+/// There may be as many as this.
+pub(super) fn check_count_of_selectors(path: &str, count: usize) -> Result<(), Fault> {
+    bound(path, count, 0..=SELECTORS_MAX)
+}
+
+pub(super) fn read_selector(path: &str, selector: &proto::Selector) -> Result<Selector, Fault> {
+    read_labels(&format!("{path}.matchLabels"), &selector.match_labels)?;
+    let expressions = format!("{path}.matchExpressions");
+    bound(&expressions, selector.match_expressions.len(), 0..=EXPRESSIONS_MAX)?;
+    let read = |(number, expression)| read_expression(&format!("{expressions}[{number}]"), expression);
+    Ok(Selector {
+        match_labels: selector.match_labels.clone(),
+        match_expressions: selector
+            .match_expressions
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect::<Result<_, Fault>>()?,
+    })
+}
+
+/// What is to be written on the server; `path` says where it stands.
+pub(super) fn read_marks(
+    path: &str,
+    (labels, annotations): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+) -> Result<Marks, Fault> {
+    let of_labels = format!("{path}.labels");
+    read_labels(&of_labels, labels)?;
+    let of_annotations = format!("{path}.annotations");
+    bound(&of_annotations, annotations.len(), 0..=ANNOTATIONS_MAX)?;
+    for (name, value) in annotations {
+        let path = format!("{of_annotations}.{name:.64}");
+        check_name(&path, name)?;
+        if value.len() > ANNOTATION_BYTES_MAX {
+            let length = value.len();
+            return fault(
+                path,
+                format!("it must be of at most {ANNOTATION_BYTES_MAX} bytes, and is of {length}"),
+            );
+        }
+    }
+    for (path, name) in labels
+        .keys()
+        .map(|name| (&of_labels, name))
+        .chain(annotations.keys().map(|name| (&of_annotations, name)))
+    {
+        if is_of_the_operator(name) {
+            return fault(format!("{path}.{name:.64}"), format!("{OWN_DOMAIN} is the operator's own"));
+        }
+    }
+    Ok(Marks { labels: labels.clone(), annotations: annotations.clone() })
+}
+
+fn is_of_the_operator(name: &str) -> bool {
+    let domain = name.split_once('/').map_or("", |(domain, _)| domain);
+    domain == OWN_DOMAIN || domain.strip_suffix(OWN_DOMAIN).is_some_and(|below| below.ends_with('.'))
 }
 
 fn read_expression(path: &str, expression: &proto::Expression) -> Result<Expression, Fault> {
@@ -166,6 +215,38 @@ mod tests {
             (Operator::Unspecified, 0, Some("e.operator")),
         ] {
             assert_eq!(read(operator, count).err().as_deref(), wrong, "{operator:?} of {count}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_on_a_server_is_what_an_object_can_have_and_none_of_the_operators_own() {
+        let of = |names: &[(&str, usize)]| -> BTreeMap<String, String> {
+            names.iter().map(|(name, length)| ((*name).to_owned(), "v".repeat(*length))).collect()
+        };
+        let many: Vec<String> = (0..17).map(|number| format!("n{number}")).collect();
+        let many: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 1)).collect();
+        for (labels, annotations, wrong) in [
+            (of(&[]), of(&[]), None),
+            (of(&[("example.com/mode", 63)]), of(&[("mode", 1024)]), None),
+            (of(&many[1..]), of(&many[1..]), None),
+            (of(&many), of(&[]), Some("m.labels")),
+            (of(&[]), of(&many), Some("m.annotations")),
+            (of(&[("mode", 64)]), of(&[]), Some("m.labels.mode")),
+            (of(&[]), of(&[("mode", 1025)]), Some("m.annotations.mode")),
+            (of(&[("a b", 1)]), of(&[]), Some("m.labels.a b")),
+            (of(&[]), of(&[("a b", 1)]), Some("m.annotations.a b")),
+            (of(&[("cranewing.dev/fleet", 1)]), of(&[]), Some("m.labels.cranewing.dev/fleet")),
+            (of(&[]), of(&[("x.cranewing.dev/y", 1)]), Some("m.annotations.x.cranewing.dev/y")),
+            (of(&[("notcranewing.dev/y", 1), ("cranewing.dev", 1)]), of(&[]), None),
+        ] {
+            let read = read_marks("m", (&labels, &annotations));
+            assert_eq!(
+                read.as_ref().err().map(|fault| fault.field.as_str()),
+                wrong,
+                "{labels:?} {annotations:?}"
+            );
+            let kept = read.ok().map(|marks| (marks.labels, marks.annotations));
+            assert_eq!(kept, wrong.is_none().then_some((labels, annotations)));
         }
     }
 }

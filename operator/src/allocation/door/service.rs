@@ -5,7 +5,8 @@ use operator_core::allocation::Spread;
 use std::time::Duration;
 
 use super::proto::{self, AllocateRequest, AllocateResponse, State};
-use super::selectors::{read_labels, read_selectors};
+use super::selectors::{read_labels, read_marks, read_selectors};
+use crate::allocation::marks::Marks;
 use crate::allocation::words::{Asked, Given, Outcome};
 use crate::runtime::http::Fault;
 
@@ -18,29 +19,21 @@ pub(super) fn fault<T>(field: impl Into<String>, message: impl Into<String>) -> 
     Err(Fault { field: field.into(), message: message.into() })
 }
 
-/// What is asked for, and for how long a server is waited for.
+/// What is asked for, for how long a server is waited for, and what is to be written on it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) asked: Asked,
     pub(super) wait: Duration,
+    pub(super) marks: Marks,
 }
 
 pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
-    if request.key.is_empty() || request.key.len() > CALLERS_KEY_BYTES_MAX {
-        let length = request.key.len();
-        return fault(
-            "key",
-            format!("its length must be from 1 to {CALLERS_KEY_BYTES_MAX} bytes, and is {length}"),
-        );
-    }
-    if request.namespace.is_empty() || request.namespace.len() > NAMESPACE_MAX {
-        return fault(
-            "namespace",
-            format!("its length must be from 1 to {NAMESPACE_MAX}, and is {}", request.namespace.len()),
-        );
-    }
+    check_key("key", &request.key)?;
+    check_namespace(&request.namespace)?;
     read_labels("matchLabels", &request.match_labels)?;
-    let selectors = read_selectors(&request.selectors)?;
+    let selectors = read_selectors("selectors", &request.selectors)?;
+    let metadata = request.metadata.as_ref();
+    let marks = metadata.map(|metadata| read_marks("metadata", (&metadata.labels, &metadata.annotations)));
     if request.players.len() > PLAYERS_MAX {
         let count = request.players.len();
         return fault("players", format!("their number must be from 0 to {PLAYERS_MAX}, and is {count}"));
@@ -56,7 +49,28 @@ pub(super) fn read(request: &AllocateRequest) -> Result<Question, Fault> {
     };
     let wanted = (request.match_labels.clone(), selectors);
     let asked = Asked::new(&request.namespace, &request.key, wanted, spread);
-    Ok(Question { asked, wait: Duration::from_millis(wait_ms.into()) })
+    Ok(Question {
+        asked,
+        wait: Duration::from_millis(wait_ms.into()),
+        marks: marks.transpose()?.unwrap_or_default(),
+    })
+}
+
+/// A caller's own name for what it asks for.
+pub(super) fn check_key(path: &str, key: &str) -> Result<(), Fault> {
+    let length = key.len();
+    if (1..=CALLERS_KEY_BYTES_MAX).contains(&length) {
+        return Ok(());
+    }
+    fault(path, format!("its length must be from 1 to {CALLERS_KEY_BYTES_MAX} bytes, and is {length}"))
+}
+
+pub(super) fn check_namespace(namespace: &str) -> Result<(), Fault> {
+    let length = namespace.len();
+    if (1..=NAMESPACE_MAX).contains(&length) {
+        return Ok(());
+    }
+    fault("namespace", format!("its length must be from 1 to {NAMESPACE_MAX}, and is {length}"))
 }
 
 /// What has no answer.

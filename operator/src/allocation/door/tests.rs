@@ -7,7 +7,9 @@ use crate::mock_api::MockApi;
 use crate::reports::identity::Verifier;
 use crate::reports::identity::tests::{ClusterKey, publish, user_claims};
 use crate::reports::keys::{FleetKeys, SecretOf};
+use crate::reports::trust::Trust;
 use crate::runtime::clock::Clock;
+use crate::runtime::http::PROTOCOLS;
 use crate::runtime::metrics::Metrics;
 use ::http::{Method, Request as HttpRequest};
 use axum::body::{Body, to_bytes};
@@ -15,8 +17,12 @@ use gameserver_protocol::{ConnectToken, PrivateToken};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 use operator_api::GameServer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Request as Ask;
 use tower::ServiceExt as _;
 
@@ -42,7 +48,8 @@ impl Doors {
         let (game_servers, mut feed) = store();
         feed.apply_watcher_event(&Event::Apply(serde_json::from_value(game_server()).unwrap()));
         let minter = Minter { keys: Arc::new(FleetKeys::new(api.client())), game_servers, clock };
-        let door = Door::new(desk, callers, minter, Metrics::new().unwrap().allocations);
+        let marker = Marker::new(api.client());
+        let door = Door::new(desk, callers, (marker, minter), Metrics::new().unwrap().allocations);
         Self { router: Arc::new(door).router(), api, key }
     }
 
@@ -174,6 +181,13 @@ async fn what_is_wrong_is_named_by_its_field() {
             "selectors[0].matchExpressions[0].values",
         ),
         ("selectors", json!(vec![json!({}); 5]), "selectors"),
+        ("metadata", json!({ "labels": { "mode": "-" } }), "metadata.labels.mode"),
+        (
+            "metadata",
+            json!({ "annotations": { "cranewing.dev/x": "" } }),
+            "metadata.annotations.cranewing.dev/x",
+        ),
+        ("metadata", json!({ "label": {} }), "metadata.label"),
         ("waitMs", json!(60_001), "waitMs"),
         ("players", json!(vec![1; 251]), "players"),
         ("players", json!([1, -1]), "players[1]"),
@@ -202,6 +216,39 @@ async fn only_whom_the_cluster_lets_is_answered() {
     assert_eq!(said["message"], expected);
 }
 
+/// Over a connection, with the operator's own certificate.
+#[tokio::test]
+async fn a_client_that_names_what_it_speaks_is_answered_in_that() {
+    let doors = Doors::open(&given());
+    let (lifetime, hour) = (Duration::from_secs(900 * 3600), Duration::from_secs(3600));
+    let terms = operator_core::authority::Terms { lifetime, overlap: hour, certificate_lifetime: hour };
+    let when = (terms, Clock::start().unix());
+    let trust = Trust::open(doors.api.client(), "games", when, Metrics::new().unwrap()).await.unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(trust.bundle().as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let acceptor = TlsAcceptor::from(trust.server_config(&PROTOCOLS).unwrap());
+    let serving = tokio::spawn(serve_tls("one", (acceptor, listener), doors.router.clone(), stop.clone()));
+    for (offers, speaks) in
+        [(&[b"h2".to_vec()][..], Some(&b"h2"[..])), (&[b"http/1.1".to_vec()], Some(b"http/1.1")), (&[], None)]
+    {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = config.unwrap().with_root_certificates(roots.clone()).with_no_client_auth();
+        config.alpn_protocols = offers.to_vec();
+        let socket = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("cranewing-allocation.games.svc").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), speaks);
+    }
+    stop.cancel();
+    serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn what_has_no_answer_says_what_to_do() {
     for (outcome, status, code) in [
@@ -220,4 +267,53 @@ async fn what_has_no_answer_says_what_to_do() {
     doors.allow(true);
     let (status, said) = doors.http(Some(&doors.token()), &request()).await;
     assert_eq!((status, said), (200, json!({ "state": "none" })), "an answer, and no error");
+}
+
+const SERVER: &str = "/apis/cranewing.dev/v1alpha1/namespaces/games/gameservers/arena-0";
+
+fn with_metadata() -> Value {
+    let mut request = request();
+    request["metadata"] =
+        json!({ "labels": { "match": "4711" }, "annotations": { "example.com/map": "ice, night" } });
+    request
+}
+
+#[tokio::test]
+async fn metadata_is_written_on_the_server_that_is_given_beside_what_it_has_and_on_no_other() {
+    let doors = Doors::open(&given());
+    doors.allow(true);
+    let mut server = game_server();
+    server["metadata"]["labels"] = json!({ "mode": "red", "match": "4710" });
+    doors.api.put(SERVER, server);
+    let token = doors.token();
+    doors.api.take_seen();
+    assert_eq!(doors.http(Some(&token), &request()).await.0, 200);
+    assert!(
+        !doors.api.take_seen().iter().any(|seen| seen.method == Method::PATCH),
+        "nothing unless it is asked for"
+    );
+    let (status, said) = doors.http(Some(&token), &with_metadata()).await;
+    assert_eq!((status, &said["gameServer"]["labels"]), (200, &json!({ "mode": "red", "match": "4711" })));
+    let written = doors.api.get(SERVER).unwrap();
+    assert_eq!(written["metadata"]["labels"], said["gameServer"]["labels"]);
+    assert_eq!(written["metadata"]["annotations"], json!({ "example.com/map": "ice, night" }));
+
+    let mut other = game_server();
+    other["metadata"]["uid"] = json!("u-1");
+    doors.api.put(SERVER, other);
+    let refused = doors.grpc(&token, serde_json::from_value(with_metadata()).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert_eq!(doors.api.get(SERVER).unwrap()["metadata"]["labels"], Value::Null, "one that was made anew");
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_no_server_is_given() {
+    let Outcome::Given(server) = given() else { panic!("it is given") };
+    for outcome in [Outcome::NoServer, Outcome::Lost("u-0".into()), Outcome::Ended(server)] {
+        let doors = Doors::open(&outcome);
+        doors.allow(true);
+        let token = doors.token();
+        assert_eq!(doors.http(Some(&token), &with_metadata()).await.0, 200, "{outcome:?}");
+        assert!(!doors.api.take_seen().iter().any(|seen| seen.method == Method::PATCH), "{outcome:?}");
+    }
 }

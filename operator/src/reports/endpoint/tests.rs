@@ -97,7 +97,7 @@ async fn endpoint(api: &MockApi, limits: Limits) -> (Endpoint, TlsConnector) {
     let (_replicas, replicas) = watch::channel(Vec::new());
     let endpoint = Endpoint {
         desk: Desk::idle(),
-        acceptor: TlsAcceptor::from(trust.server_config().unwrap()),
+        acceptor: TlsAcceptor::from(trust.server_config(&[]).unwrap()),
         live: Arc::new(LiveServers::new()),
         verifier: Arc::new(Verifier::new(api.client(), clock)),
         keys: Arc::new(FleetKeys::new(api.client())),

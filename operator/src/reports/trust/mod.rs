@@ -125,8 +125,9 @@ impl Trust {
         Ok(trust)
     }
 
-    /// TLS settings that show this replica's certificate as it is at each handshake.
-    pub(crate) fn server_config(&self) -> anyhow::Result<Arc<ServerConfig>> {
+    /// TLS settings that show this replica's certificate as it is at each handshake. `protocols` are those that a client may choose of,
+    /// best first; without any there is no choice.
+    pub(crate) fn server_config(&self, protocols: &[&[u8]]) -> anyhow::Result<Arc<ServerConfig>> {
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_protocol_versions(&[&rustls::version::TLS13])
@@ -135,6 +136,7 @@ impl Trust {
                 .with_cert_resolver(Arc::<Shown>::clone(&self.shown));
         // A resumed session would be one that nobody looked at the certificate of.
         config.send_tls13_tickets = 0;
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
 

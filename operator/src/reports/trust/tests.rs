@@ -44,7 +44,7 @@ impl Replica {
         let trust = Arc::new(Trust::open(api.client(), NAMESPACE, (terms, now), metrics).await.unwrap());
         let bundles = Arc::new(Bundles::new(api.client(), Arc::clone(&trust)));
         let rotation = Rotation::new(api.client(), NAMESPACE, Arc::clone(&trust), bundles);
-        let server = trust.server_config().unwrap();
+        let server = trust.server_config(&[]).unwrap();
         Self { trust, rotation, server }
     }
 
