@@ -1,5 +1,5 @@
 //! Makes the types and both ends of the placement and allocation APIs from their proto files, without a `protoc`. The same types are
-//! read from JSON and written to it.
+//! read from JSON and written to it. So is what Agones' clients say.
 
 use tonic_prost_build::configure;
 
@@ -62,5 +62,61 @@ fn main() -> anyhow::Result<()> {
             "AllocateResponse.state",
             r#"#[serde(serialize_with = "crate::runtime::http::word::<State, _, _>")]"#,
         );
-    Ok(builder.compile_fds(protox::compile(PROTOS, ["proto"])?)?)
+    builder.compile_fds(protox::compile(PROTOS, ["proto"])?)?;
+    agones()
+}
+
+/// Words are read by their name or number, and a field that is null is as one that is not there: so do those who wrote these clients.
+fn agones() -> anyhow::Result<()> {
+    const REQUEST: [&str; 6] = [
+        "AllocationRequest",
+        "MultiClusterSetting",
+        "LabelSelector",
+        "MetaPatch",
+        "GameServerSelector",
+        "LabelMatchExpressions",
+    ];
+    const PLAIN: [&str; 16] = [
+        "AllocationRequest.namespace",
+        "preferredGameServerSelectors",
+        "gameServerSelectors",
+        "priorities",
+        "AllocationRequest.counters",
+        "AllocationRequest.lists",
+        "GameServerSelector.counters",
+        "GameServerSelector.lists",
+        "MetaPatch.labels",
+        "MetaPatch.annotations",
+        "GameServerSelector.matchLabels",
+        "LabelSelector.matchLabels",
+        "matchExpressions",
+        "LabelMatchExpressions.key",
+        "LabelMatchExpressions.values",
+        "MultiClusterSetting.enabled",
+    ];
+    const WORDS: [(&str, &str); 3] = [
+        ("scheduling", "allocation_request::SchedulingStrategy"),
+        ("gameServerState", "game_server_selector::GameServerState"),
+        ("LabelMatchExpressions.operator", "label_match_expressions::Operator"),
+    ];
+    let mut builder = configure().build_transport(false).btree_map(".");
+    for message in REQUEST {
+        builder = builder.message_attribute(message, READ);
+    }
+    // whatever it holds, it is refused
+    builder = builder.message_attribute("Unsupported", "#[derive(serde::Deserialize)]");
+    for field in PLAIN {
+        builder =
+            builder.field_attribute(field, r#"#[serde(deserialize_with = "super::json::unless_null")]"#);
+    }
+    for (field, word) in WORDS {
+        let attribute = format!(r#"#[serde(deserialize_with = "super::json::word::<{word}, _>")]"#);
+        builder = builder.field_attribute(field, attribute);
+    }
+    for message in
+        ["AllocationResponse", "GameServerStatusPort", "GameServerStatusAddress", "GameServerMetadata"]
+    {
+        builder = builder.message_attribute(message, WRITTEN);
+    }
+    Ok(builder.compile_fds(protox::compile(["agones/allocation.proto"], ["proto"])?)?)
 }

@@ -1,9 +1,11 @@
 //! Command line of the operator; every flag has an environment variable beside it.
 
+mod agones;
 mod debug;
 mod place;
 mod rollout;
 
+pub use agones::AgonesArgs;
 pub use debug::{BundleArgs, DebugArgs, DebugCommand};
 pub use place::PlaceArgs;
 pub use rollout::{NamedFleet, RolloutArgs, RolloutCommand};
@@ -337,6 +339,9 @@ pub struct RunArgs {
         help_heading = "Allocation"
     )]
     pub replica_listen: SocketAddr,
+    /// Where clients of Agones' allocator ask.
+    #[command(flatten)]
+    pub agones: AgonesArgs,
 
     /// Address of the link endpoint, which other regions' operators read.
     #[arg(long, env = "CRANEWING_LINK_LISTEN", default_value = "0.0.0.0:8444", help_heading = "Regions")]

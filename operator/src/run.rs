@@ -94,8 +94,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<()> {
     let setup =
         setup_of_desk((&client, &args), listeners.replica, watched, (&live, &journal), (&metrics, clock))?;
     let desk = start_desk(setup, serving);
-    let doors = Doors { client: &client, stores: &stores, desk: &desk, trust: &trust };
-    doors.open((&verifier, &keys), (&metrics, clock), listeners.allocation, serving)?;
+    let doors = Doors { client: &client, args: &args, stores: &stores, desk: &desk, trust: &trust };
+    doors.open((&verifier, &keys), (&metrics, clock), (listeners.allocation, listeners.agones), serving)?;
     let endpoint = Endpoint {
         acceptor,
         live: Arc::clone(&live),
@@ -281,6 +281,7 @@ struct Listeners {
     link: TcpListener,
     placement: TcpListener,
     allocation: TcpListener,
+    agones: Option<TcpListener>,
     replica: TcpListener,
     debug: TcpListener,
 }
@@ -293,6 +294,10 @@ impl Listeners {
             link: bind(args.link_listen, "link").await?,
             placement: bind(args.placement_listen, "placement").await?,
             allocation: bind(args.allocation_listen, "allocation").await?,
+            agones: match args.agones.agones_listen {
+                Some(address) => Some(bind(address, "Agones' allocation").await?),
+                None => None,
+            },
             replica: bind(args.replica_listen, "replica").await?,
             debug: bind(args.debug_listen, "debug").await?,
         })
@@ -343,7 +348,12 @@ fn watch_all(client: &Client, namespace: &str, tasks: &mut Tasks) -> Stores {
 
 /// The Secret of the report endpoint's authorities.
 fn watch_authorities(client: &Client, args: &RunArgs, tasks: &mut Tasks) -> Watched<Secret> {
-    let this_one = WatchConfig::default().fields(&format!("metadata.name={}", labels::CA_SECRET));
+    watch_secret(client, args, labels::CA_SECRET, tasks)
+}
+
+/// A Secret of the operator's namespace.
+fn watch_secret(client: &Client, args: &RunArgs, name: &str, tasks: &mut Tasks) -> Watched<Secret> {
+    let this_one = WatchConfig::default().fields(&format!("metadata.name={name}"));
     Watched::start(Api::namespaced(client.clone(), &args.namespace), this_one, tasks)
 }
 

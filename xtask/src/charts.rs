@@ -18,9 +18,11 @@ use crate::tools;
 /// The oldest Kubernetes that the charts are for; Helm takes its own word for it where there is no cluster.
 const KUBERNETES_MIN: &str = "1.33.0";
 /// Everything that is off by default.
-const ALL_ON: [&str; 4] = [
+const ALL_ON: [&str; 6] = [
     "region.id=kr",
     "responder.enabled=true",
+    "agones.enabled=true",
+    "agones.namespaces={games}",
     "monitoring.alerts.enabled=true",
     "monitoring.dashboards.enabled=true",
 ];

@@ -64,6 +64,8 @@ pub const BALLOT: &str = "cranewing-ballot";
 pub const ALLOCATION: &str = "cranewing-allocation";
 /// Service in the operator's namespace where servers are asked for.
 pub const ALLOCATION_SERVICE: &str = "cranewing-allocation";
+/// Service at which clients of Agones' allocator ask for game servers.
+pub const AGONES_SERVICE: &str = "cranewing-agones";
 /// Annotation on a pod of the operator: the process that runs in it, in sixteen hexadecimal digits, and the key by which it is known, in
 /// base64. One that starts again is another.
 pub const REPLICA: &str = "cranewing.dev/replica";

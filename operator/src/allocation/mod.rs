@@ -18,6 +18,7 @@ mod roster;
 mod words;
 
 pub(crate) use desk::{Desk, DeskSetup};
+pub(crate) use door::agones::{self, AgonesDoor, AgonesTrust, Namespaces};
 pub(crate) use door::{Callers, Door, Minter};
 pub(crate) use marks::Marker;
 #[cfg(test)]

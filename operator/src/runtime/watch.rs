@@ -102,6 +102,11 @@ impl<K: Watchable> Watched<K> {
         let (changes, _) = broadcast::channel(BACKLOG_MAX);
         (Self { store: reader, changes }, writer)
     }
+
+    /// The watch of such a kind brings this object.
+    pub(crate) fn bring(&self, writer: &mut Writer<K>, object: K) {
+        take(writer, &self.changes, Event::Apply(DeserializeGuard(Ok(object))));
+    }
 }
 
 async fn keep<K: Watchable>(

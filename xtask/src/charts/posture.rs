@@ -4,8 +4,10 @@
 use serde_yaml::Value;
 
 /// Values that the schema must refuse, because a person who mistypes one would be left without what it is for.
-pub(super) const REFUSED: [&str; 6] = [
+pub(super) const REFUSED: [&str; 8] = [
     "replicas=0",
+    "agones.namespaces=null",
+    "agones.namespaces={Games}",
     "networkPolicy.enable=true",
     "networkPolicy.metricsFrom=monitoring",
     "admissionPolicy.action=Off",
@@ -64,7 +66,7 @@ pub(super) fn faults(objects: &[Value]) -> Vec<String> {
 }
 
 /// Ports whose guests prove who they are, or learn nothing that is secret.
-const OPEN: [u64; 4] = [8080, 8444, 8445, 8447];
+const OPEN: [u64; 5] = [8080, 8444, 8445, 8447, 8448];
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_sequence().into_iter().flatten()

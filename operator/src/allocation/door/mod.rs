@@ -5,6 +5,7 @@
 //! - Nobody asks who has not proven who it is (`callers`).
 //! - Whoever asks is bounded in connections, requests at once, bytes and time.
 
+pub(crate) mod agones;
 mod callers;
 mod grpc;
 mod http;

@@ -177,9 +177,11 @@ impl Authorities {
 /// Names of every replica's certificate: that of the report endpoint, and those by which pods of a cluster reach the Service of the
 /// allocation endpoint.
 pub(crate) fn names_in(namespace: &str) -> Vec<String> {
-    let service = format!("{}.{namespace}", labels::ALLOCATION_SERVICE);
-    let of_service = ["", ".svc", ".svc.cluster.local"].map(|domain| format!("{service}{domain}"));
-    std::iter::once(REPORT_TLS_NAME.to_owned()).chain(of_service).collect()
+    let of_service = |service: &str| {
+        ["", ".svc", ".svc.cluster.local"].map(|domain| format!("{service}.{namespace}{domain}"))
+    };
+    let doors = [labels::ALLOCATION_SERVICE, labels::AGONES_SERVICE].into_iter().flat_map(of_service);
+    std::iter::once(REPORT_TLS_NAME.to_owned()).chain(doors).collect()
 }
 
 fn validity(now: Duration, expires_at: Duration) -> CertificateParams {

@@ -140,6 +140,11 @@ impl Trust {
         Ok(Arc::new(config))
     }
 
+    /// This replica's certificate as it is at each handshake.
+    pub(crate) fn certificate(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::<Shown>::clone(&self.shown)
+    }
+
     /// PEM bundle that game servers verify with.
     pub(crate) fn bundle(&self) -> String {
         self.known.borrow().bundle()
