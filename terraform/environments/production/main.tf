@@ -44,15 +44,25 @@ module "global" {
   alerting        = var.alerting
 }
 
-# It is the first to go: while a region is not drained, nothing of it goes.
+# It is the first to go: while a region is not drained, nothing of it goes. Where it is, is recorded, since what is removed has no variables.
 resource "terraform_data" "guard" {
   for_each = local.here
 
-  input = { region = each.key, opens = each.value.drained || !var.guard }
+  input = {
+    region     = each.key
+    kubeconfig = var.kubeconfig
+    context    = coalesce(var.context, terraform.workspace)
+    opens      = !var.guard
+  }
 
   provisioner "local-exec" {
     when    = destroy
-    command = self.output.opens ? "true" : "echo '${self.output.region} is not drained: README.md says how a region is taken out' >&2; false"
+    command = self.output.opens ? "true" : "sh '${path.module}/may_go.sh'"
+    environment = {
+      REGION          = self.output.region
+      KUBECONFIG_PATH = self.output.kubeconfig
+      CONTEXT         = self.output.context
+    }
   }
 
   depends_on = [module.region, module.global]

@@ -1,7 +1,7 @@
 variable "regions" {
   description = <<-TEXT
     All regions, by regionId; fields as in the modules region and global. `drained`: nobody is placed there any more, and the others
-    take over its shares; set it, and apply in all regions, before an entry is removed. `link.public_keys` is of the region's
+    take over its shares; set it, apply in all regions, and wait until it is empty, before an entry is removed. `link.public_keys` is of the region's
     link_key. `fleets`: Fleets of that region alone.
   TEXT
   type = map(object({
@@ -77,6 +77,7 @@ variable "kubeconfig" {
   description = "Path of a kubeconfig."
   type        = string
   default     = "~/.kube/config"
+  nullable    = false
 }
 
 variable "context" {
@@ -118,7 +119,7 @@ variable "operator_values" {
 }
 
 variable "guard" {
-  description = "Refuse to remove a region that is not drained."
+  description = "Refuse to remove a region whose cluster says that it is not drained: by its condition Drained, servers of placed Fleets, players."
   type        = bool
   default     = true
   nullable    = false

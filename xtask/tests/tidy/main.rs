@@ -6,6 +6,7 @@ mod edges;
 mod files;
 mod flags;
 mod floats;
+mod guard;
 mod oncall;
 mod pages;
 mod register;

@@ -183,7 +183,7 @@ async fn taken_out(environment: &mut Environment, (kr, rest): (&Region, [&Region
     })
     .await;
 
-    environment.change(|values| drop(values["regions"].as_object_mut().unwrap().remove("kr")));
+    with_players_it_stays(environment, kr).await;
     let (changes, _) = environment.plan(kr).await;
     assert!(changes.iter().all(|(_, action)| action == "delete") && changes.len() > 20, "{changes:?}");
     let mut players: BTreeMap<&str, Bots> = ["jp", "kr", "sg"].into_iter().zip(players).collect();
@@ -212,6 +212,20 @@ async fn taken_out(environment: &mut Environment, (kr, rest): (&Region, [&Region
     }
 }
 
+/// Its entry is gone and its share is to be empty, but people play there: it goes only with an open guard.
+async fn with_players_it_stays(environment: &mut Environment, kr: &Region) {
+    let mut entry = Value::Null;
+    environment.change(|values| entry = values["regions"].as_object_mut().unwrap().remove("kr").unwrap());
+    let refusal = environment.try_apply(kr).await.unwrap_err();
+    assert!(refusal.contains(&format!("kr has {PLAYERS} players on")), "{refusal}");
+    assert!(!refusal.contains("no region says so") && !refusal.contains("too few regions"), "{refusal}");
+    assert!(!pods(kr).await.is_empty(), "its game servers stay");
+    environment.change(|values| values["regions"]["kr"] = entry);
+    open_guard(environment, &[kr]).await;
+    environment.change(|values| drop(values["regions"].as_object_mut().unwrap().remove("kr")));
+    environment.change(|values| values["guard"] = json!(true));
+}
+
 /// Waits until the namespace of games is about to go.
 async fn await_end_of_games(region: &Region) {
     let namespaces: Api<Namespace> = region.all();
@@ -223,9 +237,33 @@ async fn await_end_of_games(region: &Region) {
     .await;
 }
 
+/// Both say that jp shall be left, and no Fleet has its home there any more: so it may go, with its guard closed.
+async fn drained_by_both(environment: &mut Environment, (jp, sg): (&Region, &Region)) {
+    let refusal = environment.try_destroy(jp).await.unwrap_err();
+    assert!(refusal.contains("jp is the home of Fleet games/arena"), "{refusal}");
+    environment.change(|values| {
+        values["placed_fleets"] = json!({});
+        values["regions"]["jp"]["drained"] = json!(true);
+    });
+    for region in [jp, sg] {
+        environment.apply(region).await;
+    }
+    eventually("jp is drained and has no share", PATIENCE, || async {
+        let region = region_cluster(jp, "jp").await?;
+        let conditions = region.status.map(|status| status.conditions).unwrap_or_default();
+        let drained = conditions.iter().find(|condition| condition.type_ == "Drained");
+        let fleets: Api<Fleet> = jp.all();
+        let left = fleets.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items.len();
+        let holds = drained.is_some_and(|condition| condition.status == "True") && left == 0;
+        holds.then_some(()).ok_or_else(|| format!("{drained:?}, {left} Fleets"))
+    })
+    .await;
+}
+
 /// What can be reached goes; what cannot is said, stays in its state, and goes when it is back.
 async fn gone_with_one_unreachable(environment: &mut Environment, (jp, sg): (&Region, &Region)) {
-    open_guard(environment, &[jp, sg]).await;
+    drained_by_both(environment, (jp, sg)).await;
+    open_guard(environment, &[sg]).await;
     let paused = node::pause(sg).await;
     let (of_jp, of_sg) = tokio::join!(environment.try_destroy(jp), environment.try_destroy(sg));
     drop(of_jp.unwrap());

@@ -1,0 +1,1 @@
+../production/may_go.sh
