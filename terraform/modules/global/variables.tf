@@ -13,6 +13,11 @@ variable "namespace" {
   description = "Namespace of the operator: output `namespace` of the module region, so that this is applied after it."
   type        = string
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.namespace))
+    error_message = "namespace: lower case letters, digits and dashes, at most 63."
+  }
 }
 
 variable "game_namespaces" {
@@ -45,7 +50,17 @@ variable "regions" {
         [for address in region.addresses : can(regex("^(\\[[0-9a-fA-F:.]+\\]|[A-Za-z0-9.-]+):[0-9]{1,5}$", address))],
       ]
     ]))
-    error_message = "regions: each has 1 to 8 addresses of the form host:port."
+    error_message = "regions: each has 1 to 8 addresses of the form host:port, such as link.jp.example:8444 or [fd00::1]:8444."
+  }
+  validation {
+    # of what has that form
+    condition = alltrue(flatten([
+      for region in values(var.regions) : [
+        for address in concat(region.addresses, region.responders) :
+        !can(regex(":[0-9]{1,5}$", address)) || try(tonumber(regex("[0-9]+$", address)) >= 1 && tonumber(regex("[0-9]+$", address)) <= 65535, false)
+      ]
+    ]))
+    error_message = "regions: ports of addresses and responders are from 1 to 65535."
   }
   validation {
     # an Ed25519 subject public key info is 44 bytes and always begins alike
@@ -65,6 +80,14 @@ variable "regions" {
     condition     = alltrue([for region in values(var.regions) : length(region.responders) <= 8])
     error_message = "regions: at most 8 responders each."
   }
+  validation {
+    condition = alltrue(flatten([
+      for region in values(var.regions) : [
+        for responder in region.responders : can(regex("^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9a-fA-F:.]+\\]):[0-9]{1,5}$", responder))
+      ]
+    ]))
+    error_message = "regions: responders have the form address:port with an address of a node and no name, such as 203.0.113.7:8444 or [fd00::1]:8444."
+  }
 }
 
 variable "fleets" {
@@ -82,7 +105,7 @@ variable "fleets" {
 
   validation {
     condition     = alltrue([for name in keys(var.fleets) : can(regex("^[a-z]([a-z0-9-]{0,29}[a-z0-9])?$", name))])
-    error_message = "fleets: names have at most 31 lower case letters, digits and dashes, so that `<name>-<regionId>` is one too."
+    error_message = "fleets: names have at most 31 lower case letters, digits and dashes, begin with a letter and end with no dash, so that `<name>-<regionId>` is one too."
   }
   validation {
     condition     = alltrue([for fleet in values(var.fleets) : can(keys(yamldecode(fleet.spec).placement))])
@@ -108,6 +131,14 @@ variable "fleets" {
       try(yamldecode(fleet.autoscaler).min <= yamldecode(fleet.autoscaler).max, false)
     ])
     error_message = "fleets: an AutoScaler has min and max, for all regions together, and min is not above max."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for fleet in values(var.fleets) : [
+        for bound in ["min", "max"] : try(yamldecode(fleet.autoscaler)[bound] >= 0 && floor(yamldecode(fleet.autoscaler)[bound]) == yamldecode(fleet.autoscaler)[bound], true)
+      ]
+    ]))
+    error_message = "fleets: min and max of an AutoScaler are whole numbers from 0."
   }
   validation {
     condition     = alltrue([for fleet in values(var.fleets) : contains(var.game_namespaces, fleet.namespace)])

@@ -34,6 +34,10 @@ variable "zones" {
     condition     = length(distinct(var.zones)) == length(var.zones)
     error_message = "zones: must not repeat."
   }
+  validation {
+    condition     = alltrue([for zone in var.zones : can(regex("^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$", zone))])
+    error_message = "zones: each as the label of a node has it: 1 to 63 letters, digits, dashes, dots and underscores, such as kr-a."
+  }
 }
 
 variable "cidr" {
@@ -104,20 +108,24 @@ variable "players_per_server" {
   nullable    = false
 
   validation {
-    condition     = var.players_per_server >= 1 && var.players_per_server <= 10000
-    error_message = "players_per_server: 1 to 10000."
+    condition     = var.players_per_server >= 1 && var.players_per_server <= 10000 && floor(var.players_per_server) == var.players_per_server
+    error_message = "players_per_server: a whole number from 1 to 10000."
   }
 }
 
 variable "latency_ms" {
-  description = "Declared round trip to other regions by regionId, in milliseconds. 0 to 10000 each. An alert goes by it."
+  description = "Declared round trip to other regions by regionId, in whole milliseconds. 0 to 10000 each, at most 64. An alert goes by it."
   type        = map(number)
   default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for latency in values(var.latency_ms) : latency >= 0 && latency <= 10000])
-    error_message = "latency_ms: milliseconds from 0 to 10000."
+    condition     = alltrue([for latency in values(var.latency_ms) : latency >= 0 && latency <= 10000 && floor(latency) == latency])
+    error_message = "latency_ms: whole milliseconds from 0 to 10000."
+  }
+  validation {
+    condition     = length(var.latency_ms) <= 64 && alltrue([for id in keys(var.latency_ms) : can(regex("^[a-z][a-z0-9]{0,7}$", id))])
+    error_message = "latency_ms: at most 64 regions, each by its regionId, such as jp."
   }
   validation {
     condition     = !contains(keys(var.latency_ms), var.region_id)
@@ -149,6 +157,10 @@ variable "drains" {
   validation {
     condition     = length(var.drains) <= 16
     error_message = "drains: at most 16."
+  }
+  validation {
+    condition     = alltrue([for id in var.drains : can(regex("^[a-z][a-z0-9]{0,7}$", id))])
+    error_message = "drains: each is a regionId, such as jp."
   }
 }
 
@@ -185,12 +197,26 @@ variable "host_ports" {
   nullable    = false
 
   validation {
-    condition = try(
+    condition = can(regex("^[0-9]{1,5}-[0-9]{1,5}$", var.host_ports)) && try(
       tonumber(split("-", var.host_ports)[0]) >= 1024 &&
       tonumber(split("-", var.host_ports)[0]) <= tonumber(split("-", var.host_ports)[1]) &&
       tonumber(split("-", var.host_ports)[1]) <= 65535,
     false)
-    error_message = "host_ports: two ports from 1024 to 65535 with a dash between them, the lower one first."
+    error_message = "host_ports: two ports from 1024 to 65535 with a dash between them, the lower one first, such as 7000-7999."
+  }
+  validation {
+    condition = try(
+      tonumber(split("-", var.host_ports)[0]) > try(yamldecode(var.operator_values).responder.port, 8444) ||
+      tonumber(split("-", var.host_ports)[1]) < try(yamldecode(var.operator_values).responder.port, 8444),
+    true)
+    error_message = "host_ports: must not hold the responders' port: 8444, or responder.port of operator_values. Choose another range, or another port there."
+  }
+  validation {
+    condition = try(
+      tonumber(split("-", var.host_ports)[0]) > var.link_service.node_port ||
+      tonumber(split("-", var.host_ports)[1]) < var.link_service.node_port,
+    true)
+    error_message = "host_ports: must not hold node_port of link_service, which every node has. Choose another range."
   }
 }
 
@@ -204,13 +230,14 @@ variable "link_key" {
   nullable    = false
 
   validation {
-    condition     = var.link_key == "" || can(regex("^-----BEGIN PRIVATE KEY-----\\n[A-Za-z0-9+/=\\n]+-----END PRIVATE KEY-----\\n?$", var.link_key))
-    error_message = "link_key: an Ed25519 private key in PEM form, or nothing."
+    # PKCS#8 of an Ed25519 key always begins alike: as openssl writes it, or with the public key behind it as an operator does
+    condition     = var.link_key == "" || can(regex("^-----BEGIN PRIVATE KEY-----\\nM(C4CAQA|F[EM]CAQE)wBQYDK2VwBCIEI[A-Za-z0-9+/=\\n]+-----END PRIVATE KEY-----\\n?$", var.link_key))
+    error_message = "link_key: an Ed25519 private key in PEM form (openssl genpkey -algorithm ed25519), or nothing. RSA and other kinds are not taken."
   }
 }
 
 variable "link_service" {
-  description = "How other regions reach the operator's links: type LoadBalancer, NodePort or ClusterIP, port on the nodes, annotations."
+  description = "How other regions reach the operator's links: type LoadBalancer, NodePort or ClusterIP, port on the nodes (30000 to 32767, or 0: the cluster chooses), annotations."
   type = object({
     type        = optional(string, "LoadBalancer")
     node_port   = optional(number, 0)
@@ -224,8 +251,12 @@ variable "link_service" {
     error_message = "link_service: type LoadBalancer, NodePort or ClusterIP."
   }
   validation {
-    condition     = var.link_service.node_port >= 0 && var.link_service.node_port <= 65535
-    error_message = "link_service: node_port from 0 to 65535."
+    condition     = var.link_service.node_port == 0 || (var.link_service.node_port >= 30000 && var.link_service.node_port <= 32767 && floor(var.link_service.node_port) == var.link_service.node_port)
+    error_message = "link_service: node_port from 30000 to 32767, or 0: the cluster chooses one. Where its range is another, leave it 0 and say link.service in operator_values."
+  }
+  validation {
+    condition     = var.link_service.node_port == 0 || var.link_service.type != "ClusterIP"
+    error_message = "link_service: node_port is for type NodePort or LoadBalancer; leave it out with ClusterIP."
   }
 }
 
@@ -266,6 +297,18 @@ variable "game_namespaces" {
     condition     = !contains(keys(var.game_namespaces), var.namespace)
     error_message = "game_namespaces: game servers do not run in the namespace of the operator."
   }
+  validation {
+    condition = alltrue(flatten([
+      for namespace in values(var.game_namespaces) : [for id in namespace.takes_fleets_from : can(regex("^([a-z][a-z0-9]{0,7}|\\*)$", id))]
+    ]))
+    error_message = "game_namespaces: takes_fleets_from has regionIds, such as jp, or *."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for namespace in values(var.game_namespaces) : [for much in values(namespace.quota) : can(regex("^[0-9]+(\\.[0-9]+)?(m|k|[MGTPE]i?|Ki)?$", much))]
+    ]))
+    error_message = "game_namespaces: each limit of a quota is a quantity of Kubernetes, such as 200, 500m or 64Gi."
+  }
 }
 
 variable "access" {
@@ -304,6 +347,10 @@ variable "fleets" {
   nullable = false
 
   validation {
+    condition     = alltrue([for name in keys(var.fleets) : can(regex("^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", name))])
+    error_message = "fleets: names have at most 40 lower case letters, digits and dashes, and no dash at either end; names of game servers add to them."
+  }
+  validation {
     condition     = alltrue([for fleet in values(var.fleets) : can(keys(yamldecode(fleet.spec)))])
     error_message = "fleets: each spec must be a YAML object."
   }
@@ -321,6 +368,14 @@ variable "fleets" {
       try(yamldecode(fleet.autoscaler).min <= yamldecode(fleet.autoscaler).max && yamldecode(fleet.autoscaler).max <= 100, false)
     ])
     error_message = "fleets: an AutoScaler has min and max, min is not above max, and max at most 100."
+  }
+  validation {
+    condition = alltrue(flatten([
+      for fleet in values(var.fleets) : [
+        for bound in ["min", "max"] : try(yamldecode(fleet.autoscaler)[bound] >= 0 && floor(yamldecode(fleet.autoscaler)[bound]) == yamldecode(fleet.autoscaler)[bound], true)
+      ]
+    ]))
+    error_message = "fleets: min and max of an AutoScaler are whole numbers from 0."
   }
   validation {
     condition     = alltrue([for fleet in values(var.fleets) : contains(keys(var.game_namespaces), fleet.namespace)])

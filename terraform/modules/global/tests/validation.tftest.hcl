@@ -1,4 +1,4 @@
-# What the variables refuse; each run fails by one rule, and by that alone.
+# What the variables refuse: each run that fails has one value that is wrong, by one rule.
 
 mock_provider "kubectl" {}
 
@@ -67,6 +67,15 @@ run "a_region_that_is_none_of_them" {
   expect_failures = [var.region_id]
 }
 
+run "a_namespace_in_capitals" {
+  command = plan
+
+  variables {
+    namespace = "Cranewing"
+  }
+  expect_failures = [var.namespace]
+}
+
 run "a_name_in_capitals" {
   command = plan
 
@@ -82,6 +91,46 @@ run "an_address_without_a_port" {
 
   variables {
     regions = { kr = { addresses = ["a"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
+run "no_address" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = [], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
+run "nine_addresses" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = [for n in range(9) : "a:${n + 1}"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
+run "an_address_at_port_0" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = ["a:0"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
+run "an_address_above_port_65535" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = ["a:65536"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="] } }
     fleets  = {}
   }
   expect_failures = [var.regions]
@@ -126,11 +175,40 @@ run "nine_responders" {
   expect_failures = [var.regions]
 }
 
+run "a_responder_with_a_name" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = ["a:1"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="], responders = ["node.kr.example:8444"] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
+run "a_responder_above_port_65535" {
+  command = plan
+
+  variables {
+    regions = { kr = { addresses = ["a:1"], public_keys = ["MCowBQYDK2VwAyEAKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrKrI="], responders = ["203.0.113.7:84440"] } }
+    fleets  = {}
+  }
+  expect_failures = [var.regions]
+}
+
 run "a_fleet_with_a_long_name" {
   command = plan
 
   variables {
     fleets = { a-name-of-more-than-thirty-one-letters = { spec = "{home: kr, placement: {}}" } }
+  }
+  expect_failures = [var.fleets]
+}
+
+run "a_fleet_in_capitals" {
+  command = plan
+
+  variables {
+    fleets = { Arena = { spec = "{home: kr, placement: {}}" } }
   }
   expect_failures = [var.fleets]
 }
@@ -176,6 +254,33 @@ run "an_autoscaler_without_a_max" {
 
   variables {
     fleets = { arena = { spec = "{home: kr, placement: {}}", autoscaler = "{min: 3}" } }
+  }
+  expect_failures = [var.fleets]
+}
+
+run "an_autoscaler_whose_min_is_above_its_max" {
+  command = plan
+
+  variables {
+    fleets = { arena = { spec = "{home: kr, placement: {}}", autoscaler = "{min: 9, max: 3}" } }
+  }
+  expect_failures = [var.fleets]
+}
+
+run "an_autoscaler_below_nothing" {
+  command = plan
+
+  variables {
+    fleets = { arena = { spec = "{home: kr, placement: {}}", autoscaler = "{min: -1, max: 9}" } }
+  }
+  expect_failures = [var.fleets]
+}
+
+run "an_autoscaler_with_half_a_server" {
+  command = plan
+
+  variables {
+    fleets = { arena = { spec = "{home: kr, placement: {}}", autoscaler = "{min: 3, max: 9.5}" } }
   }
   expect_failures = [var.fleets]
 }
