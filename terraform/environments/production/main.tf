@@ -28,8 +28,18 @@ module "region" {
   link_service    = each.value.link_service
   operator_values = var.operator_values
   access          = var.access
-  game_namespaces = { games = { takes_fleets_from = sort(keys(var.regions)) } }
   fleets          = each.value.fleets
+
+  namespace        = var.namespace
+  create_namespace = var.create_namespace
+  host_ports       = each.value.host_ports
+  game_namespaces = {
+    for name, namespace in var.game_namespaces : name => {
+      create            = namespace.create
+      takes_fleets_from = namespace.takes_fleets_from == null ? sort(keys(var.regions)) : namespace.takes_fleets_from
+      quota             = try(each.value.quotas[name], namespace.quota)
+    }
+  }
 }
 
 module "global" {

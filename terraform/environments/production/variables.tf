@@ -2,7 +2,8 @@ variable "regions" {
   description = <<-TEXT
     All regions, by regionId; fields as in the modules region and global. `drained`: nobody is placed there any more, and the others
     take over its shares; set it, apply in all regions, and wait until it is empty, before an entry is removed. `link.public_keys` is of the region's
-    link_key. `fleets`: Fleets of that region alone.
+    link_key. `host_ports`: which ports of its nodes game servers get. `quotas`: by game namespace, what a ResourceQuota allows in this region,
+    in place of what game_namespaces says. `fleets`: Fleets of that region alone.
   TEXT
   type = map(object({
     display_name       = optional(string, "")
@@ -14,6 +15,8 @@ variable "regions" {
     latency_ms         = optional(map(number), {})
     failover           = optional(string, "Automatic")
     drained            = optional(bool, false)
+    host_ports         = optional(string, "7000-7999")
+    quotas             = optional(map(map(string)), {})
     link = object({
       addresses   = list(string)
       public_keys = list(string)
@@ -44,6 +47,45 @@ variable "regions" {
     ]))
     error_message = "regions: each cidr must be an address range in CIDR form, and no two may overlap."
   }
+  validation {
+    condition     = alltrue(flatten([for region in values(var.regions) : [for name in keys(region.quotas) : contains(keys(var.game_namespaces), name)]]))
+    error_message = "regions: quotas are by game namespace, and one of these is not among game_namespaces."
+  }
+  validation {
+    condition = length(setintersection(
+      flatten([for id, region in var.regions : [for name, fleet in region.fleets : "${id} ${fleet.namespace}/${name}"]]),
+      flatten([for id in keys(var.regions) : [for name, fleet in var.placed_fleets : "${id} ${fleet.namespace}/${name}-${id}"]]),
+    )) == 0
+    error_message = "regions: one of its fleets is called like its share of a placed Fleet, `<name>-<regionId>`. Give it another name."
+  }
+}
+
+variable "namespace" {
+  description = "Namespace of the operator, in all regions."
+  type        = string
+  default     = "cranewing-system"
+  nullable    = false
+}
+
+variable "create_namespace" {
+  description = "Whether the operator's namespace is made, and removed with everything in it; as in the module region."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "game_namespaces" {
+  description = <<-TEXT
+    Namespaces for game servers, by name, in all regions; as in the module region. Without `takes_fleets_from` one takes the placed Fleets of
+    every region in the map.
+  TEXT
+  type = map(object({
+    create            = optional(bool, true)
+    takes_fleets_from = optional(list(string))
+    quota             = optional(map(string))
+  }))
+  default  = { games = {} }
+  nullable = false
 }
 
 variable "placed_fleets" {

@@ -32,7 +32,8 @@ locals {
   rendered = {
     for id, manifest in data.kustomization_overlay.operator.manifests : id => manifest if !contains(local.monitoring, id)
   }
-  deployment = "apps/Deployment/${var.namespace}/cranewing-operator"
+  in_game_namespaces = { for id, manifest in local.rendered : id => manifest if contains(keys(var.game_namespaces), split("/", id)[2]) }
+  deployment         = "apps/Deployment/${var.namespace}/cranewing-operator"
 }
 
 data "kustomization_overlay" "operator" {

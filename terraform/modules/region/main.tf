@@ -23,7 +23,9 @@ resource "kubectl_manifest" "namespace" {
   })
   server_side_apply = true
   force_conflicts   = true
-  wait              = true
+  # one that others made is never removed
+  apply_only = !var.create_namespace
+  wait       = true
 }
 
 resource "kubectl_manifest" "link_key" {
@@ -51,7 +53,7 @@ resource "kubectl_manifest" "link_key" {
 }
 
 resource "kubectl_manifest" "operator" {
-  for_each = { for id, manifest in local.rendered : id => manifest if id != local.deployment }
+  for_each = { for id, manifest in local.rendered : id => manifest if id != local.deployment && !contains(keys(local.in_game_namespaces), id) }
 
   yaml_body         = each.value
   server_side_apply = true
@@ -115,10 +117,23 @@ resource "kubectl_manifest" "game_namespaces" {
   })
   server_side_apply = true
   force_conflicts   = true
+  # one that others made is never removed
+  apply_only = !each.value.create
   # a namespace goes when the last game server in it has, and that when its players have or its drain's deadline has come
   wait = true
 
   depends_on = [kubectl_manifest.region_cluster]
+}
+
+# What the chart has for game namespaces (networkPolicy.gameNamespaces): after them, and before the first game server.
+resource "kubectl_manifest" "in_game_namespaces" {
+  for_each = local.in_game_namespaces
+
+  yaml_body         = each.value
+  server_side_apply = true
+  force_conflicts   = true
+
+  depends_on = [kubectl_manifest.game_namespaces]
 }
 
 resource "kubectl_manifest" "quotas" {
@@ -150,7 +165,7 @@ resource "kubectl_manifest" "fleets" {
   # its game servers go first, and each when nobody plays on it any more or its drain's deadline has come
   wait = true
 
-  depends_on = [kubectl_manifest.game_namespaces, kubectl_manifest.quotas]
+  depends_on = [kubectl_manifest.game_namespaces, kubectl_manifest.in_game_namespaces, kubectl_manifest.quotas]
 }
 
 resource "kubectl_manifest" "autoscalers" {

@@ -8,7 +8,7 @@ output "namespace" {
 output "game_namespaces" {
   description = "Namespaces for game servers, once they are there."
   value       = keys(var.game_namespaces)
-  depends_on  = [kubectl_manifest.game_namespaces, kubectl_manifest.quotas]
+  depends_on  = [kubectl_manifest.game_namespaces, kubectl_manifest.in_game_namespaces, kubectl_manifest.quotas]
 }
 
 output "endpoints" {

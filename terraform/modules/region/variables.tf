@@ -165,7 +165,7 @@ variable "drains" {
 }
 
 variable "namespace" {
-  description = "Namespace of the operator. It is made, and removed with everything in it."
+  description = "Namespace of the operator. It is made, and removed with everything in it, unless create_namespace says otherwise."
   type        = string
   default     = "cranewing-system"
   nullable    = false
@@ -174,6 +174,16 @@ variable "namespace" {
     condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.namespace))
     error_message = "namespace: lower case letters, digits and dashes, at most 63."
   }
+}
+
+variable "create_namespace" {
+  description = <<-TEXT
+    Whether the operator's namespace is made, and removed with everything in it. `false` for one that others made: it gets the label that
+    PodSecurity asks for, and stays when the region goes, with that label and what the operator wrote there.
+  TEXT
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "images" {
@@ -275,10 +285,11 @@ variable "operator_values" {
 variable "game_namespaces" {
   description = <<-TEXT
     Namespaces for game servers, by name. `takes_fleets_from`: regions whose placed Fleets may run there, by regionId, or `*`.
-    `quota`: what a ResourceQuota allows there. The default, twice as many pods as a region may have game servers, leaves room
+    `create`: `false` for one that others made, as create_namespace says. `quota`: what a ResourceQuota allows there. The default, twice as many pods as a region may have game servers, leaves room
     for a change of all templates at once.
   TEXT
   type = map(object({
+    create            = optional(bool, true)
     takes_fleets_from = optional(list(string), [])
     quota = optional(map(string), {
       "pods"                   = "200"

@@ -1,11 +1,11 @@
 //! One region: applied, settled, changed, held by its policies, and destroyed.
 
 use e2e::bots::Bots;
-use e2e::command::{kubectl_with, try_kubectl};
+use e2e::command::{kubectl, kubectl_with, try_kubectl};
 use e2e::helm::{helm, repository};
 use e2e::region::OPERATOR_NAMESPACE;
 use e2e::terraform::{Environment, GAMES};
-use e2e::{Need, Region, Watch, in_bare_region, say};
+use e2e::{Need, PATIENCE, Region, Watch, eventually, in_bare_region, say};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ async fn a_region_is_applied_changed_and_destroyed() {
     in_bare_region("terraform", &[Need::Terraform, Need::Bots], async |scratch| {
         let region = &scratch.region;
         let mut environment = Environment::new("staging", OPENTOFU, &[region]).await;
+        environment.change(with_policies);
         environment.change(|values| values["regions"][region.id]["fleets"] = duel());
         let applied = environment.apply(region).await;
         let watch = Watch::new();
@@ -38,6 +39,7 @@ async fn a_region_is_applied_changed_and_destroyed() {
         if has_terraform() {
             // with a state of its own, so that it finds all of it there already
             let mut other = Environment::new("staging", TERRAFORM, &[region]).await;
+            other.change(with_policies);
             other.change(|values| values["regions"][region.id]["fleets"] = duel());
             other.apply(region).await;
             settled(&other, region).await;
@@ -57,6 +59,52 @@ async fn a_region_is_applied_changed_and_destroyed() {
         assert_nothing_is_left(region).await;
     })
     .await;
+}
+
+/// Namespaces that others made are there when the region is gone, with what others have in them.
+#[tokio::test]
+async fn namespaces_that_were_there_before_stay_when_their_region_goes() {
+    in_bare_region("terraform", &[Need::Terraform], async |scratch| {
+        let region = &scratch.region;
+        let ours = [GAMES, OPERATOR_NAMESPACE];
+        for namespace in ours {
+            drop(kubectl(region, &["create", "namespace", namespace]).await);
+            let others = ["create", "configmap", "others", "--namespace", namespace];
+            drop(kubectl(region, &others).await);
+        }
+        let mut environment = Environment::new("staging", OPENTOFU, &[region]).await;
+        environment.change(|values| {
+            values["create_namespace"] = json!(false);
+            values["game_namespaces"] = json!({ GAMES: { "create": false } });
+            values["regions"][region.id]["fleets"] = duel();
+        });
+        environment.apply(region).await;
+        environment.wait(region).await;
+        eventually("the Fleet is there", PATIENCE, || async {
+            let count = pods(region).await.len();
+            if count == 2 { Ok(()) } else { Err(format!("{count} game servers")) }
+        })
+        .await;
+        settled(&environment, region).await;
+        drop(environment.try_destroy(region).await.unwrap());
+        for namespace in ours {
+            let get = ["get", "configmap", "others", "--namespace", namespace, "--output=name"];
+            assert_eq!(kubectl(region, &get).await.trim(), "configmap/others", "{namespace}");
+            let get = ["get", "namespace", namespace, "--output=jsonpath={.status.phase}"];
+            assert_eq!(kubectl(region, &get).await, "Active", "{namespace}");
+        }
+        assert_eq!(pods(region).await, BTreeMap::new(), "its game servers are gone");
+        for namespace in ours {
+            drop(kubectl(region, &["delete", "namespace", namespace]).await);
+        }
+        assert_nothing_is_left(region).await;
+    })
+    .await;
+}
+
+/// Network policies in a namespace that the same apply makes.
+fn with_policies(values: &mut Value) {
+    values["operator_values"] = json!(format!("{{networkPolicy: {{gameNamespaces: [{GAMES}]}}}}"));
 }
 
 /// A Fleet of the region's own, and its AutoScaler.
@@ -80,6 +128,7 @@ async fn are_what_helm_gives(region: &Region, objects: &[(String, Value)]) {
         "responder": { "enabled": true },
         "link": { "service": { "type": "NodePort", "nodePort": 30844 } },
         "monitoring": { "dashboards": { "enabled": true } },
+        "networkPolicy": { "gameNamespaces": [GAMES] },
     });
     let file = std::env::temp_dir().join(format!("cranewing-values-{}.json", std::process::id()));
     std::fs::write(&file, values.to_string()).unwrap();
@@ -95,11 +144,11 @@ async fn are_what_helm_gives(region: &Region, objects: &[(String, Value)]) {
         .map(|object| (key(&object), object))
         .collect();
     assert!(expected.len() > 15, "the chart is understood");
-    let of_chart =
-        ["kubectl_manifest.operator", "kubectl_manifest.deployment", "kubectl_manifest.monitoring"];
+    let of_chart = ["operator", "in_game_namespaces", "deployment", "monitoring"]
+        .map(|name| format!("kubectl_manifest.{name}"));
     let applied: BTreeMap<String, Value> = objects
         .iter()
-        .filter(|(address, _)| of_chart.iter().any(|part| address.contains(part)))
+        .filter(|(address, _)| of_chart.iter().any(|part| address.contains(part.as_str())))
         .map(|(_, object)| (key(object), object.clone()))
         .collect();
     assert_eq!(applied.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());

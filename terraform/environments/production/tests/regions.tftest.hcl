@@ -44,3 +44,43 @@ run "a_region_without_an_address_range" {
   }
   expect_failures = [var.regions]
 }
+
+run "a_quota_of_no_game_namespace" {
+  command = plan
+
+  variables {
+    regions = {
+      kr = { zones = ["a", "b", "c"], cidr = "10.10.0.0/16", quotas = { elsewhere = { pods = "10" } }, link = { addresses = ["a:1"], public_keys = ["x"] } }
+    }
+  }
+  expect_failures = [var.regions]
+}
+
+run "a_fleet_that_is_called_like_a_share" {
+  command = plan
+
+  variables {
+    placed_fleets = { arena = { spec = "{home: jp, placement: {}}" } }
+    regions = {
+      kr = { zones = ["a", "b", "c"], cidr = "10.10.0.0/16", fleets = { arena-kr = { spec = "{}" } }, link = { addresses = ["a:1"], public_keys = ["x"] } }
+      jp = { zones = ["a", "b", "c"], cidr = "10.20.0.0/16", link = { addresses = ["b:1"], public_keys = ["y"] } }
+    }
+  }
+  expect_failures = [var.regions]
+}
+
+run "a_fleet_that_is_called_like_the_share_of_another_region" {
+  command = plan
+
+  variables {
+    placed_fleets = { arena = { spec = "{home: jp, placement: {}}" } }
+    regions = {
+      kr = { zones = ["a", "b", "c"], cidr = "10.10.0.0/16", fleets = { arena-jp = { spec = "{}" } }, link = { addresses = ["a:1"], public_keys = ["x"] } }
+      jp = { zones = ["a", "b", "c"], cidr = "10.20.0.0/16", link = { addresses = ["b:1"], public_keys = ["y"] } }
+    }
+  }
+  assert {
+    condition     = length(module.region) == 0
+    error_message = "it is taken: shares of other regions are not here"
+  }
+}

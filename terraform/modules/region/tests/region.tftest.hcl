@@ -52,6 +52,35 @@ run "the_chart_is_applied_whole_with_the_values_of_the_variables" {
   }
 }
 
+run "what_the_chart_has_for_game_namespaces_comes_after_them" {
+  command = plan
+
+  variables {
+    operator_values = "{networkPolicy: {gameNamespaces: [games, elsewhere]}}"
+  }
+  assert {
+    condition     = keys(kubectl_manifest.in_game_namespaces) == ["networking.k8s.io/NetworkPolicy/games/cranewing-game-servers"]
+    error_message = "the policy of a namespace that is made here stands on it"
+  }
+  assert {
+    condition     = contains(keys(kubectl_manifest.operator), "networking.k8s.io/NetworkPolicy/elsewhere/cranewing-game-servers")
+    error_message = "that of a namespace which others made does not"
+  }
+  assert {
+    condition     = length(kubectl_manifest.operator) + length(kubectl_manifest.in_game_namespaces) + 1 == length(output.manifests)
+    error_message = "all that the chart gives is applied, and once"
+  }
+}
+
+run "namespaces_are_removed_with_what_is_in_them" {
+  command = plan
+
+  assert {
+    condition     = !kubectl_manifest.namespace.apply_only && !kubectl_manifest.game_namespaces["games"].apply_only
+    error_message = "without a word they were made here"
+  }
+}
+
 run "a_region_has_its_bounds_and_says_nothing_of_what_others_order" {
   command = plan
 
@@ -119,5 +148,26 @@ run "fleets_access_quotas_and_a_key_are_there_when_they_are_asked_for" {
   assert {
     condition     = contains(output.wait_for, "--namespace tests --for=condition=Ready fleets.cranewing.dev/quiet")
     error_message = "each Fleet has a condition to wait for"
+  }
+}
+
+run "namespaces_that_others_made_are_never_removed" {
+  command = plan
+
+  variables {
+    create_namespace = false
+    game_namespaces  = { games = { create = false }, tests = {} }
+  }
+  assert {
+    condition     = kubectl_manifest.namespace.apply_only && kubectl_manifest.game_namespaces["games"].apply_only
+    error_message = "those that were there stay"
+  }
+  assert {
+    condition     = !kubectl_manifest.game_namespaces["tests"].apply_only
+    error_message = "what is made here goes"
+  }
+  assert {
+    condition     = yamldecode(kubectl_manifest.game_namespaces["games"].yaml_body).metadata.labels["cranewing.dev/game-servers"] == "true"
+    error_message = "one that was there is known as a game namespace"
   }
 }
