@@ -1,5 +1,7 @@
-//! What `terraform/` says, checked without a cluster by OpenTofu, and by Terraform where it is on the `PATH`; and all that both need to
+//! What `terraform/` says and what it plans, checked without a cluster by OpenTofu, and by Terraform where it is on the `PATH`; and all that both need to
 //! apply it: no registry is asked, because the providers are built here and lie in a mirror in the cache.
+
+mod plans;
 
 use std::ffi::OsString;
 use std::fs;
@@ -151,49 +153,73 @@ pub(crate) fn check(checkout: &Checkout) -> Result<Vec<String>> {
     let mut path = vec![helm.parent().context("helm lies in a directory")?.to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(path).context("failed to put helm before PATH")?;
-    for tool in &found.tools {
+    for tool in found.tools {
         println!("{}: {}", tool.name, tool.program.display());
-        check_with(checkout, tool, (&path, &found.configuration))?;
+        let tree = copy(checkout, &tool)?;
+        let (path, configuration) = (path.clone(), found.configuration.clone());
+        check_with(&Runner { tool, tree, path, configuration })?;
     }
     Ok(found.missing.map(|reason| format!("terraform/ by Terraform: {reason}")).into_iter().collect())
 }
 
-fn check_with(checkout: &Checkout, tool: &Tool, (path, configuration): (&OsString, &Path)) -> Result<()> {
-    let tree = copy(checkout, tool)?;
-    let run = |directory: &str, arguments: &[&str]| {
-        let mut command = Command::new(&tool.program);
-        command.current_dir(tree.join(directory)).args(arguments);
-        command.env("TF_CLI_CONFIG_FILE", configuration).env("PATH", path).env("TF_IN_AUTOMATION", "1");
+/// A tool with a copy of `terraform/` of its own.
+struct Runner {
+    tool: Tool,
+    tree: PathBuf,
+    path: OsString,
+    configuration: PathBuf,
+}
+
+impl Runner {
+    fn run(&self, directory: &str, arguments: &[&str]) -> Result<String> {
+        self.run_in(None, directory, arguments)
+    }
+
+    /// What the tool says in a directory of `terraform/`, and there in this workspace.
+    fn run_in(&self, workspace: Option<&str>, directory: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.tool.program);
+        command.current_dir(self.tree.join(directory)).args(arguments);
+        command.env("TF_CLI_CONFIG_FILE", &self.configuration).env("PATH", &self.path);
+        command.env("TF_IN_AUTOMATION", "1");
         // nothing of whoever calls, and no discovery of clusters is kept there
-        command.env("HOME", &tree).env_remove("TF_WORKSPACE").env_remove("KUBECONFIG");
+        command.env("HOME", &self.tree).env_remove("TF_WORKSPACE").env_remove("KUBECONFIG");
+        if let Some(workspace) = workspace {
+            command.env("TF_WORKSPACE", workspace);
+        }
         let said = command.output().with_context(|| format!("failed to start {command:?}"))?;
         if !said.status.success() {
             bail!(
                 "{} {} in terraform/{directory}:\n{}{}",
-                tool.name,
+                self.tool.name,
                 arguments.join(" "),
                 String::from_utf8_lossy(&said.stdout),
                 String::from_utf8_lossy(&said.stderr)
             );
         }
         Ok(String::from_utf8_lossy(&said.stdout).into_owned())
-    };
-    drop(run(".", &["fmt", "-check", "-diff", "-recursive"])?);
+    }
+}
+
+fn check_with(runner: &Runner) -> Result<()> {
+    let name = runner.tool.name;
+    drop(runner.run(".", &["fmt", "-check", "-diff", "-recursive"])?);
     for module in TESTED.iter().chain(&OTHERS) {
         // OpenTofu alone has providers for each entry of a map
-        if !module.starts_with("examples") || tool.name == "OpenTofu" {
-            drop(run(module, &["init", "-backend=false", "-input=false"])?);
-            drop(run(module, &["validate"])?);
+        if !module.starts_with("examples") || name == "OpenTofu" {
+            drop(runner.run(module, &["init", "-backend=false", "-input=false"])?);
+            drop(runner.run(module, &["validate"])?);
         }
     }
     for module in TESTED {
-        let said = run(module, &["test", "-no-color"])?;
+        let said = runner.run(module, &["test", "-no-color"])?;
         let (runs, passed) = counted(&said);
-        println!("{}: terraform/{module}: {passed} of {runs} runs passed", tool.name);
+        println!("{name}: terraform/{module}: {passed} of {runs} runs passed");
         if runs == 0 || passed < runs {
             bail!("not all runs passed:\n{said}");
         }
     }
+    plans::check(runner).with_context(|| format!("a plan by {name}"))?;
+    println!("{name}: plans are as they must be");
     Ok(())
 }
 

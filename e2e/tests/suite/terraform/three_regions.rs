@@ -41,6 +41,7 @@ async fn three_regions_come_change_drain_and_go_also_with_one_unreachable() {
 
         let mut environment = Environment::new("production", OPENTOFU, &regions).await;
         environment.change(|values| values["placed_fleets"] = arena());
+        a_third_by_one_entry(&mut environment, (kr, [jp, sg])).await;
         let players = from_nothing(&environment, &regions, &mut BTreeMap::new()).await;
         changed(&mut environment, (kr, &regions)).await;
         taken_out(&mut environment, (kr, [jp, sg]), players).await;
@@ -113,6 +114,38 @@ async fn open_guard(environment: &mut Environment, regions: &[&Region]) {
     environment.change(|values| values["guard"] = json!(false));
     for region in regions {
         environment.apply(region).await;
+    }
+}
+
+/// Two regions that are one, and kr is added to them: of each of the two nothing changes but that it knows kr and takes its Fleets.
+async fn a_third_by_one_entry(environment: &mut Environment, (kr, two): (&Region, [&Region; 2])) {
+    let mut entry = Value::Null;
+    environment.change(|values| entry = values["regions"].as_object_mut().unwrap().remove("kr").unwrap());
+    join_all(two.iter().map(|region| environment.apply(region))).await;
+    join_all(two.iter().map(|region| environment.wait(region))).await;
+    environment.change(|values| values["regions"]["kr"] = entry);
+    for region in two {
+        let (changes, _) = environment.plan(region).await;
+        let of = |module: &str, object: &str| {
+            format!("module.{module}[\"{}\"].kubectl_manifest.{object}", region.id)
+        };
+        let registered = [
+            (of("global", "peers[\"kr\"]"), "create".to_owned()),
+            (of("region", &format!("game_namespaces[\"{GAMES}\"]")), "update".to_owned()),
+        ];
+        assert_eq!(changes, registered.into(), "{} is told of kr, and no more", region.id);
+    }
+    environment.apply(kr).await;
+    for region in two {
+        environment.apply(region).await;
+        settled(environment, region).await;
+    }
+    for region in [kr, two[0], two[1]] {
+        eventually("a third of the Fleet is in each region", PATIENCE, || async {
+            let count = pods(region).await.len();
+            if count == 3 { Ok(()) } else { Err(format!("{count} game servers in {}", region.id)) }
+        })
+        .await;
     }
 }
 
