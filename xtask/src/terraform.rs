@@ -2,12 +2,13 @@
 //! apply it: no registry is asked, because the providers are built here and lie in a mirror in the cache.
 
 mod plans;
+mod rules;
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -144,8 +145,9 @@ fn platform() -> &'static str {
     if cfg!(target_arch = "aarch64") { "linux_arm64" } else { "linux_amd64" }
 }
 
-/// Format, and of every module and root what `validate` and its tests say, by each tool. Names what was not tried.
-pub(crate) fn check(checkout: &Checkout) -> Result<Vec<String>> {
+/// Format, and of every module and root what `validate`, its tests and its plans say, by each tool; with `rules` also whether each rule of an input
+/// is what its run fails by. Names what was not tried.
+pub(crate) fn check(checkout: &Checkout, rules: bool) -> Result<Vec<String>> {
     packages::ensure_go(checkout)?;
     let progress = Progress::new();
     let (helm, _) = tools::build_checkers(checkout, &progress)?;
@@ -157,7 +159,16 @@ pub(crate) fn check(checkout: &Checkout) -> Result<Vec<String>> {
         println!("{}: {}", tool.name, tool.program.display());
         let tree = copy(checkout, &tool)?;
         let (path, configuration) = (path.clone(), found.configuration.clone());
-        check_with(&Runner { tool, tree, path, configuration })?;
+        let runner = Runner { tool, tree, path, configuration };
+        check_with(&runner)?;
+        // what a rule says does not depend on the tool
+        if rules && runner.tool.name == "OpenTofu" {
+            println!(
+                "{}: {} rules of inputs, each broken by runs of its own",
+                runner.tool.name,
+                rules::check(&runner)?
+            );
+        }
     }
     Ok(found.missing.map(|reason| format!("terraform/ by Terraform: {reason}")).into_iter().collect())
 }
@@ -177,16 +188,7 @@ impl Runner {
 
     /// What the tool says in a directory of `terraform/`, and there in this workspace.
     fn run_in(&self, workspace: Option<&str>, directory: &str, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.tool.program);
-        command.current_dir(self.tree.join(directory)).args(arguments);
-        command.env("TF_CLI_CONFIG_FILE", &self.configuration).env("PATH", &self.path);
-        command.env("TF_IN_AUTOMATION", "1");
-        // nothing of whoever calls, and no discovery of clusters is kept there
-        command.env("HOME", &self.tree).env_remove("TF_WORKSPACE").env_remove("KUBECONFIG");
-        if let Some(workspace) = workspace {
-            command.env("TF_WORKSPACE", workspace);
-        }
-        let said = command.output().with_context(|| format!("failed to start {command:?}"))?;
+        let said = self.command(workspace, directory, arguments)?;
         if !said.status.success() {
             bail!(
                 "{} {} in terraform/{directory}:\n{}{}",
@@ -197,6 +199,25 @@ impl Runner {
             );
         }
         Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// What the tool says there, however it ends.
+    fn say(&self, directory: &str, arguments: &[&str]) -> Result<String> {
+        let said = self.command(None, directory, arguments)?;
+        Ok(String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned())
+    }
+
+    fn command(&self, workspace: Option<&str>, directory: &str, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.tool.program);
+        command.current_dir(self.tree.join(directory)).args(arguments);
+        command.env("TF_CLI_CONFIG_FILE", &self.configuration).env("PATH", &self.path);
+        command.env("TF_IN_AUTOMATION", "1");
+        // nothing of whoever calls, and no discovery of clusters is kept there
+        command.env("HOME", &self.tree).env_remove("TF_WORKSPACE").env_remove("KUBECONFIG");
+        if let Some(workspace) = workspace {
+            command.env("TF_WORKSPACE", workspace);
+        }
+        command.output().with_context(|| format!("failed to start {command:?}"))
     }
 }
 
