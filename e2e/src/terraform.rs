@@ -153,6 +153,9 @@ impl Environment {
     async fn says(&self, command: &mut Command) -> String {
         let output = command.output().await.unwrap();
         let said = words(&output);
+        // what a state or a plan has is asked for by `show -json`, and nothing else may print a key
+        let whole = command.as_std().get_args().any(|argument| argument == "show");
+        assert!(whole || !has_key(&said), "{command:?} prints a link key");
         assert!(output.status.success(), "{command:?}:\n{said}");
         said
     }
@@ -177,6 +180,7 @@ impl Environment {
 
     async fn outcome(&self, region: &Region, arguments: &[&str]) -> Result<String, String> {
         let output = self.command(Some(region), arguments).output().await.unwrap();
+        assert!(!has_key(&words(&output)), "{arguments:?} prints a link key");
         if output.status.success() { Ok(words(&output)) } else { Err(words(&output)) }
     }
 
@@ -253,6 +257,13 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
+/// Whether a private key is in it, as PEM has it or as a Secret has the PEM.
+fn has_key(said: &str) -> bool {
+    // the first line of a PEM in base64, and what every Ed25519 key begins with
+    let (secret, plain) = ("LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", "MC4CAQAwBQYDK2VwBCIEI");
+    said.contains(secret) || said.contains(plain)
+}
+
 /// Which region is the how-manieth.
 fn number(region: &Region) -> usize {
     crate::pool::REGIONS.iter().position(|id| *id == region.id).unwrap()
@@ -286,4 +297,18 @@ async fn entries(regions: &[&Region]) -> Value {
         drop(entries.insert(id.to_owned(), entry));
     }
     Value::Object(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_as_it_is_and_in_a_secret() {
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", KEYS[0].0);
+        assert!(has_key(&pem) && has_key(&format!("link_key = {}", KEYS[1].0)));
+        let secret = k8s_openapi::ByteString(pem.into_bytes());
+        assert!(has_key(&serde_json::to_string(&secret).unwrap()));
+        assert!(!has_key(&format!("link_key = (sensitive value), {}", KEYS[0].1)));
+    }
 }

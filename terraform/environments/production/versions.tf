@@ -1,6 +1,4 @@
 terraform {
-  required_version = ">= 1.11"
-
   required_providers {
     kustomization = {
       source  = "kbst/kustomization"

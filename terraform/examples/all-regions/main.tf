@@ -2,7 +2,7 @@
 # blocks, so they work either way. What speaks for a state a region: docs/adr/0032-a-state-a-region.md.
 
 terraform {
-  required_version = ">= 1.11"
+  required_version = ">= 1.12"
 
   required_providers {
     kustomization = {

@@ -1,6 +1,4 @@
 terraform {
-  required_version = ">= 1.11"
-
   required_providers {
     # renders the chart; does not talk to the cluster
     kustomization = {

@@ -45,12 +45,17 @@ async fn a_region_is_applied_changed_and_destroyed() {
             settled(&other, region).await;
             settled(&environment, region).await;
         }
+        drains_by_hand(region, "[jp]").await;
+        settled(&environment, region).await;
         environment.change(|values| values["regions"][region.id]["max_game_servers"] = json!(42));
         let (changes, _) = environment.plan(region).await;
         let address = format!("module.region[\"{}\"].kubectl_manifest.region_cluster", region.id);
         assert_eq!(changes, [(address, "update".to_owned())].into(), "one object");
         environment.apply(region).await;
         settled(&environment, region).await;
+        let drains = ["get", "regioncluster", region.id, "--output=jsonpath={.spec.drains[*]}"];
+        assert_eq!(kubectl(region, &drains).await, "jp", "what was ordered by hand stays");
+        drains_by_hand(region, "null").await;
         assert_eq!(pods(region).await, before, "no server moves");
         let stats = bots.stop().await;
         assert_eq!((stats.disconnects, stats.refused, stats.mismatches), (0, 0, 0), "{stats:?}");
@@ -59,6 +64,12 @@ async fn a_region_is_applied_changed_and_destroyed() {
         assert_nothing_is_left(region).await;
     })
     .await;
+}
+
+/// An order as `operator region drain` gives it, about a region that is none here.
+async fn drains_by_hand(region: &Region, drains: &str) {
+    let patch = format!("--patch=spec: {{drains: {drains}}}");
+    drop(kubectl(region, &["patch", "regioncluster", region.id, "--type=merge", &patch]).await);
 }
 
 /// Namespaces that others made are there when the region is gone, with what others have in them.

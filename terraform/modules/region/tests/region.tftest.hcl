@@ -171,3 +171,26 @@ run "namespaces_that_others_made_are_never_removed" {
     error_message = "one that was there is known as a game namespace"
   }
 }
+
+run "no_output_has_the_key" {
+  command = plan
+
+  variables {
+    link_key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END PRIVATE KEY-----\n"
+  }
+  assert {
+    condition     = strcontains(base64decode(yamldecode(kubectl_manifest.link_key[0].yaml_body).data["key.pem"]), "MC4CAQAwBQYDK2VwBCIEIA")
+    error_message = "its Secret has it"
+  }
+  assert {
+    condition = alltrue([
+      for text in [var.link_key, base64encode(var.link_key), "MC4CAQAwBQYDK2VwBCIEIA"] :
+      !strcontains(jsonencode([output.namespace, output.game_namespaces, output.endpoints, output.wait_for, output.manifests]), text)
+    ])
+    error_message = "no output has it"
+  }
+  assert {
+    condition     = issensitive(var.link_key) && !anytrue([for part in [output.namespace, output.endpoints, output.wait_for, output.manifests] : issensitive(part)])
+    error_message = "it is sensitive, and nothing that comes out is"
+  }
+}
