@@ -44,6 +44,12 @@ const RULES: &[Rule] = &[
         uses: &["operator-api", "operator-core", "gameserver-contract", "gameserver-protocol"],
         never: &["io-uring", "tokio-uring"],
     },
+    // a matchmaker brings nothing of the operator along
+    Rule {
+        package: "operator-client",
+        uses: &[],
+        never: &["kube", "k8s-openapi", "rand", "reqwest", "axum"],
+    },
     // for tests alone: nobody's release uses it
     Rule { package: "gameserver-allocations", uses: &[], never: OUTSIDE },
     Rule { package: "gameserver-contract", uses: &[], never: OUTSIDE },

@@ -7,6 +7,8 @@
 
 pub(crate) mod agones;
 mod callers;
+#[cfg(test)]
+mod client_tests;
 mod grpc;
 mod http;
 mod selectors;

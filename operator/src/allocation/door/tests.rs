@@ -28,23 +28,26 @@ use tower::ServiceExt as _;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
-struct Doors {
-    router: Router,
-    api: MockApi,
+pub(super) struct Doors {
+    pub(super) router: Router,
+    pub(super) api: MockApi,
     key: ClusterKey,
 }
 
 impl Doors {
     /// Doors behind which everybody is told the same.
     fn open(outcome: &Outcome) -> Self {
+        let outcome = outcome.clone();
+        Self::before(Desk::scripted(move |_| outcome.clone()))
+    }
+
+    pub(super) fn before(desk: Desk) -> Self {
         let api = MockApi::default();
         let key = ClusterKey::new("one");
         publish(&api, &[&key]);
         let clock = Clock::start();
         let verifier = Arc::new(Verifier::new(api.client(), clock));
         let callers = Callers::new(api.client(), verifier, clock);
-        let outcome = outcome.clone();
-        let desk = Desk::scripted(move |_| outcome.clone());
         let (game_servers, mut feed) = store();
         feed.apply_watcher_event(&Event::Apply(serde_json::from_value(game_server()).unwrap()));
         let minter = Minter { keys: Arc::new(FleetKeys::new(api.client())), game_servers, clock };
@@ -53,7 +56,7 @@ impl Doors {
         Self { router: Arc::new(door).router(), api, key }
     }
 
-    fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         self.key.sign(&user_claims("system:serviceaccount:games:matchmaker", callers::AUDIENCE))
     }
 
@@ -76,8 +79,16 @@ impl Doors {
         Ok(answer.into_inner())
     }
 
+    /// The operator's authority, and its certificate.
+    pub(super) async fn trust(&self) -> Trust {
+        let (lifetime, hour) = (Duration::from_secs(900 * 3600), Duration::from_secs(3600));
+        let terms = operator_core::authority::Terms { lifetime, overlap: hour, certificate_lifetime: hour };
+        let when = (terms, Clock::start().unix());
+        Trust::open(self.api.client(), "games", when, Metrics::new().unwrap()).await.unwrap()
+    }
+
     /// What the cluster says to each question of what is allowed.
-    fn allow(&self, is_allowed: bool) {
+    pub(super) fn allow(&self, is_allowed: bool) {
         self.api.judge(REVIEWS, json!({ "allowed": is_allowed }));
     }
 }
@@ -91,7 +102,7 @@ fn game_server() -> Value {
     })
 }
 
-fn given() -> Outcome {
+pub(super) fn given() -> Outcome {
     let server = ServerView {
         namespace: "games".to_owned(),
         name: "arena-0".to_owned(),
@@ -220,10 +231,7 @@ async fn only_whom_the_cluster_lets_is_answered() {
 #[tokio::test]
 async fn a_client_that_names_what_it_speaks_is_answered_in_that() {
     let doors = Doors::open(&given());
-    let (lifetime, hour) = (Duration::from_secs(900 * 3600), Duration::from_secs(3600));
-    let terms = operator_core::authority::Terms { lifetime, overlap: hour, certificate_lifetime: hour };
-    let when = (terms, Clock::start().unix());
-    let trust = Trust::open(doors.api.client(), "games", when, Metrics::new().unwrap()).await.unwrap();
+    let trust = doors.trust().await;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(trust.bundle().as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
