@@ -16,6 +16,8 @@ mod fleets;
 mod hardening;
 #[path = "suite/install.rs"]
 mod install;
+#[path = "suite/overlays.rs"]
+mod overlays;
 #[path = "suite/reports.rs"]
 mod reports;
 #[path = "suite/rollouts.rs"]
