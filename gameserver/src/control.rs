@@ -199,6 +199,9 @@ impl Control {
                     self.streams.retain(|stream| !stream.is_gone());
                     self.streams.push(stream);
                 }
+                if !welcome.tells_outdated {
+                    self.told_outdated(false);
+                }
                 self.reached_at = welcome.reached_at;
                 if let Some(address) = welcome.reached_at {
                     self.zones.tell(Order::ReachedAt(address));

@@ -188,7 +188,7 @@ fn an_input_is_sent_at_once_and_repeated_until_its_outcome_is_known() {
 }
 
 #[test]
-fn an_input_is_not_repeated_before_a_tick_can_have_answered_it() {
+fn an_input_is_repeated_after_two_ticks_and_within_a_tenth_of_a_second() {
     for (tick_hz, repeated_after) in [(128, 33), (64, 33), (30, 67), (20, 100), (5, 100)] {
         let mut pair = Pair::connected_at(tick_hz);
         pair.sent(0);

@@ -230,6 +230,10 @@ pub struct Welcome {
     /// Whether the replica knows of allocation: only then it is told what the server holds.
     #[serde(default)]
     pub allocates: bool,
+    /// Whether the replica knows of [`OperatorMessage::Outdated`]. One that does not takes nothing of it back, so by its welcome a server is
+    /// not outdated.
+    #[serde(default)]
+    pub tells_outdated: bool,
     /// Address by which players reach the server's node, where that is another than the pod was told: tokens that name it are good, too.
     #[serde(default)]
     pub reached_at: Option<IpAddr>,
@@ -271,6 +275,7 @@ mod tests {
             server_key: [0xAB; 32],
             report_period_ms: 1000,
             allocates: true,
+            tells_outdated: true,
             reached_at: None,
         };
         assert!(!format!("{welcome:?}").contains("171"), "{welcome:?}");

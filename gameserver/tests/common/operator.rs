@@ -102,6 +102,7 @@ impl Stream {
             server_key,
             report_period_ms: 100,
             allocates: true,
+            tells_outdated: true,
             reached_at,
         }));
     }

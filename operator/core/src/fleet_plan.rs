@@ -77,13 +77,22 @@ pub struct FleetView<'a> {
     pub most: Option<u32>,
     /// No server gives way to another template.
     pub stands_still: bool,
-    /// In a rolling update no old one does that is not beyond those wanted; new ones come beside them.
+    /// In a rolling update no proven one does that is not beyond those wanted; new ones come beside them.
     pub holds_old: bool,
 }
 
 impl FleetView<'_> {
     fn is_old(&self, server: &ServerView) -> bool {
         self.rollout != Rollout::OnDelete && !server.updated
+    }
+
+    /// Servers that are to be there for players at every moment, as far as what is taken away goes.
+    fn floor(&self) -> usize {
+        count(match self.rollout {
+            Rollout::OnDelete | Rollout::Recreate => 0,
+            Rollout::Rolling { .. } if self.holds_old => self.desired,
+            Rollout::Rolling { unavailable, .. } => self.desired.saturating_sub(unavailable),
+        })
     }
 
     fn holds_old(&self) -> bool {
@@ -120,16 +129,23 @@ pub struct FleetPlan {
     pub waiting: u32,
     /// Servers of an earlier template that give way, those that drain already and those in use included.
     pub old: u32,
-    /// Servers of an earlier template than all that do not end are to have: they are to take nothing new.
+    /// Servers of an earlier template that nobody relies on any more: they are to take nothing new.
     pub outdated: Vec<u32>,
     /// The batch limit cut the plan: plan again when it is carried out.
     pub partial: bool,
 }
 
+impl FleetPlan {
+    /// It is to go.
+    fn ends(&self, server: &ServerView) -> bool {
+        self.drain.contains(&server.number) || self.delete.contains(&server.number)
+    }
+}
+
 /// Plans for one Fleet.
 pub fn plan_fleet(fleet: &FleetView<'_>) -> FleetPlan {
     let mut plan = FleetPlan::default();
-    let alive = |server: &&ServerView| !server.deleting && server.state != State::Unhealthy;
+    let alive = |server: &&ServerView| is_alive(server);
     let mut serving: Vec<&ServerView> =
         fleet.servers.iter().filter(alive).filter(|server| !is_draining(server)).collect();
     let mut draining: Vec<&ServerView> =
@@ -188,11 +204,27 @@ struct Places {
 }
 
 impl Places {
+    /// As many new ones as are to come, beside as many proven ones as are wanted, whatever is left of other templates.
+    fn beside(fleet: &FleetView<'_>, serving: &[&ServerView], old: usize) -> Self {
+        let (wanted, new) = (count(fleet.desired), fleet.new_wanted());
+        let updated = serving.iter().filter(|server| !fleet.is_old(server)).count();
+        let proven = serving.iter().filter(|server| fleet.is_old(server) && server.proven).count();
+        Self {
+            missing: new.saturating_sub(updated),
+            missing_proven: wanted.saturating_sub(proven),
+            surplus: updated.saturating_sub(new),
+            old,
+        }
+    }
+
     fn of(fleet: &FleetView<'_>, serving: &[&ServerView], draining: &[&ServerView]) -> Self {
         let count_old =
             |servers: &[&ServerView]| servers.iter().filter(|server| fleet.is_old(server)).count();
         let (wanted, new) = (count(fleet.desired), fleet.new_wanted());
         let (old, old_draining) = (count_old(serving), count_old(draining));
+        if fleet.holds_old() {
+            return Self::beside(fleet, serving, old + old_draining);
+        }
         let updated = serving.len() - old;
         let (room, taken) = match fleet.rollout {
             // new ones come in the places of those that are gone
@@ -211,59 +243,93 @@ impl Places {
         };
         // where all are to be of the template, these are none
         let missing_proven = wanted.saturating_sub(taken + missing);
-        let surplus =
-            if fleet.holds_old() { updated.saturating_sub(new) } else { serving.len().saturating_sub(room) };
-        Self { missing, missing_proven, surplus, old: old + old_draining }
+        Self { missing, missing_proven, surplus: serving.len().saturating_sub(room), old: old + old_draining }
     }
 }
 
 /// Lets old servers go of which enough others are there.
 fn replace_old(plan: &mut FleetPlan, fleet: &FleetView<'_>, serving: &[&ServerView]) {
-    let floor = match fleet.rollout {
-        Rollout::OnDelete => return,
-        Rollout::Recreate => 0,
-        Rollout::Rolling { unavailable, .. } => fleet.desired.saturating_sub(unavailable),
-    };
-    if fleet.stands_still {
+    if fleet.rollout == Rollout::OnDelete || fleet.stands_still && !fleet.holds_old() {
         return;
     }
-    let floor = count(floor);
-    let goes = |plan: &FleetPlan, server: &ServerView| {
-        plan.drain.contains(&server.number) || plan.delete.contains(&server.number)
+    let old = serving.iter().rev().filter(|server| fleet.is_old(server) && !plan.ends(server));
+    let old: Vec<&ServerView> = old.copied().collect();
+    let proven = old.iter().filter(|server| server.proven).count();
+    let (mut may_go, mut proven_may_go) = if fleet.holds_old() {
+        (old.len(), proven.saturating_sub(count(fleet.desired)))
+    } else {
+        // as many stay as are not to be of the template
+        let updated = serving.iter().filter(|server| !fleet.is_old(server)).count();
+        let stay = count(fleet.desired).saturating_sub(updated.max(fleet.new_wanted()));
+        (old.len().saturating_sub(stay), proven)
     };
-    let stays = fleet.servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
-    let mut available = stays.filter(|server| server.is_available() && !goes(plan, server)).count();
-    let old = serving.iter().rev().filter(|server| fleet.is_old(server));
-    let old: Vec<_> = old.filter(|server| !goes(plan, server)).collect();
-    // as many stay as are not to be of the template
-    let updated = serving.iter().filter(|server| !fleet.is_old(server)).count();
-    let by_new = if fleet.holds_old() { 0 } else { updated.max(fleet.new_wanted()) };
-    let stay = count(fleet.desired).saturating_sub(by_new);
-    let mut may_go = old.len().saturating_sub(stay);
+    let mut leave = Leave::of(plan, fleet);
     for server in old {
         if may_go == 0 {
             break;
         }
-        if server.state == State::Starting && !server.heard {
-            if fleet.settled_in {
-                plan.delete.push(server.number);
-                may_go -= 1;
-            }
-        } else if server.heard && !server.in_use {
-            let counts = usize::from(server.is_available());
-            if counts == 0 || available > floor {
-                plan.drain.push(server.number);
-                (available, may_go) = (available - counts, may_go - 1);
-            }
+        if (server.proven && proven_may_go == 0) || !leave.take(plan, server) {
+            continue;
         }
+        may_go -= 1;
+        proven_may_go -= usize::from(server.proven);
     }
 }
 
-/// None while some are to stay as they are: who would they be.
+/// Servers go as long as enough others are there.
+struct Leave {
+    available: usize,
+    floor: usize,
+    settled_in: bool,
+}
+
+impl Leave {
+    fn of(plan: &FleetPlan, fleet: &FleetView<'_>) -> Self {
+        let stays = fleet.servers.iter().filter(|server| is_alive(server) && !plan.ends(server));
+        let available = stays.filter(|server| server.is_available()).count();
+        Self { available, floor: fleet.floor(), settled_in: fleet.settled_in }
+    }
+
+    /// Lets this one go if it may; answers whether it does.
+    fn take(&mut self, plan: &mut FleetPlan, server: &ServerView) -> bool {
+        if server.state == State::Starting && !server.heard {
+            if self.settled_in {
+                plan.delete.push(server.number);
+            }
+            return self.settled_in;
+        }
+        let counts = usize::from(server.is_available());
+        let may_go = server.heard && !server.in_use && (counts == 0 || self.available > self.floor);
+        if may_go {
+            plan.drain.push(server.number);
+            self.available -= counts;
+        }
+        may_go
+    }
+}
+
+/// Old ones on which nobody relies: neither those that are to stay as they are, nor, while too few of the template are there, as many others as
+/// there have to be, free ones first.
 fn outdated(fleet: &FleetView<'_>) -> Vec<u32> {
-    let some_stay = fleet.stands_still || fleet.holds_old || fleet.most.is_some();
-    let old = fleet.servers.iter().filter(|server| !some_stay && fleet.is_old(server));
-    old.filter(|server| !server.deleting).map(|server| server.number).collect()
+    let some_stay = fleet.stands_still || fleet.holds_old() || fleet.most.is_some();
+    let floor = if some_stay { count(fleet.desired) } else { fleet.floor() };
+    let (mut old, updated): (Vec<&ServerView>, Vec<_>) =
+        fleet.servers.iter().filter(|server| !server.deleting).partition(|server| fleet.is_old(server));
+    let there = updated.iter().filter(|server| is_alive(server) && server.is_available()).count();
+    let mut relied_on = floor.saturating_sub(there);
+    old.sort_by_key(|server| (server.in_use, !server.proven, server.number));
+    old.retain(|server| {
+        let is_relied_on = is_alive(server) && server.is_available() && relied_on > 0;
+        relied_on -= usize::from(is_relied_on);
+        !(is_relied_on || some_stay && server.proven)
+    });
+    let mut numbers: Vec<u32> = old.into_iter().map(|server| server.number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn is_alive(server: &ServerView) -> bool {
+    !server.deleting && server.state != State::Unhealthy
 }
 
 fn is_draining(server: &ServerView) -> bool {

@@ -245,11 +245,13 @@ fn on_trial(mut trial: Trial, view: &TrialView, now: Duration) -> (Trial, Course
     let conduct = &view.conduct;
     // Of a template before which nothing is proven nothing can be gone back to.
     let gates = view.gates.filter(|_| view.has_proven);
+    let first = canary(view).filter(|_| !trial.canary_passed);
+    let holds_old = first.is_some_and(|first| first.is_beside);
     if view.is_paused && !is_through(view) {
         let stopped = Trial { canary_passed: trial.canary_passed, ..Trial::default() };
-        return (stopped, Course::still(Phase::Paused, view));
+        return (stopped, Course { holds_old, ..Course::still(Phase::Paused, view) });
     }
-    if conduct.alive == 0 && view.old_free == 0 && view.old_in_use >= view.desired {
+    if conduct.alive == 0 && view.old_free == 0 && view.old_in_use >= view.desired && !holds_old {
         // Nobody has it yet: there is nothing to judge it by.
         return (trial, proven(view));
     }
@@ -264,12 +266,12 @@ fn on_trial(mut trial: Trial, view: &TrialView, now: Duration) -> (Trial, Course
     }
     let soon = |left: Option<Duration>| [left, gates.map(|_| LOOKS_APART)].into_iter().flatten().min();
     let mut canary_passed = false;
-    if let Some(canary) = canary(view).filter(|_| !trial.canary_passed) {
+    if let Some(canary) = first {
         let left = held(&mut trial.held_since, conduct.ready >= canary.servers, canary.time, now);
         let (has_held, left) = (left == Some(Duration::ZERO), left.filter(|left| !left.is_zero()));
         if !has_held || canary.by_hand {
             let phase = if has_held { Phase::AwaitsPromotion } else { Phase::Canary };
-            let (most, holds_old) = (Some(canary.servers), canary.is_beside);
+            let most = Some(canary.servers);
             return (trial, Course { most, holds_old, look_again: soon(left), ..Course::at(phase) });
         }
         (canary_passed, trial.canary_passed) = (true, true);
@@ -282,7 +284,10 @@ fn on_trial(mut trial: Trial, view: &TrialView, now: Duration) -> (Trial, Course
 fn canary(view: &TrialView) -> Option<Canary> {
     let is_waited_for = view.has_proven && !view.canary_passed;
     // there would be nobody else
-    let has_others = |canary: &Canary| canary.servers < view.desired || canary.is_beside && view.desired > 0;
+    let is_beside_some = view.desired > 0 && view.old_free + view.old_in_use > 0;
+    let has_others = |canary: &Canary| {
+        if canary.is_beside { is_beside_some } else { canary.servers < view.desired }
+    };
     view.canary.filter(|canary| is_waited_for && has_others(canary))
 }
 

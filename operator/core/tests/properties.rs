@@ -158,7 +158,9 @@ proptest! {
         let distinct: BTreeSet<u32> = touched.iter().copied().collect();
         prop_assert_eq!(distinct.len(), touched.len());
         let alive = |server: &&ServerView| !server.deleting && server.state != State::Unhealthy;
-        prop_assert!(plan.undrain.len() + made.len() <= desired as usize);
+        // beside each other there are as many of each
+        let sets = if held.2 && matches!(rollout, Rollout::Rolling { .. }) { 2 } else { 1 };
+        prop_assert!(plan.undrain.len() + made.len() <= sets * desired as usize);
         prop_assert!(plan.drain.len() <= servers.iter().filter(alive).count());
     }
 
@@ -205,9 +207,22 @@ proptest! {
         let rollout = Rollout::Rolling { surge, unavailable };
         let plan = plan((rollout, held), desired, &servers, &BTreeSet::new(), settled_in);
         let serving = servers.iter().filter(|server| serves(server)).count();
+        let (most_new, _, holds_old) = held;
+        let of = |updated: bool, proven: bool| {
+            let is_of = move |server: &&ServerView| server.updated == updated && server.proven == proven;
+            servers.iter().filter(|server| serves(server)).filter(is_of)
+        };
         let most = (desired + surge) as usize;
         let made = plan.create.len() + plan.create_proven.len();
-        prop_assert!(serving + made + plan.undrain.len() <= most.max(serving));
+        if holds_old {
+            // beside each other there are as many of each, whatever is left of others
+            let (new, proven) = (of(true, false).count(), of(false, true).count());
+            prop_assert!(new + plan.create.len() <= (desired as usize).max(new));
+            prop_assert!(proven + plan.create_proven.len() <= (desired as usize).max(proven));
+            prop_assert!(made + plan.undrain.len() <= 2 * desired as usize);
+        } else {
+            prop_assert!(serving + made + plan.undrain.len() <= most.max(serving));
+        }
         // nor for whoever goes by what is published
         let seen = servers.iter().filter(|server| {
             let drains = server.state == State::Draining || server.drain_ordered;
@@ -216,19 +231,17 @@ proptest! {
                 && !(drains && (server.seen_draining || !server.heard))
         });
         let seen = seen.count();
-        prop_assert!(seen + made <= most.max(seen), "{seen} are seen, and {made} are made");
+        prop_assert!(holds_old || seen + made <= most.max(seen), "{seen} are seen, and {made} are made");
         let goes = |server: &ServerView| {
             serves(server) && (plan.drain.contains(&server.number) || plan.delete.contains(&server.number))
         };
-        let (most_new, _, holds_old) = held;
-        let of = |updated: bool| servers.iter().filter(move |server| serves(server) && server.updated == updated);
         if holds_old {
-            let stay = of(false).filter(|server| !goes(server)).count();
-            prop_assert!(stay >= of(false).count().min(desired as usize), "{} old ones stay", stay);
+            let stay = of(false, true).filter(|server| !goes(server)).count();
+            prop_assert!(stay >= of(false, true).count().min(desired as usize), "{} proven ones stay", stay);
         }
         let new_wanted = most_new.map_or(desired, |most| most.min(desired)) as usize;
         // beyond that it scales down, whatever the template
-        if serving <= most && !(holds_old && of(true).count() > new_wanted) {
+        if serving <= most && !(holds_old && of(true, false).count() > new_wanted) {
             let alive = servers.iter().filter(|server| !server.deleting && server.state != State::Unhealthy);
             let before: Vec<&ServerView> = alive.filter(|server| is_available(server)).collect();
             let after = before.iter().filter(|server| !goes(server)).count();

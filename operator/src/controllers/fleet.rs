@@ -305,7 +305,8 @@ async fn apply(
     }
     for member in members {
         let is_outdated = outdated.contains(&member.number);
-        if context.live.tell_outdated(&member.object.uid().unwrap_or_default(), is_outdated) {
+        let uid = member.object.uid().unwrap_or_default();
+        if context.live.tell_outdated(context.clock.elapsed(), &uid, is_outdated) {
             about(&*member.object).in_scope(|| info!(is_outdated, "tells it whether it is outdated"));
         }
     }

@@ -179,6 +179,7 @@ impl Endpoint {
                     server_key,
                     report_period_ms: REPORT_PERIOD_MS,
                     allocates: true,
+                    tells_outdated: true,
                     reached_at,
                 };
                 write_frame(&mut write, &OperatorMessage::Welcome(welcome)).await?;

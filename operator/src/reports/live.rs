@@ -34,6 +34,8 @@ const VERSION_CHARS_MAX: usize = 64;
 const FIGURES_PERIOD: Duration = Duration::from_secs(5);
 /// A stream that is silent for longer is told of each second.
 const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(2);
+/// Within which a server that was told whether it is outdated says so in its reports.
+const OUTDATED_SETTLES: Duration = Duration::from_secs(5);
 /// Half of the window of tick and latency figures.
 const FIGURES_HALF: Duration = Duration::from_secs(30);
 /// Half of the window of queue depth, which scaling must feel soon.
@@ -61,8 +63,8 @@ struct Live {
     has_reported: bool,
     /// Where players reach it besides, by its last report.
     reached_at: Option<IpAddr>,
-    /// What it was told of being outdated over its stream.
-    told_outdated: Option<bool>,
+    /// What it was told of being outdated over its stream, and when.
+    told_outdated: Option<(bool, Duration)>,
     cpu_millis: u32,
     /// When it was last heard, in time in which this process ran.
     heard_at: Duration,
@@ -258,6 +260,10 @@ impl LiveServers {
         live.players = report.players;
         live.sessions = report.sessions;
         live.outdated = report.outdated;
+        // somebody else told it otherwise since, such as one that led before and was slower
+        let is_settled = |told: Duration| now.saturating_sub(told) >= OUTDATED_SETTLES;
+        let told = live.told_outdated.filter(|(told, at)| *told == report.outdated || !is_settled(*at));
+        let is_to_tell = std::mem::replace(&mut live.told_outdated, told).is_some() && told.is_none();
         (live.has_reported, live.reached_at) = (true, report.reached_at);
         live.cpu_millis = report.cpu_millis;
         live.heard_at = awake;
@@ -266,7 +272,7 @@ impl LiveServers {
         live.queue_depth.add(now, &report.queue_depth);
         let Report { joins_total: joins, refused_total: refused, rejects_total: rejects, .. } = *report;
         live.growth.take(now, Totals { joins, refused, rejects });
-        if turned || (moved && now.saturating_sub(live.told_at) >= FIGURES_PERIOD) {
+        if turned || is_to_tell || (moved && now.saturating_sub(live.told_at) >= FIGURES_PERIOD) {
             self.tell(live, now);
         }
     }
@@ -305,18 +311,18 @@ impl LiveServers {
     }
 
     /// Tells a server whether it is outdated, once over each stream if it knows it otherwise; answers whether it was told.
-    pub(crate) fn tell_outdated(&self, uid: &str, is_outdated: bool) -> bool {
+    pub(crate) fn tell_outdated(&self, now: Duration, uid: &str, is_outdated: bool) -> bool {
         let mut servers = self.lock();
         let Some(live) = servers.get_mut(uid).filter(|live| live.connected && live.facts.hears_outdated)
         else {
             return false;
         };
-        if live.told_outdated.unwrap_or(live.outdated) == is_outdated {
+        if live.told_outdated.map_or(live.outdated, |(told, _)| told) == is_outdated {
             return false;
         }
         let is_told = live.orders.try_send(OperatorMessage::Outdated { is_outdated }).is_ok();
         if is_told {
-            live.told_outdated = Some(is_outdated);
+            live.told_outdated = Some((is_outdated, now));
         }
         is_told
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::page::{self, Page, Spread, table};
@@ -72,32 +72,30 @@ pub(super) fn measure(checkout: &Checkout, rounds: u8, fault: Option<&str>) -> R
         .iter()
         .map(|line| serde_json::from_str(line).with_context(|| format!("`{line}` is no timeline")))
         .collect::<Result<_>>()?;
-    let meant: Vec<&str> = FAULTS
-        .iter()
-        .map(|(name, ..)| *name)
-        .filter(|name| fault.is_none_or(|fault| fault == *name))
-        .collect();
-    check_all_measured(&meant, &timelines)?;
     let commit = page::commit(checkout)?;
-    let mut sections: BTreeMap<String, String> = BTreeMap::new();
-    if fault.is_some() {
-        sections = sections_of(&page::read(checkout, NAME)?);
-    }
-    for name in meant {
-        sections.insert(name.to_owned(), section(name, &timelines, &commit));
+    // what is not measured now stays as it was found before
+    let mut sections = sections_of(&page::read(checkout, NAME)?);
+    let missing = measured(&mut sections, &timelines, (&commit, fault));
+    if !missing.is_empty() {
+        eprintln!("nothing was measured of {}: what the page says of that stays", missing.join(", "));
     }
     let arguments = format!("failover --runs {rounds}");
     Ok(Page { name: NAME, title: "A region is lost", arguments, body: write(&sections), panels: Vec::new() })
 }
 
-/// What was found before is not replaced by nothing.
-fn check_all_measured(faults: &[&str], timelines: &[Timeline]) -> Result<()> {
-    let is_missing = |fault: &&&str| !timelines.iter().any(|timeline| timeline.fault == ***fault);
-    let missing: Vec<&str> = faults.iter().filter(is_missing).copied().collect();
-    if !missing.is_empty() {
-        bail!("nothing was measured of {}; the page stays as it is", missing.join(", "));
+/// Puts in what was found of these faults, or of one alone; of which of them there is nothing.
+fn measured(
+    sections: &mut BTreeMap<String, String>,
+    timelines: &[Timeline],
+    (commit, fault): (&str, Option<&str>),
+) -> Vec<&'static str> {
+    let meant = FAULTS.iter().map(|(name, ..)| *name).filter(|name| fault.is_none_or(|fault| fault == *name));
+    let is_measured = |name: &&str| timelines.iter().any(|timeline| timeline.fault == **name);
+    let (found, missing): (Vec<_>, Vec<_>) = meant.partition(is_measured);
+    for name in found {
+        sections.insert(name.to_owned(), section(name, timelines, commit));
     }
-    Ok(())
+    missing
 }
 
 /// The page with the sections of all faults, by name.
@@ -135,12 +133,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_not_replaced_by_one_of_which_nothing_was_measured() {
+    fn what_was_not_measured_stays_as_it_was_found_before() {
         let timelines: Vec<Timeline> =
             vec![serde_json::from_str("{\"fault\": \"Mute\", \"seconds\": {}}").unwrap()];
-        assert!(check_all_measured(&["Mute"], &timelines).is_ok());
-        let error = check_all_measured(&["CutOff", "Mute", "Deaf"], &timelines).unwrap_err().to_string();
-        assert_eq!(error, "nothing was measured of CutOff, Deaf; the page stays as it is");
+        let before = || FAULTS.iter().map(|(name, ..)| ((*name).to_owned(), "before".to_owned())).collect();
+        let mut sections: BTreeMap<String, String> = before();
+        let missing = measured(&mut sections, &timelines, ("abc", None));
+        assert_eq!(missing, ["CutOff", "Deaf", "Paused", "ApiServer", "Operator"]);
+        assert!(sections["Mute"].starts_with("1 rounds, on commit abc"), "{}", sections["Mute"]);
+        assert_eq!(sections.values().filter(|section| *section == "before").count(), 5);
+        assert_eq!(measured(&mut before(), &timelines, ("abc", Some("Mute"))), Vec::<&str>::new());
     }
 
     #[test]

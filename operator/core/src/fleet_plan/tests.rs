@@ -397,47 +397,91 @@ fn who_stands_still_lets_none_give_way_and_makes_what_is_missing_of_what_is_prov
     }
 }
 
+/// What is planned for `desired` servers that come beside those that are held, or no longer are.
+fn plan_beside(desired: u32, holds_old: bool, servers: &[ServerView]) -> FleetPlan {
+    let rollout = Rollout::Rolling { surge: desired, unavailable: 0 };
+    let (most, names_taken) = (holds_old.then_some(desired), BTreeSet::new());
+    plan_fleet(&FleetView { most, holds_old, ..fleet_of(rollout, desired, servers, &names_taken) })
+}
+
 #[test]
 fn new_ones_come_beside_old_ones_that_are_held_and_then_all_of_these_go_at_once() {
-    let beside = Rollout::Rolling { surge: 3, unavailable: 0 };
     let blue = [0, 1, 2].map(|number| old(number, State::Ready));
-    let with_green = |green: &[u32]| {
-        [&blue[..], &green.iter().map(|number| server(*number, State::Ready)).collect::<Vec<_>>()].concat()
-    };
-    for (case, desired, holds_old, servers, create, drain) in [
-        ("all come", 3, true, with_green(&[]), vec![3, 4, 5], vec![]),
-        ("and no old one goes", 3, true, with_green(&[3, 4, 5]), vec![], vec![]),
-        ("one that is lost comes again", 3, true, with_green(&[3, 5]), vec![4], vec![]),
-        ("then all old ones go", 3, false, with_green(&[3, 4, 5]), vec![], vec![2, 1, 0]),
-        ("with one more both grow by it", 4, true, with_green(&[3, 4, 5]), vec![6], vec![]),
-        ("with one less one of each goes", 2, true, with_green(&[3, 4, 5]), vec![], vec![5, 2]),
+    let green =
+        |numbers: &[u32]| numbers.iter().map(|number| server(*number, State::Ready)).collect::<Vec<_>>();
+    let with_green = |numbers: &[u32]| [&blue[..], &green(numbers)].concat();
+    for (case, desired, holds_old, servers, create, create_proven, drain) in [
+        ("all come", 3, true, with_green(&[]), vec![3, 4, 5], vec![], vec![]),
+        ("and no old one goes", 3, true, with_green(&[3, 4, 5]), vec![], vec![], vec![]),
+        ("one that is lost comes again", 3, true, with_green(&[3, 5]), vec![4], vec![], vec![]),
+        ("also an old one", 3, true, with_green(&[3, 4, 5])[1..].to_vec(), vec![], vec![0], vec![]),
+        ("then all old ones go", 3, false, with_green(&[3, 4, 5]), vec![], vec![], vec![2, 1, 0]),
+        ("with one more both grow by it", 4, true, with_green(&[3, 4, 5]), vec![6], vec![7], vec![]),
+        ("with one less one of each goes", 2, true, with_green(&[3, 4, 5]), vec![], vec![], vec![5, 2]),
     ] {
-        let names_taken = BTreeSet::new();
-        let most = holds_old.then_some(desired);
-        let beside = if desired == 4 { Rollout::Rolling { surge: 4, unavailable: 0 } } else { beside };
-        let fleet = FleetView { most, holds_old, ..fleet_of(beside, desired, &servers, &names_taken) };
-        let planned = plan_fleet(&fleet);
-        assert_eq!((planned.create, planned.drain), (create, drain), "{case}");
-        assert_eq!((planned.create_proven, planned.delete), (vec![], vec![]), "{case}");
+        let planned = plan_beside(desired, holds_old, &servers);
+        let found = (planned.create, planned.create_proven, planned.drain);
+        assert_eq!(found, (create, create_proven, drain), "{case}");
+        assert_eq!(planned.delete, Vec::<u32>::new(), "{case}");
     }
 }
 
 #[test]
-fn old_ones_are_outdated_where_all_are_to_be_of_the_template_also_those_in_use_and_those_that_drain() {
-    let old_used = ServerView { updated: false, ..used(1) };
-    let ends = ServerView { deleting: true, ..old(4, State::Ready) };
-    let servers = [old(0, State::Ready), old_used, old(2, State::Draining), server(3, State::Ready), ends];
+fn what_is_held_is_what_was_proven_and_what_is_left_of_others_goes_or_ends_by_itself() {
+    let proven = [4, 5].map(|number| old(number, State::Ready));
+    let draft = |number| ServerView { proven: false, ..old(number, State::Ready) };
+    let in_use = |number| ServerView { updated: false, ..used(number) };
+    let drafts = [&proven[..], &[draft(0), draft(1)]].concat();
+    let planned = plan_beside(2, true, &drafts);
+    assert_eq!(
+        (planned.drain, planned.create),
+        (vec![1, 0], vec![2, 3]),
+        "a template that was changed meanwhile"
+    );
+    assert_eq!(planned.outdated, [0, 1]);
+    let left = [&proven[..], &[in_use(0), in_use(1)]].concat();
+    let planned = plan_beside(2, true, &left);
+    assert_eq!((planned.drain, planned.create), (vec![], vec![2, 3]), "those in use take no place of theirs");
+    assert_eq!(planned.outdated, [0, 1], "and take nothing new");
     let names_taken = BTreeSet::new();
-    let whole = fleet_of(ROLLING, 3, &servers, &names_taken);
-    for (case, fleet, expected) in [
-        ("rolling", whole.clone(), vec![0, 1, 2]),
-        ("at once", FleetView { rollout: Rollout::Recreate, ..whole.clone() }, vec![0, 1, 2]),
-        ("on delete", FleetView { rollout: Rollout::OnDelete, ..whole.clone() }, vec![]),
-        ("paused", FleetView { stands_still: true, ..whole.clone() }, vec![]),
-        ("beside each other", FleetView { holds_old: true, ..whole.clone() }, vec![]),
-        ("its canary", FleetView { most: Some(1), ..whole }, vec![]),
+    let paused = FleetView {
+        stands_still: true,
+        holds_old: true,
+        most: Some(2),
+        ..fleet_of(Rollout::Rolling { surge: 1, unavailable: 0 }, 1, &left, &names_taken)
+    };
+    let green = [server(2, State::Ready), server(3, State::Ready)];
+    let servers = [&left[..], &green].concat();
+    let planned = plan_fleet(&FleetView { servers: &servers, ..paused });
+    assert_eq!(planned.drain, [3, 5], "with one less one of each goes, also while it is paused");
+}
+
+#[test]
+fn old_ones_are_outdated_unless_they_are_to_stay_or_too_few_others_are_there() {
+    let in_use = |number| ServerView { updated: false, ..used(number) };
+    let ends = ServerView { deleting: true, ..old(4, State::Ready) };
+    let mixed = vec![old(0, State::Ready), in_use(1), old(2, State::Draining), server(3, State::Ready), ends];
+    let all_old = vec![old(0, State::Ready), old(1, State::Ready), old(2, State::Ready)];
+    let starting = [&all_old[..], &[server(3, State::Starting)]].concat();
+    let all_in_use = vec![in_use(0), in_use(1), in_use(2), server(3, State::Ready), server(4, State::Ready)];
+    let rolling = Rollout::Rolling { surge: 1, unavailable: 1 };
+    // stands still, holds old ones, most of the template
+    let all = (false, false, None);
+    for (case, rollout, servers, (stands_still, holds_old, most), expected) in [
+        ("two are to be there, of which one is new", rolling, &mixed, all, vec![1, 2]),
+        ("no new one is there", rolling, &all_old, all, vec![2]),
+        ("it does not start", rolling, &starting, all, vec![2]),
+        ("those in use are let end", rolling, &all_in_use, all, vec![0, 1, 2]),
+        ("at once", Rollout::Recreate, &mixed, all, vec![0, 1, 2]),
+        ("on delete", Rollout::OnDelete, &mixed, all, vec![]),
+        ("paused", rolling, &mixed, (true, false, None), vec![]),
+        ("beside each other", rolling, &mixed, (false, true, Some(3)), vec![]),
+        ("its canary", rolling, &mixed, (false, false, Some(1)), vec![]),
     ] {
-        assert_eq!(plan_fleet(&fleet).outdated, expected, "{case}");
+        let names_taken = BTreeSet::new();
+        let view = fleet_of(rollout, 3, servers, &names_taken);
+        let planned = plan_fleet(&FleetView { most, stands_still, holds_old, ..view });
+        assert_eq!(planned.outdated, expected, "{case}");
     }
 }
 

@@ -114,6 +114,17 @@ fn who_comes_beside_the_others_holds_them_until_all_have_been_ready_for_its_time
         (None, false, true),
         "then all give way"
     );
+    let alone = TrialView { old_free: 0, ..of(4) };
+    assert_eq!(now(&alone).phase, Phase::Done, "there is nobody to come beside");
+    let all_in_use = TrialView { old_in_use: 4, old_free: 0, ..view(0, 0) };
+    let all_in_use = TrialView { canary: Some(beside), ..all_in_use };
+    assert_eq!(
+        (now(&all_in_use).phase, now(&all_in_use).holds_old),
+        (Phase::Canary, true),
+        "they come beside those too"
+    );
+    let paused = now(&TrialView { is_paused: true, ..of(3) });
+    assert_eq!((paused.phase, paused.stands_still, paused.holds_old), (Phase::Paused, true, true));
     let nobody = TrialView { desired: 0, canary: Some(Canary { servers: 0, ..beside }), ..of(0) };
     assert_eq!(now(&nobody).phase, Phase::Rolling, "nobody is to be held for nobody");
     let first = TrialView { has_proven: false, ..of(0) };

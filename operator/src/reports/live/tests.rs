@@ -88,11 +88,11 @@ fn a_server_is_told_once_a_stream_whether_it_is_outdated_if_it_knows_it_otherwis
     };
     let hears = Hello { hears_outdated: true, sessions: 1, ..begun(1) };
     let (_, mut received) = begin(0, &begun(1));
-    assert!(!live.tell_outdated("u", true), "one that knows nothing of it");
+    assert!(!live.tell_outdated(at(0), "u", true), "one that knows nothing of it");
     assert!(received.try_recv().is_err());
     let (stream, mut received) = begin(1, &hears);
     let mut tell = |live: &LiveServers, is_outdated| {
-        let told = live.tell_outdated("u", is_outdated);
+        let told = live.tell_outdated(at(1), "u", is_outdated);
         assert_eq!(
             told,
             received.try_recv() == Ok(OperatorMessage::Outdated { is_outdated }),
@@ -110,11 +110,35 @@ fn a_server_is_told_once_a_stream_whether_it_is_outdated_if_it_knows_it_otherwis
     live.forget_orders();
     assert!(!tell(&live, true), "whoever leads next reads it");
     let (_, mut received) = begin(3, &hears);
-    assert!(live.tell_outdated("u", false), "the last word may have been lost");
+    assert!(live.tell_outdated(at(3), "u", false), "the last word may have been lost");
     assert_eq!(received.try_recv(), Ok(OperatorMessage::Outdated { is_outdated: false }));
     let (_, mut received) = begin(4, &Hello { boot_unix_ms: 2, ..hears });
-    assert!(live.tell_outdated("u", true), "another process knows nothing of it");
+    assert!(live.tell_outdated(at(4), "u", true), "another process knows nothing of it");
     assert_eq!(received.try_recv(), Ok(OperatorMessage::Outdated { is_outdated: true }));
+}
+
+#[test]
+fn a_server_that_was_told_otherwise_since_is_told_again() {
+    let live = LiveServers::new();
+    let (orders, mut received) = mpsc::channel(ORDERS_MAX);
+    let hello = Hello { hears_outdated: true, sessions: 1, ..begun(1) };
+    let stream = live.connect(at(0), "u", &hello, orders);
+    let says = |second, outdated| {
+        live.report(at(second), ("u", stream), &Report { outdated, ..report(Phase::Ready, 0) });
+    };
+    assert!(live.tell_outdated(at(1), "u", true));
+    says(2, false);
+    assert!(!live.tell_outdated(at(2), "u", true), "it may not have heard it yet");
+    says(3, true);
+    let mut changes = live.changes();
+    says(7, false);
+    assert!(changes.try_recv().is_ok(), "somebody looks at it");
+    assert!(live.tell_outdated(at(7), "u", true));
+    let told: Vec<_> = std::iter::from_fn(|| received.try_recv().ok()).collect();
+    assert_eq!(
+        told,
+        [OperatorMessage::Outdated { is_outdated: true }, OperatorMessage::Outdated { is_outdated: true }]
+    );
 }
 
 #[test]
