@@ -202,8 +202,9 @@ impl Control {
                 if !welcome.tells_outdated {
                     self.told_outdated(false);
                 }
-                self.reached_at = welcome.reached_at;
+                // a replica that says nothing of it may only not know the node yet, or the word
                 if let Some(address) = welcome.reached_at {
+                    self.reached_at = Some(address);
                     self.zones.tell(Order::ReachedAt(address));
                 }
                 self.zones.tell(Order::InstallKey(welcome.server_key));

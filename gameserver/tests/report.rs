@@ -316,6 +316,17 @@ fn players_reach_a_server_where_the_operator_says_that_they_do() {
     stream.welcome_at(&[], key, Some(server.udp.ip()));
     let report = stream.report("it is ready", |report| report.phase == Phase::Ready);
     assert_eq!(report.reached_at, Some(server.udp.ip()));
+    let (mut again, _) = {
+        drop(stream);
+        service.accept()
+    };
+    again.welcome(&[], key);
+    let report = again.report("it is ready still", |report| report.phase == Phase::Ready);
+    assert_eq!(
+        report.reached_at,
+        Some(server.udp.ip()),
+        "a replica that knows nothing of it takes nothing back"
+    );
     Players::new(1, server.udp, &key)
         .play_until("a player is in by that address", |players| players.iter().all(Player::is_playing));
 }

@@ -235,6 +235,7 @@ pub struct Welcome {
     #[serde(default)]
     pub tells_outdated: bool,
     /// Address by which players reach the server's node, where that is another than the pod was told: tokens that name it are good, too.
+    /// Without one what another replica said holds.
     #[serde(default)]
     pub reached_at: Option<IpAddr>,
 }
